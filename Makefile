@@ -1,0 +1,71 @@
+# Everything runs in .venv, made from the pinned requirements by uv (itself installed by pip when absent).
+SHELL := /bin/sh
+PYTHON ?= python3
+PORT ?= 8000
+DATA_DIR ?= .data
+export DATA_DIR
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+UV := $(shell command -v uv || echo $(BIN)/uv)
+# Half made, or its Python was upgraded away: then it is made anew. What is installed last is asked for.
+BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
+    >/dev/null 2>&1 || echo broken)
+
+.PHONY: help install dev test check lint format types floors migrations lock clean broken
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 14
+
+install: ## everything into .venv, and nothing else
+	@rm -f $(INSTALLED)
+	@$(MAKE) --no-print-directory $(INSTALLED)
+
+$(INSTALLED): requirements-dev.txt pyproject.toml $(BROKEN)
+	@$(UV) pip sync --quiet --python $(BIN)/python requirements-dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+broken:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Plinth needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one with make PYTHON=python3.12 ...")'
+	@rm -rf $(VENV)
+	@if command -v uv >/dev/null; then uv venv --quiet --python $(PYTHON) $(VENV); \
+	elif $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV) \
+	    && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
+	else echo "$(PYTHON) cannot make a .venv: install python3-venv (apt-get install python3-venv), or uv." >&2; exit 1; fi
+
+dev: $(INSTALLED) ## the embedded services, the migrations and the API on PORT (8000) with reload
+	@exec $(BIN)/plinth dev --port $(PORT)
+
+test: $(INSTALLED) ## the whole suite, in parallel, with the coverage of branches
+	@$(BIN)/pytest -n auto --cov --cov-report=term
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## mend what ruff can mend
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+types: $(INSTALLED)
+	@$(BIN)/mypy
+
+floors: $(INSTALLED)
+	@$(BIN)/lint-imports
+
+migrations: $(INSTALLED)
+	@$(BIN)/alembic upgrade head --sql | $(BIN)/squawk
+
+check: lint types floors migrations test ## what CI runs: lint, format, types, floors, migrations, tests
+
+lock: $(INSTALLED) ## recompile both requirements files from pyproject.toml
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links --upgrade -c requirements.txt \
+	    pyproject.toml --group dev -o requirements-dev.txt
+
+clean: ## remove .venv and caches; the data stays
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage
