@@ -1,0 +1,34 @@
+"""The services that the application stands on: those that the settings name, else embedded ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from app.core import embedded
+from app.core.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    database_url: str
+    redis_url: str
+
+
+@contextmanager
+def backing_services(settings: Settings) -> Iterator[Backing]:
+    """The URLs to use. What the settings leave out is started, shared with other processes, and
+    stopped by the last one to leave.
+
+    Raises:
+        EmbeddedError: an embedded service could not be started, in one sentence.
+    """
+    with embedded.services(
+        settings.DATA_DIR,
+        postgres=settings.DATABASE_URL is None,
+        valkey=settings.REDIS_URL is None,
+    ) as endpoints:
+        database_url = settings.DATABASE_URL or endpoints.database_url
+        redis_url = settings.REDIS_URL or endpoints.redis_url
+        assert database_url
+        assert redis_url
+        yield Backing(database_url, redis_url)

@@ -1,0 +1,75 @@
+"""Look-ups that arrive together share one query, and each is as fresh as one of its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Batcher(Generic[K, V]):
+    """Gathers keys while earlier batches are under way, and asks for them at once.
+
+    A key that arrives never joins a batch that was already sent: its answer could be older than
+    the question, and a session revoked in between would still hold.
+
+    Args:
+        load: finds the values of many keys; a key without a value is left out.
+        in_flight: how many batches may be under way at once.
+        largest: the most keys in a batch.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
+        *,
+        in_flight: int = 2,
+        largest: int = 200,
+    ) -> None:
+        self._load = load
+        self._free = in_flight
+        self._largest = largest
+        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: K) -> V | None:
+        """
+        Raises:
+            Exception: what `load` raised, for everyone in the batch.
+        """
+        future = self._waiting.get(key)
+        if future is None:
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+            if self._free:
+                self._send()
+        # Shielded: one who hangs up must not take the answer from those who share it.
+        return await asyncio.shield(future)
+
+    def _send(self) -> None:
+        batch = dict(list(self._waiting.items())[: self._largest])
+        for key in batch:
+            del self._waiting[key]
+        self._free -= 1
+        task = asyncio.get_running_loop().create_task(self._answer(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, batch: dict[K, asyncio.Future[V | None]]) -> None:
+        try:
+            found = await self._load(list(batch))
+        except BaseException as error:
+            for future in batch.values():
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # seen: nobody may be left to ask for it
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for key, future in batch.items():
+                if not future.done():
+                    future.set_result(found.get(key))
+        finally:
+            self._free += 1
+            if self._waiting:
+                self._send()

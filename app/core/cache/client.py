@@ -1,0 +1,112 @@
+"""A cache in Redis that may be away: a call then costs at most its budget, and never raises."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from pydantic_core import from_json, to_json
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from app.core.breaker import Breaker
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CONNECTIONS = 50
+SCANNED_AT_ONCE = 500
+
+
+class Cache:
+    """JSON values under namespaced keys. Before `open`, and while Redis is away, it is empty."""
+
+    def __init__(self) -> None:
+        self._redis: Redis | None = None
+        self._prefix = ""
+        self._budget = 0.1
+        self._breaker = Breaker()
+
+    async def open(self, url: str, *, prefix: str, timeout_ms: int) -> None:
+        """
+        Args:
+            url: `redis://`, `rediss://` or `unix://`.
+            prefix: stands before each key, so that applications can share one Redis.
+            timeout_ms: the most that one call may cost, connecting included.
+        """
+        await self.close()
+        self._prefix = prefix
+        self._budget = timeout_ms / 1000
+        self._breaker = Breaker()
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=self._budget,
+            socket_timeout=self._budget,
+            socket_connect_timeout=self._budget,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis = Redis.from_pool(pool)
+
+    async def close(self) -> None:
+        if self._redis is not None:
+            redis, self._redis = self._redis, None
+            await redis.aclose()
+
+    async def get(self, key: str) -> Any:
+        """The value, or None where there is none (or Redis is away)."""
+        found = await self.call(lambda redis: redis.get(self.name(key)), None)
+        return None if found is None else from_json(found)
+
+    async def set(self, key: str, value: Any, expire: int = 300) -> bool:
+        """Keep what `pydantic_core.to_json` can write, for `expire` seconds."""
+        data = to_json(value)
+        return bool(await self.call(lambda redis: redis.set(self.name(key), data, ex=expire), None))
+
+    async def delete(self, *keys: str) -> int:
+        """How many of them were there."""
+        if not keys:
+            return 0
+        names = [self.name(key) for key in keys]
+        return await self.call(lambda redis: redis.unlink(*names), 0)
+
+    async def clear_pattern(self, pattern: str) -> int:
+        """Remove the keys that match a glob such as `users:*`, and say how many.
+
+        SCAN goes over the keys in steps, so that Redis serves others in between; each step has the
+        budget of a call.
+        """
+        cursor: int | None = None
+        removed = 0
+        while cursor != 0:
+            clear_some = partial(self._clear_some, name=self.name(pattern), cursor=cursor or 0)
+            cursor, count = await self.call(clear_some, (0, 0))
+            removed += count
+        return removed
+
+    async def call(self, act: Callable[[Redis], Awaitable[T]], otherwise: T) -> T:
+        """Do one thing within the budget; give `otherwise` when Redis is away."""
+        if self._redis is None or not self._breaker.allows():
+            return otherwise
+        try:
+            async with asyncio.timeout(self._budget):
+                answer = await act(self._redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            if self._breaker.fail():
+                logger.warning("the cache is away (%s); going on without it", type(error).__name__)
+            return otherwise
+        self._breaker.succeed()
+        return answer
+
+    def name(self, key: str) -> str:
+        return f"{self._prefix}:{key}"
+
+    async def _clear_some(self, redis: Redis, name: str, cursor: int) -> tuple[int, int]:
+        cursor, names = await redis.scan(cursor, match=name, count=SCANNED_AT_ONCE)
+        return cursor, await redis.unlink(*names) if names else 0
+
+
+cache = Cache()

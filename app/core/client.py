@@ -1,0 +1,59 @@
+"""Where a request comes from, as far as it can be known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+LONGEST_USER_AGENT = 255
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """
+    Attributes:
+        ip: an address, or None where there is none (a Unix socket).
+        user_agent: what can be shown and stored of it.
+    """
+
+    ip: str | None
+    user_agent: str | None
+
+
+def find_client(scope: Scope, trusted: Sequence[Network]) -> Client:
+    """
+    Args:
+        trusted: the proxies whose `X-Forwarded-For` is believed. From anyone else the header is
+            what the client likes to say.
+    """
+    headers = Headers(scope=scope)
+    shown = "".join(char for char in headers.get("user-agent", "") if char.isprintable())
+    peer = scope["client"][0] if scope.get("client") else None
+    forwarded = headers.getlist("x-forwarded-for") if trusted else []
+    return Client(_find_ip(peer, forwarded, trusted), shown[:LONGEST_USER_AGENT] or None)
+
+
+def _find_ip(peer: str | None, forwarded: list[str], trusted: Sequence[Network]) -> str | None:
+    """The last address, seen from us, that is no trusted proxy's: what stands before it in the
+    header came from that address, and can be anything."""
+    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
+    ip = _parse(peer)
+    while hops and ip is not None and any(ip_address(ip) in network for network in trusted):
+        before = _parse(hops.pop())
+        if before is None:
+            break
+        ip = before
+    return ip
+
+
+def _parse(text: str | None) -> str | None:
+    try:
+        address = ip_address(text or "")
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address).partition("%")[0]

@@ -1,0 +1,36 @@
+import hmac
+import json
+from dataclasses import dataclass, replace
+from typing import Self
+
+from app.core.config import settings
+from app.core.rates import Rate, parse_rate
+
+_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth limits", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What one limit counts together, such as the attempts from one address.
+
+    Attributes:
+        name: the limit's, and the one that clients are told.
+        key: nobody reads an e-mail or an address from it.
+    """
+
+    name: str
+    rate: Rate
+    key: str
+
+    @classmethod
+    def of(cls, name: str, rate: str, *parts: str) -> Self:
+        """
+        Args:
+            rate: as the settings have it, `5/5m`.
+            parts: what tells this bucket from others of its name.
+        """
+        mark = hmac.digest(_key, json.dumps([name, *parts]).encode(), "sha256").hex()[:32]
+        return cls(name, parse_rate(rate), f"{name}:{mark}")
+
+    def stricter(self) -> Self:
+        return replace(self, rate=Rate(max(1, self.rate.most // 2), self.rate.seconds))

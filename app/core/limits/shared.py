@@ -1,0 +1,86 @@
+"""The counts in Redis, for all processes: a sorted set of attempts a bucket, by their time."""
+
+import hashlib
+from collections.abc import Awaitable, Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from app.core.cache import Cache
+from app.core.config import settings
+from app.core.limits.answer import Answer
+from app.core.limits.bucket import Bucket
+
+# KEYS: the buckets, then for each the mark that a refusal leaves behind.
+# ARGV: the attempt, then for each bucket how many, and in how many milliseconds.
+# The time is Redis's own, so that it does not matter whose clock is wrong.
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local count = #KEYS / 2
+local reply, full = {0}, false
+for i = 1, count do
+  local most, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - window)
+  local over = redis.call('ZCARD', KEYS[i]) - most
+  reply[i + 1] = 0
+  if over >= 0 then
+    full = true
+    local frees = redis.call('ZRANGE', KEYS[i], over, over, 'WITHSCORES')[2]
+    reply[i + 1] = frees + window - now
+    if redis.call('SET', KEYS[count + i], '', 'NX', 'PX', window) then reply[1] = 1 end
+  end
+end
+if not full then
+  for i = 1, count do
+    redis.call('ZADD', KEYS[i], now, ARGV[1])
+    redis.call('PEXPIRE', KEYS[i], ARGV[2 * i + 1])
+  end
+end
+return reply
+"""
+DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+
+class Shared:
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Answer | None:
+        """None while Redis is away."""
+        names = [_name(bucket) for bucket in buckets]
+        keys = [*names, *(f"{name}:refused" for name in names)]
+        figures = (figure for bucket in buckets for figure in _figures(bucket))
+        arguments = [*keys, attempt, *figures]
+        reply = await self._cache.call(lambda redis: _run(redis, len(keys), arguments), None)
+        if reply is None:
+            return None
+        return Answer([wait / 1000 for wait in reply[1:]], is_first=reply[0] == 1)
+
+    async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None:
+        async def remove(redis: Redis) -> None:
+            async with redis.pipeline() as pipeline:
+                for bucket in buckets:
+                    pipeline.zrem(_name(bucket), attempt)
+                await pipeline.execute()
+
+        await self._cache.call(remove, None)
+
+
+def _name(bucket: Bucket) -> str:
+    # Not under the cache's own prefix and colon: emptying the cache must not empty the limits.
+    return f"{settings.CACHE_PREFIX}-limits:{bucket.key}"
+
+
+def _figures(bucket: Bucket) -> tuple[int, int]:
+    return bucket.rate.most, bucket.rate.seconds * 1000
+
+
+async def _run(redis: Redis, count: int, arguments: Sequence[Any]) -> list[int]:
+    try:
+        running = redis.evalsha(DIGEST, count, *arguments)
+        return await cast("Awaitable[list[int]]", running)
+    except NoScriptError:  # a new or restarted server, or SCRIPT FLUSH
+        running = redis.eval(SCRIPT, count, *arguments)
+        return await cast("Awaitable[list[int]]", running)

@@ -1,0 +1,155 @@
+"""What stands around every request, as plain ASGI: a `BaseHTTPMiddleware` costs a task each."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.client import Network, find_client
+from app.core.problems import problem
+from app.core.request import HEADER, begin_request
+from app.core.routes import walk_routes
+
+logger = logging.getLogger(__name__)
+
+LONGEST_NUMBER = 20  # digits; beyond a few thousand int() raises
+TOO_LARGE = HTTPStatus(413)  # its name differs between versions of Python
+
+
+class RequestContext:
+    """Notes what is known of each request (`core/request.py`), and returns its `X-Request-ID`."""
+
+    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[Network]) -> None:
+        self.app = app
+        self.trusted_proxies = trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        client = find_client(scope, self.trusted_proxies)
+        request_id = begin_request(Headers(scope=scope).get(HEADER), client).id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+class Unexpected:
+    """Turns what nobody expected into a 500 that shows the request's id and nothing else.
+
+    It stands inside CORS, so that a browser may read that answer too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception:
+            logger.exception("unexpected error at %s", scope.get("path"))
+            if started:
+                raise  # too late for another answer: the server has to cut the connection
+            answer = problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "Something went wrong here; the request id tells us what",
+                "internal_error",
+            )
+            await answer(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses a body of more than `limit` bytes with 413: by its declared length at once, and as it
+    arrives where it is sent in chunks or the length lies.
+
+    FastAPI's own `max_body_size` counts as well, but answers in plain text.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and (len(declared) > LONGEST_NUMBER or int(declared) > self.limit):
+            await problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
+            return
+        arrived = 0
+
+        async def receive_and_count() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > self.limit:
+                raise HTTPException(TOO_LARGE, self._detail)
+            return message
+
+        await self.app(scope, receive_and_count, send)
+
+    @property
+    def _detail(self) -> str:
+        return f"The body is larger than {self.limit} bytes"
+
+
+class HeadAsGet:
+    """Answers HEAD wherever GET answers, without the body (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_no_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_no_body)
+
+
+class EitherSlash:
+    """Answers `/users` and `/users/` alike. A redirect from one to the other, which frameworks
+    send, makes many clients drop their Authorization header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._declared: set[str] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = self._find(scope["path"], scope["app"])
+            if path != scope["path"]:
+                scope = {**scope, "path": path}
+        await self.app(scope, receive, send)
+
+    def _find(self, path: str, app: FastAPI) -> str:
+        if self._declared is None:
+            self._declared = {route.path for route in walk_routes(app) if route.path}
+        if path in self._declared or path == "/":
+            return path
+        other = path[:-1] if path.endswith("/") else f"{path}/"
+        return other if other in self._declared or path.endswith("/") else path

@@ -1,0 +1,165 @@
+"""Errors on their way out: RFC 9457 problem documents. The only place that says HTTP numbers."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.core.errors import (
+    Conflict,
+    Denied,
+    Invalid,
+    InvalidField,
+    NotFound,
+    PlinthError,
+    Rejected,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
+from app.core.request import current_request
+from app.core.routes import allowed_methods
+
+STATUS: dict[type[PlinthError], HTTPStatus] = {
+    Rejected: HTTPStatus.BAD_REQUEST,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Denied: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooMany: HTTPStatus.TOO_MANY_REQUESTS,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+HEADERS: dict[type[PlinthError], dict[str, str]] = {
+    TooMany: {
+        "Retry-After": "Seconds after which there is room again.",
+        # draft-ietf-httpapi-ratelimit-headers-11
+        "RateLimit": 'What is left of the limits that are used up: `"login-ip";r=0;t=42`.',
+        "RateLimit-Policy": 'How many they allow, in how many seconds: `"login-ip";q=20;w=300`.',
+    },
+}
+MEDIA_TYPE = "application/problem+json"
+CODES = {413: "content_too_large"}  # where the standard library renamed its own
+
+
+class FieldError(BaseModel):
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Problem(BaseModel):
+    """RFC 9457. `detail` is for people, `code` for programs; `request_id` finds it in the logs."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None = None
+
+
+class ValidationProblem(Problem):
+    errors: list[FieldError]
+
+
+def responses(*kinds: type[PlinthError]) -> dict[int | str, dict[str, Any]]:
+    """How a route's refusals stand in the OpenAPI document: `responses=responses(NotFound)`."""
+    return {
+        STATUS[kind].value: {
+            "model": Problem,
+            "description": STATUS[kind].phrase,
+            "headers": {
+                name: {"schema": {"type": "string"}, "description": text}
+                for name, text in HEADERS.get(kind, {}).items()
+            },
+        }
+        for kind in kinds
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error as a problem document; `core/middleware.py` has the rest."""
+    app.add_exception_handler(PlinthError, _handle_meaning)
+    app.add_exception_handler(HTTPException, _handle_http)
+    app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_exception_handler(InvalidField, _handle_field)
+
+
+def _handle_meaning(_: Request, error: Exception) -> Response:
+    assert isinstance(error, PlinthError)
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return problem(status, error.detail, error.code, _make_headers(error))
+
+
+def _make_headers(error: PlinthError) -> dict[str, str]:
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
+    if isinstance(error, (TooMany, Unavailable)):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, TooMany):
+        headers["RateLimit"] = ", ".join(
+            f'"{limit.name}";r=0;t={limit.wait}' for limit in error.used_up
+        )
+        headers["RateLimit-Policy"] = ", ".join(
+            f'"{limit.name}";q={limit.rate.most};w={limit.rate.seconds}' for limit in error.used_up
+        )
+    return headers
+
+
+def _handle_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    code = CODES.get(status.value, status.name.lower())
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(allowed_methods(request.app, request.url.path)))
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+    return problem(status, str(error.detail), code, headers)
+
+
+def _handle_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # What was sent is not sent back: it may be a password.
+    fields = [
+        {"loc": list(detail["loc"]), "msg": detail["msg"], "type": detail["type"]}
+        for detail in error.errors()
+    ]
+    return _tell_fields(fields)
+
+
+def _handle_field(_: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidField)
+    place = ["body", error.field]
+    return _tell_fields([{"loc": place, "msg": error.reason, "type": error.kind}])
+
+
+def _tell_fields(fields: list[dict[str, Any]]) -> Response:
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    where = ", ".join(".".join(str(part) for part in field["loc"][1:]) for field in fields[:3])
+    detail = f"Not valid: {where}" if where.strip(", ") else "The request is not valid"
+    return problem(status, detail, "validation_error", errors=fields)
+
+
+def problem(
+    status: HTTPStatus, detail: str, code: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    request = current_request()
+    body = {
+        "type": "about:blank",  # RFC 9457, 4.2.1: no more than the status says; `code` is the rest
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "code": code,
+        "request_id": request.id if request else None,
+        **more,
+    }
+    # ASCII only, so that whatever text came in can go out: a lone surrogate has no UTF-8.
+    return Response(json.dumps(body), status, headers, media_type=MEDIA_TYPE)

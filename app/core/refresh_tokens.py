@@ -1,0 +1,82 @@
+"""Refresh tokens: opaque to whoever holds one, and nowhere stored but as a hash.
+
+A token is base64url of 16 bytes of session id, 32 random bytes and an 18-byte mark by which we know
+our own: only a token that we issued, and that was used before, ends its family. A stranger who
+knows a session's id cannot end it with a made-up one.
+"""
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.core.config import settings
+
+ID, SECRET, MARK, NONCE = 16, 32, 18, 12  # 66 bytes together, so that no padding is needed
+LENGTH = ID + SECRET + MARK
+
+_mark_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth refresh token mark", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        return urlsafe_b64encode(self.data).decode()
+
+    @property
+    def session_id(self) -> UUID:
+        return UUID(bytes=self.data[:ID])
+
+    @property
+    def hash(self) -> bytes:
+        # A plain hash is enough: nobody guesses 256 random bits, however fast the hash.
+        return hashlib.sha256(self.data).digest()
+
+    @property
+    def is_ours(self) -> bool:
+        return hmac.compare_digest(_mark(self.data[:-MARK]), self.data[-MARK:])
+
+
+def make_refresh_token(session_id: UUID) -> RefreshToken:
+    body = session_id.bytes + secrets.token_bytes(SECRET)
+    return RefreshToken(body + _mark(body))
+
+
+def parse_refresh_token(text: str) -> RefreshToken | None:
+    """The token, or None where the text cannot be one."""
+    try:
+        data = urlsafe_b64decode(text.encode("ascii"))
+    except ValueError:
+        return None
+    token = RefreshToken(data)
+    return token if len(data) == LENGTH and token.text == text else None
+
+
+def seal_successor(successor: RefreshToken, previous: RefreshToken) -> bytes:
+    """Lock `successor` with `previous`: who holds the one may have the other, and nobody else."""
+    nonce = secrets.token_bytes(NONCE)
+    return nonce + AESGCM(_seal_key(previous)).encrypt(nonce, successor.data, None)
+
+
+def open_successor(sealed: bytes, previous: RefreshToken) -> RefreshToken | None:
+    try:
+        data = AESGCM(_seal_key(previous)).decrypt(sealed[:NONCE], sealed[NONCE:], None)
+    except InvalidTag:
+        return None
+    return RefreshToken(data)
+
+
+def _seal_key(token: RefreshToken) -> bytes:
+    return hmac.digest(token.data, b"plinth refresh token successor", "sha256")
+
+
+def _mark(body: bytes) -> bytes:
+    return hmac.digest(_mark_key, body, "sha256")[:MARK]

@@ -1,0 +1,45 @@
+"""What is known of the request in work: its id, where it comes from, and who asks.
+
+It is known wherever the request's own task runs, so that a log line or an audit row need not be
+handed it through every function. What a verb decides by, it is given as an argument all the same.
+"""
+
+import re
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from app.core.client import Client
+
+HEADER = "X-Request-ID"
+# What a caller may choose: nothing that could break a log line or a header.
+SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(slots=True)
+class RequestInfo:
+    """
+    Attributes:
+        user_id: who asks, once that is known; likewise the session.
+    """
+
+    id: str
+    client: Client
+    user_id: int | None = None
+    session_id: UUID | None = None
+
+
+_current: ContextVar[RequestInfo | None] = ContextVar("request", default=None)
+
+
+def begin_request(asked_id: str | None, client: Client) -> RequestInfo:
+    """Take the caller's id when it is sane, else make one."""
+    request_id = asked_id if asked_id and SANE.fullmatch(asked_id) else uuid4().hex
+    info = RequestInfo(request_id, client)
+    _current.set(info)
+    return info
+
+
+def current_request() -> RequestInfo | None:
+    """None outside of a request: on the command line, in a worker."""
+    return _current.get()

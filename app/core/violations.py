@@ -1,0 +1,69 @@
+"""What PostgreSQL refused, as a meaning: by the constraint's name, else by the SQLSTATE.
+
+A constraint or index says what its violation means in its `info`, where it is declared:
+
+    Index("uq_users_email_lower", ..., info={"violated": ("email_taken", "Email already taken")})
+"""
+
+from asyncpg import PostgresError
+from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.core.errors import Conflict, Invalid, NotFound, PlinthError, Rejected, Unavailable
+
+# PostgreSQL's documentation, appendix A. By the whole code first, then by its class.
+BY_SQLSTATE = {
+    "23503": NotFound,  # foreign_key_violation: what it refers to is not there
+    "23505": Conflict,  # unique_violation
+    "23P01": Conflict,  # exclusion_violation
+    "40001": Unavailable,  # serialization_failure
+    "40P01": Unavailable,  # deadlock_detected
+    "25006": Unavailable,  # read_only_sql_transaction: this server was the primary
+    "55P03": Unavailable,  # lock_not_available
+    "57014": Unavailable,  # query_canceled: a statement timeout
+    "57P01": Unavailable,  # admin_shutdown
+    "57P02": Unavailable,  # crash_shutdown
+    "57P03": Unavailable,  # cannot_connect_now
+    "57P05": Unavailable,  # idle_session_timeout
+    "08": Unavailable,  # connection_exception
+    "22": Invalid,  # data_exception: NUL, out of range, too long
+    "23": Invalid,  # not null, check
+    "53": Unavailable,  # insufficient_resources: too many connections, disk full
+}
+AWAY = (OSError, TimeoutError, PoolTimeoutError)
+
+
+class Violations:
+    """The meanings that a schema's constraints declare, by name."""
+
+    def __init__(self, metadata: MetaData) -> None:
+        self._by_name: dict[str, tuple[str, str]] = {
+            str(getattr(item, "name", None)): item.info["violated"]
+            for table in metadata.tables.values()
+            for item in (*table.constraints, *table.indexes)
+            if "violated" in item.info
+        }
+
+    def explain(self, error: Exception) -> PlinthError | None:
+        """The meaning of a database error, or None where it is a fault of this program."""
+        if isinstance(error, AWAY):
+            return Unavailable()
+        if not isinstance(error, DBAPIError):
+            return None
+        cause = error.orig.__cause__ if error.orig else None
+        if isinstance(cause, PostgresError):
+            return self._explain_refusal(cause)
+        if isinstance(cause, (UnicodeEncodeError, OverflowError)):
+            return Invalid()
+        if error.connection_invalidated or isinstance(error, InterfaceError):
+            return Unavailable()
+        return None
+
+    def _explain_refusal(self, cause: PostgresError) -> PlinthError | None:
+        if meaning := self._by_name.get(getattr(cause, "constraint_name", None) or ""):
+            code, detail = meaning
+            return Rejected(detail, code=code)
+        state = cause.sqlstate or ""
+        kind = BY_SQLSTATE.get(state) or BY_SQLSTATE.get(state[:2])
+        return kind() if kind else None
