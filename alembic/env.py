@@ -1,0 +1,82 @@
+"""How migrations meet the database: under an advisory lock and with timeouts.
+
+The lock is the session's, not the transaction's, so that it holds over a migration which commits in
+between (CREATE INDEX CONCURRENTLY). Hence migrations want a connection of their own to PostgreSQL,
+not one through a transaction pooler.
+"""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.core.backing import backing_services
+from app.core.config import settings
+from app.core.database import libpq_url
+from app.models import Base
+
+ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
+BOUND_STATEMENTS = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"
+BOUND_LOCKS = f"SET lock_timeout = '{settings.MIGRATION_LOCK_TIMEOUT}s'"
+COMPARED: dict[str, Any] = {
+    "target_metadata": Base.metadata,
+    "compare_type": True,
+    "compare_server_default": True,
+}
+
+
+def print_sql() -> None:
+    context.configure(
+        dialect_name="postgresql",
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},
+        **COMPARED,
+    )
+    with context.begin_transaction():
+        context.execute(BOUND_STATEMENTS)
+        context.execute(BOUND_LOCKS)
+        context.run_migrations()
+
+
+async def migrate_database() -> None:
+    if given := context.config.attributes.get("url"):
+        await migrate_url(given)
+        return
+    with backing_services(settings) as backing:
+        await migrate_url(backing.database_url)
+
+
+async def migrate_url(url: str) -> None:
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(
+            libpq_url(url),
+            timeout=settings.DB_CONNECT_TIMEOUT,
+            server_settings={"timezone": "UTC", "application_name": "plinth migrations"},
+        ),
+        poolclass=NullPool,
+    )
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+
+
+def migrate(connection: Connection) -> None:
+    # While another one migrates, we wait for it here; only then is a lock's wait cut short, so that
+    # a migration never makes the whole application queue up behind it.
+    connection.execute(text(BOUND_STATEMENTS))
+    connection.execute(text(f"SELECT pg_advisory_lock({ONE_AT_A_TIME})"))
+    connection.execute(text(BOUND_LOCKS))
+    connection.commit()
+    context.configure(connection=connection, **COMPARED)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    print_sql()
+else:
+    asyncio.run(migrate_database())

@@ -1,0 +1,10 @@
+"""Every table, so that `Base.metadata` is whole wherever it is asked for."""
+
+from app.models.base import Base
+from app.models.event import Event
+from app.models.mail import Mail
+from app.models.one_time_token import OneTimeToken
+from app.models.session import Session
+from app.models.user import User
+
+__all__ = ["Base", "Event", "Mail", "OneTimeToken", "Session", "User"]

@@ -1,0 +1,42 @@
+"""What every table has in common: named constraints, times with zone, an integer key."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, DateTime, FetchedValue, Identity, MetaData, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+
+NAMES = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMES)
+    registry = registry(
+        type_annotation_map={datetime: DateTime(timezone=True), int: BigInteger},
+    )
+    # INSERT and UPDATE return what the database made (times, defaults), so that no attribute
+    # of a flushed row is missing: a late load would be a hidden query, an error under asyncio.
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - SQLAlchemy declares it so
+
+
+class NumberedBase(Base):
+    """A table with a key that the database gives out: 1 to 2**63 - 1."""
+
+    __abstract__ = True
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True, sort_order=-10)
+
+
+class Timestamped:
+    """Times kept by the database. `updated_at` is set by the trigger `set_updated_at` that the
+    table's migration creates, so that it is true for plain SQL as well."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=10)
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), server_onupdate=FetchedValue(), sort_order=10
+    )

@@ -1,0 +1,56 @@
+from typing import cast
+
+from sqlalchemy import ColumnElement, Index, String, Table, func, literal_column, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import NumberedBase, Timestamped
+
+
+class User(Timestamped, NumberedBase):
+    __tablename__ = "users"
+
+    email: Mapped[str] = mapped_column(String(255))
+    username: Mapped[str] = mapped_column(String(50))
+    hashed_password: Mapped[str] = mapped_column(String(255))
+    full_name: Mapped[str | None] = mapped_column(String(255))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_superuser: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_verified: Mapped[bool] = mapped_column(server_default=text("false"))
+
+    def __repr__(self) -> str:
+        return f"User(id={self.id})"
+
+
+# What a search looks through, in one expression, so that one trigram index serves it. A line feed,
+# which neither a column nor a query may hold, stands between the columns: a match never reaches
+# over from one into the next. It is written as PostgreSQL prints it, by which alembic compares.
+SEARCHED: ColumnElement[str] = literal_column(
+    "(((users.email || '\n') || users.username) || '\n') || COALESCE(users.full_name, '')", String
+)
+
+Index(
+    "uq_users_email_lower",
+    func.lower(User.email),
+    unique=True,
+    info={"violated": ("email_taken", "Email already registered")},
+)
+Index(
+    "uq_users_username_lower",
+    func.lower(User.username),
+    unique=True,
+    info={"violated": ("username_taken", "Username already taken")},
+)
+Index(
+    "ix_users_search_trgm",
+    SEARCHED.label("searched"),
+    _table=cast("Table", User.__table__),
+    postgresql_using="gin",
+    postgresql_ops={"searched": "gin_trgm_ops"},
+)
+Index("ix_users_created_at", User.created_at.desc(), User.id.desc())
+Index(
+    "ix_users_active",
+    User.created_at.desc(),
+    User.id.desc(),
+    postgresql_where=User.is_active,
+)
