@@ -1,0 +1,89 @@
+"""One-time tokens. A user has at most one of each purpose; the database sees to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import OneTimeToken, User
+
+
+@dataclass(frozen=True, slots=True)
+class UsedToken:
+    purpose: str
+    email: str
+    session_id: UUID | None
+
+
+_holds = (OneTimeToken.expires_at > func.now(), User.id == OneTimeToken.user_id, User.is_active)
+
+
+async def put(
+    db: AsyncSession,
+    *,
+    user_id: int,
+    purpose: str,
+    token_hash: bytes,
+    email: str,
+    session_id: UUID | None,
+    lifetime: timedelta,
+) -> datetime:
+    """When it expires. An older one of the same purpose is void from now on."""
+    fresh = {
+        "token_hash": token_hash,
+        "email": email,
+        "session_id": session_id,
+        "created_at": func.now(),
+        "expires_at": func.now() + lifetime,
+    }
+    adding = insert(OneTimeToken).values(user_id=user_id, purpose=purpose, **fresh)
+    answer = await db.execute(
+        adding.on_conflict_do_update(
+            index_elements=[OneTimeToken.user_id, OneTimeToken.purpose], set_=fresh
+        ).returning(OneTimeToken.expires_at)
+    )
+    return answer.scalar_one()
+
+
+async def find_owner(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> int | None:
+    """Whose it is, if it holds; `use` decides."""
+    found = select(OneTimeToken.user_id).where(
+        OneTimeToken.token_hash == token_hash, OneTimeToken.purpose.in_(purposes), *_holds
+    )
+    return await db.scalar(found)
+
+
+async def use(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> UsedToken | None:
+    """Take the token out of the world. Of many at once, one gets it."""
+    answer = await db.execute(
+        delete(OneTimeToken)
+        .where(OneTimeToken.token_hash == token_hash, OneTimeToken.purpose.in_(purposes), *_holds)
+        .returning(OneTimeToken.purpose, OneTimeToken.email, OneTimeToken.session_id)
+        .execution_options(synchronize_session=False)
+    )
+    row = answer.one_or_none()
+    return UsedToken(*row) if row else None
+
+
+async def get_pending(db: AsyncSession, user_id: int, purpose: str) -> OneTimeToken | None:
+    found = select(OneTimeToken).where(
+        OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose, *_holds
+    )
+    return await db.scalar(found)
+
+
+async def void(db: AsyncSession, user_id: int, purpose: str | None = None) -> None:
+    """A user's tokens, of one purpose or all."""
+    gone = delete(OneTimeToken).where(OneTimeToken.user_id == user_id)
+    if purpose:
+        gone = gone.where(OneTimeToken.purpose == purpose)
+    await db.execute(gone.execution_options(synchronize_session=False))
+
+
+async def purge(db: AsyncSession) -> None:
+    gone = delete(OneTimeToken).where(OneTimeToken.expires_at < func.now())
+    await db.execute(gone.execution_options(synchronize_session=False))

@@ -1,0 +1,54 @@
+"""Who is asking: the session and its user, read fresh with each request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.models import Session, User
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user as the database had them when this request came in, and the session they act in."""
+
+    id: int
+    email: str
+    username: str
+    full_name: str | None
+    is_active: bool
+    is_superuser: bool
+    is_verified: bool
+    created_at: datetime
+    session_id: UUID
+    session_is_live: bool
+
+
+_found = (
+    select(
+        User.id,
+        User.email,
+        User.username,
+        User.full_name,
+        User.is_active,
+        User.is_superuser,
+        User.is_verified,
+        User.created_at,
+        Session.id.label("session_id"),
+        (Session.revoked_at.is_(None) & (Session.expires_at > func.now())).label("session_is_live"),
+    )
+    .select_from(Session)
+    .join(User, User.id == Session.user_id)
+    .where(Session.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
+)
+
+
+async def load_principals(
+    connection: AsyncConnection, session_ids: Sequence[UUID]
+) -> Mapping[UUID, Principal]:
+    rows = await connection.execute(_found, {"ids": list(session_ids)})
+    principals = (Principal(**row) for row in rows.mappings())
+    return {principal.session_id: principal for principal in principals}

@@ -1,0 +1,129 @@
+"""Sessions and their refresh tokens. What decides is one conditional UPDATE, never a look first."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.client import Client
+from app.core.config import settings
+from app.models import Session, User
+
+GRACE = timedelta(seconds=10)
+GRACES = 3
+
+_alive = (Session.revoked_at.is_(None), Session.expires_at > func.now())
+
+
+async def add(
+    db: AsyncSession,
+    *,
+    session_id: UUID,
+    user_id: int,
+    token_hash: bytes,
+    client: Client,
+) -> None:
+    ends_at = func.now() + timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
+    await db.execute(
+        insert(Session).values(
+            id=session_id,
+            user_id=user_id,
+            token_hash=token_hash,
+            expires_at=func.least(ends_at, _expiry()),
+            ends_at=ends_at,
+            ip=client.ip,
+            user_agent=client.user_agent,
+        )
+    )
+
+
+async def rotate(
+    db: AsyncSession, session_id: UUID, *, old_hash: bytes, new_hash: bytes, successor: bytes
+) -> int | None:
+    """Put the new token in the place of the old one; the user's id, or None where the old one is
+    not the current token of a live session of an active user. Of many at once, one gets the id."""
+    return await db.scalar(
+        update(Session)
+        .where(Session.id == session_id, Session.token_hash == old_hash, *_alive)
+        .where(User.id == Session.user_id, User.is_active)
+        .values(
+            token_hash=new_hash,
+            previous_hash=old_hash,
+            successor=successor,
+            rotations=Session.rotations + 1,
+            graces=0,
+            last_used_at=func.now(),
+            expires_at=func.least(Session.ends_at, _expiry()),
+        )
+        .returning(Session.user_id)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def use_grace(
+    db: AsyncSession, session_id: UUID, previous_hash: bytes
+) -> Row[int, bytes | None] | None:
+    """The user's id and the sealed current token, for one who comes with the token before it, soon
+    after the rotation and not too often."""
+    answer = await db.execute(
+        update(Session)
+        .where(Session.id == session_id, Session.previous_hash == previous_hash, *_alive)
+        .where(Session.last_used_at > func.now() - GRACE, Session.graces < GRACES)
+        .where(User.id == Session.user_id, User.is_active)
+        .values(graces=Session.graces + 1)
+        .returning(Session.user_id, Session.successor)
+        .execution_options(synchronize_session=False)
+    )
+    return answer.one_or_none()
+
+
+async def is_replay(db: AsyncSession, session_id: UUID, token_hash: bytes) -> bool:
+    """Whether a token that was this session's has been used up: it is neither the current one, of
+    a session that may be over, nor the one before it within the grace's time."""
+    used_up = select(Session.id).where(
+        Session.id == session_id,
+        Session.token_hash != token_hash,
+        Session.previous_hash.is_distinct_from(token_hash)
+        | (Session.last_used_at <= func.now() - GRACE),
+    )
+    return await db.scalar(used_up) is not None
+
+
+async def get_live(db: AsyncSession, user_id: int) -> Sequence[Session]:
+    """A user's sessions, newest first."""
+    found = (
+        select(Session)
+        .where(Session.user_id == user_id, *_alive)
+        .order_by(Session.created_at.desc(), Session.id)
+    )
+    return (await db.scalars(found)).all()
+
+
+async def revoke(
+    db: AsyncSession, session_id: UUID, reason: str, *, user_id: int | None = None
+) -> int | None:
+    """End one session; its user's id, or None where it had ended, never was, or is not
+    `user_id`'s."""
+    ending = update(Session).where(Session.id == session_id, Session.revoked_at.is_(None))
+    if user_id is not None:
+        ending = ending.where(Session.user_id == user_id)
+    return await db.scalar(
+        ending.values(revoked_at=func.now(), revoked_reason=reason).returning(Session.user_id)
+    )
+
+
+async def revoke_all(
+    db: AsyncSession, user_id: int, reason: str, *, keep: UUID | None = None
+) -> None:
+    """End a user's sessions, but for `keep`."""
+    ending = update(Session).where(Session.user_id == user_id, Session.revoked_at.is_(None))
+    if keep is not None:
+        ending = ending.where(Session.id != keep)
+    await db.execute(ending.values(revoked_at=func.now(), revoked_reason=reason))
+
+
+def _expiry() -> ColumnElement[datetime]:
+    days = min(settings.REFRESH_TOKEN_EXPIRE_DAYS, settings.SESSION_IDLE_DAYS)
+    return func.now() + timedelta(days=days)

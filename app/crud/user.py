@@ -1,0 +1,128 @@
+from collections.abc import Sequence
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database import release
+from app.core.passwords import Verdict, hash_password, verify_password
+from app.crud.base import CRUDBase
+from app.models.user import SEARCHED, User
+from app.schemas.user import UserAdminUpdate, UserCreate, UserUpdate
+
+
+class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
+    async def create(self, db: AsyncSession, *, obj_in: UserCreate) -> User:
+        """
+        Raises:
+            Unavailable: too many passwords wait to be hashed.
+        """
+        values = obj_in.model_dump(exclude={"password"})
+        values["hashed_password"] = await hash_password(obj_in.password)
+        return await self.add(db, values)
+
+    async def update(
+        self, db: AsyncSession, *, db_obj: User, obj_in: UserUpdate | UserAdminUpdate
+    ) -> User:
+        """
+        Raises:
+            Unavailable: too many passwords wait to be hashed.
+        """
+        values = obj_in.model_dump(exclude_unset=True, exclude={"current_password"})
+        if password := values.pop("password", None):
+            values["hashed_password"] = await hash_password(password)
+        return await self.change(db, db_obj, values)
+
+    async def get_by_email(self, db: AsyncSession, *, email: str) -> User | None:
+        return await db.scalar(select(User).where(func.lower(User.email) == func.lower(email)))
+
+    async def get_by_username(self, db: AsyncSession, *, username: str) -> User | None:
+        return await db.scalar(
+            select(User).where(func.lower(User.username) == func.lower(username))
+        )
+
+    async def search_users(
+        self, db: AsyncSession, *, query: str, skip: int = 0, limit: int = 20, emails: bool = True
+    ) -> Sequence[User]:
+        """Users whose e-mail, username or full name holds `query`, without case, as plain text.
+
+        Args:
+            emails: False leaves e-mails out, for one who may not read them: else they could be
+                guessed letter by letter.
+        """
+        found = (
+            select(User)
+            .where(SEARCHED.icontains(query, autoescape=True))
+            .order_by(User.id)
+            .offset(skip)
+            .limit(limit)
+        )
+        if not emails:
+            found = found.where(
+                User.username.icontains(query, autoescape=True)
+                | User.full_name.icontains(query, autoescape=True)
+            )
+        return (await db.scalars(found)).all()
+
+    async def get_active_users(
+        self, db: AsyncSession, *, skip: int = 0, limit: int = 100
+    ) -> Sequence[User]:
+        """Newest first."""
+        newest = (
+            select(User)
+            .where(User.is_active)
+            .order_by(User.created_at.desc(), User.id.desc())
+            .offset(skip)
+            .limit(limit)
+        )
+        return (await db.scalars(newest)).all()
+
+    async def lock_superusers(self, db: AsyncSession) -> Sequence[int]:
+        """The ids of those who can act as superusers, held so until the transaction ends."""
+        held = (
+            select(User.id)
+            .where(User.is_superuser, User.is_active)
+            .order_by(User.id)  # one order for all, or two who do this at once could deadlock
+            .with_for_update()
+        )
+        return (await db.scalars(held)).all()
+
+    async def authenticate(self, db: AsyncSession, *, email: str, password: str) -> User | None:
+        """The user whose password this is. An unknown e-mail costs the same work as a known one.
+
+        The connection is given back while the password is hashed. A hash by an older method is
+        replaced, unless the password was changed in between.
+
+        Raises:
+            Unavailable: too many passwords wait to be hashed.
+        """
+        user = await self.get_by_email(db, email=email)
+        await release(db)
+        stored = user.hashed_password if user else None
+        verdict = await verify_password(password, stored)
+        if user is None or not verdict:
+            return None
+        if verdict is Verdict.RIGHT_BUT_OLD:
+            await self.replace_hash(db, user, await hash_password(password))
+        return user
+
+    async def hold_authenticated(self, db: AsyncSession, user: User) -> bool:
+        """Keep the user as they were authenticated until the transaction ends; False where they
+        changed meanwhile. Without it, a sign-in by an old password could be written just after
+        the change of that password had ended all sessions."""
+        held = (
+            select(User.id)
+            .where(User.id == user.id, User.hashed_password == user.hashed_password)
+            .where(User.is_active)
+            .with_for_update(read=True)
+        )
+        return await db.scalar(held) is not None
+
+    async def replace_hash(self, db: AsyncSession, user: User, new: str) -> None:
+        await db.execute(
+            update(User)
+            .where(User.id == user.id, User.hashed_password == user.hashed_password)
+            .values(hashed_password=new)
+        )
+
+
+user = CRUDUser(User)

@@ -1,0 +1,119 @@
+"""The audit log: what happened, in the same transaction as what it speaks of."""
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import crud
+from app.core.database import before_commit
+from app.core.request import current_request
+from app.models import Event
+
+Outcome = Literal["success", "failure"]
+SALT = 16
+LONGEST_REASON = 500
+
+
+def record(
+    db: AsyncSession,
+    event: str,
+    *,
+    subject_id: int | None,
+    outcome: Outcome = "success",
+    actor_id: int | None = None,
+    session_id: UUID | None = None,
+    reason: str | None = None,
+) -> None:
+    """Have a row written when, and only when, the transaction is committed.
+
+    Args:
+        subject_id: whom it happened to.
+        actor_id: who did it; the one who asks where it is left out.
+        reason: never a token or a password.
+    """
+    request = current_request()
+    ip = request.client.ip if request else None
+    user_agent = request.client.user_agent if request else None
+    salt = secrets.token_bytes(SALT)
+    row = {
+        "event": event,
+        "outcome": outcome,
+        "actor_id": actor_id or (request.user_id if request else None),
+        "subject_id": subject_id,
+        "session_id": session_id or (request.session_id if request else None),
+        "request_id": request.id if request else None,
+        "reason": reason[:LONGEST_REASON] if reason else None,
+        "ip": ip,
+        "user_agent": user_agent,
+        "salt": salt,
+        "personal": digest_traces(salt, ip, user_agent),
+    }
+    # Last of all: the chain makes its writers wait for each other until they commit.
+    before_commit(db, lambda: crud.event.add(db, **row))
+
+
+def digest_traces(salt: bytes, ip: str | None, user_agent: str | None) -> bytes:
+    return hashlib.sha256(salt + json.dumps([ip, user_agent]).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """
+    Attributes:
+        count: how many events hold together, from the first.
+        head: the last one's hash. Kept elsewhere, it tells later whether the end was cut off.
+        flaw: what is wrong with the event after them; None where all are sound.
+    """
+
+    count: int
+    head: str
+    flaw: str | None
+
+
+async def verify(db: AsyncSession, *, expect: str | None = None) -> Verified:
+    """Go through the chain, and say where it breaks: a row changed, missing, or out of order.
+
+    Args:
+        expect: a head that was seen before; it must still be in the chain.
+    """
+    before, count, seen = b"", 0, expect is None
+    async for event in crud.event.stream(db):
+        if flaw := _find_flaw(event, number=count + 1, before=before):
+            return Verified(count, before.hex(), flaw)
+        before, count = event.hash, count + 1
+        seen = seen or before.hex() == expect
+    return Verified(count, before.hex(), None if seen else "the expected head is not in the chain")
+
+
+def _find_flaw(event: Event, *, number: int, before: bytes) -> str | None:
+    if event.id != number:
+        return f"event {number} is missing: {event.id} stands in its place"
+    if event.hash != hashlib.sha256(before + _content(event)).digest():
+        return f"event {event.id} is not what was written, or not in its place"
+    if event.salt is not None:
+        ip = str(event.ip) if event.ip is not None else None
+        if event.personal != digest_traces(event.salt, ip, event.user_agent):
+            return f"the address or user agent of event {event.id} is not what was written"
+    return None
+
+
+def _content(event: Event) -> bytes:
+    """As the function `event_content` in the database has it."""
+    content: list[Any] = [
+        event.id,
+        event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        event.event,
+        event.outcome,
+        event.actor_id,
+        event.subject_id,
+        str(event.session_id) if event.session_id else None,
+        event.request_id,
+        event.reason,
+        event.personal.hex(),
+    ]
+    return json.dumps(content, ensure_ascii=False).encode()

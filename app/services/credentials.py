@@ -1,0 +1,219 @@
+"""Credentials, changed by who proves to read the mail: a forgotten password, an address."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import crud
+from app.core import password_policy
+from app.core.client import Client
+from app.core.database import release
+from app.core.errors import Rejected
+from app.core.passwords import hash_password
+from app.core.request import begin_request, current_request
+from app.crud.mail import TakenMail
+from app.models import User
+from app.services import audit, one_time_tokens, outbox
+from app.services.one_time_tokens import CHANGE, RESET, VERIFY, InvalidToken
+
+FORGOTTEN = "password_forgotten"
+VERIFY_PAGE, RESET_PAGE, FORGOT_PAGE = "verify-email", "reset-password", "forgot-password"
+
+
+class EmailTaken(Rejected):
+    code = "email_taken"
+    detail = "Email already registered"
+
+
+async def request_reset(db: AsyncSession, email: str) -> None:
+    """Note that somebody forgot the password of an account that may exist.
+
+    Whether it does is not looked up here: the work, and so the time, is the same for any address.
+    """
+    request = current_request()
+    await outbox.enqueue(
+        db,
+        FORGOTTEN,
+        None,
+        email=email,
+        request_id=request.id if request else None,
+        ip=request.client.ip if request else None,
+        user_agent=request.client.user_agent if request else None,
+    )
+
+
+async def make_out_reset(
+    db: AsyncSession,
+    mail: TakenMail,
+    *,
+    email: str,
+    request_id: str | None,
+    ip: str | None,
+    user_agent: str | None,
+) -> None:
+    """Turn that note into a mail to the address that the account has: what was typed may only look
+    like it, and be somebody else's. Where there is no active account, into nothing.
+
+    The arguments are who asked, for the audit log.
+    """
+    begin_request(request_id, Client(ip, user_agent))
+    user = await crud.user.get_by_email(db, email=email)
+    if user is None or not user.is_active:
+        audit.record(
+            db,
+            "password.reset_requested",
+            outcome="failure",
+            subject_id=user.id if user else None,
+            reason="no active account has this e-mail",
+        )
+        await crud.mail.remove(db, mail)
+        return
+    issued = await one_time_tokens.issue(db, user, RESET, user.email)
+    audit.record(db, "password.reset_requested", subject_id=user.id)
+    await outbox.make_out(
+        db,
+        mail,
+        "password_reset",
+        user.email,
+        username=user.username,
+        page=RESET_PAGE,
+        token=issued.token,
+        expires_at=issued.expires_at,
+    )
+
+
+async def reset_password(db: AsyncSession, token: str, password: str) -> None:
+    """Set a new password, by a token from a mail. All sessions end.
+
+    Raises:
+        InvalidToken
+        Unavailable: too many passwords wait to be hashed.
+    """
+    owner = await crud.user.get(db, await one_time_tokens.find_owner(db, token, RESET))
+    await release(db)
+    if owner is None:
+        raise InvalidToken
+    await password_policy.check(password, owner.email, owner.username, owner.full_name)
+    hashed = await hash_password(password)  # of twenty at once each gets so far, and one further
+    user = await one_time_tokens.lock_owner(db, token, RESET)
+    used = await one_time_tokens.use(db, token, RESET)
+    if used.email != user.email:
+        raise InvalidToken
+    await set_password(db, user, hashed, keep=None)
+    audit.record(db, "password.reset", actor_id=user.id, subject_id=user.id)
+    await _confirm(db, user)
+
+
+async def set_password(
+    db: AsyncSession, user: User, hashed_password: str, *, keep: UUID | None
+) -> None:
+    """Every change of a password comes here: sessions end, links in older mails are void, the owner
+    is told.
+
+    Args:
+        user: locked.
+        keep: the session that did it.
+    """
+    await crud.user.change(db, user, {"hashed_password": hashed_password})
+    await crud.session.revoke_all(db, user.id, "password changed", keep=keep)
+    await crud.one_time_token.void(db, user.id)
+    await outbox.enqueue(
+        db, "password_changed", user.email, username=user.username, page=FORGOT_PAGE
+    )
+
+
+async def send_verification(db: AsyncSession, user: User) -> None:
+    """A mail to the address of the account, whose link proves that its owner reads it."""
+    issued = await one_time_tokens.issue(db, user, VERIFY, user.email)
+    await _send_link(db, user, "email_verify", user.email, issued)
+
+
+async def resend_verification(db: AsyncSession, user_id: int) -> None:
+    """The mail that was not found: of the change under way, else of the address as it is."""
+    user = await crud.user.get(db, user_id, lock=True)
+    if user is None:
+        return
+    if pending := await crud.one_time_token.get_pending(db, user_id, CHANGE):
+        issued = await one_time_tokens.issue(
+            db, user, CHANGE, pending.email, session_id=pending.session_id
+        )
+        await _send_link(db, user, "email_change", pending.email, issued)
+    elif not user.is_verified:
+        await send_verification(db, user)
+
+
+async def request_email(db: AsyncSession, user: User, email: str, *, session_id: UUID) -> None:
+    """Send a link to the new address, which takes effect when the link is used, and a word to the
+    one so far. The address that the account has takes back what was asked before.
+
+    Args:
+        user: locked, and known by their password.
+        session_id: the one that will stay.
+
+    Raises:
+        EmailTaken: as of now; the constraint decides when the link is used.
+    """
+    if email == user.email:
+        await crud.one_time_token.void(db, user.id, CHANGE)
+        return
+    other = await crud.user.get_by_email(db, email=email)
+    if other is not None and other.id != user.id:
+        raise EmailTaken
+    issued = await one_time_tokens.issue(db, user, CHANGE, email, session_id=session_id)
+    audit.record(db, "email.change_requested", subject_id=user.id)
+    await _send_link(db, user, "email_change", email, issued)
+    await outbox.enqueue(
+        db,
+        "email_change_notice",
+        user.email,
+        username=user.username,
+        page=FORGOT_PAGE,
+        new_email=email,
+    )
+
+
+async def verify_email(db: AsyncSession, token: str) -> None:
+    """Take the address as its user's, and a new one as the account's.
+
+    Raises:
+        InvalidToken
+        Rejected: another account has got the new address meanwhile.
+    """
+    user = await one_time_tokens.lock_owner(db, token, VERIFY, CHANGE)
+    used = await one_time_tokens.use(db, token, VERIFY, CHANGE)
+    if used.purpose == CHANGE:
+        await _change_email(db, user, used.email, keep=used.session_id)
+    elif used.email != user.email:
+        raise InvalidToken
+    else:
+        await _confirm(db, user)
+
+
+async def _change_email(db: AsyncSession, user: User, email: str, *, keep: UUID | None) -> None:
+    old = user.email
+    await crud.user.change(db, user, {"email": email, "is_verified": True})
+    await crud.session.revoke_all(db, user.id, "e-mail changed", keep=keep)
+    await crud.one_time_token.void(db, user.id)
+    audit.record(db, "email.changed", actor_id=user.id, subject_id=user.id)
+    await outbox.enqueue(db, "email_changed", old, username=user.username, new_email=email)
+
+
+async def _confirm(db: AsyncSession, user: User) -> None:
+    """Who used a link in a mail to the account's address reads that address."""
+    if not user.is_verified:
+        await crud.user.change(db, user, {"is_verified": True})
+        audit.record(db, "email.verified", actor_id=user.id, subject_id=user.id)
+
+
+async def _send_link(
+    db: AsyncSession, user: User, kind: str, email: str, issued: one_time_tokens.Issued
+) -> None:
+    await outbox.enqueue(
+        db,
+        kind,
+        email,
+        username=user.username,
+        page=VERIFY_PAGE,
+        token=issued.token,
+        expires_at=issued.expires_at,
+    )

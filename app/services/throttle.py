@@ -1,0 +1,120 @@
+"""The limits, each with what it counts. They are asked before the work that they guard."""
+
+import unicodedata
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from uuid import UUID
+
+from app.core import devices
+from app.core.client import Client
+from app.core.config import settings
+from app.core.limits import Bucket, Reservation, limiter
+from app.core.refresh_tokens import RefreshToken
+
+SITE = 64  # bits of an IPv6 address: what one customer has to itself, at the least
+UNKNOWN = "unknown"
+
+
+async def sign_in(email: str, client: Client, device: str | None) -> Reservation:
+    """Reserve an attempt; refund it when it succeeds.
+
+    A device on which the account signed in before counts for itself: a stranger's attempts cannot
+    lock it out, neither from elsewhere nor from behind the same address.
+
+    Args:
+        email: as it was typed, whether an account has it or not.
+        device: the cookie (`core/devices.py`).
+
+    Raises:
+        TooMany
+    """
+    account = fold_email(email)
+    if known := devices.recognise(device, email):
+        return await _reserve(
+            Bucket.of("login-device", settings.LIMIT_LOGIN_DEVICE, known, account),
+            Bucket.of("login-device-day", settings.LIMIT_LOGIN_DEVICE_DAY, known, account),
+        )
+    network = find_network(client)
+    return await _reserve(
+        Bucket.of("login-account-ip", settings.LIMIT_LOGIN_ACCOUNT_IP, account, network),
+        Bucket.of("login-account", settings.LIMIT_LOGIN_ACCOUNT, account),
+        Bucket.of("login-account-day", settings.LIMIT_LOGIN_ACCOUNT_DAY, account),
+        Bucket.of("login-ip", settings.LIMIT_LOGIN_IP, network),
+    )
+
+
+async def register(client: Client) -> None:
+    """
+    Raises:
+        TooMany
+    """
+    await _reserve(
+        Bucket.of("register-ip", settings.LIMIT_REGISTER_IP, find_network(client)),
+    )
+
+
+async def refresh(token: RefreshToken) -> None:
+    """
+    Raises:
+        TooMany
+    """
+    # A session's id is no secret: by a token that we did not make, nobody fills its bucket.
+    subject = str(token.session_id) if token.is_ours else token.hash.hex()
+    await _reserve(Bucket.of("refresh-session", settings.LIMIT_REFRESH_SESSION, subject))
+
+
+async def forgot(email: str, client: Client, device: str | None) -> None:
+    """For a mail that anyone can have sent to an address by typing it.
+
+    Raises:
+        TooMany
+    """
+    account = fold_email(email)
+    known = devices.recognise(device, email)
+    if known is None:
+        await _reserve(
+            Bucket.of("forgot-account", settings.LIMIT_FORGOT_ACCOUNT, account),
+            Bucket.of("forgot-ip", settings.LIMIT_FORGOT_IP, find_network(client)),
+        )
+    else:
+        await _reserve(Bucket.of("forgot-device", settings.LIMIT_FORGOT_ACCOUNT, known, account))
+
+
+async def verification(user_id: int) -> None:
+    """For a mail to an address that nobody proved to be theirs.
+
+    Raises:
+        TooMany
+    """
+    await _reserve(Bucket.of("verify-account", settings.LIMIT_VERIFY_ACCOUNT, str(user_id)))
+
+
+async def prove(session_id: UUID) -> Reservation:
+    """For the current password, asked again of one who is signed in; refund it when it is right.
+
+    Raises:
+        TooMany
+    """
+    return await _reserve(
+        Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id))
+    )
+
+
+def fold_email(email: str) -> str:
+    """One text for all that the database could take for the same e-mail, and for a few more: what
+    PostgreSQL's `lower` makes of a letter depends on the locale ("\u0130" may become "i")."""
+    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", email).casefold())
+    return "".join(char for char in text if not unicodedata.combining(char))
+
+
+def find_network(client: Client) -> str:
+    """Where the client is: its IPv4 address, or the /64 of an IPv6 one."""
+    if client.ip is None:
+        return UNKNOWN
+    address = ip_address(client.ip)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, SITE), strict=False))
+    return str(address)
+
+
+async def _reserve(*buckets: Bucket) -> Reservation:
+    return await limiter.reserve(*(buckets if settings.LIMITS_ENABLED else ()))
