@@ -1,0 +1,135 @@
+"""What a route asks for, as types: `db: DB`, `user: CurrentUser`, `page: Offset`."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Cookie, Depends, Path, Query, Request, Response
+from fastapi.security import OAuth2PasswordBearer
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core import client, devices
+from app.core.batching import Batcher
+from app.core.config import settings
+from app.core.database import Database
+from app.core.errors import Denied, Unauthenticated
+from app.core.request import current_request
+from app.crud.principal import Principal
+from app.schemas.fields import LARGEST_ID
+from app.services import sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What lives as long as the process; the lifespan in `main.py` puts it on `app.state`."""
+
+    database: Database
+    principals: Batcher[UUID, Principal]
+
+
+def resources_of(request: Request) -> Resources:
+    found: Resources = request.app.state.resources
+    return found
+
+
+async def get_db(request: Request) -> AsyncIterator[AsyncSession]:
+    async with resources_of(request).database.transaction() as session:
+        yield session
+
+
+# Function-scoped: the transaction is committed before the answer is sent, so that a yes is durable.
+# Always this alias, and never a bare Depends(get_db): that would open a second session.
+DB = Annotated[AsyncSession, Depends(get_db, scope="function")]
+
+BearerToken = Annotated[
+    str | None,
+    Depends(
+        OAuth2PasswordBearer(tokenUrl=f"{settings.API_V1_PREFIX}/auth/token", auto_error=False)
+    ),
+]
+
+
+async def get_current_user(request: Request, token: BearerToken) -> Principal:
+    if token is None:
+        raise Unauthenticated
+    user = await sessions.authenticate(resources_of(request).principals, token)
+    if info := current_request():
+        info.user_id, info.session_id = user.id, user.session_id
+    return user
+
+
+CurrentUser = Annotated[Principal, Depends(get_current_user)]
+
+
+async def get_optional_user(request: Request, token: BearerToken) -> Principal | None:
+    """The user, or None for a guest: one without a token, or whose token does not hold."""
+    try:
+        return await get_current_user(request, token)
+    except (Unauthenticated, sessions.InactiveUser):
+        return None
+
+
+OptionalUser = Annotated[Principal | None, Depends(get_optional_user)]
+
+
+async def get_superuser(user: CurrentUser) -> Principal:
+    if not user.is_superuser:
+        raise Denied
+    return user
+
+
+Superuser = Annotated[Principal, Depends(get_superuser)]
+
+
+async def get_client() -> client.Client:
+    request = current_request()
+    return request.client if request else client.Client(None, None)
+
+
+Client = Annotated[client.Client, Depends(get_client)]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """
+    Attributes:
+        cookie: as it was sent, good or not.
+    """
+
+    cookie: str | None
+    request: Request
+    response: Response
+
+    def remember(self, email: str) -> None:
+        """From now on this device has limits of its own, for the account of this e-mail."""
+        self.response.set_cookie(
+            devices.COOKIE,
+            devices.remember(self.cookie, email),
+            max_age=devices.SECONDS,
+            path=f"{self.request.scope.get('root_path', '')}{settings.API_V1_PREFIX}/auth",
+            secure=not settings.is_development,
+            httponly=True,
+            samesite="lax",
+        )
+
+
+async def get_device(
+    request: Request,
+    response: Response,
+    cookie: Annotated[str | None, Cookie(alias=devices.COOKIE, include_in_schema=False)] = None,
+) -> KnownDevice:
+    return KnownDevice(cookie, request, response)
+
+
+Device = Annotated[KnownDevice, Depends(get_device)]
+
+
+async def forbid_storing(response: Response) -> None:
+    """For answers that carry a token (RFC 6749, 5.1)."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+Skip = Annotated[int, Query(ge=0, le=LARGEST_ID, description="How many to leave out.")]
+Limit = Annotated[int, Query(ge=1, le=settings.MAX_PAGE_SIZE, description="The most to give.")]
+UserId = Annotated[int, Path(ge=1, le=LARGEST_ID)]

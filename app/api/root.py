@@ -1,0 +1,30 @@
+from fastapi import APIRouter, Request, Response
+
+from app.core import keys
+from app.core.config import settings
+from app.schemas.health import Welcome
+from app.schemas.keys import JwkSet, show_public_keys
+
+router = APIRouter(tags=["root"])
+
+# Well below the ten minutes for which `plinth keys rotate` holds a new public key back.
+JWKS_MAX_AGE = 300
+
+
+@router.get("/")
+async def welcome(request: Request) -> Welcome:
+    return Welcome(
+        message=f"Welcome to {settings.PROJECT_NAME}",
+        version=settings.VERSION,
+        docs=request.app.docs_url,
+        redoc=request.app.redoc_url,
+        health=f"{settings.API_V1_PREFIX}/health",
+    )
+
+
+@router.get("/.well-known/jwks.json", response_model_exclude_none=True)
+async def list_public_keys(response: Response) -> JwkSet:
+    """What other services verify access tokens with (RFC 7517). A key with which one could sign as
+    well as verify is not among them."""
+    response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
+    return show_public_keys(keys.ring.verifying_keys)

@@ -1,0 +1,77 @@
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+
+from app.api.deps import DB, Client, CurrentUser, Device, forbid_storing
+from app.core.errors import Rejected, TooMany, Unauthenticated, Unavailable
+from app.core.problems import responses
+from app.models import User
+from app.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
+from app.schemas.user import User as UserOut
+from app.schemas.user import UserCreate
+from app.services import accounts, sessions, throttle
+
+router = APIRouter(prefix="/auth", tags=["auth"], dependencies=[Depends(forbid_storing)])
+leaving = APIRouter(prefix="/auth", tags=["auth"])
+
+
+@router.post(
+    "/register",
+    status_code=201,
+    response_model=UserOut,
+    responses=responses(Rejected, TooMany, Unavailable),
+)
+async def register(db: DB, account: UserCreate, client: Client) -> User:
+    await throttle.register(client)
+    return await accounts.register(db, account)
+
+
+@router.post(
+    "/login",
+    response_model=TokenPair,
+    responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
+)
+async def login(
+    db: DB, credentials: Credentials, client: Client, device: Device
+) -> sessions.Tokens:
+    return await _sign_in(db, credentials.email, credentials.password, client, device)
+
+
+@router.post(
+    "/token",
+    response_model=TokenPair,
+    responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
+)
+async def login_by_form(
+    db: DB, form: Annotated[PasswordForm, Form()], client: Client, device: Device
+) -> sessions.Tokens:
+    """The same as login, by OAuth 2's form: the Authorize button's way."""
+    return await _sign_in(db, form.username, form.password, client, device)
+
+
+@router.post(
+    "/refresh", response_model=TokenPair, responses=responses(Unauthenticated, TooMany, Unavailable)
+)
+async def refresh(db: DB, request: RefreshRequest) -> sessions.Tokens:
+    """A new access token, and the refresh token to use next time."""
+    return await sessions.refresh(db, request.refresh_token)
+
+
+@leaving.post("/logout", status_code=204)
+async def logout(db: DB, user: CurrentUser) -> None:
+    """End this session, and with it both its tokens."""
+    await sessions.end(db, user.id, user.session_id, reason="signed out")
+
+
+@leaving.post("/logout-all", status_code=204)
+async def logout_everywhere(db: DB, user: CurrentUser) -> None:
+    """End all of one's sessions, this one too."""
+    await sessions.end_all(db, user.id, reason="signed out everywhere")
+
+
+async def _sign_in(
+    db: DB, email: str, password: str, client: Client, device: Device
+) -> sessions.Tokens:
+    tokens = await sessions.sign_in(db, email, password, client, device.cookie)
+    device.remember(email)
+    return tokens

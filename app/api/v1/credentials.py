@@ -1,0 +1,47 @@
+"""What a link in a mail is for. No GET changes anything: mail scanners follow links."""
+
+from fastapi import APIRouter
+
+from app.api.deps import DB, Client, CurrentUser, Device
+from app.core.errors import Rejected, TooMany, Unavailable
+from app.core.problems import responses
+from app.schemas.credentials import (
+    Accepted,
+    EmailVerification,
+    ForgottenPassword,
+    PasswordReset,
+)
+from app.services import credentials, throttle
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+resending = APIRouter(prefix="/auth", tags=["auth"])
+
+
+@router.post("/password/forgot", status_code=202, responses=responses(TooMany, Unavailable))
+async def forgot_password(
+    db: DB, forgotten: ForgottenPassword, client: Client, device: Device
+) -> Accepted:
+    """Send a link to set a new password. The answer is the same whether the account exists."""
+    await throttle.forgot(forgotten.email, client, device.cookie)
+    await credentials.request_reset(db, forgotten.email)
+    return Accepted(message="If an account has this e-mail, a mail is on its way to it")
+
+
+@router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
+async def reset_password(db: DB, reset: PasswordReset) -> None:
+    """Set a new password by the token of a mail, once. All sessions end."""
+    await credentials.reset_password(db, reset.token, reset.password)
+
+
+@router.post("/email/verify", status_code=204, responses=responses(Rejected, Unavailable))
+async def verify_email(db: DB, verification: EmailVerification) -> None:
+    """Prove by the token of a mail that one reads it; a new address takes effect."""
+    await credentials.verify_email(db, verification.token)
+
+
+@resending.post("/email/resend", status_code=202, responses=responses(TooMany))
+async def resend_verification(db: DB, user: CurrentUser) -> Accepted:
+    """Send the mail to the address that waits to be verified once more, if one does."""
+    await throttle.verification(user.id)
+    await credentials.resend_verification(db, user.id)
+    return Accepted(message="If an address waits to be verified, a mail is on its way to it")

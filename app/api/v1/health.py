@@ -1,0 +1,83 @@
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from app.api.deps import BearerToken, get_optional_user, resources_of
+from app.core.cache import cache
+from app.core.config import settings
+from app.core.errors import PlinthError
+from app.core.health import check_cache, check_database
+from app.crud.principal import Principal
+from app.schemas.health import (
+    CacheHealth,
+    DatabaseHealth,
+    FullHealth,
+    Health,
+    PoolFigures,
+    Services,
+)
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+UNHEALTHY = 503
+
+
+async def may_see_figures(request: Request, token: BearerToken) -> bool:
+    """Superusers only; and nobody while it cannot be known who asks."""
+    try:
+        user: Principal | None = await get_optional_user(request, token)
+    except PlinthError:
+        return False
+    return user is not None and user.is_superuser
+
+
+Figures = Annotated[bool, Depends(may_see_figures)]
+
+
+@router.get("")
+async def get_health() -> Health:
+    return Health(status="healthy", version=settings.VERSION, environment=settings.ENVIRONMENT)
+
+
+@router.get("/db", responses={UNHEALTHY: {"model": DatabaseHealth}})
+async def get_database_health(
+    request: Request, response: Response, figures: Figures
+) -> DatabaseHealth:
+    database = resources_of(request).database
+    healthy = await check_database(database)
+    if not healthy:
+        response.status_code = UNHEALTHY
+    return DatabaseHealth(
+        status="healthy" if healthy else "unhealthy",
+        database="postgresql",
+        connection="ok" if healthy else "failed",
+        pool=PoolFigures(**database.pool_status()) if figures else None,
+    )
+
+
+@router.get("/redis", responses={UNHEALTHY: {"model": CacheHealth}})
+async def get_cache_health(response: Response, figures: Figures) -> CacheHealth:
+    facts = await check_cache(cache)
+    if facts is None:
+        response.status_code = UNHEALTHY
+        return CacheHealth(status="unhealthy", cache="redis")
+    return CacheHealth(status="healthy", cache="redis", **(facts if figures else {}))
+
+
+@router.get("/full")
+async def get_full_health(request: Request) -> FullHealth:
+    database, facts = await asyncio.gather(
+        check_database(resources_of(request).database), check_cache(cache)
+    )
+    services = Services(
+        api="healthy",
+        database="healthy" if database else "unhealthy",
+        cache="healthy" if facts is not None else "unhealthy",
+    )
+    return FullHealth(
+        status="healthy" if database and facts is not None else "degraded",
+        services=services,
+        version=settings.VERSION,
+        environment=settings.ENVIRONMENT,
+    )

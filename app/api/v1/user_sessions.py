@@ -1,0 +1,59 @@
+"""Where one is signed in; a superuser sees and ends the sessions of others."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from app import crud
+from app.api.deps import DB, CurrentUser, Superuser, UserId
+from app.core.device import describe_device
+from app.core.errors import Denied, NotFound
+from app.core.problems import responses
+from app.models import Session
+from app.schemas.session import SessionOut
+from app.services import accounts, sessions
+
+router = APIRouter(prefix="/users", tags=["sessions"])
+
+
+@router.get("/me/sessions")
+async def list_my_sessions(db: DB, user: CurrentUser) -> list[SessionOut]:
+    """Newest first."""
+    return [_show(row, user.session_id) for row in await crud.session.get_live(db, user.id)]
+
+
+@router.delete("/me/sessions/{session_id}", status_code=204, responses=responses(NotFound))
+async def end_my_session(db: DB, user: CurrentUser, session_id: UUID) -> None:
+    await sessions.end(db, user.id, session_id, reason="ended by its user")
+
+
+@router.get("/{user_id}/sessions", responses=responses(Denied, NotFound))
+async def list_sessions(db: DB, admin: Superuser, user_id: UserId) -> list[SessionOut]:
+    """Newest first."""
+    await accounts.get(db, user_id)
+    return [_show(row, admin.session_id) for row in await crud.session.get_live(db, user_id)]
+
+
+@router.delete(
+    "/{user_id}/sessions/{session_id}", status_code=204, responses=responses(Denied, NotFound)
+)
+async def end_session(db: DB, _: Superuser, user_id: UserId, session_id: UUID) -> None:
+    await sessions.end(db, user_id, session_id, reason="ended by a superuser")
+
+
+@router.delete("/{user_id}/sessions", status_code=204, responses=responses(Denied, NotFound))
+async def end_all_sessions(db: DB, _: Superuser, user_id: UserId) -> None:
+    await accounts.get(db, user_id)
+    await sessions.end_all(db, user_id, reason="ended by a superuser")
+
+
+def _show(session: Session, current: UUID) -> SessionOut:
+    return SessionOut(
+        id=session.id,
+        device=describe_device(session.user_agent),
+        ip=session.ip,
+        created_at=session.created_at,
+        last_used_at=session.last_used_at,
+        expires_at=session.expires_at,
+        is_current=session.id == current,
+    )

@@ -1,0 +1,88 @@
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.api.deps import DB, CurrentUser, Limit, Skip, Superuser, UserId
+from app.core.config import settings
+from app.core.errors import Denied, NotFound, Rejected, TooMany
+from app.core.problems import responses
+from app.crud import event as events
+from app.crud import user as users
+from app.crud.principal import Principal
+from app.models import Event, User
+from app.schemas.event import EventOut
+from app.schemas.fields import SearchText
+from app.schemas.page import Page
+from app.schemas.user import PublicUser, UserAdminUpdate, UserUpdate
+from app.schemas.user import User as UserOut
+from app.services import accounts, administration
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+@router.get("/me", response_model=UserOut)
+async def get_me(user: CurrentUser) -> Principal:
+    return user
+
+
+@router.patch("/me", response_model=UserOut, responses=responses(TooMany))
+async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> User:
+    """A new e-mail or password asks for `current_password`. A password ends the other sessions; an
+    e-mail takes effect, and then does so too, when the link in the mail to it is used."""
+    return await accounts.update_profile(db, user.id, user.session_id, changes)
+
+
+@router.get("/me/events", response_model=list[EventOut])
+async def list_my_events(
+    db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.DEFAULT_PAGE_SIZE
+) -> Sequence[Event]:
+    """What happened to one's account, newest first."""
+    return await events.get_of(db, user.id, skip=skip, limit=limit)
+
+
+@router.get("/search")
+async def search_users(
+    db: DB,
+    user: CurrentUser,
+    q: Annotated[SearchText, Query(description="Plain text, anywhere, without case.")],
+    skip: Skip = 0,
+    limit: Limit = settings.DEFAULT_PAGE_SIZE,
+) -> list[UserOut | PublicUser]:
+    """Superusers search e-mails too; others search, and see, what is public."""
+    found = await users.search_users(db, query=q, skip=skip, limit=limit, emails=user.is_superuser)
+    return _show(found, to=user)
+
+
+@router.get("/{user_id}", responses=responses(NotFound))
+async def get_user(db: DB, user: CurrentUser, user_id: UserId) -> UserOut | PublicUser:
+    """Superusers, and the user themselves, see all of it; others what is public."""
+    return _show([await accounts.get(db, user_id)], to=user)[0]
+
+
+@router.get("/", responses=responses(Denied))
+async def list_users(
+    db: DB, _: Superuser, skip: Skip = 0, limit: Limit = settings.DEFAULT_PAGE_SIZE
+) -> Page[UserOut]:
+    items, total = await accounts.list_page(db, skip=skip, limit=limit)
+    return Page[UserOut].of(items, total=total, skip=skip, limit=limit)
+
+
+@router.patch("/{user_id}", response_model=UserOut, responses=responses(Rejected, Denied, NotFound))
+async def change_user(db: DB, user: Superuser, user_id: UserId, changes: UserAdminUpdate) -> User:
+    """Flags and names; never the password. A change of role or activity ends their sessions."""
+    return await administration.change_user(db, user_id, changes, by=user.id)
+
+
+@router.delete("/{user_id}", status_code=204, responses=responses(Rejected, Denied, NotFound))
+async def delete_user(db: DB, user: Superuser, user_id: UserId) -> None:
+    await administration.delete_user(db, user_id, by=user.id)
+
+
+def _show(rows: Iterable[User], *, to: Principal) -> list[UserOut | PublicUser]:
+    return [
+        UserOut.model_validate(row)
+        if to.is_superuser or row.id == to.id
+        else PublicUser.model_validate(row)
+        for row in rows
+    ]

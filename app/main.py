@@ -1,0 +1,110 @@
+"""The application, wired: middleware, handlers and routers in the order in which they work."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from app.api import root, v1
+from app.api.deps import Resources
+from app.core import keys, migrations, openapi, problems
+from app.core.backing import backing_services
+from app.core.batching import Batcher
+from app.core.cache import cache
+from app.core.config import SettingsError, settings
+from app.core.database import Database
+from app.core.errors import PlinthError
+from app.core.middleware import BodyLimit, EitherSlash, HeadAsGet, RequestContext, Unexpected
+from app.core.threads import entered_in_thread
+from app.crud.principal import Principal, load_principals
+from app.models import Base
+from app.services.mail_worker import mail_worker
+
+logger = logging.getLogger(__name__)
+
+MIDDLEWARE = [
+    Middleware(RequestContext, trusted_proxies=settings.TRUSTED_PROXIES),
+    Middleware(
+        CORSMiddleware,
+        allow_origins=settings.BACKEND_CORS_ORIGINS,
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
+    ),
+    Middleware(Unexpected),
+    Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE),
+    Middleware(GZipMiddleware, minimum_size=1000),
+    Middleware(HeadAsGet),
+    Middleware(EitherSlash),
+]
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what lives as long as the process, and close it in the reverse order."""
+    async with AsyncExitStack() as stack:
+        backing = await stack.enter_async_context(entered_in_thread(backing_services(settings)))
+        database = Database(backing.database_url, settings, Base.metadata)
+        stack.push_async_callback(database.close)
+        await cache.open(
+            backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
+        )
+        stack.push_async_callback(cache.close)
+        app.state.resources = Resources(database, _gather_principals(database))
+        await _warn_of_missing_migrations(database)
+        if settings.MAIL_WORKER:
+            await stack.enter_async_context(mail_worker(database))
+        yield
+
+
+def create_app() -> FastAPI:
+    _load_keys()
+    app = FastAPI(
+        title=settings.PROJECT_NAME,
+        version=settings.VERSION,
+        debug=False,  # settings.DEBUG never shows a traceback to a client
+        openapi_url=f"{settings.API_V1_PREFIX}/openapi.json",
+        generate_unique_id_function=openapi.operation_id,
+        redirect_slashes=False,  # a redirect loses the Authorization header; see EitherSlash
+        middleware=MIDDLEWARE,
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    openapi.install(app)
+    app.include_router(root.router)
+    app.include_router(v1.router, prefix=settings.API_V1_PREFIX)
+    return app
+
+
+def _load_keys() -> None:
+    try:
+        keys.ring.load()
+    except keys.KeyFileError as error:
+        raise SettingsError(f"Plinth cannot start:\n  {error}") from None
+
+
+def _gather_principals(database: Database) -> Batcher[UUID, Principal]:
+    async def load(session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:
+        async with database.reading() as connection:
+            return await load_principals(connection, session_ids)
+
+    return Batcher(load)
+
+
+async def _warn_of_missing_migrations(database: Database) -> None:
+    try:
+        at, newest = await migrations.applied(database), migrations.newest()
+    except PlinthError:
+        logger.warning("the database does not answer; the requests that need it will get a 503")
+        return
+    if at != newest:
+        logger.warning("the database is at migration %s of %s: run `plinth db upgrade`", at, newest)
+
+
+app = create_app()
