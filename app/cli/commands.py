@@ -1,0 +1,147 @@
+"""The table of contents of `plinth`: what each command takes. What it does is imported when it is
+called, because that reads the settings, and `plinth --help` has to answer whatever they say."""
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.db.commands import db
+from app.cli.keys.commands import keys
+
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)]
+
+plinth = typer.Typer(
+    help="Plinth: a FastAPI, PostgreSQL and Redis backend.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        print(f"plinth {version('plinth')}")
+    except PackageNotFoundError:
+        print("plinth, not installed as a package")
+    raise typer.Exit
+
+
+@plinth.callback()
+def _begin(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@plinth.command()
+def dev(
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    reload: Annotated[bool, typer.Option(help="Start anew when a file of app/ changes.")] = True,
+) -> None:
+    """Start what is needed, migrate, and serve with reload: what `make dev` runs.
+
+    Ctrl-C ends all of it; the data stays.
+    """
+    from app.cli.dev import run
+
+    run(host, port, reload=reload)
+
+
+@plinth.command()
+def serve(
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Annotated[
+        int,
+        typer.Option(help="Processes; about one for each core.", min=1, envvar="WEB_CONCURRENCY"),
+    ] = 1,
+    timeout_graceful_shutdown: Annotated[
+        int, typer.Option(help="Seconds for requests in flight when the server is stopped.", min=0)
+    ] = 20,
+) -> None:
+    """Serve in production: several workers, no reload, no migrations.
+
+    Behind a proxy, set TRUSTED_PROXIES.
+    """
+    from app.cli.serve import run
+
+    run(host, port, workers, grace=timeout_graceful_shutdown)
+
+
+@plinth.command()
+def worker() -> None:
+    """Send the mails that wait in the database, until stopped.
+
+    The server does so too; with MAIL_WORKER=false it leaves them to this.
+    """
+    from app.cli.worker import run
+
+    run()
+
+
+@plinth.command()
+def create_superuser(
+    *,
+    email: Annotated[str | None, typer.Option(help="The e-mail to sign in with.")] = None,
+    username: Annotated[str | None, typer.Option(help="3 to 50 letters, digits, _ and -.")] = None,
+    full_name: Annotated[str | None, typer.Option(help="May be left out.")] = None,
+    password_env: Annotated[
+        str | None, typer.Option(metavar="VAR", help="Take the password from this variable.")
+    ] = None,
+    password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take the password from this file.")
+    ] = None,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote", help="Make the user who has this e-mail a superuser; the password stays."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --promote.")] = False,
+) -> None:
+    """Make a superuser. Asks for what is missing.
+
+    The password itself is no option: others could read it in the list of processes, and the shell
+    would keep it.
+    """
+    from app.cli import superuser
+
+    if promote:
+        superuser.promote(email, yes=yes)
+    else:
+        superuser.create(email, username, full_name, password_env, password_file)
+
+
+@plinth.command()
+def doctor(
+    *,
+    workers: Annotated[
+        int, typer.Option(help="Worker processes in all.", min=1, envvar="WEB_CONCURRENCY")
+    ] = 1,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Check the settings and what they point to, and say what to do about each fault.
+
+    Ends with 1 when something is broken.
+    """
+    from app.cli.doctor import run
+
+    run(workers, as_json=json)
+
+
+plinth.add_typer(db)
+plinth.add_typer(keys)

@@ -1,0 +1,53 @@
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy.exc import DBAPIError
+
+from app.cli.failure import Failure, describe
+from app.core.backing import Backing
+from app.core.cache import cache
+from app.core.config import settings
+from app.core.database import Database
+from app.core.errors import Unavailable
+from app.models import Base
+
+
+@asynccontextmanager
+async def connected(backing: Backing) -> AsyncIterator[Database]:
+    """The database, and the cache too: what a command changes, the server must not remember."""
+    await cache.open(
+        backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
+    )
+    database = Database(backing.database_url, settings, Base.metadata)
+    try:
+        yield database
+    finally:
+        await database.close()
+        await cache.close()
+
+
+@contextmanager
+def reaching(database_url: str) -> Iterator[None]:
+    """Say in a sentence that the database is away, or what it refused.
+
+    Raises:
+        Failure
+    """
+    try:
+        yield
+    except (DBAPIError, Unavailable, OSError, InterfaceError, PostgresError) as error:
+        cause = find_cause(error)
+        where = f"The database at {describe(database_url)}"
+        if isinstance(cause, OSError):
+            why = cause.strerror or str(cause) or "not in time"
+            raise Failure(f"{where} does not answer ({why}): is it running?") from error
+        raise Failure(f"{where} refuses: {cause}") from error
+
+
+def find_cause(error: BaseException) -> BaseException:
+    """What the driver said, below what SQLAlchemy and `Database` made of it."""
+    if isinstance(error, Unavailable):
+        error = error.__cause__ or error
+    below = error.orig if isinstance(error, DBAPIError) else None  # its adapter's error
+    return (below.__cause__ or below) if below else error

@@ -1,0 +1,77 @@
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from alembic.util import CommandError
+
+from app.cli.ask import confirm
+from app.cli.connecting import connected, reaching
+from app.cli.failure import Failure, describe
+from app.cli.output import out
+from app.core import migrations
+from app.core.backing import Backing, backing_services
+from app.core.config import settings
+
+
+def upgrade(revision: str, *, as_sql: bool) -> None:
+    if as_sql:
+        with _in_sentences():
+            migrations.print_upgrade(revision)
+        return
+    with backing_services(settings) as backing:
+        migrate(backing, revision)
+
+
+def downgrade(revision: str, *, yes: bool) -> None:
+    with backing_services(settings) as backing:
+        if not (yes or settings.is_development):
+            where = describe(backing.database_url)
+            confirm(f"Migrate {where} down to {revision}, and lose what is undone?")
+        _change(backing, lambda url: migrations.downgrade(url, revision))
+
+
+def migrate(backing: Backing, revision: str = "head") -> None:
+    """Upgrade, with a line for each step."""
+    _change(backing, lambda url: migrations.upgrade(url, revision))
+
+
+def _change(backing: Backing, act: Callable[[str], None]) -> None:
+    with _in_sentences(), reaching(backing.database_url), _steps_printed():
+        act(backing.database_url)
+        out.print(f"The database is at migration {asyncio.run(_find_revision(backing))}")
+
+
+async def _find_revision(backing: Backing) -> str:
+    async with connected(backing) as database:
+        at = await migrations.applied(database)
+    return f"{at} (head)" if at == migrations.newest() else str(at or "none")
+
+
+@contextmanager
+def _in_sentences() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        raise Failure(f"alembic: {error}") from error
+
+
+@contextmanager
+def _steps_printed() -> Iterator[None]:
+    logger = logging.getLogger("alembic.runtime.migration")
+    before = logger.level
+    printer = _StepPrinter()
+    logger.addHandler(printer)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(printer)
+        logger.setLevel(before)
+
+
+class _StepPrinter(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage()
+        if words.startswith("Running "):
+            out.print(f"  {words.removeprefix('Running ')}", markup=False)

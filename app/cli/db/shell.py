@@ -1,0 +1,25 @@
+import asyncio
+import signal
+import subprocess
+
+import typer
+
+from app.cli.connecting import reaching
+from app.cli.db.facts import find_server
+from app.cli.db.programs import Target, find_programs
+from app.core.backing import backing_services
+from app.core.config import settings
+
+
+def run() -> None:
+    with backing_services(settings) as backing:
+        with reaching(backing.database_url):
+            major, _ = asyncio.run(find_server(backing.database_url))
+        psql = find_programs("psql", major)[0]
+        target = Target.of(backing.database_url)
+        # Ctrl-C is psql's: it cancels a query. We stay, for an embedded server is ours to stop.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        done = subprocess.run(
+            [psql.path, "--dbname", target.url], env=target.environment, check=False
+        )
+    raise typer.Exit(done.returncode)

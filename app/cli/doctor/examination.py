@@ -1,0 +1,26 @@
+import asyncio
+
+from app.cli.doctor import database, machine, mail, redis, values
+from app.cli.doctor.finding import Finding, broken
+from app.core.backing import Backing, backing_services
+from app.core.config import settings
+from app.core.embedded import EmbeddedError
+
+
+def examine(workers: int) -> list[Finding]:
+    findings = [check(settings) for check in (*values.CHECKS, *machine.CHECKS)]
+    try:
+        with backing_services(settings) as backing:
+            findings += asyncio.run(_examine_services(backing, workers))
+    except EmbeddedError as error:
+        findings.append(broken("embedded services", str(error), "As it says."))
+    return findings
+
+
+async def _examine_services(backing: Backing, workers: int) -> list[Finding]:
+    return [
+        await machine.check_password_hashing(settings),
+        *await database.examine(backing.database_url, settings, workers),
+        await redis.check(backing.redis_url),
+        *await mail.examine(backing.database_url, settings),
+    ]

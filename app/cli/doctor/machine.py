@@ -1,0 +1,57 @@
+"""This machine: its disk, and how long a password takes."""
+
+import stat
+import tempfile
+import time
+
+from app.cli.doctor.finding import Finding, broken, doubtful, fine
+from app.core.config import Settings
+from app.core.passwords import hash_password
+
+# OWASP's Password Storage Cheat Sheet: passes, and the least memory (KiB) that goes with them.
+OWASP = {1: 47104, 2: 19456, 3: 12288, 4: 9216, 5: 7168}
+
+
+def check_data_dir(settings: Settings) -> Finding:
+    name, folder = "DATA_DIR", settings.DATA_DIR.resolve()
+    if settings.DATABASE_URL and settings.REDIS_URL and not settings.is_development:
+        return fine(name, "not needed: both servers are named")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return broken(
+            name,
+            f"{folder} cannot be written to ({error.strerror})",
+            "Set DATA_DIR to a folder of yours, or give this one to the user who runs this.",
+        )
+    return fine(name, str(folder))
+
+
+def check_key_file(settings: Settings) -> Finding:
+    name, path = "development's key", settings.DATA_DIR / "secret_key"
+    if not path.exists():
+        return fine(name, "none kept: SECRET_KEY is set")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return doubtful(name, f"others can read {path}", f"chmod 600 {path}")
+    return fine(name, f"{path}, which nobody else can read")
+
+
+async def check_password_hashing(settings: Settings) -> Finding:
+    name, memory, passes = "passwords", settings.ARGON2_MEMORY_KIB, settings.ARGON2_TIME_COST
+    begun = time.perf_counter()
+    await hash_password("Some-Password-1")
+    text = (
+        f"{(time.perf_counter() - begun) * 1000:.0f} ms a hash (argon2id, {memory} KiB x {passes})"
+    )
+    if memory < OWASP[min(passes, max(OWASP))]:
+        return doubtful(
+            name,
+            f"{text}, less than OWASP's least",
+            "Unset ARGON2_MEMORY_KIB and ARGON2_TIME_COST: their defaults are enough.",
+        )
+    return fine(name, text)
+
+
+CHECKS = [check_data_dir, check_key_file]

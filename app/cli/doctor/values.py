@@ -1,0 +1,63 @@
+"""What the settings say, and what they should not."""
+
+import time
+from difflib import get_close_matches
+
+from app.cli.doctor.finding import Finding, broken, doubtful, fine
+from app.core.config import MAKE_A_KEY, Settings
+from app.core.keys import KeyFileError, find_signing_key, read_keys
+from app.core.secret_key import find_weakness
+
+ALIKE = 0.9
+
+
+def check_names(settings: Settings) -> Finding:
+    """Names that nobody reads are kept without a word, so a slip of the pen would go unseen."""
+    known = list(Settings.model_fields)
+    meant = {
+        name: match
+        for name in settings.model_extra or {}
+        for match in get_close_matches(name.upper(), known, n=1, cutoff=ALIKE)
+    }
+    if meant:
+        slips = ", ".join(f"{name} (for {match}?)" for name, match in meant.items())
+        return doubtful("settings", f"nobody reads {slips}", "Correct the name in .env.")
+    return fine("settings", f"ENVIRONMENT is {settings.ENVIRONMENT}")
+
+
+def check_secret_key(settings: Settings) -> Finding:
+    if weakness := find_weakness(settings.SECRET_KEY):
+        return doubtful("SECRET_KEY", weakness, f"Make one with: {MAKE_A_KEY}")
+    return fine("SECRET_KEY", "long enough, and not a well-known one")
+
+
+def check_keys(settings: Settings) -> Finding:
+    if settings.KEYS_FILE is None:
+        return fine("signing keys", f"SECRET_KEY alone, by {settings.ALGORITHM}")
+    try:
+        keys = read_keys(settings.KEYS_FILE)
+    except KeyFileError as error:
+        return broken("signing keys", str(error), "docs/keys.md has what to do.")
+    signing = find_signing_key(keys, time.time())
+    return fine("signing keys", f"{signing.kid} signs, by {signing.alg}")
+
+
+def check_origins(settings: Settings) -> Finding:
+    if "*" in settings.BACKEND_CORS_ORIGINS:
+        return doubtful(
+            "BACKEND_CORS_ORIGINS",
+            "* lets the pages of every web site call this API from people's browsers",
+            'Name your own, as a JSON list: ["https://app.example.com"]',
+        )
+    return fine("BACKEND_CORS_ORIGINS", ", ".join(settings.BACKEND_CORS_ORIGINS) or "none")
+
+
+def check_debugging(settings: Settings) -> Finding:
+    set_ = [name for name in ("DEBUG", "DB_ECHO") if getattr(settings, name)]
+    if set_ and not settings.is_development:
+        names = " and ".join(set_)
+        return doubtful("debugging", f"{names}: people's data goes to the log", f"Unset {names}.")
+    return fine("debugging", ", ".join(set_) or "off")
+
+
+CHECKS = [check_names, check_secret_key, check_keys, check_origins, check_debugging]

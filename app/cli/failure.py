@@ -1,0 +1,23 @@
+"""How a command ends that cannot do its work: with a sentence, and exit code 1."""
+
+from app.core.embedded.errors import EmbeddedError
+from app.core.errors import PlinthError
+
+
+class Failure(Exception):
+    """Its text is for the person at the terminal: what is the matter, and what to do."""
+
+
+def explain(error: Exception) -> str | None:
+    """The sentence for an error that is no fault of this program; None for one that is."""
+    return str(error) if isinstance(error, (Failure, EmbeddedError, PlinthError)) else None
+
+
+def describe(url: str) -> str:
+    """The URL as one may show it: without the password."""
+    # By hand: urllib drops the // before an empty host, and libpq and asyncpg need it.
+    scheme, _, rest = url.partition("://")
+    address, mark, query = rest.partition("?")
+    user, at, place = address.rpartition("@")
+    pairs = [pair for pair in query.split("&") if not pair.startswith("password=")]
+    return f"{scheme}://{user.partition(':')[0]}{at}{place}{mark}{'&'.join(pairs)}"

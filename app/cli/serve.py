@@ -1,0 +1,18 @@
+import os
+from logging.config import dictConfig
+
+from app.cli.logs import LOG_CONFIG
+from app.cli.output import out
+from app.cli.server import address, listening, serve_workers
+from app.core.backing import backing_services
+from app.core.config import settings
+
+
+def run(host: str, port: int, workers: int, *, grace: int) -> None:
+    dictConfig(LOG_CONFIG)
+    way_out = "choose another with --port."
+    with listening(host, port, way_out=way_out) as opened, backing_services(settings) as backing:
+        # Held here, embedded services start once, and not with each worker.
+        os.environ |= {"DATABASE_URL": backing.database_url, "REDIS_URL": backing.redis_url}
+        out.print(f"Serving on {address(opened)}, workers: {workers}")
+        serve_workers(opened, workers, grace=grace)
