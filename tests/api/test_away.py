@@ -1,0 +1,146 @@
+"""The database or Redis is away: what answers all the same, and what is never told."""
+
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient
+
+from app.core.cache import cache
+from app.core.config import settings
+from app.main import create_app, lifespan
+from tests.support.asgi import send
+from tests.support.hostile import Attacker
+from tests.support.operations import Operation, find_operations
+from tests.support.people import People, Person
+
+INTERNALS = re.compile(
+    r"traceback|errno|refused|asyncpg|sqlalchemy|redis\.|127\.0\.0\.1|postgresql://|redis://|\.py",
+    re.IGNORECASE,
+)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """One that is taken, and where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@asynccontextmanager
+async def started_without(name: str, url: str) -> AsyncIterator[AsyncClient]:
+    """A second application, whose database or Redis is not there. The cache, which is one for the
+    process, is given back afterwards."""
+    app = create_app()
+    assert settings.REDIS_URL
+    redis_url = settings.REDIS_URL
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, name, url)
+        async with (
+            lifespan(app),
+            AsyncClient(transport=ASGITransport(app), base_url="http://test/api/v1") as client,
+        ):
+            yield client
+    await cache.open(redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS)
+
+
+@pytest.fixture
+async def superuser(people: People) -> Person:
+    return await people.enter(is_superuser=True)
+
+
+@pytest.fixture
+async def without_database(superuser: Person, closed_port: int) -> AsyncIterator[AsyncClient]:
+    url = f"postgresql://someone:hidden@127.0.0.1:{closed_port}/somewhere"
+    async with started_without("DATABASE_URL", url) as client:
+        yield client
+
+
+@pytest.fixture
+async def without_redis(superuser: Person, closed_port: int) -> AsyncIterator[AsyncClient]:
+    url = f"redis://:hidden@127.0.0.1:{closed_port}/0"
+    async with started_without("REDIS_URL", url) as client:
+        yield client
+
+
+async def test_health_without_the_database(
+    without_database: AsyncClient, superuser: Person
+) -> None:
+    for headers in ({}, superuser.headers):
+        answer = await without_database.get("/health/db", headers=headers)
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "status": "unhealthy",
+            "database": "postgresql",
+            "connection": "failed",
+            "pool": None,
+        }
+    full = await without_database.get("/health/full")
+    assert (full.status_code, full.json()["status"]) == (200, "degraded")
+    assert full.json()["services"] == {
+        "api": "healthy",
+        "database": "unhealthy",
+        "cache": "healthy",
+    }
+    assert (await without_database.get("/health")).status_code == 200
+    assert (await without_database.get("/health/redis")).status_code == 200
+
+
+async def test_health_without_redis(without_redis: AsyncClient, superuser: Person) -> None:
+    for headers in ({}, superuser.headers):
+        answer = await without_redis.get("/health/redis", headers=headers)
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "status": "unhealthy",
+            "cache": "redis",
+            "version": None,
+            "connected_clients": None,
+            "used_memory_human": None,
+        }
+    full = await without_redis.get("/health/full")
+    assert (full.status_code, full.json()["status"]) == (200, "degraded")
+    assert full.json()["services"] == {
+        "api": "healthy",
+        "database": "healthy",
+        "cache": "unhealthy",
+    }
+    assert (await without_redis.get("/health")).status_code == 200
+    assert (await without_redis.get("/health/db")).status_code == 200
+
+
+@pytest.mark.parametrize("operation", find_operations(), ids=str)
+async def test_without_the_database_a_route_says_so_and_nothing_else(
+    without_database: AsyncClient, superuser: Person, operation: Operation
+) -> None:
+    transport = without_database._transport  # noqa: SLF001 - the application behind the client
+    assert isinstance(transport, ASGITransport)
+    token = (b"authorization", superuser.headers["Authorization"].encode())
+    attack = Attacker(operation, {"user_id": superuser.id}).valid()
+
+    answer = await send(
+        transport.app, operation.method, attack.target, [token, *attack.headers], attack.body
+    )
+
+    assert answer.status < 500 or answer.status == 503
+    assert answer.status == 503 or not operation.is_private or "health" in operation.path
+    assert answer.status in operation.documented
+    assert not INTERNALS.search(answer.body.decode())
+    if answer.headers["content-type"] == "application/problem+json" and answer.status == 503:
+        assert answer.headers["retry-after"] == "1"
+
+
+async def test_without_redis_every_route_goes_on(
+    without_redis: AsyncClient, people: People, superuser: Person
+) -> None:
+    account = {"email": "new@example.com", "username": "new", "password": superuser.password}
+    made = await without_redis.post("/auth/register", json=account)
+    assert made.status_code == 201
+    listed = await without_redis.get("/users/", headers=superuser.headers)
+    assert listed.json()["total"] == 2
+    path = f"/users/{made.json()['id']}"
+    assert (await without_redis.delete(path, headers=superuser.headers)).status_code == 204
+    listed = await without_redis.get("/users/", headers=superuser.headers)
+    assert listed.json()["total"] == 1

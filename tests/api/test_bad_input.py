@@ -1,0 +1,97 @@
+"""Whatever comes in, at every route and parameter: a refusal that is documented, never a 5xx."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from tests.support.asgi import Answer, send
+from tests.support.hostile import Attack, Attacker
+from tests.support.operations import Operation, find_operations
+from tests.support.people import People, Person
+
+OPERATIONS = find_operations()
+SHOWN = 20
+
+
+class Attackers:
+    """Sends attacks in one role; when an attack took the role away, comes back as a new user."""
+
+    def __init__(self, app: FastAPI, people: People, role: str) -> None:
+        self._app = app
+        self._people = people
+        self._role = role
+        self._person: Person | None = None
+
+    async def send(self, method: str, attack: Attack) -> Answer:
+        if self._person is None and self._role != "anonymous":
+            self._person = await self._people.enter(is_superuser=self._role == "superuser")
+        headers = attack.headers
+        if self._person and b"authorization" not in dict(headers):
+            token = self._person.tokens["access_token"]
+            headers = [(b"authorization", f"Bearer {token}".encode()), *headers]
+            answer = await send(self._app, method, attack.target, headers, attack.body)
+            if answer.status == 401:
+                self._person = None
+            return answer
+        return await send(self._app, method, attack.target, headers, attack.body)
+
+
+def find_fault(operation: Operation, attack: Attack, answer: Answer) -> str | None:
+    documented = operation.documented
+    if answer.status >= 500:
+        return "a 5xx"
+    if documented and answer.status not in documented | (
+        {404} if "path " in attack.about else set()
+    ):
+        return f"not documented: {sorted(documented)}; add it to the route's `responses=`"
+    if answer.status < 400:
+        return None
+    if answer.headers.get("content-type") != "application/problem+json":
+        return "not a problem document"
+    problem: dict[str, Any] = json.loads(answer.body)
+    texts = [problem.get(name) for name in ("type", "title", "detail", "code", "request_id")]
+    if problem.get("status") != answer.status or not all(isinstance(text, str) for text in texts):
+        return "not a whole problem document"
+    return None
+
+
+@pytest.mark.parametrize(
+    ("operation", "role"),
+    [
+        pytest.param(operation, role, id=f"{operation} as {role}")
+        for operation in OPERATIONS
+        for role in ("anonymous", "user", "superuser")
+        if operation.is_private or role == "anonymous"
+    ],
+)
+async def test_bad_input_is_refused_as_documented(
+    app: FastAPI, people: People, operation: Operation, role: str
+) -> None:
+    there = await people.add()
+    attackers = Attackers(app, people, role)
+    faults = []
+    for attack in Attacker(operation, {"user_id": there.id}).attacks():
+        answer = await attackers.send(operation.method, attack)
+        if fault := find_fault(operation, attack, answer):
+            faults.append(f"{answer.status} {fault}: {attack.about} -> {answer.body[:200]!r}")
+
+    assert not faults, f"{len(faults)} faults at {operation}:\n" + "\n".join(faults[:SHOWN])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+async def test_the_attacks_begin_with_a_request_that_is_valid(
+    app: FastAPI, people: People, operation: Operation
+) -> None:
+    there = await people.add()
+    attack = Attacker(operation, {"user_id": there.id}).valid()
+
+    answer = await Attackers(app, people, "superuser").send(operation.method, attack)
+
+    # What stands behind a user, such as a session, is another's here: 404 is then the right answer.
+    found = set(operation.path_parameters) <= {"user_id"}
+    assert answer.status not in {404 if found else 422, 405, 422}, (
+        f"{operation} refuses {attack}: teach tests/support/operations.py a value that fits, or"
+        f" give the test what the path names. {answer.body!r}"
+    )

@@ -1,0 +1,288 @@
+"""An address is taken as somebody's when they used the link in a mail to it."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient, Response
+
+from app.core.config import settings
+from tests.support.answers import check_refusal
+from tests.support.mail_server import Inbox, none_waits, text_of, token_of
+from tests.support.people import PASSWORD, People, Person
+
+INVALID = "Invalid or expired token"
+TAKEN = "Email already registered"
+NEW = "new@example.com"
+
+
+async def verify(client: AsyncClient, token: str) -> Response:
+    return await client.post("/auth/email/verify", json={"token": token})
+
+
+async def resend(client: AsyncClient, person: Person) -> None:
+    answer = await client.post("/auth/email/resend", headers=person.headers)
+    assert answer.status_code == 202, answer.text
+
+
+async def register(client: AsyncClient, **account: Any) -> Response:
+    ada = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
+    return await client.post("/auth/register", json=ada | account)
+
+
+async def change(client: AsyncClient, person: Person, **changes: str) -> Response:
+    return await client.patch(
+        "/users/me", headers=person.headers, json={"current_password": PASSWORD} | changes
+    )
+
+
+async def change_email(client: AsyncClient, inbox: Inbox, person: Person, email: str = NEW) -> str:
+    """The token that arrived at the new address."""
+    answer = await change(client, person, email=email)
+    assert answer.status_code == 200, answer.text
+    return token_of(await inbox.next(email, "Confirm your new e-mail"))
+
+
+async def is_let_in(client: AsyncClient, person: Person) -> bool:
+    return (await client.get("/users/me", headers=person.headers)).status_code == 200
+
+
+async def test_who_registers_confirms_their_address(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    assert (await register(client)).json()["is_verified"] is False
+    ada = await people.sign_in(Person(0, "ada@example.com", "ada"))
+    letter = await inbox.next("ada@example.com", "Confirm your e-mail")
+    link = f"http://localhost:3000/verify-email#token={token_of(letter)}"
+    assert f"\n{link}\n" in text_of(letter)
+
+    assert (await verify(client, token_of(letter))).status_code == 204
+
+    me = (await client.get("/users/me", headers=ada.headers)).json()
+    assert (me["email"], me["is_verified"]) == ("ada@example.com", True)
+    row = await second.fetchrow("SELECT * FROM events WHERE event = 'email.verified'")
+    assert row["subject_id"] == me["id"]
+    check_refusal(await verify(client, token_of(letter)), 400, INVALID)
+
+
+async def test_a_registration_that_is_undone_sends_no_mail(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    await people.add(username="ada")
+    assert (await register(client)).status_code == 400
+    assert await second.fetchval("SELECT count(*) FROM mails") == 0
+    assert inbox.tries == 0
+
+
+async def test_a_token_holds_for_a_day_and_is_void_after_a_change_of_password(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    await register(client)
+    ada = await people.sign_in(Person(0, "ada@example.com", "ada"))
+    token = token_of(await inbox.next("ada@example.com"))
+    left = await second.fetchval("SELECT expires_at - now() FROM one_time_tokens")
+    assert 23 * 3600 < left.total_seconds() <= 24 * 3600
+    assert (await change(client, ada, password="Better-Horse-8")).status_code == 200
+    check_refusal(await verify(client, token), 400, INVALID)
+    await resend(client, ada)
+    token = token_of(await inbox.next("ada@example.com", "Confirm"))
+    await second.execute("UPDATE one_time_tokens SET expires_at = now()")
+    check_refusal(await verify(client, token), 400, INVALID)
+
+
+async def test_resent_the_new_link_holds_and_the_old_one_does_not(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    await resend(client, person)
+    old = token_of(await inbox.next(person.email))
+    await resend(client, person)
+    new = token_of(await inbox.next(person.email))
+    check_refusal(await verify(client, old), 400, INVALID)
+    assert (await verify(client, new)).status_code == 204
+
+
+async def test_who_is_verified_is_sent_nothing(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    await resend(client, await people.enter(is_verified=True))
+    assert await second.fetchval("SELECT count(*) FROM mails") == 0
+
+
+async def test_resending_is_for_who_is_signed_in_and_limited(
+    client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await client.post("/auth/email/resend")).status_code == 401
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+    monkeypatch.setattr(settings, "LIMIT_VERIFY_ACCOUNT", "2/1m")
+    person = await people.enter()
+    await resend(client, person)
+    await resend(client, person)
+    answer = await client.post("/auth/email/resend", headers=person.headers)
+    assert answer.status_code == 429
+    assert (await change(client, person, email=NEW)).status_code == 429
+
+
+async def test_of_twenty_at_once_one_verifies(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    token = await change_email(client, inbox, person)
+    answers = await asyncio.gather(*(verify(client, token) for _ in range(20)))
+    assert Counter(answer.status_code for answer in answers) == {204: 1, 400: 19}
+
+
+async def test_a_verification_opens_no_other_door(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    await resend(client, person)
+    token = token_of(await inbox.next(person.email))
+    body = {"token": token, "password": "Better-Horse-8"}
+    check_refusal(await client.post("/auth/password/reset", json=body), 400, INVALID)
+    assert (await verify(client, token)).status_code == 204
+
+
+async def test_a_new_address_takes_effect_when_it_is_verified(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    here = await people.enter(is_verified=True)
+    there = await people.sign_in(here)
+
+    token = await change_email(client, inbox, here)
+
+    warned = await inbox.next(here.email, "A new e-mail was asked for")
+    assert NEW in text_of(warned)
+    assert "#token=" not in text_of(warned)
+    before = (await client.get("/users/me", headers=there.headers)).json()
+    assert (before["email"], before["is_verified"]) == (here.email, True)
+
+    assert (await verify(client, token)).status_code == 204
+
+    told = await inbox.next(here.email, "was changed")
+    assert NEW in text_of(told)
+    after = (await client.get("/users/me", headers=here.headers)).json()
+    assert (after["email"], after["is_verified"]) == (NEW, True)
+    assert not await is_let_in(client, there), "the other sessions end"
+    for email, status in ((here.email, 401), (NEW, 200)):
+        login = {"email": email, "password": PASSWORD}
+        assert (await client.post("/auth/login", json=login)).status_code == status
+    events = await second.fetch("SELECT event FROM events WHERE event LIKE 'email%' ORDER BY id")
+    assert [row["event"] for row in events] == ["email.change_requested", "email.changed"]
+
+
+async def test_a_new_address_voids_a_reset_that_the_old_one_got(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    await client.post("/auth/password/forgot", json={"email": person.email})
+    old = token_of(await inbox.next(person.email, "Set a new password"))
+    await verify(client, await change_email(client, inbox, person))
+    body = {"token": old, "password": "Better-Horse-8"}
+    check_refusal(await client.post("/auth/password/reset", json=body), 400, INVALID)
+
+
+async def test_a_new_password_stops_a_change_of_address(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.enter()
+    token = await change_email(client, inbox, person)
+    assert (await change(client, person, password="Better-Horse-8")).status_code == 200
+    check_refusal(await verify(client, token), 400, INVALID)
+    assert await second.fetchval("SELECT email FROM users") == person.email
+
+
+async def test_both_at_once_are_one_change_of_password_and_a_link(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    await change(client, person, password="Better-Horse-8", email=NEW)
+    await inbox.next(person.email, "password for MyApp was changed")
+    token = token_of(await inbox.next(NEW))
+    assert (await verify(client, token)).status_code == 204
+
+
+async def test_asking_for_the_address_one_has_takes_a_change_back(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.enter()
+    token = await change_email(client, inbox, person)
+    assert (await change(client, person, email=person.email)).status_code == 200
+    check_refusal(await verify(client, token), 400, INVALID)
+    await none_waits(second)
+    assert inbox.tries == 2
+
+
+async def test_one_s_own_address_may_change_its_case(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter(email="ada@example.com")
+    token = await change_email(client, inbox, person, "Ada@example.com")
+    assert (await verify(client, token)).status_code == 204
+    me = (await client.get("/users/me", headers=person.headers)).json()
+    assert me["email"] == "Ada@example.com"
+
+
+async def test_resending_repeats_a_change_under_way(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    there = await people.sign_in(person)
+    old = await change_email(client, inbox, person)
+    await resend(client, there)
+    new = token_of(await inbox.next(NEW))
+    check_refusal(await verify(client, old), 400, INVALID)
+    assert (await verify(client, new)).status_code == 204
+    assert await is_let_in(client, person), "the session that asked for the change stays"
+    assert not await is_let_in(client, there)
+
+
+async def test_an_address_that_another_has_is_refused_at_once(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    await people.add(email="taken@example.com")
+    person = await people.enter()
+    answer = await change(client, person, email="TAKEN@example.com", username="changed")
+    assert answer.json()["code"] == "email_taken"
+    check_refusal(answer, 400, TAKEN)
+    assert await second.fetchval("SELECT count(*) FROM mails") == 0
+    assert await second.fetchval("SELECT count(*) FROM users WHERE username = 'changed'") == 0
+
+
+async def test_of_two_who_want_one_address_one_gets_it(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    both = [await people.enter(), await people.enter()]
+    tokens = [await change_email(client, inbox, person) for person in both]
+
+    answers = await asyncio.gather(*(verify(client, token) for token in tokens))
+
+    assert sorted(answer.status_code for answer in answers) == [204, 400]
+    loser = next(n for n, answer in enumerate(answers) if answer.status_code == 400)
+    check_refusal(answers[loser], 400, TAKEN)
+    mine = await second.fetchval("SELECT email FROM users WHERE id = $1", both[loser].id)
+    assert mine == both[loser].email
+    assert await is_let_in(client, both[loser])
+    check_refusal(await verify(client, tokens[loser]), 400, TAKEN)
+
+
+async def test_what_people_choose_is_escaped_in_html(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    email = "o'neil&co@example.com"
+    await change_email(client, inbox, person, email)
+    warned = await inbox.next(person.email)
+    assert email in text_of(warned)
+    assert "<b>o&#39;neil&amp;co@example.com</b>" in text_of(warned, "html")
+
+
+async def test_a_name_that_reads_like_an_advertisement_is_not_mailed(
+    client: AsyncClient, inbox: Inbox
+) -> None:
+    """A stranger can register with anyone's address, and choose the full name."""
+    await register(client, full_name="Win at http://evil.example")
+    letter = await inbox.next("ada@example.com")
+    assert "evil" not in letter.as_string()

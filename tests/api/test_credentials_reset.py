@@ -1,0 +1,301 @@
+"""A forgotten password, from the request over the mail to the new one."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient, Response
+from sqlalchemy import event
+
+from app.core.config import settings
+from app.core.database import Database
+from tests.support.answers import check_invalid, check_refusal
+from tests.support.mail_server import Inbox, none_waits, text_of, token_of
+from tests.support.people import PASSWORD, People, Person
+
+NEW = "Better-Horse-8"
+INVALID = "Invalid or expired token"
+
+
+async def forget(client: AsyncClient, email: str) -> Response:
+    answer = await client.post("/auth/password/forgot", json={"email": email})
+    assert answer.status_code == 202, answer.text
+    return answer
+
+
+async def reset(client: AsyncClient, token: str, password: str = NEW) -> Response:
+    return await client.post("/auth/password/reset", json={"token": token, "password": password})
+
+
+async def token_for(client: AsyncClient, inbox: Inbox, person: Person) -> str:
+    await forget(client, person.email)
+    return token_of(await inbox.next(person.email, "Set a new password"))
+
+
+async def log_in(client: AsyncClient, email: str, password: str) -> int:
+    answer = await client.post("/auth/login", json={"email": email, "password": password})
+    return answer.status_code
+
+
+async def test_from_forgotten_to_signed_in(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.enter()
+
+    token = await token_for(client, inbox, person)
+    assert (await reset(client, token)).status_code == 204
+
+    assert await log_in(client, person.email, PASSWORD) == 401
+    assert await log_in(client, person.email, NEW) == 200
+    old = await client.get("/users/me", headers=person.headers)
+    assert old.status_code == 401
+    refresh = {"refresh_token": person.tokens["refresh_token"]}
+    assert (await client.post("/auth/refresh", json=refresh)).status_code == 401
+    told = await inbox.next(person.email, "password for MyApp was changed")
+    assert "http://localhost:3000/forgot-password\n" in text_of(told)
+    seen = await second.fetch("SELECT event, outcome FROM events ORDER BY id")
+    assert [tuple(row) for row in seen if row["event"] != "session.started"] == [
+        ("password.reset_requested", "success"),
+        ("password.reset", "success"),
+        ("email.verified", "success"),
+    ]
+    assert await second.fetchval("SELECT is_verified FROM users"), "who reads the mail is proven"
+
+
+async def test_the_link_leads_to_the_front_end_with_the_token_in_its_fragment(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.add()
+    await forget(client, person.email)
+    letter = await inbox.next(person.email)
+    link = f"http://localhost:3000/reset-password#token={token_of(letter)}"
+    assert f"\n{link}\n" in text_of(letter)
+    assert f'href="{link}"' in text_of(letter, "html")
+    assert letter["From"] == settings.MAIL_FROM
+    assert inbox.envelopes == [(settings.MAIL_FROM, [person.email])]
+
+
+async def test_the_request_of_a_reset_is_told_with_who_asked(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.add()
+    headers = {"User-Agent": "Firefox", "X-Request-ID": "asked-by-me"}
+    await client.post("/auth/password/forgot", json={"email": person.email}, headers=headers)
+    await inbox.next(person.email)
+    row = await second.fetchrow("SELECT * FROM events")
+    assert (row["event"], row["subject_id"]) == ("password.reset_requested", person.id)
+    assert (str(row["ip"]), row["user_agent"]) == ("127.0.0.1", "Firefox")
+    assert row["request_id"] == "asked-by-me"
+
+
+async def test_of_twenty_at_once_one_wins(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.add()
+    token = await token_for(client, inbox, person)
+    passwords = [f"{NEW}{number}" for number in range(20)]
+
+    answers = await asyncio.gather(*(reset(client, token, password) for password in passwords))
+
+    assert Counter(answer.status_code for answer in answers) == {204: 1, 400: 19}
+    winner = next(n for n, answer in enumerate(answers) if answer.status_code == 204)
+    assert await log_in(client, person.email, passwords[winner]) == 200
+    assert await second.fetchval("SELECT count(*) FROM events WHERE event = 'password.reset'") == 1
+
+
+async def test_a_token_holds_for_its_time(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    token = await token_for(client, inbox, await people.add())
+    left = await second.fetchval("SELECT expires_at - now() FROM one_time_tokens")
+    assert 29 * 60 < left.total_seconds() <= 30 * 60
+    await second.execute("UPDATE one_time_tokens SET expires_at = now()")
+    check_refusal(await reset(client, token), 400, INVALID)
+
+
+async def test_a_new_token_voids_the_older_one(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.add()
+    old = await token_for(client, inbox, person)
+    new = await token_for(client, inbox, person)
+    check_refusal(await reset(client, old), 400, INVALID)
+    assert (await reset(client, new)).status_code == 204
+
+
+async def test_a_changed_password_voids_it(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.enter()
+    token = await token_for(client, inbox, person)
+    changes = {"password": NEW, "current_password": PASSWORD}
+    answer = await client.patch("/users/me", headers=person.headers, json=changes)
+    assert answer.status_code == 200, answer.text
+    await inbox.next(person.email, "was changed")
+    check_refusal(await reset(client, token, "Third-Horse-9"), 400, INVALID)
+    assert await second.fetchval("SELECT count(*) FROM one_time_tokens") == 0
+
+
+async def test_a_deactivated_user_s_token_opens_nothing(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    token = await token_for(client, inbox, await people.add())
+    await second.execute("UPDATE users SET is_active = false")
+    check_refusal(await reset(client, token), 400, INVALID)
+
+
+async def test_a_token_for_another_address_opens_nothing(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    token = await token_for(client, inbox, await people.add())
+    await second.execute("UPDATE users SET email = 'other@example.com'")
+    check_refusal(await reset(client, token), 400, INVALID)
+
+
+async def test_it_opens_no_other_door_and_is_not_used_up_there(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.enter()
+    token = await token_for(client, inbox, person)
+    check_refusal(await client.post("/auth/email/verify", json={"token": token}), 400, INVALID)
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert (await client.get("/users/me", headers=bearer)).status_code == 401
+    refreshed = await client.post("/auth/refresh", json={"refresh_token": token})
+    assert refreshed.status_code == 401
+    check_refusal(await reset(client, person.tokens["access_token"]), 400, INVALID)
+    assert (await reset(client, token)).status_code == 204
+
+
+async def test_a_weak_password_does_not_use_it_up(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    token = await token_for(client, inbox, await people.add())
+    check_invalid(await reset(client, token, "weak"), "body.password")
+    assert (await reset(client, token)).status_code == 204
+
+
+async def test_what_is_no_token_is_refused(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    good = await token_for(client, inbox, await people.add())
+    other_spelling = chr(ord(good[-1]) + 1)  # the last character has two bits to spare
+    garbage = [
+        "",
+        "=",
+        "x",
+        "A" * 42,
+        "A" * 43,
+        "A" * 44,
+        "A" * 2048,
+        "\0",
+        "ä" * 43,
+        "'; DROP TABLE users; --",
+        good[:-1],
+        good[:-1] + other_spelling,
+        good + "=",
+        good + "\n",
+        f" {good}",
+        good.swapcase(),
+    ]
+    for path in ("/auth/password/reset", "/auth/email/verify"):
+        for token in garbage:
+            answer = await client.post(path, json={"token": token, "password": NEW})
+            assert answer.json()["code"] == "invalid_token", f"{path} {token!r}: {answer.text}"
+            check_refusal(answer, 400, INVALID)
+        surrogate = await client.post(
+            path,
+            content=b'{"token": "\\ud800", "password": "Better-Horse-8"}',
+            headers={"Content-Type": "application/json"},
+        )
+        assert surrogate.status_code in (400, 422), surrogate.text
+    assert (await reset(client, good)).status_code == 204
+
+
+async def test_nothing_changes_by_get(client: AsyncClient, people: People, inbox: Inbox) -> None:
+    token = await token_for(client, inbox, await people.add())
+    for path in ("/auth/password/reset", "/auth/email/verify"):
+        answer = await client.get(path, params={"token": token, "password": NEW})
+        assert answer.status_code == 405
+    assert (await reset(client, token)).status_code == 204
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+
+
+async def test_the_answer_and_the_work_are_the_same_for_every_address(
+    client: AsyncClient, people: People, database: Database
+) -> None:
+    known, inactive = await people.add(), await people.add(is_active=False)
+    seen = []
+    for email in (known.email, inactive.email, "nobody@example.com", "no address", ""):
+        with statements(database) as sent:
+            answer = await forget(client, email)
+        headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+        seen.append((answer.json(), headers, sent))
+    assert all(one == seen[0] for one in seen)
+    assert seen[0][2], "the statements are counted"
+
+
+async def test_who_is_unknown_or_inactive_gets_no_mail(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    inactive = await people.add(is_active=False)
+    for email in ("nobody@example.com", inactive.email):
+        await forget(client, email)
+    await none_waits(second)
+    assert inbox.tries == 0
+    assert await second.fetchval("SELECT count(*) FROM mails") == 0
+    events = await second.fetch("SELECT event, outcome, subject_id FROM events ORDER BY id")
+    told = {(row["outcome"], row["subject_id"]) for row in events}
+    assert told == {("failure", None), ("failure", inactive.id)}
+
+
+async def test_the_mail_goes_to_the_stored_address_only(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.add(email="kim.isik@example.com")
+    look_alikes = ["\u212aim.isik@example.com", "kim.\u0131s\u0131k@example.com"]
+    for email in ("KIM.ISIK@Example.COM", *look_alikes):
+        await forget(client, email)
+    await none_waits(second)
+    assert inbox.letters
+    assert {recipient for _, all_of in inbox.envelopes for recipient in all_of} == {person.email}
+
+
+async def test_the_token_stands_nowhere_in_the_database(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    token = await token_for(client, inbox, await people.add())
+    await none_waits(second)
+    for table in ("one_time_tokens", "mails", "events"):
+        rows = await second.fetch(f"SELECT t::text AS row FROM {table} AS t")
+        assert rows
+        for row in rows:
+            assert token not in row["row"]
+            assert token.encode().hex() not in row["row"]
+    assert await second.fetchval("SELECT count(*) FROM mails WHERE sealed IS NOT NULL") == 0
+
+
+async def test_requests_are_limited_alike_whether_the_account_exists(
+    client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+    person = await people.add()
+    for email in (person.email, f"nobody-{person.email}"):
+        answers = [
+            await client.post("/auth/password/forgot", json={"email": email}) for _ in range(6)
+        ]
+        assert [answer.status_code for answer in answers] == [202] * 5 + [429]

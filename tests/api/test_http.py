@@ -1,0 +1,151 @@
+"""What holds for every route: the door, CORS, compression, slashes, HEAD and OPTIONS, the docs."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+
+from app.core.config import settings
+from tests.support.answers import check_refusal
+from tests.support.people import People
+
+ORIGINS = ["http://localhost:3000", "http://localhost:8000"]
+
+
+@pytest.fixture
+async def outside(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """A client without the API's prefix."""
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+async def test_the_door_says_where_things_are(outside: AsyncClient) -> None:
+    answer = await outside.get("/")
+
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"message", "version", "docs", "redoc", "health"}
+    assert answer.json()["version"] == settings.VERSION == "1.0.0"
+    for name in ("docs", "redoc", "health"):
+        assert (await outside.get(answer.json()[name])).status_code == 200
+
+
+async def test_the_docs_read_the_document(outside: AsyncClient) -> None:
+    for page in ("/docs", "/redoc"):
+        answer = await outside.get(page)
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "/api/v1/openapi.json" in answer.text
+    document = (await outside.get("/api/v1/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    assert document["info"] == {"title": settings.PROJECT_NAME, "version": settings.VERSION}
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+async def test_a_listed_origin_may_read_answers_and_refusals(
+    outside: AsyncClient, origin: str
+) -> None:
+    for path in ("/", "/api/v1/users/me", "/nowhere"):
+        answer = await outside.get(path, headers={"Origin": origin})
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert answer.headers["access-control-allow-credentials"] == "true"
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+async def test_a_listed_origin_may_ask_first(outside: AsyncClient, origin: str) -> None:
+    answer = await outside.options(
+        "/api/v1/users/me",
+        headers={
+            "Origin": origin,
+            "Access-Control-Request-Method": "PATCH",
+            "Access-Control-Request-Headers": "Authorization, Content-Type",
+        },
+    )
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert "PATCH" in answer.headers["access-control-allow-methods"]
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:3001", "https://localhost:3000"]
+)
+async def test_another_origin_may_not(outside: AsyncClient, origin: str) -> None:
+    assert settings.BACKEND_CORS_ORIGINS == ORIGINS
+    plain = await outside.get("/", headers={"Origin": origin})
+    asking = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+    preflight = await outside.options("/", headers=asking)
+
+    assert "access-control-allow-origin" not in plain.headers
+    assert "access-control-allow-origin" not in preflight.headers
+
+
+async def test_answers_are_compressed_from_a_thousand_bytes(
+    client: AsyncClient, people: People
+) -> None:
+    headers = (await people.enter(is_superuser=True)).headers | {"Accept-Encoding": "gzip"}
+    seen = set()
+    for limit in range(1, 13):
+        await people.add()
+        answer = await client.get("/users/", headers=headers, params={"limit": limit})
+        compressed = answer.headers.get("content-encoding") == "gzip"
+        assert compressed is (len(answer.content) >= 1000)
+        seen.add(compressed)
+
+    assert seen == {False, True}
+
+
+async def test_who_does_not_take_gzip_gets_none(client: AsyncClient) -> None:
+    answer = await client.get("/openapi.json", headers={"Accept-Encoding": "identity"})
+
+    assert len(answer.content) > 1000
+    assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/users", "/users/me", "/users/search", "/health", "/health/db"])
+async def test_both_forms_of_a_path_answer_without_a_redirect(
+    client: AsyncClient, people: People, path: str
+) -> None:
+    headers = (await people.enter(is_superuser=True)).headers
+
+    for form in (path, f"{path}/"):
+        answer = await client.get(form, headers=headers, params={"q": "person"})
+        assert (answer.status_code, answer.history) == (200, []), form
+
+
+async def test_head_answers_as_get_does_and_without_a_body(
+    client: AsyncClient, people: People
+) -> None:
+    headers = (await people.enter(is_superuser=True)).headers
+    for path in ("/users/me", "/users/", "/users", "/health", "/health/full"):
+        get = await client.get(path, headers=headers)
+        head = await client.head(path, headers=headers)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert head.headers["content-length"] == get.headers["content-length"]
+    assert (await client.head("/users/me")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/users/me", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("/users/", "GET, HEAD, OPTIONS"),
+        ("/users", "GET, HEAD, OPTIONS"),
+        ("/users/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("/auth/login", "OPTIONS, POST"),
+    ],
+)
+async def test_options_and_a_wrong_method_tell_what_is_allowed(
+    client: AsyncClient, path: str, allowed: str
+) -> None:
+    options = await client.options(path)
+    assert (options.status_code, options.headers["allow"]) == (204, allowed)
+
+    wrong = await client.put(path)
+    check_refusal(wrong, 405, "Method Not Allowed")
+    assert wrong.headers["allow"] == allowed
+
+
+async def test_a_path_that_is_not_there_is_not_found(client: AsyncClient) -> None:
+    for path in ("/nowhere", "/users/me/more", "/auth", "/v2"):
+        check_refusal(await client.get(path), 404, "Not Found")

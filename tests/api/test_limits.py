@@ -1,0 +1,243 @@
+"""Limits over HTTP: what an attacker tries, and what the owner of an account notices of it."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from ipaddress import IPv4Address
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
+
+from app.core.cache import cache
+from app.core.config import settings
+from app.core.database import Database
+from tests.support.people import PASSWORD, People
+
+From = Callable[[str], AsyncClient]
+WRONG = "Wrong-Horse-8"
+
+
+@pytest.fixture(autouse=True)
+def limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+
+
+@pytest.fixture
+async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
+    """A client at an address, with cookies of its own."""
+    async with AsyncExitStack() as stack:
+
+        def at(ip: str) -> AsyncClient:
+            transport = ASGITransport(app, client=(ip, 1))
+            client = AsyncClient(transport=transport, base_url="http://test/api/v1")
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield at
+
+
+def some_ip() -> str:
+    """Of nobody else in this run: the counts outlive a test."""
+    return str(IPv4Address(random.randint(2**24, 2**31)))
+
+
+async def log_in(client: AsyncClient, email: str, password: str = WRONG) -> Response:
+    return await client.post("/auth/login", json={"email": email, "password": password})
+
+
+async def test_failed_sign_ins_are_limited_by_account_and_address(at: From, people: People) -> None:
+    ann, ip = await people.add(), some_ip()
+    answers = [await log_in(at(ip), ann.email) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+    refused = answers[-1]
+    assert refused.json()["code"] == "too_many_attempts"
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert 0 < int(refused.headers["Retry-After"]) <= 300
+    assert refused.headers["RateLimit-Policy"] == '"login-account-ip";q=5;w=300'
+    assert refused.headers["RateLimit"].startswith('"login-account-ip";r=0;t=')
+    right = await log_in(at(ip), ann.email, PASSWORD)
+    assert right.status_code == 429, "the limit is asked before the password"
+    assert (await log_in(at(some_ip()), ann.email, PASSWORD)).status_code == 200
+
+
+async def test_it_answers_alike_whether_the_account_exists(at: From, people: People) -> None:
+    ann, ip = await people.add(), some_ip()
+    known = [await log_in(at(ip), ann.email) for _ in range(7)]
+    other = some_ip()
+    unknown = [await log_in(at(other), f"nobody-{other}@example.com") for _ in range(7)]
+    for one, two in zip(known, unknown, strict=True):
+        assert one.status_code == two.status_code
+        assert one.json()["detail"] == two.json()["detail"]
+
+
+async def test_twenty_at_once_at_the_threshold_never_exceed_it(
+    at: From, people: People, second: asyncpg.Connection
+) -> None:
+    ann, ip = await people.add(), some_ip()
+    answers = await asyncio.gather(*(log_in(at(ip), ann.email) for _ in range(20)))
+    assert Counter(answer.status_code for answer in answers) == {401: 5, 429: 15}
+    tried = "SELECT count(*) FROM events WHERE event = 'session.started'"
+    assert await second.fetchval(tried) == 5
+
+
+async def test_an_account_is_limited_from_everywhere_and_case_does_not_help(
+    at: From, people: People
+) -> None:
+    ann = await people.add()
+    spellings = [ann.email.upper(), ann.email.title(), ann.email]
+    answers = [await log_in(at(some_ip()), spellings[n % 3]) for n in range(11)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+
+
+async def test_an_address_is_limited_over_all_accounts(at: From) -> None:
+    ip = some_ip()
+    answers = [await log_in(at(ip), f"nobody{n}-{ip}@example.com") for n in range(21)]
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429]
+
+
+async def test_an_own_success_does_not_clear_the_counts(at: From, people: People) -> None:
+    eve, ip = await people.add(), some_ip()
+    statuses = []
+    for n in range(24):
+        statuses.append((await log_in(at(ip), f"victim{n}-{ip}@example.com")).status_code)
+        if n % 4 == 0 and n < 20:
+            mine = await log_in(at(ip), eve.email, PASSWORD)
+            assert mine.status_code == 200
+    assert statuses == [401] * 20 + [429] * 4
+
+
+async def test_rotating_x_forwarded_for_does_not_help(at: From, people: People) -> None:
+    ann, ip = await people.add(), some_ip()
+    client, statuses = at(ip), []
+    for _ in range(6):
+        client.headers["X-Forwarded-For"] = some_ip()
+        statuses.append((await log_in(client, ann.email)).status_code)
+    assert statuses == [401] * 5 + [429]
+
+
+async def test_a_strangers_storm_does_not_lock_the_owner_out_on_a_known_device(
+    at: From, people: People
+) -> None:
+    ann, home = await people.add(), some_ip()
+    device = at(home)
+    assert (await log_in(device, ann.email, PASSWORD)).status_code == 200
+    assert "plinth_device" in device.cookies
+    for ip in (home, *(some_ip() for _ in range(12))):  # from behind the same address, too
+        for _ in range(6):
+            await log_in(at(ip), ann.email)
+    assert (await log_in(at(some_ip()), ann.email, PASSWORD)).status_code == 429
+    assert (await log_in(device, ann.email, PASSWORD)).status_code == 200
+
+
+async def test_a_device_cookie_opens_nothing_and_has_a_limit_of_its_own(
+    at: From, people: People
+) -> None:
+    ann, eve = await people.add(), await people.add()
+    client = at(some_ip())
+    await log_in(client, eve.email, PASSWORD)
+    guesses = [await log_in(client, ann.email) for _ in range(6)]
+    assert guesses[-1].status_code == 429, "a device that eve signed in on is none of ann's"
+    stolen = [await log_in(client, eve.email) for _ in range(11)]
+    assert [answer.status_code for answer in stolen] == [401] * 10 + [429]
+
+
+async def test_the_device_cookie_cannot_be_read_by_scripts(at: From, people: People) -> None:
+    ann = await people.add()
+    answer = await log_in(at(some_ip()), ann.email, PASSWORD)
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith("plinth_device=")
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "path=/api/v1/auth" in cookie
+
+
+async def test_after_the_wait_there_is_room_again(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT_IP", "1/1s")
+    ann, ip = await people.add(), some_ip()
+    assert (await log_in(at(ip), ann.email)).status_code == 401
+    refused = await log_in(at(ip), ann.email)
+    assert refused.status_code == 429
+    await asyncio.sleep(int(refused.headers["Retry-After"]))
+    assert (await log_in(at(ip), ann.email, PASSWORD)).status_code == 200
+
+
+async def test_registering_is_limited_by_address(at: From) -> None:
+    ip = some_ip()
+    statuses = []
+    for n in range(21):
+        name = f"new{n}-{ip.replace('.', '-')}"
+        account = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
+        statuses.append((await at(ip).post("/auth/register", json=account)).status_code)
+    assert statuses == [201] * 20 + [429]
+
+
+async def test_refreshing_is_limited_by_session_and_not_by_made_up_tokens(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", False)
+    ann = await people.enter()
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+    client, token = at(some_ip()), ann.tokens["refresh_token"]
+    made_up = token[:60] + "A" * (len(token) - 60)  # this session's id, another secret
+    for _ in range(31):
+        assert (
+            await client.post("/auth/refresh", json={"refresh_token": made_up})
+        ).status_code in (401, 429)
+    statuses = []
+    for _ in range(31):
+        answer = await client.post("/auth/refresh", json={"refresh_token": token})
+        statuses.append(answer.status_code)
+        token = answer.json().get("refresh_token", token)
+    assert statuses == [200] * 30 + [429]
+
+
+async def test_an_ipv6_site_counts_as_one_address(at: From) -> None:
+    site = f"2001:db8:{random.randint(1, 0xFFFF):x}:{random.randint(1, 0xFFFF):x}"
+    answers = [
+        await log_in(at(f"{site}::{n + 1:x}"), f"nobody{n}-{site.replace(':', '-')}@example.com")
+        for n in range(21)
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429]
+
+
+async def test_while_redis_is_away_half_of_each_figure_holds(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_redis", None)
+    ann, ip = await people.add(), some_ip()
+    answers = [await log_in(at(ip), ann.email) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [401] * 2 + [429] * 2
+
+
+async def test_the_scripts_may_be_flushed_in_between(at: From, people: People) -> None:
+    ann, ip = await people.add(), some_ip()
+    statuses = []
+    for _ in range(6):
+        await cache.call(lambda redis: redis.script_flush(), None)
+        statuses.append((await log_in(at(ip), ann.email)).status_code)
+    assert statuses == [401] * 5 + [429]
+
+
+async def test_a_storm_leaves_one_row_in_the_audit_log_and_not_one_for_each(
+    at: From, people: People, second: asyncpg.Connection
+) -> None:
+    ann, ip = await people.add(), some_ip()
+    for _ in range(15):
+        await log_in(at(ip), ann.email)
+    rows = await second.fetch("SELECT subject_id FROM events WHERE event = 'session.limited'")
+    assert [row["subject_id"] for row in rows] == [ann.id]
+
+
+async def test_no_email_stands_in_redis(at: From, people: People) -> None:
+    ann = await people.add()
+    await log_in(at(some_ip()), ann.email)
+    none: list[bytes | str] = []
+    names = await cache.call(lambda redis: redis.keys("*"), none)
+    assert names
+    assert not any(ann.email in str(name) for name in names)

@@ -1,0 +1,202 @@
+"""`GET /users/me` and `PATCH /users/me`"""
+
+from typing import Any
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient
+
+from tests.support.answers import USER, check_invalid, check_refusal
+from tests.support.people import PASSWORD, People
+
+NOBODY = "Could not validate credentials"
+WRONG_PASSWORD = "The current password is missing or wrong"
+NEW_PASSWORD = "Other-Horse-8"
+
+
+async def test_a_user_sees_themselves(client: AsyncClient, people: People) -> None:
+    person = await people.enter(full_name="Ada Lovelace")
+
+    answer = await client.get("/users/me", headers=person.headers)
+
+    assert answer.status_code == 200
+    assert set(answer.json()) == USER
+    assert answer.json() | {"created_at": ""} == {
+        "id": person.id,
+        "email": person.email,
+        "username": person.username,
+        "full_name": "Ada Lovelace",
+        "is_active": True,
+        "is_superuser": False,
+        "is_verified": False,
+        "created_at": "",
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer nonsense", "Basic YWRhOmFkYQ==", "Token abc"]
+)
+async def test_a_stranger_is_refused(
+    client: AsyncClient, method: str, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+
+    check_refusal(await client.request(method, "/users/me", headers=headers, json={}), 401, NOBODY)
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+async def test_an_inactive_user_is_told_so(
+    client: AsyncClient, people: People, second: asyncpg.Connection, method: str
+) -> None:
+    person = await people.enter()
+    await second.execute("UPDATE users SET is_active = false")
+
+    answer = await client.request(method, "/users/me", headers=person.headers, json={})
+
+    check_refusal(answer, 400, "Inactive user")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"username": "Countess"},
+        {"full_name": "Countess of Lovelace"},
+        {"full_name": None},
+        {"username": "Countess", "full_name": None},
+    ],
+    ids=str,
+)
+async def test_only_what_was_sent_is_changed(
+    client: AsyncClient, people: People, second: asyncpg.Connection, changes: dict[str, Any]
+) -> None:
+    person = await people.enter(full_name="Ada Lovelace")
+    before = await second.fetchrow("SELECT * FROM users")
+
+    answer = await client.patch("/users/me", headers=person.headers, json=changes)
+
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()) == USER
+    wanted = {name: value for name, value in changes.items() if name != "current_password"}
+    after = dict(await second.fetchrow("SELECT * FROM users"))
+    assert (after["updated_at"] > before["updated_at"]) is bool(wanted)
+    assert after == {**dict(before), "updated_at": after["updated_at"], **wanted}
+    seen = (await client.get("/users/me", headers=person.headers)).json()
+    assert seen == answer.json()
+    assert {name: seen[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("field", ["email", "username", "password"])
+async def test_null_clears_the_full_name_and_nothing_else(
+    client: AsyncClient, people: People, field: str
+) -> None:
+    person = await people.enter()
+    changes = {field: None, "current_password": PASSWORD}
+
+    check_invalid(
+        await client.patch("/users/me", headers=person.headers, json=changes), f"body.{field}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("email", "nobody"),
+        ("username", "ab"),
+        ("username", "a" * 51),
+        ("username", "with space"),
+        ("password", "Aa34567"),
+        ("password", "no-upper-case-1"),
+        ("full_name", "x" * 256),
+    ],
+)
+async def test_the_rules_are_those_of_registering(
+    client: AsyncClient, people: People, field: str, value: str
+) -> None:
+    person = await people.enter()
+    changes = {field: value, "current_password": PASSWORD}
+
+    check_invalid(
+        await client.patch("/users/me", headers=person.headers, json=changes), f"body.{field}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"email": "TAKEN@example.com", "current_password": PASSWORD}, "Email already registered"),
+        ({"username": "TAKEN"}, "Username already taken"),
+    ],
+)
+async def test_what_another_has_is_taken(
+    client: AsyncClient,
+    people: People,
+    second: asyncpg.Connection,
+    changes: dict[str, str],
+    detail: str,
+) -> None:
+    person = await people.enter()
+    await people.add(email="taken@example.com", username="taken")
+
+    check_refusal(
+        await client.patch("/users/me", headers=person.headers, json=changes), 400, detail
+    )
+    mine = await second.fetchrow("SELECT email, username FROM users WHERE id = $1", person.id)
+    assert tuple(mine) == (person.email, person.username)
+
+
+async def test_one_s_own_name_may_change_its_case(client: AsyncClient, people: People) -> None:
+    person = await people.enter(username="ada")
+
+    answer = await client.patch("/users/me", headers=person.headers, json={"username": "Ada"})
+
+    assert answer.json()["username"] == "Ada"
+
+
+@pytest.mark.parametrize("changes", [{"email": "new@example.com"}, {"password": NEW_PASSWORD}])
+@pytest.mark.parametrize("current", [{}, {"current_password": None}, {"current_password": "Wrong"}])
+async def test_email_and_password_ask_for_the_current_password(
+    client: AsyncClient,
+    people: People,
+    second: asyncpg.Connection,
+    changes: dict[str, str],
+    current: dict[str, str | None],
+) -> None:
+    person = await people.enter()
+    before = await second.fetchrow("SELECT * FROM users")
+
+    answer = await client.patch(
+        "/users/me", headers=person.headers, json={"full_name": "Eve", **changes, **current}
+    )
+
+    check_refusal(answer, 400, WRONG_PASSWORD)
+    assert await second.fetchrow("SELECT * FROM users") == before
+
+
+async def test_a_new_email_waits_until_it_is_verified(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    person = await people.enter(is_verified=True)
+    before = await second.fetchrow("SELECT * FROM users")
+
+    changes = {"email": "new@example.com", "current_password": PASSWORD}
+    answer = await client.patch("/users/me", headers=person.headers, json=changes)
+
+    assert (answer.status_code, answer.json()["email"]) == (200, person.email)
+    assert await second.fetchrow("SELECT * FROM users") == before
+
+
+async def test_the_new_password_opens_and_the_old_one_does_not(
+    client: AsyncClient, people: People
+) -> None:
+    person = await people.enter()
+    changes = {"password": NEW_PASSWORD, "current_password": PASSWORD}
+
+    answer = await client.patch("/users/me", headers=person.headers, json=changes)
+
+    assert answer.status_code == 200
+    assert NEW_PASSWORD not in answer.text
+    for password, status in ((PASSWORD, 401), (NEW_PASSWORD, 200)):
+        credentials = {"email": person.email, "password": password}
+        assert (await client.post("/auth/login", json=credentials)).status_code == status

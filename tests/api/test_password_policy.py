@@ -1,0 +1,114 @@
+"""Wherever a password is set, one that is easily guessed is refused as any invalid field is."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient, Response
+
+from app.core import breaches
+from app.core.config import settings
+from app.core.database import Database
+from tests.support.answers import check_invalid
+from tests.support.breached import breach_service, knowing, slow
+from tests.support.people import PASSWORD, People, Person
+from tests.support.waiting import until
+
+ADA = {"email": "ada@engines.example", "username": "countess", "full_name": "Ada Lovelace"}
+LOST = "Correct-Horse-Battery-7"
+
+
+async def register(client: AsyncClient, password: str) -> Response:
+    return await client.post("/auth/register", json=ADA | {"password": password})
+
+
+async def change(client: AsyncClient, person: Person, **changes: Any) -> Response:
+    sent = {"current_password": person.password} | changes
+    return await client.patch("/users/me", json=sent, headers=person.headers)
+
+
+def kinds(answer: Response) -> list[str]:
+    check_invalid(answer, "body.password")
+    return [field["type"] for field in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("password", "kind"),
+    [
+        ("Password1", "common"),
+        ("Qwerty123!", "common"),
+        ("Countess1", "personal"),
+        ("Engines99", "personal"),
+        ("Lovelace!1", "personal"),
+        ("MyApp12345", "personal"),
+    ],
+)
+async def test_nobody_registers_with_a_guessable_password(
+    client: AsyncClient, second: asyncpg.Connection, password: str, kind: str
+) -> None:
+    answer = await register(client, password)
+    assert kinds(answer) == [f"password_{kind}"]
+    assert answer.json()["detail"] == "Not valid: password"
+    assert password not in answer.text
+    assert await second.fetchval("SELECT count(*) FROM users") == 0
+
+
+@pytest.mark.parametrize("password", ["Password1", "Countess1", "Lovelace1", "Engines12"])
+async def test_nobody_changes_to_a_guessable_password(
+    client: AsyncClient, people: People, second: asyncpg.Connection, password: str
+) -> None:
+    person = await people.enter(**ADA)
+    before = await second.fetchval("SELECT hashed_password FROM users")
+    kinds(await change(client, person, password=password))
+    assert await second.fetchval("SELECT hashed_password FROM users") == before
+    assert (await change(client, person, password="Other-Horse-8")).status_code == 200
+
+
+async def test_what_is_to_be_known_counts_as_well(client: AsyncClient, people: People) -> None:
+    person = await people.enter()
+    for new in ({"username": "wharfinger"}, {"full_name": "W. Wharfinger"}):
+        answer = await change(client, person, password="Wharfinger1", **new)
+        assert kinds(answer) == ["password_personal"]
+    answer = await change(client, person, password="Wharfinger1", email="wharfinger@example.com")
+    assert kinds(answer) == ["password_personal"]
+
+
+async def test_the_current_password_comes_first(client: AsyncClient, people: People) -> None:
+    person = await people.enter()
+    answer = await change(client, person, password="Password1", current_password="wrong")
+    assert answer.json()["code"] == "wrong_password"
+
+
+async def test_an_old_guessable_password_still_opens_its_account(
+    client: AsyncClient, people: People
+) -> None:
+    person = await people.enter(username="correct-horse")
+    assert (await change(client, person, full_name="Correct Horse")).status_code == 200
+
+
+async def test_a_breached_password_is_refused_where_that_is_asked(
+    client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await people.enter()
+    with breach_service(knowing(LOST)) as service:
+        assert (await change(client, person, password=LOST)).status_code == 200
+        assert service.asked == []
+        monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
+        assert kinds(await register(client, LOST)) == ["password_breached"]
+        changed = Person(person.id, person.email, person.username, LOST, person.tokens)
+        assert kinds(await change(client, changed, password=LOST)) == ["password_breached"]
+        assert (await register(client, PASSWORD)).status_code == 201
+
+
+async def test_the_breach_check_holds_no_connection(
+    client: AsyncClient, people: People, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await people.enter()
+    monkeypatch.setattr(breaches, "SECONDS", 0.5)
+    with breach_service(slow(0.7)) as service:
+        monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
+        asking = asyncio.gather(register(client, LOST), change(client, person, password=LOST))
+        await until(lambda: len(service.asked) == 2)
+        assert database.pool_status()["checked_out"] == 0
+        assert [answer.status_code for answer in await asking] == [201, 200]

@@ -1,0 +1,75 @@
+"""`GET /users/search`: plain text, anywhere, without case."""
+
+import pytest
+from httpx2 import AsyncClient
+
+from tests.support.answers import check_invalid
+from tests.support.people import People, Person
+
+
+async def search(client: AsyncClient, person: Person, query: str, **more: int) -> list[int]:
+    answer = await client.get("/users/search", headers=person.headers, params={"q": query, **more})
+    assert answer.status_code == 200, answer.text
+    return [found["id"] for found in answer.json()]
+
+
+@pytest.fixture(params=[False, True], ids=["user", "superuser"])
+async def seeker(request: pytest.FixtureRequest, people: People) -> Person:
+    return await people.enter(is_superuser=request.param)
+
+
+@pytest.mark.parametrize(
+    "query", ["hopp", "HOPP", "race Ho", "ünal", "ÜNAL", "admiral", "ADMI", "al"]
+)
+async def test_it_finds_text_anywhere_without_case(
+    client: AsyncClient, people: People, seeker: Person, query: str
+) -> None:
+    grace = await people.add(username="Admiral", full_name="Grace Hopper Ünal")
+    await people.add(username="nobody", full_name=None)
+
+    assert await search(client, seeker, query) == [grace.id]
+
+
+@pytest.mark.parametrize(
+    "text", ["%", "_", "\\", "%%", "__", "\\%", "a%b", "a_b", "a\\b", "/", "'", '"']
+)
+async def test_every_character_matches_itself(
+    client: AsyncClient, people: People, seeker: Person, text: str
+) -> None:
+    exact = await people.add(full_name=f"x{text}y")
+    await people.add(full_name="xaby xaxby")
+
+    assert await search(client, seeker, f"x{text}y") == [exact.id]
+
+
+async def test_a_match_does_not_reach_over_columns(
+    client: AsyncClient, people: People, seeker: Person
+) -> None:
+    await people.add(email="a@start.example", username="middle", full_name="end")
+
+    for over in ("examplemiddle", "middleend", "example middle", "middle end", "eend", "lee"):
+        assert await search(client, seeker, over) == []
+
+
+async def test_it_is_by_id_with_skip_and_limit(
+    client: AsyncClient, people: People, seeker: Person
+) -> None:
+    found = [(await people.add(full_name=f"Match {number}")).id for number in range(25)]
+
+    assert await search(client, seeker, "match") == found[:20]
+    assert await search(client, seeker, "match", skip=20) == found[20:]
+    assert await search(client, seeker, "match", skip=3, limit=4) == found[3:7]
+    assert await search(client, seeker, "match", limit=100) == found
+    assert await search(client, seeker, "match", skip=25) == []
+
+
+async def test_nothing_found_is_an_empty_list(client: AsyncClient, seeker: Person) -> None:
+    assert await search(client, seeker, "zzzzzz") == []
+
+
+async def test_two_characters_are_needed(client: AsyncClient, seeker: Person) -> None:
+    for params in ({"q": ""}, {"q": "a"}, {"q": "a" * 101}, {"q": "a\nb"}, {}):
+        answer = await client.get("/users/search", headers=seeker.headers, params=params)
+        check_invalid(answer, "query.q")
+    assert await search(client, seeker, "zz") == []
+    assert await search(client, seeker, "z" * 100) == []

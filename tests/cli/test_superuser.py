@@ -1,0 +1,135 @@
+"""`plinth create-superuser`: the only way to the first one."""
+
+from pathlib import Path
+
+import asyncpg
+from httpx2 import AsyncClient
+
+from tests.support.command import plinth, plinth_at_terminal
+from tests.support.people import PASSWORD, People
+
+ROOT = ("create-superuser", "--email", "root@example.com", "--username", "root")
+
+
+async def test_it_makes_one_who_can_sign_in_and_list_users(
+    client: AsyncClient, environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    made = plinth(*ROOT, "--password-env", "PW", PW=PASSWORD, **environment)
+    assert made.returncode == 0, made.stderr
+    flags = "SELECT is_superuser, is_verified, is_active FROM users"
+    assert tuple(await second.fetchrow(flags)) == (True, True, True)
+    credentials = {"email": "root@example.com", "password": PASSWORD}
+    tokens = (await client.post("/auth/login", json=credentials)).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await client.get("/users/", headers=headers)).json()["total"] == 1
+    event = "SELECT count(*) FROM events WHERE event = 'superuser.created'"
+    assert await second.fetchval(event) == 1
+
+
+async def test_the_password_comes_from_a_file_without_its_last_line_break(
+    client: AsyncClient, environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    file.chmod(0o644)
+    made = plinth(*ROOT, "--password-file", str(file), **environment)
+    assert made.returncode == 0, made.stderr
+    assert "chmod 600" in made.stderr
+    credentials = {"email": "root@example.com", "password": PASSWORD}
+    assert (await client.post("/auth/login", json=credentials)).status_code == 200
+
+
+async def test_what_is_not_valid_is_told_field_by_field_and_makes_nobody(
+    client: AsyncClient, environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    arguments = ("create-superuser", "--email", "root", "--username", "r", "--password-env", "PW")
+    refused = plinth(*arguments, PW="weak", **environment)
+    assert refused.returncode == 1
+    assert {line.split(":")[0].strip() for line in refused.stderr.splitlines()[1:]} == {
+        "email",
+        "username",
+        "password",
+    }
+    assert "weak" not in refused.stderr
+    assert await second.fetchval("SELECT count(*) FROM users") == 0
+
+
+async def test_a_taken_email_is_told_and_can_be_promoted(
+    people: People, client: AsyncClient, environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    ann = await people.enter(email="Root@Example.com")
+    refused = plinth(*ROOT, "--password-env", "PW", PW=PASSWORD, **environment)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Email already registered")
+    assert not await second.fetchval("SELECT is_superuser FROM users")
+
+    promoted = plinth(*ROOT[:3], "--promote", "--yes", **environment)
+    assert promoted.returncode == 0, promoted.stderr
+    assert await second.fetchval("SELECT is_superuser FROM users")
+    assert (await client.get("/users/me", headers=ann.headers)).status_code == 401
+
+
+async def test_it_asks_for_what_is_missing_and_never_shows_the_password(
+    client: AsyncClient, environment: dict[str, str]
+) -> None:
+    code, screen = plinth_at_terminal(
+        "create-superuser",
+        answers=[
+            ("E-mail: ", "root@example.com"),
+            ("Username: ", "root"),
+            ("Password: ", PASSWORD),
+            ("The same again: ", PASSWORD),
+        ],
+        **environment,
+    )
+    assert code == 0, screen
+    assert PASSWORD not in screen
+    credentials = {"email": "root@example.com", "password": PASSWORD}
+    assert (await client.post("/auth/login", json=credentials)).status_code == 200
+
+
+async def test_a_promotion_says_whom_and_a_no_changes_nothing(
+    people: People, environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    await people.add(email="root@example.com", username="mallory")
+    code, screen = plinth_at_terminal(
+        *ROOT[:3], "--promote", answers=[("[y/N]: ", "n")], **environment
+    )
+    assert code == 1
+    assert "root@example.com (not verified) is mallory" in screen
+    assert not await second.fetchval("SELECT is_superuser FROM users")
+
+
+async def test_the_new_user_is_counted_at_once(
+    people: People, client: AsyncClient, environment: dict[str, str]
+) -> None:
+    reader = await people.enter(is_superuser=True)
+    assert (await client.get("/users/", headers=reader.headers)).json()["total"] == 1
+    made = plinth(*ROOT, "--password-env", "PW", PW=PASSWORD, **environment)
+    assert made.returncode == 0, made.stderr
+    assert (await client.get("/users/", headers=reader.headers)).json()["total"] == 2
+
+
+def test_nobody_at_the_terminal_is_told_which_option_is_missing(
+    environment: dict[str, str],
+) -> None:
+    for arguments, option in ((ROOT[:1], "--email"), (ROOT, "--password-env")):
+        answer = plinth(*arguments, **environment)
+        assert answer.returncode == 1
+        assert option in answer.stderr
+
+
+def test_a_password_is_no_argument() -> None:
+    answer = plinth(*ROOT, "--password", PASSWORD)
+    assert answer.returncode == 2
+    assert "No such option" in answer.stderr
+
+
+async def test_a_guessable_password_is_refused(
+    environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    refused = plinth(*ROOT, "--password-env", "PW", PW="Password1", **environment)
+    assert refused.returncode == 1
+    assert "password must not be one that everyone tries first" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert await second.fetchval("SELECT count(*) FROM users") == 0

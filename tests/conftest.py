@@ -1,0 +1,131 @@
+"""A real PostgreSQL and a real Redis-protocol server for the suite: embedded ones in
+`DATA_DIR/test`, or those of TEST_DATABASE_URL and TEST_REDIS_URL.
+
+Each worker has a database of its own, cloned from a template that the migrations made. Tests commit
+for real, so that what they see is what another connection sees; after each the rows are removed.
+"""
+
+import os
+
+# Before anything of app is imported: settings are read at import.
+os.environ |= {
+    "ENVIRONMENT": "development",
+    "SECRET_KEY": "k8Qv2ZrT6mW0yHs4Jx1LpB9nDf3GcA7u-for-tests",
+    # The CHEAPEST argon2 there is, only for testing: the suite signs in a thousand times.
+    "ARGON2_MEMORY_KIB": "8",
+    "ARGON2_TIME_COST": "1",
+    "LOGIN_FAILURE_MS": "0",
+    "PASSWORD_WAIT_MS": "60000",
+    "LIMITS_ENABLED": "false",
+    "MAIL_WORKER": "false",  # who tests mail starts one
+    # A busy machine is no fault: what is tested of these bounds, is tested by figures of its own.
+    "CACHE_TIMEOUT_MS": "5000",
+}
+
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.deps import Resources
+from app.core.cache import clear_cache_pattern
+from app.core.config import settings
+from app.core.database import Database
+from app.main import create_app, lifespan
+from app.models import Base
+from app.services.mail_worker import mail_worker
+from tests.support.databases import TestServices, cloned_database, test_services
+from tests.support.mail_server import Inbox, serving_mail
+from tests.support.people import People
+
+UNGUARDED = "SET LOCAL session_replication_role = replica"  # events refuse to go
+EMPTY_ALL = "TRUNCATE " + ", ".join(table.name for table in Base.metadata.sorted_tables)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}  # the loop that `plinth serve` runs on
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[TestServices]:
+    with test_services() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def database_url(services: TestServices, worker_id: str) -> Iterator[str]:
+    """This worker's own database, at the newest migration."""
+    with cloned_database(services, worker_id) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def app(services: TestServices, database_url: str, worker_id: str) -> AsyncIterator[FastAPI]:
+    settings.DATABASE_URL = database_url
+    settings.REDIS_URL = services.redis_url
+    settings.CACHE_PREFIX = f"test-{services.run}-{worker_id}"
+    app = create_app()
+    async with lifespan(app):
+        yield app
+
+
+@pytest.fixture(scope="session")
+def resources(app: FastAPI) -> Resources:
+    found: Resources = app.state.resources
+    return found
+
+
+@pytest.fixture
+async def database(resources: Resources) -> AsyncIterator[Database]:
+    """The application's own database, left empty."""
+    yield resources.database
+    async with resources.database.transaction() as db:
+        connection = await db.connection()
+        await connection.exec_driver_sql(UNGUARDED)
+        await connection.exec_driver_sql(EMPTY_ALL)
+    await clear_cache_pattern("*")
+
+
+@pytest.fixture
+async def db(database: Database) -> AsyncIterator[AsyncSession]:
+    """A session whose work is committed after the test; commit by hand to let others see it."""
+    async with database.transaction() as session:
+        yield session
+
+
+@pytest.fixture
+async def second(database_url: str, database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """Another connection, which sees what is committed and nothing else."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def client(app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]:
+    transport = ASGITransport(app)
+    async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+        yield client
+
+
+@pytest.fixture
+def people(client: AsyncClient, second: asyncpg.Connection) -> People:
+    """Makes users and signs them in."""
+    return People(client, second)
+
+
+@pytest.fixture
+async def inbox(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inbox]:
+    """A mail server on loopback, and a worker that sends to it."""
+    with serving_mail() as inbox:
+        monkeypatch.setattr(settings, "SMTP_HOST", "127.0.0.1")
+        monkeypatch.setattr(settings, "SMTP_PORT", inbox.port)
+        monkeypatch.setattr(settings, "SMTP_TLS", "none")
+        monkeypatch.setattr(settings, "MAIL_POLL_SECONDS", 0.05)
+        monkeypatch.setattr(settings, "MAIL_RETRY_SECONDS", 0.01)
+        async with mail_worker(database):
+            yield inbox

@@ -1,0 +1,139 @@
+"""The breach check, against a service that behaves in all ways."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from app.core import breaches
+from app.core.config import settings
+from tests.support.breached import (
+    PADDING,
+    Behave,
+    breach_service,
+    digest_of,
+    dripping,
+    hanging_up,
+    knowing,
+    saying,
+    slow,
+)
+from tests.support.command import find_free_port
+from tests.support.waiting import until
+
+LOST, FRESH = "Correct-Horse-Battery-7", "Other-Horse-Battery-8"
+
+
+async def ask(behave: Behave, monkeypatch: pytest.MonkeyPatch, password: str = LOST) -> bool:
+    with breach_service(behave) as service:
+        monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
+        return await breaches.contain(password)
+
+
+async def test_a_lost_password_is_known_and_another_is_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await ask(knowing(LOST), monkeypatch)
+    assert await ask(knowing(LOST, end="\n"), monkeypatch)
+    assert not await ask(knowing(LOST), monkeypatch, FRESH)
+    assert not await ask(saying(b""), monkeypatch)
+    assert not caplog.records
+
+
+async def test_five_digits_are_all_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with breach_service(knowing(LOST)) as service:
+        monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
+        await breaches.contain(LOST)
+        assert service.asked == [f"/range/{digest_of(LOST)[:5]}"]
+        assert service.headers[0]["Add-Padding"] == "true"
+        assert set(service.headers[0]) <= {
+            "Host", "User-Agent", "Add-Padding", "Accept-Encoding", "Connection",
+        }  # fmt: skip
+
+
+async def test_what_was_seen_no_time_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not await ask(knowing(LOST, times=0), monkeypatch)
+
+
+async def test_one_form_is_asked_for_however_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await ask(knowing("Café-Horse-7"), monkeypatch, "Cafe\u0301-Horse-7")
+
+
+async def test_without_a_url_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.BREACH_CHECK_URL is None
+    with breach_service(knowing(LOST)) as service:
+        assert not await breaches.contain(LOST)
+        assert service.asked == []
+
+
+FOUND = f"{digest_of(LOST)[5:]}:3".encode()
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        saying(FOUND, 500),
+        saying(FOUND, 404),
+        saying(FOUND, 429),
+        saying(b"<html><body>Sign in to the hotel's network</body></html>"),
+        saying(b"\xff\xfe\x00"),
+        saying(FOUND[:-1]),
+        saying(FOUND[1:]),
+        saying(FOUND + b"\r\n" + b"x" * 40),
+        saying(FOUND, declared=len(FOUND) + 1),
+        saying((PADDING.encode() + b"0:0\r\n") * 40_000),
+        hanging_up,
+    ],
+    ids=range(11),
+)
+async def test_a_broken_answer_lets_the_password_pass_and_is_logged(
+    behave: Behave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not await ask(behave, monkeypatch)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    digest = digest_of(LOST)
+    assert not [told for told in (LOST, digest[:5], digest[5:]) if told in caplog.text]
+
+
+@pytest.mark.parametrize("behave", [slow(1.5), dripping(60, 0.03)], ids=["slow", "dripping"])
+async def test_a_slow_answer_is_not_waited_for(
+    behave: Behave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(breaches, "SECONDS", 0.3)
+    began = time.monotonic()
+    assert not await ask(behave, monkeypatch)
+    assert time.monotonic() - began < 1.2
+    assert len(caplog.records) == 1
+    await until(lambda: breaches._free._value == breaches.AT_ONCE)  # noqa: SLF001
+
+
+async def test_a_service_that_is_away_lets_the_password_pass(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"http://127.0.0.1:{find_free_port()}/range/"
+    monkeypatch.setattr(settings, "BREACH_CHECK_URL", url)
+    assert not await breaches.contain(LOST)
+    assert "Connection refused" in caplog.text
+
+
+async def test_more_than_a_few_at_once_pass_without_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service that hangs must not make a queue here."""
+    monkeypatch.setattr(breaches, "SECONDS", 0.3)
+    with breach_service(slow(0.5)) as service:
+        monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
+        began = time.monotonic()
+        found = await asyncio.gather(*(breaches.contain(LOST) for _ in range(30)))
+        assert time.monotonic() - began < 1.2
+        assert len(service.asked) == breaches.AT_ONCE
+    assert found == [False] * 30
+    assert caplog.text.count("too many at once") == 30 - breaches.AT_ONCE
+    await until(lambda: breaches._free._value == breaches.AT_ONCE)  # noqa: SLF001
+
+
+@pytest.mark.parametrize("url", ["ftp://example.com/", "file:///etc/passwd", "example.com"])
+def test_only_a_web_address_can_be_asked(url: str) -> None:
+    with pytest.raises(ValueError, match="BREACH_CHECK_URL"):
+        type(settings)(BREACH_CHECK_URL=url)

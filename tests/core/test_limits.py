@@ -1,0 +1,196 @@
+"""Reservations, on a real Redis-protocol server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from app.core.cache import Cache
+from app.core.config import settings
+from app.core.errors import TooMany
+from app.core.limits import Bucket, Limiter, Reservation
+from tests.support.databases import TestServices
+
+PREFIX = f"test-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def redis(services: TestServices) -> AsyncIterator[Redis]:
+    async with Redis.from_url(services.redis_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def cache(services: TestServices) -> AsyncIterator[Cache]:
+    cache = Cache()
+    await cache.open(services.redis_url, prefix=PREFIX, timeout_ms=5000)
+    yield cache
+    await cache.close()
+
+
+@pytest.fixture
+def limiter(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> Limiter:
+    monkeypatch.setattr(settings, "CACHE_PREFIX", PREFIX)
+    return Limiter(cache)
+
+
+def some_bucket(rate: str = "3/1m", name: str = "some") -> Bucket:
+    return Bucket.of(name, rate, uuid4().hex)
+
+
+def refigured(bucket: Bucket, rate: str) -> Bucket:
+    """The same bucket, under another figure."""
+    return Bucket(bucket.name, Bucket.of("any", rate).rate, bucket.key)
+
+
+async def reserve(limiter: Limiter, *buckets: Bucket, times: int = 1) -> list[Reservation]:
+    return [await limiter.reserve(*buckets) for _ in range(times)]
+
+
+async def count(limiter: Limiter, bucket: Bucket) -> int:
+    """How many there is room for; they are taken."""
+    taken = 0
+    with suppress(TooMany):
+        while taken < 100:
+            await limiter.reserve(bucket)
+            taken += 1
+    return taken
+
+
+async def test_twenty_at_once_never_pass_the_figure(limiter: Limiter) -> None:
+    async def attempt(*buckets: Bucket) -> bool:
+        try:
+            await limiter.reserve(*buckets)
+        except TooMany:
+            return False
+        return True
+
+    for _ in range(100):
+        one, other = some_bucket("5/1m"), some_bucket("7/1m")
+        passed = await asyncio.gather(*(attempt(one, other) for _ in range(20)))
+        assert sum(passed) == 5
+        assert await count(limiter, other) == 2  # a refused attempt took no place
+
+
+async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(limiter: Limiter) -> None:
+    narrow, wide = some_bucket("1/1m"), some_bucket("5/1m")
+    await limiter.reserve(narrow, wide)
+    for order in ((narrow, wide), (wide, narrow)):
+        with pytest.raises(TooMany) as refused:
+            await limiter.reserve(*order)
+        assert [limit.name for limit in refused.value.used_up] == [narrow.name]
+    assert await count(limiter, wide) == 4
+
+
+async def test_a_refund_takes_back_its_own_attempt_and_no_other(limiter: Limiter) -> None:
+    one, other = some_bucket(), some_bucket("9/1m")
+    _, mine, _ = await reserve(limiter, one, other, times=3)
+    await mine.refund()
+    await mine.refund()  # twice is once
+    assert await count(limiter, one) == 1
+    assert await count(limiter, other) == 7
+
+
+async def test_the_wait_is_true_and_a_refusal_does_not_prolong_it(limiter: Limiter) -> None:
+    bucket = some_bucket("2/1s")
+    await limiter.reserve(bucket)
+    await asyncio.sleep(0.4)
+    await limiter.reserve(bucket)
+    for _ in range(5):
+        with pytest.raises(TooMany) as refused:
+            await limiter.reserve(bucket)
+        assert refused.value.retry_after == 1
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.4)  # the first is past, the second is not: a window that slides
+    assert await count(limiter, bucket) == 1
+
+
+async def test_the_longest_wait_of_full_buckets_is_told(limiter: Limiter) -> None:
+    minute, hour, free = some_bucket("1/1m"), some_bucket("1/1h", "hour"), some_bucket()
+    await limiter.reserve(minute, hour, free)
+    with pytest.raises(TooMany) as refused:
+        await limiter.reserve(minute, hour, free)
+    waits = {limit.name: limit.wait for limit in refused.value.used_up}
+    assert waits.keys() == {"some", "hour"}
+    assert 55 <= waits["some"] <= 60
+    assert 3595 <= waits["hour"] <= 3600
+    assert refused.value.retry_after == waits["hour"]
+
+
+async def test_only_the_first_refusal_of_a_window_says_so(limiter: Limiter) -> None:
+    bucket = some_bucket("1/1s")
+    told = []
+    for _ in range(2):
+        await limiter.reserve(bucket)
+        for _ in range(3):
+            with pytest.raises(TooMany) as refused:
+                await limiter.reserve(bucket)
+            told.append(refused.value.is_first)
+        await asyncio.sleep(1.05)
+    assert told == [True, False, False] * 2
+
+
+async def test_a_lower_figure_holds_for_what_was_counted_before(limiter: Limiter) -> None:
+    bucket = some_bucket("9/1m")
+    reservations = await reserve(limiter, bucket, times=6)
+    narrower = refigured(bucket, "3/1m")
+    for reservation in reservations[:4]:
+        assert await count(limiter, narrower) == 0
+        await reservation.refund()
+    assert await count(limiter, narrower) == 1
+
+
+async def test_nothing_stays_in_redis_for_longer_than_the_window(
+    limiter: Limiter, redis: Redis
+) -> None:
+    bucket = some_bucket("1/1m")
+    await limiter.reserve(bucket)
+    with pytest.raises(TooMany):
+        await limiter.reserve(bucket)
+    keys = [key async for key in redis.scan_iter(f"{PREFIX}-limits:{bucket.key}*")]
+    assert len(keys) == 2
+    lives = [await redis.pttl(key) for key in keys]
+    assert all(0 < life <= 60_000 for life in lives)
+
+
+async def test_no_key_tells_what_it_counts(limiter: Limiter, redis: Redis) -> None:
+    await limiter.reserve(Bucket.of("some", "3/1m", "ann@example.com", "203.0.113.7"))
+    keys = b"\n".join([key async for key in redis.scan_iter(f"{PREFIX}-limits:*")])
+    assert keys
+    assert b"ann" not in keys
+    assert b"203.0" not in keys
+
+
+def test_parts_are_not_glued_together() -> None:
+    assert Bucket.of("some", "1/1m", "ab", "c").key != Bucket.of("some", "1/1m", "a", "bc").key
+    assert Bucket.of("some", "1/1m", "a").key != Bucket.of("other", "1/1m", "a").key
+
+
+async def test_the_script_may_be_flushed_and_the_cache_cleared_at_any_time(
+    limiter: Limiter, cache: Cache, redis: Redis
+) -> None:
+    bucket = some_bucket("3/1m")
+    taken = 0
+    with suppress(TooMany):
+        while taken < 10:
+            await redis.script_flush()
+            await cache.clear_pattern("*")
+            await limiter.reserve(bucket)
+            taken += 1
+    assert taken == 3
+
+
+async def test_redis_emptied_begins_anew(limiter: Limiter, redis: Redis) -> None:
+    bucket = some_bucket("2/1m")
+    (mine, _) = await reserve(limiter, bucket, times=2)
+    await redis.delete(f"{PREFIX}-limits:{bucket.key}")
+    await mine.refund()
+    assert await count(limiter, bucket) == 2
+
+
+async def test_without_buckets_there_is_no_limit(limiter: Limiter) -> None:
+    for reservation in await reserve(limiter, times=50):
+        await reservation.refund()

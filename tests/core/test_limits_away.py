@@ -1,0 +1,192 @@
+"""Limits while Redis is dead or frozen: counted in the process, stricter, and at no great cost."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+
+from app.core.cache import Cache
+from app.core.errors import TooMany
+from app.core.limits import Bucket, Limiter
+from app.core.limits.memory import Memory
+from tests.support.valkey import OwnValkey, own_valkey
+
+BUDGET = 0.1
+GRACE = 0.3  # seconds that a busy machine may add
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.25
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def alone(clock: Clock) -> Limiter:
+    """Redis was never there."""
+    return Limiter(Cache(), Memory(clock, room=50))
+
+
+@pytest.fixture
+def valkey() -> Iterator[OwnValkey]:
+    with tempfile.TemporaryDirectory() as folder, own_valkey(Path(folder)) as valkey:
+        yield valkey
+
+
+@pytest.fixture
+async def patient(valkey: OwnValkey) -> AsyncIterator[Cache]:
+    """With so much time that a busy machine does not look like a Redis that is away."""
+    cache = Cache()
+    await cache.open(valkey.url, prefix="test", timeout_ms=10_000)
+    yield cache
+    await cache.close()
+
+
+@pytest.fixture
+async def hasty(valkey: OwnValkey) -> AsyncIterator[Cache]:
+    """With the time that a request has for it."""
+    cache = Cache()
+    await cache.open(valkey.url, prefix="test", timeout_ms=int(BUDGET * 1000))
+    yield cache
+    valkey.thaw()
+    await cache.close()
+
+
+def some_bucket(rate: str) -> Bucket:
+    return Bucket.of("some", rate, uuid4().hex)
+
+
+async def count(limiter: Limiter, *buckets: Bucket) -> int:
+    taken = 0
+    with suppress(TooMany):
+        while taken < 100:
+            await limiter.reserve(*buckets)
+            taken += 1
+    return taken
+
+
+@pytest.mark.parametrize(("rate", "holds"), [("10/1m", 5), ("5/1m", 2), ("1/1m", 1)])
+async def test_half_of_the_figure_holds_and_at_least_one(
+    alone: Limiter, rate: str, holds: int
+) -> None:
+    bucket = some_bucket(rate)
+    assert await count(alone, bucket) == holds
+    with pytest.raises(TooMany) as refused:
+        await alone.reserve(bucket)
+    assert refused.value.used_up[0].rate.most == holds, "clients are told the figure that holds"
+
+
+async def test_the_window_slides_and_the_wait_is_true(alone: Limiter, clock: Clock) -> None:
+    bucket = some_bucket("4/1m")
+    await alone.reserve(bucket)
+    clock.now += 20.5
+    await alone.reserve(bucket)
+    with pytest.raises(TooMany) as refused:
+        await alone.reserve(bucket)
+    assert refused.value.retry_after == 40  # 39.5, and never too early
+    clock.now += 39.49
+    assert await count(alone, bucket) == 0
+    clock.now += 0.01
+    assert await count(alone, bucket) == 1
+
+
+async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(alone: Limiter) -> None:
+    narrow, wide = some_bucket("2/1m"), some_bucket("10/1m")
+    assert await count(alone, wide, narrow) == 1
+    assert await count(alone, wide) == 4
+
+
+async def test_a_refund_takes_back_its_own_attempt_and_no_other(alone: Limiter) -> None:
+    bucket = some_bucket("6/1m")
+    mine = await alone.reserve(bucket)
+    await alone.reserve(bucket)
+    await mine.refund()
+    await mine.refund()
+    assert await count(alone, bucket) == 2
+
+
+async def test_only_the_first_refusal_of_a_window_says_so(alone: Limiter, clock: Clock) -> None:
+    bucket, told = some_bucket("2/1m"), []
+    for _ in range(2):
+        await alone.reserve(bucket)
+        for _ in range(3):
+            with pytest.raises(TooMany) as refused:
+                await alone.reserve(bucket)
+            told.append(refused.value.is_first)
+        clock.now += 60
+    assert told == [True, False, False] * 2
+
+
+async def test_memory_is_bounded_and_forgets_what_was_longest_untouched(clock: Clock) -> None:
+    memory = Memory(clock, room=50)
+    alone = Limiter(Cache(), memory)
+    touched, untouched = some_bucket("2/1d"), some_bucket("2/1d")
+    assert await count(alone, touched) == await count(alone, untouched) == 1
+    for _ in range(200):
+        assert await count(alone, touched) == 0
+        await alone.reserve(some_bucket("2/1d"))
+    assert len(memory) == 50
+    assert await count(alone, untouched) == 1
+
+
+async def test_a_killed_redis_is_replaced_by_memory_and_its_return_is_noticed(
+    valkey: OwnValkey, patient: Cache
+) -> None:
+    limiter, bucket = Limiter(patient), some_bucket("10/1m")
+    assert await count(limiter, bucket) == 10
+    valkey.kill()
+    assert await count(limiter, bucket) == 5
+    valkey.restart()
+    patient._breaker._closed_from = 0  # noqa: SLF001 - not to wait for five seconds
+    assert await count(limiter, bucket) == 10, "the new server has no script yet, and no counts"
+
+
+async def test_a_frozen_redis_costs_its_budget_and_then_nothing(
+    valkey: OwnValkey, hasty: Cache
+) -> None:
+    limiter, bucket = Limiter(hasty), some_bucket("100/1m")
+    await limiter.reserve(bucket)
+    valkey.freeze()
+    times = []
+    for _ in range(10):
+        began = monotonic()
+        await limiter.reserve(bucket)
+        times.append(monotonic() - began)
+    assert max(times) < BUDGET + GRACE
+    assert sum(times) < 3 * BUDGET + 2 * GRACE, "the breaker spares the rest"
+
+
+async def test_a_refund_that_redis_does_not_hear_raises_nothing(
+    valkey: OwnValkey, patient: Cache
+) -> None:
+    limiter, bucket = Limiter(patient), some_bucket("10/1m")
+    in_redis = await limiter.reserve(bucket)
+    valkey.kill()
+    in_memory = await limiter.reserve(bucket)
+    await in_redis.refund()
+    await in_memory.refund()
+    assert await count(limiter, bucket) == 5
+
+
+async def test_twenty_at_once_never_pass_half_the_figure_while_redis_is_frozen(
+    valkey: OwnValkey, hasty: Cache
+) -> None:
+    limiter, bucket = Limiter(hasty), some_bucket("10/1m")
+    valkey.freeze()
+    outcomes = await asyncio.gather(
+        *(limiter.reserve(bucket) for _ in range(20)), return_exceptions=True
+    )
+    assert sum(not isinstance(outcome, TooMany) for outcome in outcomes) == 5
+    assert all(isinstance(outcome, TooMany) or hasattr(outcome, "refund") for outcome in outcomes)

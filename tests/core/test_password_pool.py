@@ -1,0 +1,133 @@
+"""Hashing has threads of its own, and a bounded queue before them."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from argon2 import PasswordHasher
+from httpx2 import AsyncClient
+
+from app.core import passwords
+from app.core.errors import Unavailable
+from app.core.passwords import _Pool
+from tests.support.people import PASSWORD
+from tests.support.waiting import until
+
+
+class Held:
+    """Work that lasts until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self._go_on = threading.Event()
+        self.begun = 0
+
+    def work(self) -> str:
+        self.begun += 1
+        self._go_on.wait(30)
+        return "done"
+
+    def release(self) -> None:
+        self._go_on.set()
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    held = Held()
+    yield held
+    held.release()
+
+
+async def test_beyond_its_queue_it_is_busy_and_it_recovers(held: Held) -> None:
+    pool = _Pool(threads=1, queue=2)
+    running = [asyncio.create_task(pool.run(held.work)) for _ in range(3)]
+    await until(lambda: pool.waiting == 3)
+    for _ in range(3):
+        with pytest.raises(Unavailable) as refused:
+            await pool.run(held.work)
+        assert (refused.value.code, refused.value.retry_after) == ("busy", 1)
+    held.release()
+    assert await asyncio.gather(*running) == ["done"] * 3
+    assert pool.waiting == 0
+    assert await pool.run(lambda: "again") == "again"
+
+
+async def test_work_that_fails_frees_its_place() -> None:
+    pool = _Pool(threads=1, queue=0)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await pool.run(lambda: 1 // 0)
+
+
+async def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_done(held: Held) -> None:
+    pool = _Pool(threads=1, queue=2)
+    waiting = [asyncio.create_task(pool.run(held.work)) for _ in range(3)]
+    await until(lambda: held.begun == 1)
+    await until(lambda: pool.waiting == 3)
+    waiting[1].cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting[1]
+    assert pool.waiting == 2
+    waiting.append(asyncio.create_task(pool.run(held.work)))
+    await until(lambda: pool.waiting == 3)
+    held.release()
+    del waiting[1]
+    assert await asyncio.gather(*waiting) == ["done"] * 3
+    assert held.begun == 3
+
+
+async def test_the_loop_keeps_turning_while_thirty_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(2, 19456, 1))
+    monkeypatch.setattr(passwords, "LONGEST_WAIT", 60)  # seconds: here all thirty are to be hashed
+    turns = 0
+    seen = []
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def hash_one() -> None:
+        await passwords.hash_password(PASSWORD)
+        seen.append(turns)
+
+    turning = asyncio.create_task(turn())
+    await asyncio.gather(*(hash_one() for _ in range(30)))
+    turning.cancel()
+    # On the loop, all thirty would be hashed between two turns.
+    assert len(set(seen)) > 5
+
+
+async def test_a_sign_in_beyond_the_queue_is_told_when_to_try_again(
+    client: AsyncClient, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = _Pool(threads=1, queue=0)
+    monkeypatch.setattr(passwords, "_pool", pool)
+    running = asyncio.create_task(pool.run(held.work))
+    await until(lambda: pool.waiting == 1)
+    credentials = {"email": "nobody@example.com", "password": PASSWORD}
+    answer = await client.post("/auth/login", json=credentials)
+    assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+    assert answer.headers["Retry-After"] == "1"
+    held.release()
+    await running
+    assert (await client.post("/auth/login", json=credentials)).status_code == 401
+
+
+async def test_who_waited_too_long_is_told_so_and_is_not_hashed(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "LONGEST_WAIT", 0.02)
+    pool = _Pool(threads=1, queue=5)
+    running = asyncio.create_task(pool.run(held.work))
+    await until(lambda: held.begun == 1)
+    late = asyncio.create_task(pool.run(held.work))
+    await asyncio.sleep(0.05)
+    held.release()
+    with pytest.raises(Unavailable) as refusal:
+        await late
+    assert (refusal.value.code, refusal.value.retry_after) == ("busy", 1)
+    assert await running == "done"
+    assert held.begun == 1

@@ -1,0 +1,64 @@
+"""Figures of limits, as the settings have them."""
+
+import pytest
+
+from app.core.config import Settings, SettingsError, load_settings
+from app.core.rates import Rate, parse_rate
+from tests.support.environment import COMPLETE
+
+FIGURES = {
+    "LIMIT_LOGIN_ACCOUNT_IP": Rate(5, 300),
+    "LIMIT_LOGIN_ACCOUNT": Rate(10, 300),
+    "LIMIT_LOGIN_ACCOUNT_DAY": Rate(50, 86400),
+    "LIMIT_LOGIN_IP": Rate(20, 300),
+    "LIMIT_LOGIN_DEVICE": Rate(10, 300),
+    "LIMIT_LOGIN_DEVICE_DAY": Rate(50, 86400),
+    "LIMIT_PASSWORD_SESSION": Rate(5, 300),
+    "LIMIT_REGISTER_IP": Rate(20, 3600),
+    "LIMIT_REFRESH_SESSION": Rate(30, 300),
+    "LIMIT_FORGOT_ACCOUNT": Rate(5, 86400),
+    "LIMIT_FORGOT_IP": Rate(20, 3600),
+    "LIMIT_VERIFY_ACCOUNT": Rate(10, 86400),
+}
+
+
+def test_every_limit_is_a_setting_with_its_figure() -> None:
+    names = [name for name in Settings.model_fields if name.startswith("LIMIT_")]
+    assert {name: parse_rate(Settings.model_fields[name].default) for name in names} == FIGURES
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("1/1s", Rate(1, 1)),
+        ("10000/31d", Rate(10_000, 31 * 86400)),
+        ("7/90m", Rate(7, 5400)),
+    ],
+)
+def test_what_it_reads(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["5", "5/5", "5 / 5m", "5/5w", "5/m", "-5/5m", "5.5/5m", "\u0665/5m", "5/5m\n", "five/5m"],
+)
+def test_what_it_does_not_read_is_refused_at_the_start(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"LIMIT_LOGIN_IP: is not how many.* write 5/5m"):
+        load_settings(LIMIT_LOGIN_IP=text)
+
+
+@pytest.mark.parametrize("text", ["0/5m", "5/0m", "10001/5m", "5/32d"])
+def test_what_makes_no_sense_is_refused_at_the_start(text: str) -> None:
+    with pytest.raises(SettingsError, match="LIMIT_FORGOT_IP: must be 1 to 10000"):
+        load_settings(LIMIT_FORGOT_IP=text)
+
+
+def test_limits_are_off_in_development_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMITS_ENABLED", "true")
+    assert load_settings(**COMPLETE).LIMITS_ENABLED
+    monkeypatch.setenv("LIMITS_ENABLED", "false")
+    for environment in ("production", "staging", "test"):
+        with pytest.raises(SettingsError, match="LIMITS_ENABLED may be false only"):
+            load_settings(**COMPLETE | {"ENVIRONMENT": environment})
+    assert not load_settings().LIMITS_ENABLED

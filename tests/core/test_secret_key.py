@@ -1,0 +1,66 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from app.core.config import SettingsError, load_settings
+from app.core.secret_key import find_weakness, keep_development_key
+from tests.support.environment import FINE_KEY, ROOT
+
+KEEP = (
+    "import sys; from pathlib import Path; from app.core.secret_key import keep_development_key;"
+    "sys.stdin.read(); print(keep_development_key(Path(sys.argv[1])))"
+)
+
+
+def test_a_key_of_random_characters_is_fine() -> None:
+    assert find_weakness(FINE_KEY) is None
+    assert find_weakness(FINE_KEY, "HS512") is not None
+
+
+def test_a_key_is_measured_in_bytes() -> None:
+    assert find_weakness("äöüßéèêñçø" * 2) is None
+    assert find_weakness("abcdefghij" * 2) is not None
+
+
+def test_development_keeps_a_private_key(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "there"
+    key = keep_development_key(folder)
+    assert find_weakness(key, "HS512") is None
+    assert keep_development_key(folder) == key
+    assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in folder.iterdir()] == ["secret_key"]
+
+
+def test_eight_processes_at_once_get_one_key(tmp_path: Path) -> None:
+    """They wait for the end of their input, so that all have started before one goes on."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-S", "-c", KEEP, str(tmp_path / "data")],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    with ThreadPoolExecutor(8) as together:
+        keys = {said for said, _ in together.map(subprocess.Popen.communicate, started)}
+    assert len(keys) == 1
+    assert len(keys.pop().strip()) == 64
+
+
+def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"set SECRET_KEY, or DATA_DIR to a folder that can be"):
+        keep_development_key(tmp_path / "file")
+    with pytest.raises(SettingsError, match=r"cannot be kept in .*file/secret_key"):
+        load_settings(_env_file=None, SECRET_KEY="", DATA_DIR=tmp_path / "file")
+
+
+def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").touch()
+    with pytest.raises(ValueError, match="is empty: remove it"):
+        keep_development_key(tmp_path)

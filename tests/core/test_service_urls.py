@@ -1,0 +1,142 @@
+"""DATABASE_URL and REDIS_URL: given whole, or made of their parts."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from app.core.config import Settings, SettingsError, load_settings
+from app.core.database import libpq_url
+from tests.support.environment import COMPLETE
+
+ODD = "p@ss/w:o#r?d%20 é&="
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parts", "url"),
+    [
+        (
+            {"POSTGRES_HOST": "db"},
+            "postgresql://postgres@db:5432/plinth",
+        ),
+        (
+            {"POSTGRES_USER": "a b", "POSTGRES_PASSWORD": ODD, "POSTGRES_DB": "d/b"},
+            "postgresql://a%20b:p%40ss%2Fw%3Ao%23r%3Fd%2520%20%C3%A9%26%3D@localhost:5432/d%2Fb",
+        ),
+        (
+            {"POSTGRES_HOST": "::1", "POSTGRES_PORT": 5433},
+            "postgresql://postgres@[::1]:5433/plinth",
+        ),
+        (
+            {"POSTGRES_HOST": "/var/run/postgresql"},
+            "postgresql://postgres@%2Fvar%2Frun%2Fpostgresql:5432/plinth",
+        ),
+    ],
+)
+def test_a_database_url_is_made_of_its_parts(parts: dict[str, object], url: str) -> None:
+    settings = load_settings(**parts)
+    assert url == settings.DATABASE_URL
+
+
+def test_a_redis_url_is_made_of_its_parts() -> None:
+    settings = load_settings(REDIS_HOST="cache", REDIS_PORT=6380, REDIS_DB=2, REDIS_PASSWORD=ODD)
+    pool = Redis.from_url(settings.REDIS_URL or "").connection_pool
+    found = pool.connection_kwargs
+    assert (found["host"], found["port"], found["db"], found["password"]) == ("cache", 6380, 2, ODD)
+    assert load_settings(REDIS_HOST="::1").REDIS_URL == "redis://[::1]:6379/0"
+
+
+async def test_an_odd_password_arrives_as_it_was_given() -> None:
+    heard: list[bytes] = []
+
+    async def ask_password(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As a PostgreSQL with `password` in its pg_hba.conf, which lets nobody in."""
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4)
+        writer.write(b"R\0\0\0\x08\0\0\0\x03")
+        await reader.readexactly(1)
+        heard.append(await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4))
+        writer.close()
+
+    async with await asyncio.start_server(ask_password, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = load_settings(
+            POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=port, POSTGRES_PASSWORD=ODD
+        )
+        with pytest.raises(asyncpg.PostgresConnectionError):
+            await asyncpg.connect(settings.DATABASE_URL, ssl=False, timeout=5)
+    assert heard == [ODD.encode() + b"\0"]
+
+
+def test_a_whole_url_wins_over_its_parts() -> None:
+    settings = load_settings(
+        DATABASE_URL="postgresql://whole/db",
+        POSTGRES_HOST="parts",
+        REDIS_URL="redis://whole",
+        REDIS_HOST="parts",
+    )
+    assert (settings.DATABASE_URL, settings.REDIS_URL) == ("postgresql://whole/db", "redis://whole")
+
+
+def test_what_is_no_part_makes_no_url() -> None:
+    """Compose reads the same .env."""
+    Path(".env").write_text("POSTGRES_INITDB_ARGS=--data-checksums\nREDIS_IMAGE=redis:7\n")
+    settings = load_settings()
+    assert (settings.DATABASE_URL, settings.REDIS_URL) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    ["postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2"],
+)
+def test_a_database_url_may_name_any_driver(scheme: str) -> None:
+    url = load_settings(DATABASE_URL=f"{scheme}://u:p@h:5432/d").DATABASE_URL
+    assert url
+    assert libpq_url(url) == "postgresql://u:p@h:5432/d"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///plinth?host=/var/run/postgresql",
+        "postgresql://u@%2Fvar%2Frun/plinth",
+        "postgresql://u:p%40@h1:5432,h2:5433,[::1]:5434/d?target_session_attrs=primary",
+        "postgresql://h/d?sslmode=disable",
+        "postgresql://",
+    ],
+)
+def test_the_forms_of_libpq_are_accepted(url: str) -> None:
+    settings = load_settings(**COMPLETE | {"DATABASE_URL": url})
+    assert url == settings.DATABASE_URL
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///run/valkey.sock?db=0", "rediss://:p@h:6380/1", "redis://u:p%2F@[::1]:6379"]
+)
+def test_the_forms_of_redis_are_accepted(url: str) -> None:
+    settings = load_settings(**COMPLETE | {"REDIS_URL": url})
+    assert url == settings.REDIS_URL
+
+
+@pytest.mark.parametrize("odd", "/#?@[]℀")
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("DATABASE_URL", "postgresql://u:{}@h/d"), ("REDIS_URL", "redis://:{}@h/0")],
+)
+def test_a_password_that_breaks_the_url_refuses_and_is_not_shown(
+    name: str, form: str, odd: str
+) -> None:
+    with pytest.raises(SettingsError, match="percent-encoded") as refused:
+        load_settings(**COMPLETE | {name: form.format(f"front{odd}back")})
+    said = str(refused.value)
+    assert name in said
+    assert "front" not in said
+    assert "back" not in said

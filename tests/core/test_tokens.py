@@ -1,0 +1,109 @@
+import time
+from uuid import UUID
+
+import pytest
+from httpx2 import AsyncClient, Response
+
+from app.core.config import settings
+from app.core.errors import Unauthenticated
+from app.core.tokens import AccessToken, issue_access_token, read_access_token
+from tests.support.forging import Forge, to_json
+from tests.support.hostile_tokens import SPACE_AROUND, hostile_tokens
+from tests.support.people import People
+
+USER, SESSION = 17, UUID("0195f3a2-7c41-4d8e-9b60-3e5a1c2f4b7d")
+HOSTILE = hostile_tokens(USER, SESSION)
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(HOSTILE) >= 79
+
+
+def test_a_token_comes_back_as_it_was_issued() -> None:
+    now = int(time.time())
+    token = read_access_token(issue_access_token(USER, SESSION))
+    assert token == AccessToken(USER, SESSION, token.expires_at)
+    assert 0 <= token.expires_at - now - settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60 <= 1
+
+
+def test_a_forged_token_holds_where_nothing_is_wrong() -> None:
+    """So that the flaw, and not the forging, is what refuses the others."""
+    forge = Forge(USER, SESSION)
+    for made in (
+        forge.with_header(),
+        forge.with_claims(),
+        forge.raw_claims(b" " + to_json(forge.claims) + b"\n"),
+        forge.with_claims(more="than we write"),
+        forge.with_claims(sub=str(2**63 - 1)),
+        forge.with_claims(iat=int(time.time()) + 30),
+    ):
+        assert read_access_token(made).session_id == SESSION
+
+
+def test_a_token_names_no_right_and_no_person() -> None:
+    assert set(Forge(USER, SESSION).claims) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp"}
+
+
+def test_two_tokens_are_never_the_same() -> None:
+    assert issue_access_token(USER, SESSION) != issue_access_token(USER, SESSION)
+
+
+@pytest.mark.parametrize("flaw", HOSTILE)
+def test_a_hostile_token_is_not_read(flaw: str) -> None:
+    with pytest.raises(Unauthenticated) as refused:
+        read_access_token(HOSTILE[flaw])
+    assert (refused.value.detail, refused.value.__cause__) == (Unauthenticated.detail, None)
+
+
+def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = issue_access_token(USER, SESSION)
+    expires = read_access_token(token).expires_at
+    monkeypatch.setattr(time, "time", lambda: expires - 0.5)
+    read_access_token(token)
+    monkeypatch.setattr(time, "time", lambda: float(expires))
+    with pytest.raises(Unauthenticated):
+        read_access_token(token)
+
+
+async def test_a_hostile_token_opens_nothing(client: AsyncClient, people: People) -> None:
+    """Behind each stands a live session of an active user."""
+    person = await people.enter()
+    session_id = read_access_token(person.tokens["access_token"]).session_id
+    hostile = hostile_tokens(person.id, session_id)
+    hostile["refresh token"] = person.tokens["refresh_token"]
+    hostile["session id"] = str(session_id)
+    wrong = {}
+    for flaw, token in hostile.items():
+        answer = await send(client, f"Bearer {token}")
+        told = answer.headers.get("WWW-Authenticate"), answer.json().get("code")
+        if (answer.status_code, *told) != (401, "Bearer", "unauthenticated"):
+            wrong[flaw] = answer.text
+    assert set(wrong) <= SPACE_AROUND, wrong
+    assert (await send(client, f"Bearer {person.tokens['access_token']}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "{}", "Basic {}", "Token {}", "Bearer: {}", "Bearer,{}"]
+)
+async def test_a_token_without_its_scheme_opens_nothing(
+    client: AsyncClient, people: People, header: str
+) -> None:
+    person = await people.enter()
+    answer = await send(client, header.format(person.tokens["access_token"]))
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+async def test_a_token_is_for_its_user_and_its_session_together(
+    client: AsyncClient, people: People
+) -> None:
+    one, other = await people.enter(), await people.enter()
+    session_of_other = read_access_token(other.tokens["access_token"]).session_id
+    answer = await send(client, f"Bearer {issue_access_token(one.id, session_of_other)}")
+    assert answer.status_code == 401
+    answer = await send(client, f"Bearer {issue_access_token(one.id, UUID(int=7))}")
+    assert answer.status_code == 401
+
+
+async def send(client: AsyncClient, authorization: str) -> Response:
+    raw = authorization.encode("utf-8", "surrogatepass")
+    return await client.get("/users/me", headers={b"Authorization": raw})

@@ -1,0 +1,80 @@
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import crud
+from app.core.passwords import Verdict, verify_password
+from app.schemas.user import UserUpdate
+from tests.support.people import PASSWORD, People
+
+
+@pytest.mark.parametrize("text", ["Ada.Lovelace@Example.com", "ada.lovelace@example.com"])
+async def test_an_email_is_found_without_case(db: AsyncSession, people: People, text: str) -> None:
+    person = await people.add(email="Ada.Lovelace@Example.com")
+
+    found = await crud.user.get_by_email(db, email=text)
+
+    assert found is not None
+    assert found.id == person.id
+    assert await crud.user.get_by_email(db, email="ada_lovelace@example.com") is None
+    assert await crud.user.get_by_email(db, email="%") is None
+
+
+@pytest.mark.parametrize("text", ["Ada_L", "ada_l", "ADA_L"])
+async def test_a_username_is_found_without_case(
+    db: AsyncSession, people: People, text: str
+) -> None:
+    person = await people.add(username="Ada_L")
+
+    found = await crud.user.get_by_username(db, username=text)
+
+    assert found is not None
+    assert found.id == person.id
+    assert await crud.user.get_by_username(db, username="AdaxL") is None
+
+
+async def test_active_users_come_newest_first(db: AsyncSession, people: People) -> None:
+    people_ids = [(await people.add()).id for _ in range(4)]
+    await people.add(is_active=False)
+
+    async def page(**bounds: int) -> list[int]:
+        return [user.id for user in await crud.user.get_active_users(db, **bounds)]
+
+    assert await page() == people_ids[::-1]
+    assert await page(skip=1, limit=2) == people_ids[::-1][1:3]
+
+
+async def test_authenticate_gives_the_user_whose_password_it_is(
+    db: AsyncSession, people: People
+) -> None:
+    person = await people.add(is_active=False)
+
+    found = await crud.user.authenticate(db, email=person.email.upper(), password=PASSWORD)
+
+    assert found is not None
+    assert found.id == person.id, "whether an inactive user may come in is not asked here"
+    assert await crud.user.authenticate(db, email=person.email, password="Wrong") is None
+    assert await crud.user.authenticate(db, email="nobody", password=PASSWORD) is None
+
+
+async def test_update_hashes_a_new_password_and_leaves_the_proof_out(
+    db: AsyncSession, people: People
+) -> None:
+    person = await people.add()
+    user = await crud.user.get(db, person.id)
+    assert user
+
+    changes = UserUpdate(password="Other-Horse-8", current_password=PASSWORD)
+    changed = await crud.user.update(db, db_obj=user, obj_in=changes)
+
+    assert await verify_password("Other-Horse-8", changed.hashed_password) is Verdict.RIGHT
+    assert await verify_password(PASSWORD, changed.hashed_password) is Verdict.WRONG
+
+
+async def test_the_superusers_who_count_are_the_active_ones(
+    db: AsyncSession, people: People
+) -> None:
+    await people.add()
+    await people.add(is_superuser=True, is_active=False)
+    acting = [(await people.add(is_superuser=True)).id for _ in range(2)]
+
+    assert list(await crud.user.lock_superusers(db)) == acting

@@ -1,0 +1,111 @@
+"""Each index earns its place: on 100,000 users the queries of `app/crud` use it."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import crud
+from app.core.config import settings
+from app.core.database import Database
+from app.models import Base
+from tests.support.databases import TestServices, cloned_database
+
+SEED = """
+    INSERT INTO users (email, username, hashed_password, full_name, is_active, created_at)
+    SELECT md5(n::text) || '@example.com', 'user_' || n, 'x',
+           initcap(substr(md5('first' || n), 1, 7)) || ' ' || initcap(substr(md5('l' || n), 1, 8)),
+           n % 10 = 0, now() - n * interval '1 minute'
+    FROM generate_series(1, 100000) AS n
+"""
+
+
+@pytest.fixture(scope="module")
+def crowded(services: TestServices, worker_id: str) -> Iterator[str]:
+    with cloned_database(services, f"{worker_id}_plans") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def many(crowded: str) -> AsyncIterator[Database]:
+    connection = await asyncpg.connect(crowded)
+    await connection.execute(SEED)
+    await connection.execute("VACUUM ANALYZE users")
+    await connection.close()
+    database = Database(crowded, settings, Base.metadata)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def crowd(many: Database) -> AsyncIterator[AsyncSession]:
+    async with many.transaction() as db:
+        yield db
+
+
+async def indexes_used(db: AsyncSession, query: Any) -> set[str]:
+    """The indexes in the plan of the one statement that `query` sends."""
+    sent: list[tuple[str, Any]] = []
+    connection = await db.connection()
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(connection.sync_connection, "before_cursor_execute", note)
+    await query
+    event.remove(connection.sync_connection, "before_cursor_execute", note)
+    ((statement, parameters),) = sent
+    plan = (
+        await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", tuple(parameters))
+    ).scalar_one()
+    return set(find_indexes(plan[0]["Plan"]))
+
+
+def find_indexes(plan: dict[str, Any]) -> Iterator[str]:
+    if name := plan.get("Index Name"):
+        yield name
+    for part in plan.get("Plans", ()):
+        yield from find_indexes(part)
+
+
+@pytest.mark.parametrize("emails", [True, False], ids=["superuser", "user"])
+async def test_a_search_by_a_rare_string(crowd: AsyncSession, emails: bool) -> None:
+    query = crud.user.search_users(crowd, query="user_77777", emails=emails)
+    assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
+    found = await crud.user.search_users(crowd, query="USER_77777", emails=emails)
+    assert [user.username for user in found] == ["user_77777"]
+
+
+async def test_a_look_up_by_email(crowd: AsyncSession) -> None:
+    query = crud.user.get_by_email(crowd, email="SOMEBODY@example.com")
+    assert await indexes_used(crowd, query) == {"uq_users_email_lower"}
+
+
+async def test_a_look_up_by_username(crowd: AsyncSession) -> None:
+    query = crud.user.get_by_username(crowd, username="USER_5")
+    assert await indexes_used(crowd, query) == {"uq_users_username_lower"}
+
+
+async def test_the_newest_users(crowd: AsyncSession) -> None:
+    connection = await crowd.connection()
+    newest = text(
+        "EXPLAIN (FORMAT JSON) SELECT * FROM users ORDER BY created_at DESC, id DESC LIMIT 20"
+    )
+    plan = (await connection.execute(newest)).scalar_one()
+    assert set(find_indexes(plan[0]["Plan"])) == {"ix_users_created_at"}
+
+
+async def test_the_newest_active_users(crowd: AsyncSession) -> None:
+    query = crud.user.get_active_users(crowd, limit=20)
+    assert await indexes_used(crowd, query) == {"ix_users_active"}
+
+
+async def test_a_users_sessions_and_events(crowd: AsyncSession) -> None:
+    await crowd.execute(text("SET LOCAL enable_seqscan = off"))  # they are empty here
+    sessions = await indexes_used(crowd, crud.session.get_live(crowd, 1))
+    assert "ix_sessions_user_id" in sessions
+    events = await indexes_used(crowd, crud.event.get_of(crowd, 1, skip=0, limit=20))
+    assert events == {"ix_events_subject_id"}

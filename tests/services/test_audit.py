@@ -1,0 +1,161 @@
+"""The audit log: written with its cause, never changed, and provably whole."""
+
+import asyncio
+from contextlib import suppress
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient
+
+from app.core.database import Database
+from app.services import audit
+from tests.support.people import PASSWORD, People
+
+UNGUARDED = "SET session_replication_role = replica"  # what an intruder with every right would do
+
+SWAP_2_AND_3 = """
+    UPDATE events SET id = 105 - id WHERE id IN (2, 3);
+    UPDATE events SET id = id - 100 WHERE id > 100
+"""
+
+
+async def fill(client: AsyncClient, people: People, *, sign_ins: int = 5) -> None:
+    ann = await people.add()
+    for _ in range(sign_ins):
+        await people.sign_in(ann)
+
+
+async def verify(database: Database, *, expect: str | None = None) -> audit.Verified:
+    async with database.transaction() as db:
+        return await audit.verify(db, expect=expect)
+
+
+async def test_a_person_sees_their_own_events_and_nobody_elses(
+    client: AsyncClient, people: People
+) -> None:
+    ann = await people.enter()
+    await people.enter()
+    await client.post("/auth/login", json={"email": ann.email, "password": "wrong"})
+    change = {"password": "Other-Horse-8", "current_password": PASSWORD}
+    await client.patch("/users/me", json=change, headers=ann.headers)
+
+    answer = await client.get("/users/me/events", headers=ann.headers)
+
+    told = [(event["event"], event["outcome"]) for event in answer.json()]
+    assert told == [
+        ("password.changed", "success"),
+        ("session.started", "failure"),
+        ("session.started", "success"),
+    ]
+    assert answer.json()[0]["ip"] == "127.0.0.1"
+
+
+async def test_an_event_knows_its_request_and_holds_no_secret(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.enter()
+    headers = ann.headers | {"X-Request-ID": "my-request", "User-Agent": "test-agent"}
+    await client.post("/auth/logout", headers=headers)
+    await client.post("/auth/login", json={"email": ann.email, "password": "Wr0ng-secret"})
+    row = await second.fetchrow("SELECT * FROM events WHERE event = 'session.ended'")
+    assert (row["request_id"], row["user_agent"]) == ("my-request", "test-agent")
+    assert row["actor_id"] == row["subject_id"] == ann.id
+    everything = str(await second.fetch("SELECT events::text FROM events"))
+    for secret in (PASSWORD, "Wr0ng-secret", *ann.tokens.values()):
+        if isinstance(secret, str) and secret != "bearer":
+            assert secret not in everything
+
+
+async def test_an_undone_transaction_leaves_no_event_and_no_gap(
+    client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    await fill(client, people)
+    before = await second.fetchval("SELECT count(*) FROM events")
+    with suppress(RuntimeError):
+        async with database.transaction() as db:
+            audit.record(db, "never.happened", subject_id=1)
+            raise RuntimeError
+    assert await second.fetchval("SELECT count(*) FROM events") == before
+    await fill(client, people, sign_ins=1)
+    assert (await verify(database)).flaw is None
+
+
+async def test_the_chain_holds_under_twenty_at_once(
+    client: AsyncClient, people: People, database: Database
+) -> None:
+    ann = await people.add()
+    await asyncio.gather(*(people.sign_in(ann) for _ in range(20)))
+    found = await verify(database)
+    assert (found.count, found.flaw) == (20, None)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "flaw"),
+    [
+        ("UPDATE events SET reason = 'nothing' WHERE id = 3", "event 3 is not what was written"),
+        ("UPDATE events SET actor_id = 1 WHERE id = 3", "event 3 is not what was written"),
+        ("UPDATE events SET at = at + interval '1s' WHERE id = 3", "event 3 is not what was"),
+        ("UPDATE events SET ip = '10.0.0.1' WHERE id = 3", "the address or user agent of event 3"),
+        ("DELETE FROM events WHERE id = 3", "event 3 is missing"),
+        ("DELETE FROM events WHERE id = 1", "event 1 is missing"),
+        (
+            SWAP_2_AND_3,
+            "event 2 is not what was written, or not in its place",
+        ),
+    ],
+)
+async def test_tampering_is_found(
+    client: AsyncClient,
+    people: People,
+    database: Database,
+    second: asyncpg.Connection,
+    tampering: str,
+    flaw: str,
+) -> None:
+    await fill(client, people)
+    assert (await verify(database)).flaw is None
+    await second.execute(UNGUARDED)
+    await second.execute(tampering)
+    found = (await verify(database)).flaw
+    assert found is not None
+    assert found.startswith(flaw)
+
+
+async def test_a_cut_off_end_is_found_by_a_head_that_was_kept(
+    client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    await fill(client, people)
+    head = (await verify(database)).head
+    await fill(client, people, sign_ins=1)
+    assert (await verify(database, expect=head)).flaw is None
+    await second.execute(UNGUARDED)
+    await second.execute("DELETE FROM events WHERE id >= 5")
+    assert (await verify(database)).flaw is None
+    assert (await verify(database, expect=head)).flaw == "the expected head is not in the chain"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET reason = 'x'",
+        "UPDATE events SET ip = NULL, user_agent = NULL, salt = NULL, reason = 'x'",
+        "UPDATE events SET ip = '10.0.0.1'",
+        "DELETE FROM events",
+        "TRUNCATE events",
+    ],
+)
+async def test_events_are_only_ever_added(
+    client: AsyncClient, people: People, second: asyncpg.Connection, statement: str
+) -> None:
+    await fill(client, people, sign_ins=2)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only ever added"):
+        await second.execute(statement)
+
+
+async def test_a_persons_traces_can_go_and_the_chain_holds(
+    client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    await fill(client, people)
+    await second.execute("UPDATE events SET ip = NULL, user_agent = NULL, salt = NULL")
+    found = await verify(database)
+    assert (found.count, found.flaw) == (5, None)

@@ -1,0 +1,34 @@
+"""The environment that settings are read from, in this process and in others."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FINE_KEY = "zV4nQ8sKe1Wm7Tb2XcY9Lr5Hd0Jf3GpAu6iBoN-wRyM"  # of nobody else
+COMPLETE = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": FINE_KEY,
+    "DATABASE_URL": "postgresql://app@db.internal/app",
+    "REDIS_URL": "redis://cache.internal/0",
+}
+INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
+
+
+def run_python(code: str, *, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter, whose environment holds `settings` and no others."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=bare_environment() | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def bare_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return kept | {"PYTHONPATH": str(ROOT)}

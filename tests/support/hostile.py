@@ -1,0 +1,305 @@
+"""Bad input for an operation: each of its parameters and its body, spoiled in each way we know."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from tests.support.asgi import Header
+from tests.support.operations import Operation, Schema
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+NUMBERS = [
+    "-1",
+    "0",
+    "1.5",
+    "1e3",
+    "2147483648",
+    "-2147483649",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "9" * 4400,
+]
+# Percent-encoded, for a path, a query or a form.
+TEXTS = [
+    *NUMBERS,
+    "",
+    "%00",
+    "a%00b",
+    "%ff",
+    "%",
+    "%zz",
+    "%ED%A0%80",
+    "%20%20",
+    "%0d%0aX-Injected:1",
+    "%E2%80%A8",
+    "%2B1",
+    "0x10",
+    "1_000",
+    "%D9%A3",
+    "NaN",
+    "-Infinity",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "%27%20OR%201=1--",
+    "%5C",
+    "%25%25",
+    "%F0%9F%98%80" * 30,
+    "%CC%81" * 200,
+    "a" * 20_000,
+]
+# As they stand in a JSON document.
+FRAGMENTS = [
+    *NUMBERS,
+    "null",
+    "true",
+    "false",
+    "1e400",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    '""',
+    '"  "',
+    r'"\u0000"',
+    r'"a\u0000b"',
+    r'"Aa1aaaaa\u0000"',
+    r'"\ud800"',
+    r'"Aa1aaaaa\udfff"',
+    r'"Aa1aaaaa\u2028"',
+    r'"Aa1aaaaa\u001b"',
+    '"a\tb"',
+    r'"a\u0000@example.com"',
+    r'"\ud800@example.com"',
+    '"a@b"',
+    '"@"',
+    '"Aa1%_\\\\"',
+    '"' + "A" * 100_000 + '"',
+    '"' + "é" * 300 + '"',
+    '"' + "Aa1" + "😀" * 90 + '"',
+    '"1"',
+    '"true"',
+    '"2026-13-45T99:99:99Z"',
+    "[]",
+    "[null]",
+    "{}",
+    '{"a": {"b": []}}',
+    "[" * 50 + "]" * 50,
+]
+DOCUMENTS = [
+    b"",
+    b" ",
+    b"{",
+    b'{"a": ',
+    b'{"a": 1,}',
+    b"{'a': 1}",
+    b"[" * 100_000,
+    b'{"a":' * 50_000,
+    b"9" * 100_000,
+    b'{"a": ' + b"9" * 100_000 + b"}",
+    b"\xff\xfe",
+    b'{"a": "\xff"}',
+    b'{"a": "\xed\xa0\x80"}',
+    b"\xef\xbb\xbf{}",
+    b"\x00",
+    '{"a": 1}'.encode("utf-16"),
+]
+FORMS = [
+    b"",
+    b"&&&&",
+    b"=",
+    b"%",
+    b"\xff=\xff",
+    b"a=b;c=d",
+    b"a=1&" * 2000,
+    b"a" * 100_000,
+    b"\x00",
+]
+CONTENT_TYPES = [
+    b"",
+    b"text/plain",
+    b"application/xml",
+    b"application/json; charset=utf-16",
+    b"application/json; charset=\xff",
+    b"application/problem+json",
+    b"application",
+    b"/",
+    b"multipart/form-data",
+    b"multipart/form-data; boundary=x",
+    b"application/x-www-form-urlencoded; charset=nonsense",
+    b"application/octet-stream",
+]
+HEADERS: list[Header] = [
+    (b"authorization", b""),
+    (b"authorization", b"Bearer"),
+    (b"authorization", b"Bearer "),
+    (b"authorization", b"Bearer a.b.c"),
+    (b"authorization", b"Bearer \xff\xfe"),
+    (b"authorization", b"Bearer \x00"),
+    (b"authorization", b"Bearer " + b"a" * 10_000),
+    (b"authorization", b"Bearer " + b"." * 2000),
+    (b"authorization", b"Basic YTpi"),
+    (b"user-agent", b"\xff\x00\x1b[31m"),
+    (b"user-agent", b"a" * 10_000),
+    (b"x-request-id", b"\xff\x00"),
+    (b"x-request-id", b"a" * 10_000),
+    (b"x-forwarded-for", b"1.2.3.4, \xff, 999.1.1.1"),
+    (b"x-forwarded-for", b"," * 5000),
+    (b"cookie", b"\xff=;;;="),
+    (b"origin", b"\xff"),
+    (b"origin", b"null"),
+    (b"host", b"\xff"),
+    (b"accept", b"application/xml"),
+    (b"accept-encoding", b"gzip;q=nonsense, \xff"),
+    (b"accept-language", b"\xff"),
+    (b"range", b"bytes=-99999999999999999999"),
+    (b"if-modified-since", b"nonsense"),
+    (b"content-length", b"-1"),
+    (b"content-length", b"nonsense"),
+    (b"content-length", b"\xb2"),
+    (b"content-length", b"9" * 5000),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    about: str
+    target: str
+    headers: list[Header] = field(default_factory=list)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Attacker:
+    """
+    Args:
+        known: parameters of the path, or of the query, that name a thing which is there.
+    """
+
+    operation: Operation
+    known: Mapping[str, object]
+
+    def attacks(self) -> Iterator[Attack]:
+        yield self.valid()
+        yield from self._spoil_path()
+        yield from self._spoil_query()
+        yield from self._spoil_headers()
+        yield from self._spoil_json()
+        yield from self._spoil_form()
+
+    def valid(self) -> Attack:
+        return self._attack("nothing bad")
+
+    def _spoil_path(self) -> Iterator[Attack]:
+        for name in self.operation.path_parameters:
+            for text in filter(None, TEXTS):  # with nothing in its place it is another path
+                yield self._attack(f"path {name}={text}", target=self._target(path={name: text}))
+
+    def _spoil_query(self) -> Iterator[Attack]:
+        for name in self.operation.parameters("query"):
+            for text in TEXTS:
+                yield self._attack(f"query {name}={text}", target=self._target(query={name: text}))
+            twice = f"{self._target()}&{name}=1&{name}=2"
+            yield self._attack(f"query {name} twice", target=twice)
+        for text in ("?%00=%ff", "?" + "a=1&" * 2000, "?=&&=", "?%"):
+            yield self._attack(f"query {text}", target=self._target().partition("?")[0] + text)
+
+    def _spoil_headers(self) -> Iterator[Attack]:
+        declared = self.operation.parameters("header")
+        values = [b"", b"\x00", b"\xff", b"9" * 4400, b"a" * 10_000]
+        own = [(name.lower().encode(), value) for name in declared for value in values]
+        for header in (*HEADERS, *own):
+            if header[0] == b"content-length" and not self.operation.description.get("requestBody"):
+                continue
+            yield self._attack(f"header {header!r}", headers=[header])
+
+    def _spoil_json(self) -> Iterator[Attack]:
+        schema = self.operation.body(JSON)
+        if schema is None:
+            return
+        for document in self._spoiled(schema):
+            yield self._attack(f"body {document}", body=document.encode("utf-8", "surrogatepass"))
+        for data in DOCUMENTS:
+            yield self._attack(f"body {data!r}", body=data)
+        for media_type in CONTENT_TYPES:
+            yield self._attack(f"content type {media_type!r}", media_type=media_type)
+        whole = self.operation.json_example(schema)
+        twice = f'{whole[:-1]}, "extra": 1, {whole[1:]}'
+        yield self._attack("extra keys, each key twice", body=twice.encode())
+
+    def _spoiled(self, schema: Schema) -> Iterator[str]:
+        """Documents with one bad value each, among all the other ones and among the needed."""
+        schema = self.operation.resolve(schema)
+        yield from FRAGMENTS
+        if schema.get("type") == "array":
+            for bad in self._spoiled(schema["items"]):
+                yield f"[{bad}]"
+        properties = schema.get("properties", {})
+        for name, inner in properties.items():
+            for optional in {False, set(schema.get("required", ())) != set(properties)}:
+                for bad in self._spoiled(inner):
+                    others = self.operation.examples(schema, optional=optional)
+                    values = {key: json.dumps(value) for key, value in others.items()} | {name: bad}
+                    pairs = (f"{json.dumps(key)}: {value}" for key, value in values.items())
+                    yield f"{{{', '.join(pairs)}}}"
+
+    def _spoil_form(self) -> Iterator[Attack]:
+        schema = self.operation.body(FORM)
+        if schema is None:
+            return
+        for name in schema["properties"]:
+            for text in TEXTS:
+                body = f"{self._form({name})}&{name}={text}"
+                yield self._attack(f"form {name}={text}", body=body.encode())
+        for data in FORMS:
+            yield self._attack(f"form {data!r}", body=data)
+        for media_type in CONTENT_TYPES:
+            yield self._attack(f"content type {media_type!r}", media_type=media_type)
+
+    def _attack(
+        self,
+        about: str,
+        *,
+        target: str | None = None,
+        headers: list[Header] | None = None,
+        body: bytes | None = None,
+        media_type: bytes | None = None,
+    ) -> Attack:
+        headers = list(headers or ())
+        expected, valid = self._valid_body()
+        if expected:
+            headers.append((b"content-type", media_type or expected))
+        target = self._target() if target is None else target
+        return Attack(about[:200], target, headers, valid if body is None else body)
+
+    def _target(
+        self, path: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None
+    ) -> str:
+        target = self.operation.path
+        documented = self.operation.parameters("path")
+        for name in self.operation.path_parameters:
+            schema = documented.get(name, {}).get("schema", {"type": "integer"})
+            fits = self.known.get(name, self.operation.example(name, schema))
+            value = (path or {}).get(name, fits)
+            target = target.replace(f"{{{name}}}", str(value))
+        asked = {
+            name: self.known.get(name, self.operation.example(name, item["schema"]))
+            for name, item in self.operation.parameters("query").items()
+        } | dict(query or {})
+        return f"{target}?{'&'.join(f'{name}={value}' for name, value in asked.items())}"
+
+    def _valid_body(self) -> tuple[bytes, bytes]:
+        if schema := self.operation.body(JSON):
+            return JSON.encode(), self.operation.json_example(schema).encode()
+        if self.operation.body(FORM):
+            return FORM.encode(), self._form(set()).encode()
+        return b"", b""
+
+    def _form(self, without: set[str]) -> str:
+        schema = self.operation.body(FORM) or {}
+        values = self.operation.examples(schema)
+        return urlencode({name: value for name, value in values.items() if name not in without})

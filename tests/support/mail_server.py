@@ -1,0 +1,134 @@
+"""A real SMTP server on loopback, in a thread of its own, and what arrived there."""
+
+import asyncio
+import email
+import email.policy
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Any
+
+import asyncpg
+from aiosmtpd.smtp import SMTP
+
+from tests.support.waiting import until
+
+
+@dataclass(slots=True)
+class Inbox:
+    """Also the server's handler: what it says to a recipient or a mail can be set beforehand."""
+
+    port: int = 0
+    letters: list[EmailMessage] = field(default_factory=list)
+    envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
+    at_rcpt: dict[str, list[str]] = field(default_factory=dict)
+    """Replies to the next tries of a recipient; then it is taken."""
+    at_data: list[str] = field(default_factory=list)
+    """Replies to the next mails; then they are taken."""
+    tries: int = 0
+    hold: threading.Event | None = None
+    """Unless it is set the server does not answer the mail."""
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd calls it so
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
+    ) -> str:
+        if replies := self.at_rcpt.get(address):
+            return replies.pop(0)
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.tries += 1
+        if self.hold:
+            await asyncio.to_thread(self.hold.wait, 20)
+        if self.at_data:
+            return self.at_data.pop(0)
+        parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(parsed, EmailMessage)
+        self.envelopes.append((envelope.mail_from, envelope.rcpt_tos))
+        self.letters.append(parsed)
+        return "250 taken"
+
+    async def next(self, recipient: str, subject: str = "") -> EmailMessage:
+        """The next mail to an address, one with these words in its subject."""
+        found: list[EmailMessage] = []
+
+        def arrived() -> bool:
+            for place, letter in enumerate(self.letters):
+                if letter["To"] == recipient and subject in letter["Subject"]:
+                    found.append(self.letters.pop(place))
+                    return True
+            return False
+
+        await until(arrived)
+        return found[0]
+
+
+async def none_waits(second: asyncpg.Connection) -> None:
+    """Every mail is sent or given up."""
+    waiting = "SELECT count(*) FROM mails WHERE sent_at IS NULL AND dead_at IS NULL"
+    async with asyncio.timeout(10):
+        while await second.fetchval(waiting):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.01)
+
+
+def text_of(letter: EmailMessage, kind: str = "plain") -> str:
+    part = letter.get_body((kind,))
+    assert part is not None
+    content = part.get_content()
+    assert isinstance(content, str)
+    return content.replace("\r\n", "\n")
+
+
+def token_of(letter: EmailMessage) -> str:
+    """What stands in the link's fragment, alike in both parts."""
+    (token,) = re.findall(r"#token=(\S+)", text_of(letter))
+    assert f'#token={token}"' in text_of(letter, "html")
+    return str(token)
+
+
+@contextmanager
+def serving_mail(inbox: Inbox | None = None, **options: Any) -> Iterator[Inbox]:
+    """
+    Args:
+        options: of aiosmtpd's `SMTP`; `ssl` is the context of a server that begins with TLS.
+    """
+    inbox = inbox or Inbox()
+    ssl = options.pop("ssl", None)
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+
+    async def serve(stop: asyncio.Event) -> None:
+        server = await loop.create_server(
+            lambda: SMTP(inbox, enable_SMTPUTF8=True, loop=loop, **options),
+            "127.0.0.1",
+            inbox.port,
+            ssl=ssl,
+        )
+        inbox.port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await stop.wait()
+        server.close()
+
+    stop = asyncio.Event()
+    thread = threading.Thread(target=_run, args=[loop, serve(stop)], daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield inbox
+    finally:
+        if inbox.hold:
+            inbox.hold.set()
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+def _run(loop: asyncio.AbstractEventLoop, work: Any) -> None:
+    loop.run_until_complete(work)
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()

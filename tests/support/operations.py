@@ -1,0 +1,119 @@
+"""What an application answers to, with values that fit: read from its routes and its OpenAPI
+document, so that a route added tomorrow is found as well."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from starlette.routing import compile_path
+
+from app.core.routes import walk_routes
+from app.main import create_app
+from tests.support.people import PASSWORD
+
+Schema = Mapping[str, Any]
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    method: str
+    path: str
+    description: Schema
+    """What the OpenAPI document says of it; nothing for a route that is kept out of it."""
+    schemas: Schema
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def is_private(self) -> bool:
+        return bool(self.description.get("security"))
+
+    @property
+    def documented(self) -> set[int]:
+        return {int(status) for status in self.description.get("responses", {})}
+
+    @property
+    def path_parameters(self) -> list[str]:
+        return list(compile_path(self.path)[2])
+
+    def parameters(self, where: str) -> dict[str, Schema]:
+        """The parameters in `query` or `header`, by name."""
+        found = self.description.get("parameters", ())
+        return {item["name"]: item for item in found if item["in"] == where}
+
+    def body(self, media_type: str) -> Schema | None:
+        content = self.description.get("requestBody", {}).get("content", {})
+        return self.resolve(content[media_type]["schema"]) if media_type in content else None
+
+    def resolve(self, schema: Schema) -> Schema:
+        """The schema itself, behind a reference or as the first of several."""
+        if "$ref" in schema:
+            return self.resolve(self.schemas[schema["$ref"].rpartition("/")[2]])
+        for several in ("anyOf", "oneOf", "allOf"):
+            if several in schema:
+                return self.resolve(schema[several][0])
+        return schema
+
+    def example(self, name: str, schema: Schema) -> Any:
+        """A value that fits, other than the last one. A password is that of tests' people."""
+        schema = self.resolve(schema)
+        fixed = [schema[key] for key in ("const", "default") if key in schema]
+        if choices := fixed + schema.get("enum", []):
+            return choices[0]
+        match schema.get("type"):
+            case "object":
+                return self.examples(schema)
+            case "array":
+                return [self.example(name, schema["items"])] if schema.get("minItems") else []
+            case "integer" | "number":
+                return schema.get("minimum", 1)
+            case "boolean":
+                return True
+        return _example_text(name, schema)
+
+    def examples(self, schema: Schema, *, optional: bool = True) -> dict[str, Any]:
+        """An object that fits."""
+        required = schema.get("required", ())
+        return {
+            name: self.example(name, value)
+            for name, value in schema.get("properties", {}).items()
+            if optional or name in required
+        }
+
+    def json_example(self, schema: Schema) -> str:
+        return json.dumps(self.example("", schema))
+
+
+def find_operations() -> list[Operation]:
+    app = create_app()
+    document = app.openapi()
+    paths, schemas = document["paths"], document["components"]["schemas"]
+    return [
+        Operation(
+            method,
+            route.path or "",
+            paths.get(route.path_format, {}).get(method.lower(), {}),
+            schemas,
+        )
+        for route in walk_routes(app)
+        for method in sorted(route.methods or ())
+    ]
+
+
+def _example_text(name: str, schema: Schema) -> str:
+    number = next(_numbers)
+    if "password" in name:
+        return PASSWORD
+    match schema.get("format"):
+        case "email":
+            return f"example{number}@example.com"
+        case "uuid":
+            return f"00000000-0000-4000-8000-{number:012}"
+        case "date-time":
+            return "2026-01-01T00:00:00Z"
+    return f"Aa{number}".ljust(schema.get("minLength", 0), "z")

@@ -1,0 +1,62 @@
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import asyncpg
+from argon2 import PasswordHasher
+from httpx2 import AsyncClient, Response
+
+PASSWORD = "Correct-Horse-7"
+CHEAP_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: int
+    email: str
+    username: str
+    password: str = PASSWORD
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"}
+
+
+class People:
+    """Makes users in the database and signs them in over HTTP."""
+
+    def __init__(self, client: AsyncClient, connection: asyncpg.Connection) -> None:
+        self._client = client
+        self._connection = connection
+
+    async def add(self, **columns: Any) -> Person:
+        """A user who exists and is not signed in; `columns` in place of the usual values."""
+        number = next(_numbers)
+        values = {
+            "email": f"person{number}@example.com",
+            "username": f"person{number}",
+            "hashed_password": CHEAP_HASH,
+        } | columns
+        names = ", ".join(values)
+        places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
+        user_id = await self._connection.fetchval(
+            f"INSERT INTO users ({names}) VALUES ({places}) RETURNING id", *values.values()
+        )
+        return Person(user_id, values["email"], values["username"])
+
+    async def enter(self, **columns: Any) -> Person:
+        """A user who is signed in."""
+        return await self.sign_in(await self.add(**columns))
+
+    async def sign_in(self, person: Person) -> Person:
+        answer = await self.try_to_sign_in(person)
+        assert answer.status_code == 200, answer.text
+        return Person(person.id, person.email, person.username, person.password, answer.json())
+
+    async def try_to_sign_in(self, person: Person) -> Response:
+        return await self._client.post(
+            "/auth/login", json={"email": person.email, "password": person.password}
+        )

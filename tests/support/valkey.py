@@ -1,0 +1,65 @@
+"""A Valkey of a test's own, to be killed and frozen."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.embedded.packages import require_valkey_server
+from app.core.embedded.processes import wait_until
+from app.core.embedded.wire import ping_valkey
+
+PATIENCE = 10  # seconds
+
+
+@dataclass(slots=True)
+class OwnValkey:
+    socket: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}?db=0"
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Empty, where it was."""
+        self.process = _start(self.socket)
+
+
+@contextmanager
+def own_valkey(folder: Path) -> Iterator[OwnValkey]:
+    """
+    Args:
+        folder: a short path; a Unix socket's has room for some hundred characters.
+    """
+    socket = folder / "valkey.sock"
+    valkey = OwnValkey(socket, _start(socket))
+    try:
+        yield valkey
+    finally:
+        valkey.kill()
+
+
+def _start(socket: Path) -> subprocess.Popen[bytes]:
+    settings = {"port": "0", "unixsocket": str(socket), "save": "", "appendonly": "no"}
+    words = (word for name, value in settings.items() for word in (f"--{name}", value))
+    process = subprocess.Popen(
+        [require_valkey_server(), *words], cwd=socket.parent, stdout=subprocess.DEVNULL
+    )
+    if not wait_until(lambda: ping_valkey(socket), PATIENCE):
+        process.kill()
+        process.wait()
+        raise TimeoutError("valkey did not start")
+    return process
