@@ -13,4 +13,5 @@ def environment(services: TestServices, database_url: str, worker_id: str) -> di
         "SECRET_KEY": "zV4nQ8sKe1Wm7Tb2XcY9Lr5Hd0Jf3GpAu6iBoN-wRyM",
         "ARGON2_MEMORY_KIB": "8",
         "ARGON2_TIME_COST": "1",
+        "CACHE_TIMEOUT_MS": "5000",  # a process that has just started on a busy machine
     }
