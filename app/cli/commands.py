@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.audit.commands import audit
 from app.cli.db.commands import db
 from app.cli.keys.commands import keys
 
@@ -145,3 +146,4 @@ def doctor(
 
 plinth.add_typer(db)
 plinth.add_typer(keys)
+plinth.add_typer(audit)

@@ -1,6 +1,6 @@
 from collections.abc import AsyncIterator, Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Event
@@ -32,3 +32,8 @@ async def stream(db: AsyncSession, *, batch: int = 1000) -> AsyncIterator[Event]
             yield row
         last = rows[-1].id
         db.expunge_all()
+
+
+async def find_newest(db: AsyncSession) -> int:
+    """The newest one's number; 0 where there is none."""
+    return await db.scalar(select(func.max(Event.id))) or 0

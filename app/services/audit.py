@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -17,6 +18,7 @@ from app.models import Event
 Outcome = Literal["success", "failure"]
 SALT = 16
 LONGEST_REASON = 500
+TELL_EVERY = 1000
 
 
 def record(
@@ -75,11 +77,14 @@ class Verified:
     flaw: str | None
 
 
-async def verify(db: AsyncSession, *, expect: str | None = None) -> Verified:
+async def verify(
+    db: AsyncSession, *, expect: str | None = None, tell: Callable[[int], object] = lambda _: None
+) -> Verified:
     """Go through the chain, and say where it breaks: a row changed, missing, or out of order.
 
     Args:
         expect: a head that was seen before; it must still be in the chain.
+        tell: is called now and then with how many events held so far.
     """
     before, count, seen = b"", 0, expect is None
     async for event in crud.event.stream(db):
@@ -87,7 +92,14 @@ async def verify(db: AsyncSession, *, expect: str | None = None) -> Verified:
             return Verified(count, before.hex(), flaw)
         before, count = event.hash, count + 1
         seen = seen or before.hex() == expect
+        if count % TELL_EVERY == 0:
+            tell(count)
     return Verified(count, before.hex(), None if seen else "the expected head is not in the chain")
+
+
+async def find_newest(db: AsyncSession) -> int:
+    """The newest event's number; in a chain that holds, how many there are."""
+    return await crud.event.find_newest(db)
 
 
 def _find_flaw(event: Event, *, number: int, before: bytes) -> str | None:
