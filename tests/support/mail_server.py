@@ -67,10 +67,10 @@ class Inbox:
         return found[0]
 
 
-async def none_waits(second: asyncpg.Connection) -> None:
+async def none_waits(second: asyncpg.Connection, seconds: float = 10) -> None:
     """Every mail is sent or given up."""
     waiting = "SELECT count(*) FROM mails WHERE sent_at IS NULL AND dead_at IS NULL"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(seconds):
         while await second.fetchval(waiting):  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0.01)
 

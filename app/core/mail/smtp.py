@@ -30,8 +30,8 @@ async def send(letter: Letter, *, seconds: float) -> None:
 
 
 class _Attempt:
-    """One mail on its way. Each answer of the server may take `SMTP_TIMEOUT`, so that a slow one
-    could keep us for hours: `break_off`, from any thread, ends it at once."""
+    """One mail on its way. Each answer of a slow server may take its time, which could keep us for
+    hours: `break_off`, from any thread, ends it at once."""
 
     def __init__(self, letter: Letter) -> None:
         self._letter = letter
@@ -44,6 +44,10 @@ class _Attempt:
             _make_known(smtp)
             if self._over:
                 raise NotDelivered("broken off")
+            if smtp.sock:
+                # Whoever stops listening behind the final dot sends a mail twice that was taken
+                # slowly (RFC 5321, 4.5.3.2.6): from here on only `break_off` ends the patience.
+                smtp.sock.settimeout(None)
             smtp.send_message(self._letter.message, self._letter.sender, [self._letter.recipient])
             with suppress(smtplib.SMTPException, OSError):
                 smtp.quit()  # it has the mail; how it says good-bye changes nothing
