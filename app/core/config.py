@@ -1,6 +1,5 @@
 """Settings, read once from the environment and `.env`: `from app.core.config import settings`."""
 
-import re
 from collections.abc import Iterable
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network
@@ -20,12 +19,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.core.rates import check_rate
 from app.core.secret_key import find_weakness, keep_development_key
+from app.core.service_urls import find_url_fault, quote_host
 
 DEVELOPMENT = "development"
 PUBLIC_PASSWORD = "development-only"  # noqa: S105 - everyone can read it in compose.yaml
 MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
-HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][:@,]*)(:\d{1,5})?"
-NETLOC = re.compile(rf"([^][@]*@)?{HOST}(,{HOST})*")
 
 Hidden = Annotated[str, Field(repr=False)]
 HiddenOrNone = Annotated[str | None, Field(repr=False)]
@@ -181,7 +179,7 @@ class Settings(BaseSettings):
                         f"{name} is not set. Only ENVIRONMENT=development starts a server of its "
                         f"own; set {name} (or its parts, see .env.example)"
                     )
-            elif fault := _find_url_fault(url, schemes):
+            elif fault := find_url_fault(url, schemes):
                 raise ValueError(f"{name} {fault}")
             elif urlsplit(url).password == PUBLIC_PASSWORD and not self.is_development:
                 raise ValueError(f"{name} has compose.yaml's public password: set one of your own")
@@ -211,13 +209,13 @@ class Settings(BaseSettings):
         password = f":{quote(self.POSTGRES_PASSWORD, safe='')}" if self.POSTGRES_PASSWORD else ""
         return (
             f"postgresql://{quote(self.POSTGRES_USER, safe='')}{password}"
-            f"@{_quote_host(self.POSTGRES_HOST)}:{self.POSTGRES_PORT}"
+            f"@{quote_host(self.POSTGRES_HOST)}:{self.POSTGRES_PORT}"
             f"/{quote(self.POSTGRES_DB, safe='')}"
         )
 
     def _redis_url(self) -> str:
         password = f":{quote(self.REDIS_PASSWORD, safe='')}@" if self.REDIS_PASSWORD else ""
-        return f"redis://{password}{_quote_host(self.REDIS_HOST)}:{self.REDIS_PORT}/{self.REDIS_DB}"
+        return f"redis://{password}{quote_host(self.REDIS_HOST)}:{self.REDIS_PORT}/{self.REDIS_DB}"
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Of settings that we do not know we do not know either whether they are secrets.
@@ -241,25 +239,6 @@ def load_settings(**overrides: Any) -> Settings:
     except (OSError, ValueError) as error:
         # pydantic-settings' own: a list that is not JSON, a .env that cannot be read
         raise SettingsError(f"Plinth cannot start:\n  {error} (a list is JSON)") from None
-
-
-def _find_url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
-    """Said without a piece of it: what the libraries say later may show half a password."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.partition("+")[0] not in schemes:
-        return f"must begin with {schemes[0]}://"
-    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
-    if not (netloc.isascii() and NETLOC.fullmatch(netloc)):
-        return (
-            "cannot be read after ://. It is user:password@host:port, with what is odd in the "
-            "password percent-encoded: @ as %40, / as %2F, # as %23, ? as %3F, : as %3A"
-        )
-    return None
-
-
-def _quote_host(host: str) -> str:
-    """Of an IPv6 address or a socket's folder, what stands in a URL."""
-    return f"[{host}]" if ":" in host else quote(host, safe=",")
 
 
 def _describe(detail: Any) -> str:
