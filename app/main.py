@@ -19,6 +19,7 @@ from app.core.cache import cache
 from app.core.config import SettingsError, settings
 from app.core.database import Database
 from app.core.errors import PlinthError
+from app.core.health import Readiness, draining, look_around
 from app.core.middleware import BodyLimit, EitherSlash, HeadAsGet, RequestContext, Unexpected
 from app.core.threads import entered_in_thread
 from app.crud.principal import Principal, load_principals
@@ -56,7 +57,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
         )
         stack.push_async_callback(cache.close)
-        app.state.resources = Resources(database, _gather_principals(database))
+        draining.reset()
+        readiness = Readiness(lambda: look_around(database, cache))
+        app.state.resources = Resources(database, _gather_principals(database), readiness)
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:
             await stack.enter_async_context(mail_worker(database))

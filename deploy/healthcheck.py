@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 
 
 def main() -> int:
-    path = os.environ.get("API_V1_PREFIX", "/api/v1") + "/health"
+    path = os.environ.get("API_V1_PREFIX", "/api/v1") + "/health/live"
     connection = HTTPConnection("127.0.0.1", int(os.environ.get("HEALTHCHECK_PORT", "8000")), 4)
     try:
         connection.request("GET", path)

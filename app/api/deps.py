@@ -14,6 +14,7 @@ from app.core.batching import Batcher
 from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import Denied, Unauthenticated
+from app.core.health import Readiness
 from app.core.request import current_request
 from app.crud.principal import Principal
 from app.schemas.fields import LARGEST_ID
@@ -26,6 +27,7 @@ class Resources:
 
     database: Database
     principals: Batcher[UUID, Principal]
+    readiness: Readiness
 
 
 def resources_of(request: Request) -> Resources:

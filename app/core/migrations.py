@@ -1,6 +1,7 @@
 """Alembic, called from the program: the same migrations as `alembic upgrade head`."""
 
 import logging
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -37,6 +38,14 @@ def print_upgrade(revision: str = "head") -> None:
 def newest() -> str | None:
     """The revision that this code expects."""
     return ScriptDirectory.from_config(find_config()).get_current_head()
+
+
+@cache
+def outgrown() -> frozenset[str]:
+    """The revisions before the newest, in this code's folder; read once."""
+    script = ScriptDirectory.from_config(find_config())
+    known = {found.revision for found in script.walk_revisions()}
+    return frozenset(known - set(script.get_heads()))
 
 
 def compare(at: str | None) -> tuple[str, str]:

@@ -11,6 +11,21 @@ class Health(BaseModel):
     environment: str
 
 
+class Alive(BaseModel):
+    status: Literal["alive"]
+
+
+class Ready(BaseModel):
+    """`degraded` and `ready` take requests; `unavailable` and `draining` want none.
+
+    A database is `behind` when migrations of this version have not run.
+    """
+
+    status: Literal["ready", "degraded", "unavailable", "draining"]
+    database: Status | Literal["behind"] | None = None
+    cache: Status | None = None
+
+
 class PoolFigures(BaseModel):
     """Connections."""
 

@@ -87,6 +87,10 @@ async def test_health_without_the_database(
     }
     assert (await without_database.get("/health")).status_code == 200
     assert (await without_database.get("/health/redis")).status_code == 200
+    assert (await without_database.get("/health/live")).status_code == 200
+    ready = await without_database.get("/health/ready")
+    expected = {"status": "unavailable", "database": "unhealthy", "cache": "healthy"}
+    assert (ready.status_code, ready.json()) == (503, expected)
 
 
 async def test_health_without_redis(without_redis: AsyncClient, superuser: Person) -> None:
@@ -109,6 +113,9 @@ async def test_health_without_redis(without_redis: AsyncClient, superuser: Perso
     }
     assert (await without_redis.get("/health")).status_code == 200
     assert (await without_redis.get("/health/db")).status_code == 200
+    ready = await without_redis.get("/health/ready")
+    expected = {"status": "degraded", "database": "healthy", "cache": "unhealthy"}
+    assert (ready.status_code, ready.json()) == (200, expected)
 
 
 @pytest.mark.parametrize("operation", find_operations(), ids=str)

@@ -18,7 +18,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 ENTRYPOINT = ROOT / "deploy" / "entrypoint.sh"
 HEALTHCHECK = ROOT / "deploy" / "healthcheck.py"
-HEALTH = "/api/v1/health"  # the contract's row
+HEALTH = "/api/v1/health/live"  # asks nobody
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -175,12 +175,12 @@ def check_health(port: int, **environment: str) -> int:
     ).returncode
 
 
-def test_the_health_check_asks_the_contract_s_route() -> None:
+def test_the_health_check_asks_whether_the_process_lives() -> None:
     with serving(HEALTH, 200) as port:
         assert check_health(port) == 0
         assert check_health(port, HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://x:9") == 0
         assert check_health(port, API_V1_PREFIX="/elsewhere") == 1
-    with serving("/elsewhere/health", 200) as port:
+    with serving("/elsewhere/health/live", 200) as port:
         assert check_health(port) == 1
         assert check_health(port, API_V1_PREFIX="/elsewhere") == 0
 

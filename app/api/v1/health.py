@@ -7,14 +7,16 @@ from app.api.deps import BearerToken, get_optional_user, resources_of
 from app.core.cache import cache
 from app.core.config import settings
 from app.core.errors import PlinthError
-from app.core.health import check_cache, check_database
+from app.core.health import Report, check_cache, check_database, draining
 from app.crud.principal import Principal
 from app.schemas.health import (
+    Alive,
     CacheHealth,
     DatabaseHealth,
     FullHealth,
     Health,
     PoolFigures,
+    Ready,
     Services,
 )
 
@@ -38,6 +40,24 @@ Figures = Annotated[bool, Depends(may_see_figures)]
 @router.get("")
 async def get_health() -> Health:
     return Health(status="healthy", version=settings.VERSION, environment=settings.ENVIRONMENT)
+
+
+@router.get("/live")
+async def get_liveness() -> Alive:
+    """Whether the process answers at all; it asks nobody. What fails it is worth a restart."""
+    return Alive(status="alive")
+
+
+@router.get("/ready", responses={UNHEALTHY: {"model": Ready}})
+async def get_readiness(request: Request, response: Response) -> Ready:
+    """Whether to send requests here: not without the database, nor while the process ends. The
+    answer may be a second old."""
+    ready = Ready(status="draining")
+    if not draining:
+        ready = _tell(await resources_of(request).readiness.get())
+    if ready.status in {"unavailable", "draining"}:
+        response.status_code = UNHEALTHY
+    return ready
 
 
 @router.get("/db", responses={UNHEALTHY: {"model": DatabaseHealth}})
@@ -80,4 +100,15 @@ async def get_full_health(request: Request) -> FullHealth:
         services=services,
         version=settings.VERSION,
         environment=settings.ENVIRONMENT,
+    )
+
+
+def _tell(report: Report) -> Ready:
+    usual = "ready" if report.cache else "degraded"
+    behind = report.database and not report.schema
+    database = "healthy" if report.database else "unhealthy"
+    return Ready(
+        status=usual if report.is_ready else "unavailable",
+        database="behind" if behind else database,
+        cache="healthy" if report.cache else "unhealthy",
     )

@@ -1,0 +1,104 @@
+"""`/health/live` and `/health/ready`: whom an orchestrator restarts, and whom it asks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+
+from app.api.deps import Resources
+from app.core import migrations
+from app.core.health import Readiness, Report, draining
+
+FINE = Report(database=True, schema=True, cache=True)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def fresh(app: FastAPI, resources: Resources) -> AsyncIterator[None]:
+    """Nothing of an earlier test is remembered, and nothing of this one afterwards."""
+    readiness = resources.readiness
+    readiness._until = 0  # noqa: SLF001
+    yield
+    readiness._until = 0  # noqa: SLF001
+    draining.reset()
+
+
+@pytest.mark.usefixtures("fresh")
+async def test_it_is_ready_while_all_is_well(client: AsyncClient) -> None:
+    live, ready = await client.get("/health/live"), await client.get("/health/ready")
+
+    assert (live.status_code, live.json()) == (200, {"status": "alive"})
+    expected = {"status": "ready", "database": "healthy", "cache": "healthy"}
+    assert (ready.status_code, ready.json()) == (200, expected)
+
+
+@pytest.mark.usefixtures("fresh")
+async def test_it_lives_and_is_not_ready_while_it_drains(client: AsyncClient) -> None:
+    draining.start()
+
+    live, ready = await client.get("/health/live"), await client.get("/health/ready")
+    assert live.status_code == 200
+    assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("version", "status", "database"),
+    [("behind", 503, "behind"), (None, 503, "behind"), ("of_tomorrow", 200, "healthy")],
+)
+async def test_a_database_that_is_behind_is_not_ready_and_one_ahead_is(
+    client: AsyncClient,
+    second: asyncpg.Connection,
+    version: str | None,
+    status: int,
+    database: str,
+) -> None:
+    at = await second.fetchval("SELECT version_num FROM alembic_version")
+    older = next(iter(migrations.outgrown()))
+    assert at not in migrations.outgrown()
+    await second.execute("DELETE FROM alembic_version")
+    if version:
+        version = older if version == "behind" else version
+        await second.execute("INSERT INTO alembic_version VALUES ($1)", version)
+    try:
+        answer = await client.get("/health/ready")
+    finally:
+        await second.execute("DELETE FROM alembic_version")
+        await second.execute("INSERT INTO alembic_version VALUES ($1)", at)
+
+    assert answer.status_code == status
+    assert answer.json()["database"] == database
+    assert older not in answer.text
+
+
+async def test_those_who_ask_at_once_share_one_look_that_is_kept_for_a_second() -> None:
+    looks, clock, goes_on = 0, Clock(), asyncio.Event()
+
+    async def look() -> Report:
+        nonlocal looks
+        looks += 1
+        await goes_on.wait()
+        return FINE
+
+    readiness = Readiness(look, clock)
+    asking = [asyncio.create_task(readiness.get()) for _ in range(20)]
+    await asyncio.sleep(0)
+    asking[0].cancel()  # the one who began it hangs up; the others still get their answer
+    await asyncio.sleep(0)
+    goes_on.set()
+    assert await asyncio.gather(*asking[1:]) == [FINE] * 19
+    clock.now += 0.9
+    await readiness.get()
+    assert looks == 1
+    clock.now += 0.2
+    await readiness.get()
+    assert looks == 2
