@@ -69,7 +69,7 @@ def seal_successor(successor: RefreshToken, previous: RefreshToken) -> bytes:
 def open_successor(sealed: bytes, previous: RefreshToken) -> RefreshToken | None:
     try:
         data = AESGCM(_seal_key(previous)).decrypt(sealed[:NONCE], sealed[NONCE:], None)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # the latter for less than a nonce
         return None
     return RefreshToken(data)
 

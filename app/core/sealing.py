@@ -33,7 +33,7 @@ def unseal(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
     """
     try:
         content = _cipher().decrypt(sealed[:NONCE], sealed[NONCE:], belongs_to.encode())
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # the latter for less than a nonce
         raise ValueError("sealed by another SECRET_KEY, or changed since") from None
     found: dict[str, Any] = json.loads(content)
     return found

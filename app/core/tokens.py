@@ -98,6 +98,9 @@ def _check_claims(claims: dict[str, Any]) -> AccessToken:
         raise ValueError("dates are integers")
     if expires <= now or issued > now + keys.CLOCK_SKEW:
         raise ValueError("expired, or from the future")
+    not_before = claims.get("nbf", issued)  # we write none; where there is one it holds
+    if type(not_before) is not int or not_before > now + keys.CLOCK_SKEW:
+        raise ValueError("not yet")
     if expires - issued > _lifetime():
         raise ValueError("holds for longer than we issue one for")
     if not isinstance(subject, str) or not (subject.isascii() and subject.isdecimal()):

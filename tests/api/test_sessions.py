@@ -130,3 +130,15 @@ async def test_a_session_ends_by_idling_and_by_age(
         "SELECT expires_at <= ends_at FROM sessions WHERE user_id = $1", old.id
     )
     assert left, "a refresh must not carry a session over its absolute end"
+
+
+async def test_each_sign_in_is_a_session_of_its_own(client: AsyncClient, people: People) -> None:
+    """Tokens that are sent along with it, an attacker's maybe, are taken up by none."""
+    ann = await people.enter()
+    client.headers["Authorization"] = ann.headers["Authorization"]
+    again = await people.sign_in(ann)
+    del client.headers["Authorization"]
+    sessions = (await client.get("/users/me/sessions", headers=again.headers)).json()
+    assert len({session["id"] for session in sessions}) == 2
+    for name in ("access_token", "refresh_token"):
+        assert ann.tokens[name] != again.tokens[name]

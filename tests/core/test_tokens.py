@@ -34,6 +34,7 @@ def test_a_forged_token_holds_where_nothing_is_wrong() -> None:
         forge.with_claims(),
         forge.raw_claims(b" " + to_json(forge.claims) + b"\n"),
         forge.with_claims(more="than we write"),
+        forge.with_claims(nbf=int(time.time()) - 1),
         forge.with_claims(sub=str(2**63 - 1)),
         forge.with_claims(iat=int(time.time()) + 30),
     ):

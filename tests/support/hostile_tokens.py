@@ -158,6 +158,7 @@ def by_dates(forge: Forge) -> Iterator[tuple[str, str]]:
             yield f"{claim} spelt {word}", forge.raw_claims(spelt)
     for value in (FAR, 2**31, 2**63, 10**30, 10**300):
         yield f"exp {value:.0e}", forge.with_claims(exp=value)
+        yield f"nbf {value:.0e}", forge.with_claims(nbf=value)
         yield f"iat {value:.0e}", forge.with_claims(iat=value, exp=value + 1)
     a_second_ago = ("a second ago", now - 1)
     for kind, passed in (("0", 0), ("-1", -1), ("1", 1), ("false", False), a_second_ago):

@@ -1,0 +1,68 @@
+"""Refresh tokens: what is one, what is ours, and who may open the next."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from uuid import uuid4
+
+import pytest
+
+from app.core.refresh_tokens import (
+    LENGTH,
+    SECRET,
+    RefreshToken,
+    make_refresh_token,
+    open_successor,
+    parse_refresh_token,
+    seal_successor,
+)
+
+SESSION = uuid4()
+
+
+def test_a_token_comes_back_as_it_was_made() -> None:
+    token = make_refresh_token(SESSION)
+    found = parse_refresh_token(token.text)
+    assert found == token
+    assert found is not None
+    assert (found.session_id, found.is_ours) == (SESSION, True)
+
+
+def test_its_secret_is_long_and_never_the_same() -> None:
+    tokens = [make_refresh_token(SESSION) for _ in range(1000)]
+    assert SECRET * 8 >= 128
+    assert len({token.data[16 : 16 + SECRET] for token in tokens}) == 1000
+    assert len({token.hash for token in tokens}) == 1000
+
+
+@pytest.mark.parametrize("place", range(LENGTH))
+def test_each_of_its_bytes_counts(place: int) -> None:
+    token = make_refresh_token(SESSION)
+    data = bytearray(token.data)
+    data[place] ^= 1
+    forged = RefreshToken(bytes(data))
+    assert not forged.is_ours
+    assert forged.hash != token.hash
+    assert open_successor(seal_successor(make_refresh_token(SESSION), token), forged) is None
+
+
+def test_what_cannot_be_a_token_is_none() -> None:
+    text = make_refresh_token(SESSION).text
+    too_long = urlsafe_b64encode(urlsafe_b64decode(text) + b"abc").decode()
+    standard = urlsafe_b64encode(b"\xfb\xff" * 33).decode().replace("-", "+").replace("_", "/")
+    others = ["", "A", text[:-1], text[:-4], f"{text}=", f" {text}", f"{text}\n"]
+    others += [too_long, standard]
+    others += [text[:10] + odd + text[11:] for odd in ("é", "\0", "=", " ", "\ud800")]
+    assert [found for found in map(parse_refresh_token, others) if found] == []
+
+
+def test_only_the_previous_token_opens_the_next_and_only_as_it_was_sealed() -> None:
+    previous, following = make_refresh_token(SESSION), make_refresh_token(SESSION)
+    sealed = seal_successor(following, previous)
+    assert following.data not in sealed
+    assert open_successor(sealed, previous) == following
+    assert open_successor(sealed, following) is None
+    for place in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[place] ^= 1
+        assert open_successor(bytes(changed), previous) is None
+        assert open_successor(sealed[:place], previous) is None
+    assert seal_successor(following, previous) != sealed
