@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test check lint format types floors migrations lock clean broken
+.PHONY: help install dev test test-browser check lint format types floors migrations docs-assets lock clean broken
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 14
@@ -41,6 +41,9 @@ dev: $(INSTALLED) ## the embedded services, the migrations and the API on PORT (
 test: $(INSTALLED) ## the whole suite, in parallel, with the coverage of branches
 	@$(BIN)/pytest -n auto --cov --cov-report=term
 
+test-browser: $(INSTALLED) ## the pages clicked through in headless Chromium; pictures in .screenshots/
+	@.ci/with-chromium $(BIN)/pytest -n 0 tests/browser
+
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -59,6 +62,9 @@ migrations: $(INSTALLED)
 	@$(BIN)/alembic upgrade head --sql | $(BIN)/squawk
 
 check: lint types floors migrations test ## what CI runs: lint, format, types, floors, migrations, tests
+
+docs-assets: ## fetch the scripts of /docs and /redoc anew, by npm: make docs-assets VERSIONS="redoc=3.0.1"
+	@$(PYTHON) scripts/renew_docs_assets.py $(VERSIONS)
 
 lock: $(INSTALLED) ## recompile both requirements files from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from app.api import root, v1
+from app.api import docs, root, v1
 from app.api.deps import Resources
 from app.core import keys, migrations, openapi, problems
 from app.core.backing import backing_services
@@ -21,6 +21,7 @@ from app.core.database import Database
 from app.core.errors import PlinthError
 from app.core.health import Readiness, draining, look_around
 from app.core.middleware import BodyLimit, EitherSlash, HeadAsGet, RequestContext, Unexpected
+from app.core.security_headers import SecurityHeaders
 from app.core.threads import entered_in_thread
 from app.crud.principal import Principal, load_principals
 from app.models import Base
@@ -29,6 +30,7 @@ from app.services.mail_worker import mail_worker
 logger = logging.getLogger(__name__)
 
 MIDDLEWARE = [
+    Middleware(SecurityHeaders, https_only=not settings.is_development),
     Middleware(RequestContext, trusted_proxies=settings.TRUSTED_PROXIES),
     Middleware(
         CORSMiddleware,
@@ -72,7 +74,9 @@ def create_app() -> FastAPI:
         title=settings.PROJECT_NAME,
         version=settings.VERSION,
         debug=False,  # settings.DEBUG never shows a traceback to a client
-        openapi_url=f"{settings.API_V1_PREFIX}/openapi.json",
+        openapi_url=f"{settings.API_V1_PREFIX}/openapi.json" if settings.shows_docs else None,
+        docs_url=None,  # FastAPI's own pages load their scripts from other hosts; see api/docs.py
+        redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect loses the Authorization header; see EitherSlash
         middleware=MIDDLEWARE,
@@ -82,6 +86,8 @@ def create_app() -> FastAPI:
     openapi.install(app)
     app.include_router(root.router)
     app.include_router(v1.router, prefix=settings.API_V1_PREFIX)
+    if settings.shows_docs:
+        docs.install(app)
     return app
 
 

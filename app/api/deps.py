@@ -47,7 +47,11 @@ DB = Annotated[AsyncSession, Depends(get_db, scope="function")]
 BearerToken = Annotated[
     str | None,
     Depends(
-        OAuth2PasswordBearer(tokenUrl=f"{settings.API_V1_PREFIX}/auth/token", auto_error=False)
+        OAuth2PasswordBearer(
+            tokenUrl=f"{settings.API_V1_PREFIX}/auth/token",
+            description="`username` is the e-mail; `client_id` and `client_secret` stay empty.",
+            auto_error=False,
+        )
     ),
 ]
 

@@ -1,4 +1,4 @@
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from app.core import keys
 from app.core.config import settings
@@ -12,12 +12,12 @@ JWKS_MAX_AGE = 300
 
 
 @router.get("/")
-async def welcome(request: Request) -> Welcome:
+async def welcome() -> Welcome:
     return Welcome(
         message=f"Welcome to {settings.PROJECT_NAME}",
         version=settings.VERSION,
-        docs=request.app.docs_url,
-        redoc=request.app.redoc_url,
+        docs="/docs" if settings.shows_docs else None,
+        redoc="/redoc" if settings.shows_docs else None,
         health=f"{settings.API_V1_PREFIX}/health",
     )
 

@@ -132,6 +132,8 @@ class Settings(BaseSettings):
     LIMIT_VERIFY_ACCOUNT: RateText = "10/1d"
 
     BACKEND_CORS_ORIGINS: list[str] = ["http://localhost:3000", "http://localhost:8000"]
+    DOCS_ENABLED: bool | None = None
+    ADMIN_ENABLED: bool | None = None
     TRUSTED_PROXIES: list[IPv4Network | IPv6Network] = []
     MAX_BODY_SIZE: PositiveInt = 1024 * 1024
     DEFAULT_PAGE_SIZE: PositiveInt = 20
@@ -140,6 +142,14 @@ class Settings(BaseSettings):
     @property
     def is_development(self) -> bool:
         return self.ENVIRONMENT == DEVELOPMENT
+
+    @property
+    def shows_docs(self) -> bool:
+        return self.is_development if self.DOCS_ENABLED is None else self.DOCS_ENABLED
+
+    @property
+    def has_admin(self) -> bool:
+        return self.is_development if self.ADMIN_ENABLED is None else self.ADMIN_ENABLED
 
     @model_validator(mode="after")
     def _check_pages(self) -> Self:

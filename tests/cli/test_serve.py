@@ -2,14 +2,11 @@
 
 import json
 import signal
-import time
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-from tests.support.command import PATIENCE, find_free_port, start_plinth
+from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -30,15 +27,3 @@ def test_it_serves_and_ends_in_order(
             process.kill()
             process.wait()
     assert "Traceback" not in log.read_text()
-
-
-def wait_for_health(url: str) -> bytes:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        try:
-            with urlopen(url, timeout=5) as answer:
-                found: bytes = answer.read()
-                return found
-        except (URLError, OSError):
-            time.sleep(0.05)
-    pytest.fail("it did not serve")

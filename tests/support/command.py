@@ -9,6 +9,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
 
 from tests.support.environment import ROOT, bare_environment
 
@@ -78,6 +82,18 @@ def start_plinth(*arguments: str, log: Path, **settings: str) -> subprocess.Pope
             stderr=output,
             start_new_session=True,
         )
+
+
+def wait_for_health(url: str) -> bytes:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            with urlopen(url, timeout=5) as answer:
+                found: bytes = answer.read()
+                return found
+        except (URLError, OSError):
+            time.sleep(0.05)
+    pytest.fail("it did not serve")
 
 
 def find_free_port() -> int:

@@ -1,0 +1,78 @@
+"""A real browser, and what it must never do on our pages."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from tests.support.environment import ROOT
+
+SCREENSHOTS = ROOT / ".screenshots"
+SIZE: ViewportSize = {"width": 1280, "height": 860}
+# No host but ours is ever asked for, also not by the browser for itself.
+QUIET = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+def find_chromium() -> str | None:
+    return os.environ.get("CHROMIUM") or shutil.which("chromium")
+
+
+@contextmanager
+def chromium(program: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=QUIET)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page in a fresh browser profile, with what it complained of and whom it asked.
+
+    Attributes:
+        page: Playwright's.
+    """
+
+    def __init__(self, browser: Browser, origin: str) -> None:
+        self.origin = origin
+        self.complaints: list[str] = []
+        self.strangers: list[str] = []
+        self._context = browser.new_context(viewport=SIZE, base_url=origin)
+        self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.page.on(
+            "console",
+            lambda line: (
+                self.complaints.append(line.text) if line.type in ("error", "warning") else None
+            ),
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and not url.startswith(self.origin):
+            self.strangers.append(url)
+
+    def picture(self, name: str, *, whole: bool = True) -> Path:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        file = SCREENSHOTS / f"{name}.png"
+        self.page.screenshot(path=file, full_page=whole)
+        return file
+
+    def check(self) -> None:
+        assert self.complaints == [], f"the browser complained: {self.complaints}"
+        assert self.strangers == [], f"another host was asked: {self.strangers}"
+
+    def close(self) -> None:
+        self._context.close()
