@@ -2,14 +2,14 @@
 
 The lock is the session's, not the transaction's, so that it holds over a migration which commits in
 between (CREATE INDEX CONCURRENTLY). Hence migrations want a connection of their own to PostgreSQL,
-not one through a transaction pooler.
+not one through a transaction pooler: `DIRECT_DATABASE_URL`.
 """
 
 import asyncio
 from typing import Any
 
-import asyncpg
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from app.core.backing import backing_services
 from app.core.config import settings
 from app.core.database import libpq_url
+from app.core.driver import Connector, server_settings
 from app.models import Base
 
 ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
@@ -51,14 +52,15 @@ async def migrate_database() -> None:
 
 
 async def migrate_url(url: str) -> None:
+    if settings.DB_PGBOUNCER and not settings.DIRECT_DATABASE_URL:
+        raise CommandError("set DIRECT_DATABASE_URL: migrations do not go through PgBouncer")
+    connector = Connector(
+        libpq_url(settings.DIRECT_DATABASE_URL or url),
+        seconds=settings.DB_CONNECT_TIMEOUT,
+        server_settings=server_settings({}, timezone="UTC", application_name="plinth migrations"),
+    )
     engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(
-            libpq_url(url),
-            timeout=settings.DB_CONNECT_TIMEOUT,
-            server_settings={"timezone": "UTC", "application_name": "plinth migrations"},
-        ),
-        poolclass=NullPool,
+        "postgresql+asyncpg://", async_creator=connector.connect, poolclass=NullPool
     )
     async with engine.connect() as connection:
         await connection.run_sync(migrate)

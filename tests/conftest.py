@@ -20,6 +20,9 @@ os.environ |= {
     "MAIL_WORKER": "false",  # who tests mail starts one
     # A busy machine is no fault: what is tested of these bounds, is tested by figures of its own.
     "CACHE_TIMEOUT_MS": "5000",
+    "DB_WAIT_TIMEOUT": "30",
+    "DB_STATEMENT_TIMEOUT": "30",
+    "DB_LOCK_TIMEOUT": "30",
 }
 
 from collections.abc import AsyncIterator, Iterator

@@ -12,6 +12,8 @@ from app.core.database import Database
 from app.core.errors import Unavailable
 from app.models import Base
 
+STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an answer within seconds
+
 
 @asynccontextmanager
 async def connected(backing: Backing) -> AsyncIterator[Database]:
@@ -19,7 +21,9 @@ async def connected(backing: Backing) -> AsyncIterator[Database]:
     await cache.open(
         backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
     )
-    database = Database(backing.database_url, settings, Base.metadata)
+    database = Database(
+        backing.database_url, settings, Base.metadata, statement_seconds=STATEMENT_SECONDS
+    )
     try:
         yield database
     finally:

@@ -68,7 +68,12 @@ class Settings(BaseSettings):
     DB_POOL_RECYCLE: int = 3600
     DB_ECHO: bool = False
     DB_CONNECT_TIMEOUT: PositiveFloat = 3
-    DB_COMMAND_TIMEOUT: PositiveFloat = 5
+    DB_WAIT_TIMEOUT: PositiveFloat = 1.5
+    DB_STATEMENT_TIMEOUT: PositiveFloat = 2.5
+    DB_LOCK_TIMEOUT: PositiveFloat = 2
+    DB_IDLE_IN_TRANSACTION_TIMEOUT: PositiveFloat = 10
+    DB_PGBOUNCER: bool = False
+    DIRECT_DATABASE_URL: HiddenOrNone = None
     MIGRATION_TIMEOUT: PositiveInt = 900
     MIGRATION_LOCK_TIMEOUT: PositiveInt = 5
 

@@ -4,19 +4,27 @@ One request is one transaction: whoever works in it flushes, and `Database.trans
 at the end, before the answer is sent (`api/deps.py` binds it function-scoped).
 """
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TypeVar
 
-import asyncpg
 from sqlalchemy import MetaData
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.core.config import Settings
+from app.core.engine import make_engine
+from app.core.errors import Contended, Unresolved
 from app.core.violations import Violations
 
+T = TypeVar("T")
+
 BEFORE_COMMIT, AFTER_COMMIT = "before_commit", "after_commit"
+REPEATS = 4
+REPEAT_SECONDS = 0.05  # before the first repeat; each later one waits twice as long
 
 
 class Database:
@@ -25,33 +33,28 @@ class Database:
     Args:
         url: libpq's form, whatever driver it names: `postgresql://user:password@host:port/name`,
             with several hosts, `sslmode`, `target_session_attrs`, a socket folder as `?host=`.
-        settings: the pool's figures (`DB_*`).
+        settings: the pool's figures, and the bounds of everything that waits (`DB_*`).
         metadata: the schema, whose constraints say what their violation means.
+        statement_seconds: in place of `DB_STATEMENT_TIMEOUT`, for commands that nobody waits for.
     """
 
-    def __init__(self, url: str, settings: Settings, metadata: MetaData) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        metadata: MetaData,
+        *,
+        statement_seconds: float | None = None,
+    ) -> None:
         self._violations = Violations(metadata)
-
-        async def connect() -> Any:
-            return await asyncpg.connect(
-                libpq_url(url),
-                timeout=settings.DB_CONNECT_TIMEOUT,
-                command_timeout=settings.DB_COMMAND_TIMEOUT,
-                server_settings={"timezone": "UTC", "application_name": settings.PROJECT_NAME},
-            )
-
-        self.engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=connect,
-            pool_size=settings.DB_POOL_SIZE,
-            max_overflow=settings.DB_MAX_OVERFLOW,
-            pool_timeout=settings.DB_POOL_TIMEOUT,
-            pool_recycle=settings.DB_POOL_RECYCLE,
-            pool_pre_ping=True,
-            echo=settings.DB_ECHO,
-            hide_parameters=not settings.DEBUG,  # an error's text must not carry a password's hash
+        self.engine = make_engine(
+            libpq_url(url), settings, statement_seconds or settings.DB_STATEMENT_TIMEOUT
         )
-        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Through PgBouncer each of a statement's steps could meet another server, unless it is in a
+        # transaction.
+        self._reading = self.engine.execution_options(
+            isolation_level="READ COMMITTED" if settings.DB_PGBOUNCER else "AUTOCOMMIT"
+        )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -72,6 +75,25 @@ class Database:
                 await _commit(session)
                 raise
             await _commit(session)
+
+    async def repeated(self, unit: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Do the whole unit in a transaction, and again in a new one where it lost to another.
+
+        For work that is nothing but its transaction. A request is not repeated: its limits were
+        counted and its password hashed by then, and its 503 says that nothing was done.
+
+        Raises:
+            Contended: it lost each time.
+        """
+        for attempt in range(REPEATS):
+            try:
+                async with self.transaction() as session:
+                    return await unit(session)
+            except Contended:
+                if attempt == REPEATS - 1:
+                    raise
+                await asyncio.sleep(REPEAT_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
+        raise AssertionError
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -126,7 +148,13 @@ async def release(session: AsyncSession) -> None:
 async def _commit(session: AsyncSession) -> None:
     for act in session.info.pop(BEFORE_COMMIT, ()):
         await act()
-    await session.commit()
+    await session.flush()
+    try:
+        await session.commit()
+    except (OSError, DBAPIError) as error:  # TimeoutError is an OSError
+        if isinstance(error, DBAPIError) and not error.connection_invalidated:
+            raise
+        raise Unresolved from error
     for act in session.info.pop(AFTER_COMMIT, ()):
         await act()
 

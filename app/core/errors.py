@@ -10,6 +10,8 @@ PlinthError
 │   └── InvalidField  a value that a rule refuses, with the field that has it
 ├── TooMany           tried too often; later it is done
 └── Unavailable       not now: something is away or busy
+    ├── Contended     another transaction was in the way; nothing was done
+    └── Unresolved    it may be done or not: the answer to the commit was lost
 """
 
 from collections.abc import Sequence
@@ -130,3 +132,13 @@ class Unavailable(PlinthError):
     ) -> None:
         super().__init__(detail, code=code)
         self.retry_after = retry_after
+
+
+class Contended(Unavailable):
+    code = "contended"
+    detail = "Somebody else changed the same at the same time; nothing was done"
+
+
+class Unresolved(Unavailable):
+    code = "unresolved"
+    detail = "It is not known whether this was done: look before you repeat it"

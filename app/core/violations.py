@@ -10,15 +10,25 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.core.errors import Conflict, Invalid, NotFound, PlinthError, Rejected, Unavailable
+from app.core.errors import (
+    Conflict,
+    Contended,
+    Invalid,
+    NotFound,
+    PlinthError,
+    Rejected,
+    Unavailable,
+    Unresolved,
+)
 
 # PostgreSQL's documentation, appendix A. By the whole code first, then by its class.
 BY_SQLSTATE = {
     "23503": NotFound,  # foreign_key_violation: what it refers to is not there
     "23505": Conflict,  # unique_violation
     "23P01": Conflict,  # exclusion_violation
-    "40001": Unavailable,  # serialization_failure
-    "40P01": Unavailable,  # deadlock_detected
+    "08007": Unresolved,  # transaction_resolution_unknown: see core/driver.py
+    "40001": Contended,  # serialization_failure
+    "40P01": Contended,  # deadlock_detected
     "25006": Unavailable,  # read_only_sql_transaction: this server was the primary
     "55P03": Unavailable,  # lock_not_available
     "57014": Unavailable,  # query_canceled: a statement timeout

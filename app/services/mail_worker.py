@@ -90,8 +90,9 @@ class MailWorker:
             return
         deadline = time.monotonic() + settings.MAIL_LEASE_SECONDS * LEASE_SHARE
         lease = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
-        async with self._database.transaction() as db:
-            taken = await crud.mail.take(db, limit=free, lease=lease)
+        taken = await self._database.repeated(
+            lambda db: crud.mail.take(db, limit=free, lease=lease)
+        )
         for mail in taken:
             task = asyncio.create_task(self._handle(mail, deadline))
             self._in_hand.add(task)
@@ -112,8 +113,7 @@ class MailWorker:
 
     async def _write_down(self, settle: Settle) -> bool:
         try:
-            async with self._database.transaction() as db:
-                await settle(db)
+            await self._database.repeated(settle)
         except PlinthError:
             return False
         return True

@@ -7,11 +7,13 @@ import asyncpg
 
 from app.core.config import settings
 from app.core.database import libpq_url
+from app.core.driver import Connector
 
 
 @asynccontextmanager
 async def asking(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(libpq_url(url), timeout=settings.DB_CONNECT_TIMEOUT)
+    connector = Connector(libpq_url(url), seconds=settings.DB_CONNECT_TIMEOUT)
+    connection = await connector.connect()
     try:
         yield connection
     finally:

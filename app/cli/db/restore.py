@@ -19,7 +19,7 @@ TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
 
 def run(file: Path, *, yes: bool) -> None:
     with backing_services(settings) as backing:
-        url = backing.database_url
+        url = settings.DIRECT_DATABASE_URL or backing.database_url
         with reaching(url):
             major, _ = asyncio.run(find_server(url))
         program, held = _find_pg_restore(file, major)
@@ -34,7 +34,7 @@ def run(file: Path, *, yes: bool) -> None:
             confirm(f"Replace what is in {describe(url)} by {file}?")
         _restore(program, Target.of(url), file)
         with reaching(url):
-            asyncio.run(_report(backing))
+            asyncio.run(_report(backing, url))
 
 
 def _find_pg_restore(file: Path, server_major: int) -> tuple[Program, set[str]]:
@@ -69,11 +69,11 @@ def _restore(program: Program, target: Target, file: Path) -> None:
         )
 
 
-async def _report(backing: Backing) -> None:
+async def _report(backing: Backing, url: str) -> None:
     async with connected(backing) as database:
         await clear_cache_pattern("*")  # what was read from the database that is gone
         at = await migrations.applied(database)
-    counts = await count_rows(backing.database_url)
+    counts = await count_rows(url)
     out.print(f"Restored, at migration {at or 'none'}. The rows of each table:")
     print_facts((table, str(count)) for table, count in counts.items())
     out.print("Restart the servers that are running on it.")

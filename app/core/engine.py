@@ -1,0 +1,122 @@
+"""SQLAlchemy's engine, with a bound on everything that it waits for.
+
+A request asks for a connection and then for statements, and whichever hangs first ends it. So
+`DB_WAIT_TIMEOUT`, `DB_STATEMENT_TIMEOUT` and half a second together are the most that a frozen
+server costs: 4.5 seconds, where the fault contract says five.
+"""
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any
+
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy import ExceptionContext, PoolProxiedConnection, event
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+
+from app.core.config import Settings
+from app.core.driver import Connector, server_settings
+
+LATE = 0.5  # seconds beyond its own timeout after which a server is taken for frozen
+SURE = 1  # seconds since its last use for which a connection is taken to live
+PING_SECONDS = 0.75
+READ_ONLY = "25006"  # read_only_sql_transaction: it was the primary, and is no more
+LAST_USED = "last used"
+
+# In PgBouncer's transaction mode a session's parameters would be another's in the next moment.
+SET_BOUNDS = (
+    "SELECT set_config('statement_timeout', '{statement_timeout}', true),"
+    " set_config('lock_timeout', '{lock_timeout}', true),"
+    " set_config('idle_in_transaction_session_timeout',"
+    " '{idle_in_transaction_session_timeout}', true)"
+)
+
+_until: ContextVar[float] = ContextVar("until")
+
+
+class Pool(AsyncAdaptedQueuePool):
+    """Its timeout bounds getting a connection in all, and not the wait for a free one alone."""
+
+    def connect(self) -> PoolProxiedConnection:
+        _until.set(_now() + self.timeout())
+        return super().connect()
+
+
+def make_engine(url: str, settings: Settings, statement_seconds: float) -> AsyncEngine:
+    bounds = {
+        "statement_timeout": statement_seconds,
+        "lock_timeout": min(settings.DB_LOCK_TIMEOUT, statement_seconds),
+        "idle_in_transaction_session_timeout": settings.DB_IDLE_IN_TRANSACTION_TIMEOUT,
+    }
+    pooled = settings.DB_PGBOUNCER
+    connector = Connector(
+        url,
+        seconds=settings.DB_CONNECT_TIMEOUT,
+        command_timeout=statement_seconds + LATE,
+        server_settings=server_settings(
+            {} if pooled else bounds, timezone="UTC", application_name=settings.PROJECT_NAME
+        ),
+        **({"statement_cache_size": 0} if pooled else {}),
+    )
+
+    async def connect() -> Any:
+        async with asyncio.timeout_at(_until.get()):
+            return await connector.connect()
+
+    # In PgBouncer's transaction mode a prepared statement with a name would meet another's of that
+    # name; one without lives until the next is prepared, so to the transaction's end at the least.
+    unnamed = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""}
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        connect_args={"async_creator_fn": connect, **(unnamed if pooled else {})},
+        poolclass=Pool,
+        pool_size=settings.DB_POOL_SIZE,
+        max_overflow=settings.DB_MAX_OVERFLOW,
+        pool_timeout=min(settings.DB_POOL_TIMEOUT, settings.DB_WAIT_TIMEOUT),
+        pool_recycle=settings.DB_POOL_RECYCLE,
+        pool_use_lifo=True,  # what is used is known to live
+        echo=settings.DB_ECHO,
+        hide_parameters=not settings.DEBUG,  # an error's text must not carry a password's hash
+    )
+    sync = engine.sync_engine
+    event.listen(sync, "connect", _note_use)
+    event.listen(sync, "checkin", _note_use)
+    event.listen(sync, "checkout", _see_that_it_lives)
+    event.listen(sync, "handle_error", _leave_a_read_only_server)
+    if pooled:
+        statement = SET_BOUNDS.format_map(server_settings(bounds))
+        event.listen(sync, "begin", lambda connection: connection.exec_driver_sql(statement))
+    return engine
+
+
+def _note_use(_: object, entry: ConnectionPoolEntry) -> None:
+    entry.info[LAST_USED] = _now()
+
+
+def _see_that_it_lives(adapted: Any, entry: ConnectionPoolEntry, _: object) -> None:
+    """One that ended is known at no cost; for the others a ping, unless they were just in use.
+
+    Raises:
+        InvalidatePoolError: it does not live, and so the others may not: a new one is made.
+    """
+    if adapted.driver_connection.is_closed():
+        raise InvalidatePoolError
+    now = _now()
+    if now - entry.info[LAST_USED] < SURE:
+        return
+    seconds = max(min(PING_SECONDS, _until.get() - now), 0.001)
+    try:
+        # As a simple query, which prepares nothing.
+        adapted.run_async(lambda connection: connection.execute("SELECT", timeout=seconds))
+    except (OSError, TimeoutError, InterfaceError, PostgresError) as error:
+        raise InvalidatePoolError from error
+
+
+def _leave_a_read_only_server(context: ExceptionContext) -> None:
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

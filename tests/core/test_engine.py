@@ -1,0 +1,113 @@
+"""What bounds a session, and what counts as a connection that is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.config import settings
+from app.core.database import Database
+from app.core.errors import Contended, Unavailable
+from app.models import Base
+
+SHOWN = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone")
+
+
+@asynccontextmanager
+async def opened(url: str, **changed: object) -> AsyncIterator[Database]:
+    database = Database(url, settings.model_copy(update=changed), Base.metadata)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_every_session_is_bounded(database_url: str, pgbouncer: bool) -> None:
+    bounds = {
+        "DB_STATEMENT_TIMEOUT": 2.5,
+        "DB_LOCK_TIMEOUT": 1.5,
+        "DB_IDLE_IN_TRANSACTION_TIMEOUT": 7,
+    }
+    async with (
+        opened(database_url, **bounds, DB_PGBOUNCER=pgbouncer) as database,
+        database.transaction() as db,
+    ):
+        shown = [await db.scalar(text(f"SHOW {name}")) for name in SHOWN]
+    assert shown == ["2500ms", "1500ms", "7s", "UTC"]
+
+
+async def test_a_statement_that_takes_too_long_is_ended_by_the_server(database_url: str) -> None:
+    async with opened(database_url, DB_STATEMENT_TIMEOUT=0.2, DB_POOL_SIZE=1) as database:
+        with pytest.raises(Unavailable):
+            async with database.transaction() as db:
+                await db.execute(text("SELECT pg_sleep(60)"))
+        async with database.transaction() as db:
+            assert await db.scalar(text("SELECT 1")) == 1
+        assert database.pool_status()["checked_in"] == 1
+
+
+async def test_the_wait_for_a_free_connection_is_bounded(database_url: str) -> None:
+    few = {"DB_POOL_SIZE": 1, "DB_MAX_OVERFLOW": 0, "DB_WAIT_TIMEOUT": 0.1}
+    async with opened(database_url, **few) as database, database.transaction() as db:
+        await db.execute(text("SELECT 1"))
+        with pytest.raises(Unavailable):
+            async with database.reading():
+                pass
+
+
+async def test_a_connection_that_ended_is_replaced(
+    database_url: str, second: asyncpg.Connection
+) -> None:
+    async with opened(database_url) as database:
+        async with database.transaction() as db:
+            pid = await db.scalar(text("SELECT pg_backend_pid()"))
+        await second.execute("SELECT pg_terminate_backend($1, 10000)", pid)
+        async with database.transaction() as db:
+            assert await db.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
+async def test_a_server_that_became_read_only_is_left(database_url: str) -> None:
+    async with opened(database_url) as database:
+        with pytest.raises(Unavailable):
+            async with database.transaction() as db:
+                pid = await db.scalar(text("SELECT pg_backend_pid()"))
+                await db.execute(text("SET TRANSACTION READ ONLY"))
+                await db.execute(text("UPDATE users SET username = username"))
+        async with database.transaction() as db:
+            assert await db.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
+async def test_a_unit_that_lost_is_done_again(database: Database) -> None:
+    at_work = asyncio.Barrier(2)
+    tries = 0
+
+    async def lock_both(db: AsyncSession, first: int, then: int) -> None:
+        nonlocal tries
+        tries += 1
+        await db.execute(text(f"SELECT pg_advisory_xact_lock(77, {first})"))
+        if tries <= 2:
+            await at_work.wait()
+        await db.execute(text(f"SELECT pg_advisory_xact_lock(77, {then})"))
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as both:
+        both.create_task(database.repeated(lambda db: lock_both(db, 1, 2)))
+        both.create_task(database.repeated(lambda db: lock_both(db, 2, 1)))
+    assert tries == 3
+
+
+async def test_a_unit_that_loses_each_time_says_so(database: Database) -> None:
+    tries = 0
+
+    async def lose(db: AsyncSession) -> None:
+        nonlocal tries
+        tries += 1
+        await db.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
+
+    with pytest.raises(Contended):
+        await database.repeated(lose)
+    assert tries == 4

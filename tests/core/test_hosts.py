@@ -1,0 +1,90 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.core.hosts import Host, find_hosts, first_of
+
+STAGGER = 0.01
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://me:p%40ss@one:1,two:2/db", [("one", 1), ("two", 2)]),
+        ("postgresql://one,two:7/db?sslmode=disable", [("one", 5432), ("two", 7)]),
+        ("postgresql://[::1]:6,[fe80::1]/db", [("::1", 6), ("fe80::1", 5432)]),
+        ("postgresql://me@/db?host=/run/a,/run/b", [("/run/a", 5432), ("/run/b", 5432)]),
+        ("postgresql://me@/db?host=one,two&port=1,2", [("one", 1), ("two", 2)]),
+        ("postgresql://me@/db?host=one,two&port=3", [("one", 3), ("two", 3)]),
+        ("postgresql://me@%2Frun%2Fa:1/db", [("/run/a", 1)]),
+        ("postgresql:///db", []),
+    ],
+)
+def test_hosts_are_found_as_libpq_finds_them(url: str, hosts: list[Host]) -> None:
+    assert find_hosts(url) == hosts
+
+
+def answering(value: int, *, after: float = 0) -> Callable[[], Awaitable[int]]:
+    async def attempt() -> int:
+        await asyncio.sleep(after)
+        return value
+
+    return attempt
+
+
+def failing(error: Exception) -> Callable[[], Awaitable[int]]:
+    async def attempt() -> int:
+        raise error
+
+    return attempt
+
+
+async def frozen() -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+async def race(*attempts: Callable[[], Awaitable[int]]) -> tuple[tuple[int, int], list[int]]:
+    discarded: list[int] = []
+    async with asyncio.timeout(10):
+        won = await first_of(attempts, stagger=STAGGER, discard=discarded.append)
+    return won, discarded
+
+
+async def test_a_frozen_host_costs_a_moment() -> None:
+    assert await race(frozen, frozen, answering(3)) == ((2, 3), [])
+
+
+async def test_a_host_that_refuses_costs_nothing() -> None:
+    assert await race(failing(OSError()), answering(2)) == ((1, 2), [])
+
+
+async def test_the_first_is_taken_where_it_answers() -> None:
+    assert await race(answering(1), answering(2)) == ((0, 1), [])
+
+
+async def test_a_slow_one_is_waited_for_when_the_others_fail() -> None:
+    assert await race(answering(1, after=10 * STAGGER), failing(OSError())) == ((0, 1), [])
+
+
+async def test_none_is_the_first_ones_error() -> None:
+    first = OSError("first")
+    with pytest.raises(OSError, match="first"):
+        await race(failing(first), failing(OSError("second")))
+
+
+async def test_what_comes_too_late_is_discarded() -> None:
+    freed = asyncio.Event()
+
+    async def stubborn() -> int:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            freed.set()
+        return 1
+
+    won, discarded = await race(stubborn, answering(2))
+    await freed.wait()
+    await asyncio.sleep(0)
+    assert (won, discarded) == ((1, 2), [1])
