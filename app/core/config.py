@@ -22,6 +22,7 @@ from app.core.secret_key import find_weakness, keep_development_key
 from app.core.service_urls import find_url_fault, quote_host
 
 DEVELOPMENT = "development"
+POSTGRES_SCHEMES = ("postgresql", "postgres")
 PUBLIC_PASSWORD = "development-only"  # noqa: S105 - everyone can read it in compose.yaml
 MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
@@ -185,7 +186,7 @@ class Settings(BaseSettings):
         if self.REDIS_URL is None and self._any_given("REDIS_"):
             self.REDIS_URL = self._redis_url()
         for name, url, schemes in (
-            ("DATABASE_URL", self.DATABASE_URL, ("postgresql", "postgres")),
+            ("DATABASE_URL", self.DATABASE_URL, POSTGRES_SCHEMES),
             ("REDIS_URL", self.REDIS_URL, ("redis", "rediss", "unix")),
         ):
             if url is None:
@@ -198,6 +199,9 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} {fault}")
             elif urlsplit(url).password == PUBLIC_PASSWORD and not self.is_development:
                 raise ValueError(f"{name} has compose.yaml's public password: set one of your own")
+        if self.DIRECT_DATABASE_URL:
+            if fault := find_url_fault(self.DIRECT_DATABASE_URL, POSTGRES_SCHEMES):
+                raise ValueError(f"DIRECT_DATABASE_URL {fault}")
         return self
 
     @model_validator(mode="after")
