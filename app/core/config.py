@@ -199,9 +199,9 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} {fault}")
             elif urlsplit(url).password == PUBLIC_PASSWORD and not self.is_development:
                 raise ValueError(f"{name} has compose.yaml's public password: set one of your own")
-        if self.DIRECT_DATABASE_URL:
-            if fault := find_url_fault(self.DIRECT_DATABASE_URL, POSTGRES_SCHEMES):
-                raise ValueError(f"DIRECT_DATABASE_URL {fault}")
+        direct = self.DIRECT_DATABASE_URL
+        if direct and (fault := find_url_fault(direct, POSTGRES_SCHEMES)):
+            raise ValueError(f"DIRECT_DATABASE_URL {fault}")
         return self
 
     @model_validator(mode="after")
