@@ -67,6 +67,7 @@ async def test_a_connection_that_ended_is_replaced(
         async with database.transaction() as db:
             pid = await db.scalar(text("SELECT pg_backend_pid()"))
         await second.execute("SELECT pg_terminate_backend($1, 10000)", pid)
+        await asyncio.sleep(0.2)  # until the loop has read it
         async with database.transaction() as db:
             assert await db.scalar(text("SELECT pg_backend_pid()")) != pid
 
