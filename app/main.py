@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from app.api import docs, root, v1
 from app.api.deps import Resources
-from app.core import keys, migrations, openapi, problems
+from app.core import keys, logs, migrations, openapi, problems
 from app.core.backing import backing_services
 from app.core.batching import Batcher
 from app.core.cache import cache
@@ -20,7 +20,15 @@ from app.core.config import SettingsError, settings
 from app.core.database import Database
 from app.core.errors import PlinthError
 from app.core.health import Readiness, draining, look_around
-from app.core.middleware import BodyLimit, EitherSlash, HeadAsGet, RequestContext, Unexpected
+from app.core.middleware import (
+    BodyLimit,
+    EitherSlash,
+    HeadAsGet,
+    RequestContext,
+    RouteNoted,
+    Unexpected,
+)
+from app.core.observe import Observed
 from app.core.security_headers import SecurityHeaders
 from app.core.threads import entered_in_thread
 from app.crud.principal import Principal, load_principals
@@ -32,6 +40,7 @@ logger = logging.getLogger(__name__)
 MIDDLEWARE = [
     Middleware(SecurityHeaders, https_only=not settings.is_development),
     Middleware(RequestContext, trusted_proxies=settings.TRUSTED_PROXIES),
+    Middleware(Observed),
     Middleware(
         CORSMiddleware,
         allow_origins=settings.BACKEND_CORS_ORIGINS,
@@ -45,6 +54,7 @@ MIDDLEWARE = [
     Middleware(GZipMiddleware, minimum_size=1000),
     Middleware(HeadAsGet),
     Middleware(EitherSlash),
+    Middleware(RouteNoted),
 ]
 
 
@@ -69,6 +79,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
+    logs.take_over()
     _load_keys()
     app = FastAPI(
         title=settings.PROJECT_NAME,

@@ -1,15 +1,14 @@
 import os
 import shlex
-from logging.config import dictConfig
 from pathlib import Path
 
 import typer
 
 from app.cli.db.migrate import migrate
 from app.cli.failure import Failure, describe
-from app.cli.logs import LOG_CONFIG
 from app.cli.output import out, print_facts
 from app.cli.server import address, listening, serve_reloading, serve_workers
+from app.core import logs
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
 from app.core.database import libpq_url
@@ -25,7 +24,7 @@ def run(host: str, port: int, *, reload: bool) -> None:
             f"ENVIRONMENT is {settings.ENVIRONMENT} and this is for development: "
             "run `plinth db upgrade` and then `plinth serve`."
         )
-    dictConfig(LOG_CONFIG)
+    logs.set_up()
     try:
         _serve(host, port, reload)
     except KeyboardInterrupt:

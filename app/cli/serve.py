@@ -1,15 +1,14 @@
 import os
-from logging.config import dictConfig
 
-from app.cli.logs import LOG_CONFIG
 from app.cli.output import out
 from app.cli.server import address, listening, serve_workers
+from app.core import logs
 from app.core.backing import backing_services
 from app.core.config import settings
 
 
 def run(host: str, port: int, workers: int, *, grace: int) -> None:
-    dictConfig(LOG_CONFIG)
+    logs.set_up()
     way_out = "choose another with --port."
     with listening(host, port, way_out=way_out) as opened, backing_services(settings) as backing:
         # Held here, embedded services start once, and not with each worker.

@@ -18,8 +18,8 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 from uvicorn.supervisors.basereload import BaseReload
 
 from app.cli.failure import Failure
-from app.cli.logs import LOG_CONFIG
 from app.cli.signals import Stopped
+from app.core.logs import make_config
 
 APP = "app.main:app"
 BACKLOG = 2048
@@ -105,7 +105,7 @@ def _configure(opened: socket.socket, *, grace: int, **more: object) -> uvicorn.
         port=port,
         loop="uvloop",
         http="httptools",
-        log_config=LOG_CONFIG,
+        log_config=make_config(),
         server_header=False,
         proxy_headers=False,  # core/client.py reads them, by TRUSTED_PROXIES
         timeout_graceful_shutdown=grace,

@@ -1,12 +1,11 @@
 """`plinth worker`: the mail worker of `services/mail_worker.py` in a process of its own."""
 
 import asyncio
-import logging.config
 import signal
 
-from app.cli.logs import LOG_CONFIG
 from app.cli.output import out
 from app.cli.signals import ENDING
+from app.core import logs
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
 from app.core.database import Database
@@ -16,7 +15,7 @@ from app.services.mail_worker import mail_worker
 
 
 def run() -> None:
-    logging.config.dictConfig(LOG_CONFIG)
+    logs.set_up()
     with backing_services(settings) as backing:
         asyncio.run(_work(backing))
 

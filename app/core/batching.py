@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -51,7 +52,8 @@ class Batcher(Generic[K, V]):
         for key in batch:
             del self._waiting[key]
         self._free -= 1
-        task = asyncio.get_running_loop().create_task(self._answer(batch))
+        # In nobody's context: the query is all of theirs, and no one request's log has it.
+        task = asyncio.get_running_loop().create_task(self._answer(batch), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -137,6 +137,10 @@ class Settings(BaseSettings):
     LIMIT_FORGOT_IP: RateText = "20/1h"
     LIMIT_VERIFY_ACCOUNT: RateText = "10/1d"
 
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    LOG_FORMAT: Literal["pretty", "json"] | None = None
+    SLOW_QUERY_MS: Annotated[int, Field(ge=0)] = 500
+
     BACKEND_CORS_ORIGINS: list[str] = ["http://localhost:3000", "http://localhost:8000"]
     DOCS_ENABLED: bool | None = None
     ADMIN_ENABLED: bool | None = None

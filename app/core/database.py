@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from app.core import queries
 from app.core.config import Settings
 from app.core.engine import make_engine
 from app.core.errors import Contended, Unresolved
@@ -55,6 +56,7 @@ class Database:
         self._reading = self.engine.execution_options(
             isolation_level="READ COMMITTED" if settings.DB_PGBOUNCER else "AUTOCOMMIT"
         )
+        queries.watch(self.engine)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:

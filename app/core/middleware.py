@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.client import Network, find_client
 from app.core.problems import problem
-from app.core.request import HEADER, begin_request
-from app.core.routes import walk_routes
+from app.core.request import HEADER, begin_request, current_request
+from app.core.routes import Templates, walk_routes
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ class Unexpected:
         try:
             await self.app(scope, receive, send_and_note)
         except Exception:
-            logger.exception("unexpected error at %s", scope.get("path"))
+            request = current_request()
+            logger.exception("unexpected error at %s", request.route if request else "start")
             if started:
                 raise  # too late for another answer: the server has to cut the connection
             answer = problem(
@@ -153,3 +154,18 @@ class EitherSlash:
             return path
         other = path[:-1] if path.endswith("/") else f"{path}/"
         return other if other in self._declared or path.endswith("/") else path
+
+
+class RouteNoted:
+    """Lets logs, metrics and traces name a request's route. It stands innermost, since those
+    before it may hand on a scope of their own, and the router writes into the last one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._templates: Templates | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (request := current_request()):
+            templates = self._templates = self._templates or Templates(scope["app"])
+            request.find_route = lambda: templates.find(scope)
+        await self.app(scope, receive, send)

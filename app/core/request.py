@@ -5,6 +5,7 @@ handed it through every function. What a verb decides by, it is given as an argu
 """
 
 import re
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from app.core.client import Client
 HEADER = "X-Request-ID"
 # What a caller may choose: nothing that could break a log line or a header.
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NO_ROUTE = "unmatched"
 
 
 @dataclass(slots=True)
@@ -21,12 +23,21 @@ class RequestInfo:
     """
     Attributes:
         user_id: who asks, once that is known; likewise the session.
+        route: the path as it is declared, `/users/{user_id}`; never what the client wrote.
+        queries: what this request sent to the database; what it shares with others is not in it.
     """
 
     id: str
     client: Client
     user_id: int | None = None
     session_id: UUID | None = None
+    find_route: Callable[[], str | None] | None = None
+    queries: int = 0
+    query_seconds: float = 0.0
+
+    @property
+    def route(self) -> str:
+        return (self.find_route() if self.find_route else None) or NO_ROUTE
 
 
 _current: ContextVar[RequestInfo | None] = ContextVar("request", default=None)

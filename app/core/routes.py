@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.routing import compile_path
+from starlette.routing import Mount, compile_path
+from starlette.types import Scope
 
 
 def walk_routes(app: FastAPI) -> Iterator[RouteContext]:
@@ -22,3 +23,21 @@ def allowed_methods(app: FastAPI, path: str) -> set[str]:
     if "GET" in allowed:
         allowed.add("HEAD")
     return allowed | {"OPTIONS"} if allowed else allowed
+
+
+class Templates:
+    """Tells the path that a route was declared with, `/users/{user_id}`, from the scope of a
+    request that was routed. So there are only as many as an application has routes."""
+
+    def __init__(self, app: FastAPI) -> None:
+        contexts = [it for it in iter_route_contexts(app.routes) if it.path]
+        self._paths = {id(it.original_route): it.path for it in contexts}
+        self._mounts = [it.path for it in contexts if isinstance(it.original_route, Mount)]
+
+    def find(self, scope: Scope) -> str | None:
+        """None where no route took it."""
+        if (route := scope.get("route")) is None:
+            return None
+        # What lies below a mount has routes of its own, that are not ours to name.
+        below = (f"{mount}/*" for mount in self._mounts if scope["path"].startswith(f"{mount}/"))
+        return next(below, None) or self._paths.get(id(route))

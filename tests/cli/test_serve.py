@@ -2,11 +2,14 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
+from tests.support.environment import ROOT, bare_environment
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -14,9 +17,26 @@ def test_it_serves_and_ends_in_order(
     environment: dict[str, str], tmp_path: Path, workers: str
 ) -> None:
     port, log = find_free_port(), tmp_path / "serve.log"
-    process = start_plinth(
-        "serve", "--port", str(port), "--workers", workers, log=log, **environment
-    )
+    settings = environment | {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
+    process = start_plinth("serve", "--port", str(port), "--workers", workers, log=log, **settings)
+    check_until_its_end(process, port, log)
+    # What it says before any log is a sentence for who typed the command.
+    check_log([line for line in log.read_text().splitlines() if not line.startswith("Serving on")])
+
+
+def test_uvicorn_by_hand_logs_as_we_do(environment: dict[str, str], tmp_path: Path) -> None:
+    port, log = find_free_port(), tmp_path / "uvicorn.log"
+    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port)]
+    settings = environment | {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=bare_environment() | settings, stdout=output, stderr=output
+        )
+    check_until_its_end(process, port, log)
+    check_log(log.read_text().splitlines())
+
+
+def check_until_its_end(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     try:
         answer = wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/full")
         assert json.loads(answer)["status"] == "healthy", log.read_text()
@@ -27,3 +47,11 @@ def test_it_serves_and_ends_in_order(
             process.kill()
             process.wait()
     assert "Traceback" not in log.read_text()
+
+
+def check_log(lines: list[str]) -> None:
+    """Of JSON alone, in which a request stands once: as ours, and not as uvicorn's."""
+    said = [json.loads(line) for line in lines]
+    assert "Application startup complete." in [line["event"] for line in said]
+    asked = [line for line in said if "health" in json.dumps(line)]
+    assert [line["logger"] for line in asked] == ["app.request"]

@@ -1,0 +1,77 @@
+"""One line in the log for each request."""
+
+import logging
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.logs import REQUESTS, RequestLine
+from app.core.request import RequestInfo, current_request
+
+logger = logging.getLogger(REQUESTS)
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+OTHER_METHOD = "OTHER"
+FAULT, CLIENT_GONE = 500, 499
+PROBES = "/health"
+
+
+class Observed:
+    """Tells of each request once it is answered. It stands outside all that may answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = current_request()
+        if scope["type"] != "http" or request is None:
+            await self.app(scope, receive, send)
+            return
+        began = perf_counter()
+        ended, status = 0.0, None
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal ended, status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+            ended = perf_counter()  # of the last piece; what a route left for later is not in it
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception:
+            status = status or FAULT  # what the server answers for us
+            raise
+        finally:
+            seconds = (ended or perf_counter()) - began
+            _log(request, _name_method(scope), status or CLIENT_GONE, seconds)
+
+
+def _name_method(scope: Scope) -> str:
+    method: str = scope["method"]
+    return method if method in METHODS else OTHER_METHOD
+
+
+def _log(request: RequestInfo, method: str, status: int, seconds: float) -> None:
+    route = request.route
+    level = logging.INFO
+    if status >= FAULT:
+        level = logging.WARNING
+    elif PROBES in route and status < 400:  # noqa: PLR2004
+        level = logging.DEBUG  # every few seconds, from everywhere
+    if not logger.isEnabledFor(level):
+        return
+    line = RequestLine(
+        method=method,
+        route=route,
+        status=status,
+        duration_ms=round(seconds * 1000, 1),
+        queries=request.queries,
+        query_ms=round(request.query_seconds * 1000, 1),
+        user_id=request.user_id,
+        session_id=str(request.session_id) if request.session_id else None,
+        client_ip=request.client.ip,
+        request_id=request.id,
+    )
+    # Made by hand: `logger.log` would look up the stack for who calls it.
+    logger.handle(logging.LogRecord(REQUESTS, level, "", 0, line, None, None))

@@ -1,0 +1,271 @@
+"""The log: one line a request, all through one pipeline, nothing in it that a client wrote."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+import structlog
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import text
+
+from app.core.config import settings
+from app.core.database import Database
+from app.core.logs import make_config, make_formatter
+from tests.support.asgi import send
+from tests.support.environment import COMPLETE, run_python
+from tests.support.logs import Log, logging_to_memory
+from tests.support.mail_server import Inbox, token_of
+from tests.support.operations import find_operations
+from tests.support.people import PASSWORD, People
+
+LINE_FIELDS = {
+    *("timestamp", "level", "logger", "event", "method", "route", "status", "duration_ms"),
+    *("queries", "query_ms", "user_id", "session_id", "client_ip", "request_id"),
+}
+BREAKS = b"a\r\nb\nc\x1b[31m{}%0a"
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with logging_to_memory() as log:
+        yield log
+
+
+async def test_a_request_leaves_one_line(
+    client: AsyncClient, people: People, second: asyncpg.Connection, log: Log
+) -> None:
+    person = await people.enter()
+    log.clear()
+    await client.get(
+        f"/users/{person.id}?x=private", headers=person.headers | {"X-Request-ID": "r-1"}
+    )
+
+    (line,) = log.lines
+    assert set(line) == LINE_FIELDS
+    assert line["event"] == "request"
+    assert (line["method"], line["route"]) == ("GET", "/api/v1/users/{user_id}")
+    assert (line["status"], line["level"], line["request_id"]) == (200, "info", "r-1")
+    assert line["user_id"] == person.id
+    assert UUID(line["session_id"]) == await second.fetchval("SELECT id FROM sessions")
+    assert 0 < line["query_ms"] <= line["duration_ms"]
+    assert "private" not in log.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "status"),
+    [
+        ("GET", "/users/me", "/api/v1/users/me", 401),
+        ("GET", "/users/me/", "/api/v1/users/me", 401),
+        ("HEAD", "/users", "/api/v1/users/", 401),
+        ("PUT", "/users/7", "/api/v1/users/{user_id}", 405),
+        ("GET", "/nowhere/secret-thing", "unmatched", 404),
+        ("GET", "/users/not-a-number", "/api/v1/users/{user_id}", 401),
+    ],
+)
+async def test_a_line_names_the_route_and_not_the_path(
+    client: AsyncClient, log: Log, method: str, path: str, route: str, status: int
+) -> None:
+    await client.request(method, path)
+
+    (line,) = log.requests
+    assert (line["method"], line["route"], line["status"]) == (method, route, status)
+
+
+async def test_a_method_that_nobody_knows_has_one_name(app: FastAPI, log: Log) -> None:
+    await send(app, "BREW-7f3", "/")
+
+    assert log.requests[0]["method"] == "OTHER"
+
+
+async def test_health_checks_that_pass_are_not_worth_a_line(client: AsyncClient, log: Log) -> None:
+    for path in ("/health", "/health/live", "/health/full"):
+        await client.get(path)
+
+    assert log.requests == []
+    with logging_to_memory(level="DEBUG") as all_of_it:
+        await client.get("/health/live")
+    assert [line["route"] for line in all_of_it.requests] == ["/api/v1/health/live"]
+
+
+async def test_queries_are_counted_for_the_request_that_sent_them(
+    client: AsyncClient, people: People, log: Log
+) -> None:
+    person = await people.enter(is_superuser=True)
+    log.clear()
+    await client.get("/users/me", headers=person.headers)  # the look-up that requests share
+    await client.get(f"/users/{person.id}", headers=person.headers)  # and the ORM
+    await client.get("/users/", headers=person.headers)  # rows, and their number
+
+    assert [line["queries"] for line in log.requests] == [0, 1, 2]
+
+
+async def test_a_slow_query_is_logged_with_its_route_and_without_its_values(
+    client: AsyncClient, people: People, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await people.enter()
+    log.clear()
+    monkeypatch.setattr(settings, "SLOW_QUERY_MS", 0)
+    await client.get("/users/search", params={"q": "findthis"}, headers=person.headers)
+
+    slow = [line for line in log.lines if line["event"] == "slow query"]
+    assert [line["route"] for line in slow] == [None, "/api/v1/users/search"]
+    assert slow[1]["statement"].startswith("SELECT users.id")
+    assert slow[1]["level"] == "warning"
+    assert slow[1]["request_id"] == log.requests[-1]["request_id"]
+    assert "findthis" not in log.text
+
+
+async def test_a_query_that_fails_was_slow_as_well(
+    database: Database, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "SLOW_QUERY_MS", 20)
+    async with database.reading() as connection:
+        await connection.execute(text("SET statement_timeout = 30"))
+        with pytest.raises(Exception, match="statement timeout"):
+            await connection.execute(text("SELECT pg_sleep(5)"))
+        await connection.execute(text("RESET statement_timeout"))
+
+    assert [line["statement"] for line in log.lines] == ["SELECT pg_sleep(5)"]
+
+
+async def test_an_unexpected_error_is_logged_with_its_request(
+    app: FastAPI, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(app.state, "resources")
+    answer = await send(app, "GET", "/api/v1/health/db")
+
+    traceback, line = log.lines
+    assert answer.status == line["status"] == 500
+    assert (traceback["level"], line["level"]) == ("error", "warning")
+    assert traceback["event"] == "unexpected error at /api/v1/health/db"
+    assert "AttributeError" in traceback["exception"]
+    assert traceback["request_id"] == line["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_no_secret_of_a_whole_journey_is_logged(
+    client: AsyncClient, people: People, second: asyncpg.Connection, inbox: Inbox
+) -> None:
+    with logging_to_memory(level="DEBUG") as log, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "SLOW_QUERY_MS", 0)
+        secrets = {PASSWORD, "Another-Horse-8", "Wrong-Horse-9", "Third-Horse-99"}
+        account = {"email": "journey@example.com", "username": "journey", "password": PASSWORD}
+        await client.post("/auth/register", json=account)
+        verify = token_of(await inbox.next(account["email"], "Confirm"))
+        await client.post("/auth/email/verify", json={"token": verify})
+        await client.post("/auth/login", json=account | {"password": "Wrong-Horse-9"})
+        await client.post("/auth/register", json=account | {"password": [PASSWORD]})
+        tokens = (await client.post("/auth/login", json=account)).json()
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        changes = {"password": "Another-Horse-8", "current_password": PASSWORD}
+        changed = await client.patch("/users/me", json=changes, headers=headers)
+        refreshed = await client.post(
+            "/auth/refresh", json={"refresh_token": tokens["refresh_token"]}
+        )
+        await client.post("/auth/password/forgot", json={"email": account["email"]})
+        reset = token_of(await inbox.next(account["email"], "new password"))
+        renewed = {"token": reset, "password": "Third-Horse-99"}
+        done = await client.post("/auth/password/reset", json=renewed)
+        hashes = [row[0] for row in await second.fetch("SELECT hashed_password FROM users")]
+    assert (changed.status_code, refreshed.status_code, done.status_code) == (200, 200, 204)
+    secrets |= {verify, reset, *hashes, settings.SECRET_KEY}
+    for given in (tokens, refreshed.json()):
+        secrets |= {given["access_token"], given["refresh_token"]}
+    assert len(log.requests) >= 8
+    assert len(log.lines) > len(log.requests)  # the slow queries
+    assert [secret for secret in secrets if secret in log.text] == []
+    assert "argon2" not in log.text
+
+
+HEADERS = (
+    *("x-request-id", "user-agent", "x-forwarded-for", "authorization", "cookie", "host", "origin"),
+    *("content-type", "content-length", "accept", "accept-encoding", "referer", "traceparent"),
+)
+
+
+async def test_no_line_break_of_a_client_reaches_the_log(app: FastAPI) -> None:
+    headers = [(name.encode(), BREAKS) for name in HEADERS if name != "content-length"]
+    for pretty in (False, True):
+        with logging_to_memory(pretty=pretty, level="DEBUG") as log:
+            for operation in find_operations():
+                path = re.sub(r"\{\w+\}", "%0d%0a%1b%5b31mforged", operation.path)
+                await send(app, operation.method, f"{path}?q=%0aforged%1b", headers)
+            await send(app, "GET", "/%0d%0aforged%1b%5b31m", headers)
+            lines = log.text.splitlines()
+        assert len(lines) >= len(find_operations()) + 1
+        start = r"\{\"" if not pretty else r"\d\d:\d\d:\d\d \["
+        assert [line for line in lines if not re.match(start, line)] == []
+        assert "forged" not in log.text
+        assert "\x1b" not in log.text
+
+
+class Given(BaseModel):
+    code: int
+
+
+def make_validation_error(text: str) -> ValidationError:
+    with pytest.raises(ValidationError) as caught:
+        Given.model_validate({"code": text})
+    return caught.value
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+def test_what_an_error_quotes_is_hidden_and_stays_within_its_lines(pretty: bool) -> None:
+    logger = structlog.stdlib.get_logger("app.test")
+    hidden = [
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+        "$argon2id$v=19$m=8,t=1,p=1$AAAA$BBBB",
+        "$2b$12$abcdefghijklmnopqrstuv",
+        "Zk3" * 20,
+        "hunter2hunter2",
+    ]
+    with logging_to_memory(pretty=pretty) as log:
+        for text in hidden[:4]:
+            logging.getLogger("elsewhere").warning("cannot take %s", text)
+        logger.warning("no", password="hunter2hunter2", url="redis://me:hunter2hunter2@host/0")
+        logger.warning('sent {"password": "hunter2hunter2"} with Bearer hunter2hunter2')
+        try:
+            raise make_validation_error(hidden[4])
+        except ValidationError:
+            logger.exception("bad\x1b[31m\r\n00:00:00 [info] forged")
+
+    assert [text for text in hidden if text in log.text] == []
+    assert "redis://[hidden]@host/0" in log.text
+    assert "\x1b" not in log.text
+    assert not any(line.startswith("00:00:00") for line in log.text.splitlines())
+
+
+def test_every_logger_writes_such_lines(tmp_path: Path) -> None:
+    code = """
+import logging
+from app.core import logs
+logs.set_up()
+for name in ("uvicorn.error", "uvicorn.access", "sqlalchemy.engine", "app.x", "asyncio", "other"):
+    logging.getLogger(name).info("%s says", name)
+    logging.getLogger(name).debug("%s whispers", name)
+"""
+    made = run_python(code, cwd=tmp_path, **COMPLETE, LOG_LEVEL="DEBUG")
+
+    said = [json.loads(line)["event"] for line in made.stderr.splitlines()]
+    assert said == [
+        *("uvicorn.error says", "uvicorn.error whispers", "app.x says", "app.x whispers"),
+        *("asyncio says", "other says"),
+    ]
+    assert made.stdout == ""
+
+
+def test_development_reads_and_the_rest_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_config()["formatters"]["line"] == {"()": "app.core.logs.make_formatter"}
+    record = logging.LogRecord("app.x", logging.INFO, "", 0, "hello", None, None)
+
+    assert make_formatter().format(record).endswith("hello                          [app.x]")
+    monkeypatch.setattr(settings, "ENVIRONMENT", "staging")
+    assert json.loads(make_formatter().format(record))["event"] == "hello"
+    monkeypatch.setattr(settings, "LOG_FORMAT", "pretty")
+    assert "hello" in make_formatter().format(record)
