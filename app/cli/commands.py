@@ -10,6 +10,7 @@ import typer
 from app.cli.audit.commands import audit
 from app.cli.db.commands import db
 from app.cli.keys.commands import keys
+from app.cli.users.commands import users
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)]
@@ -146,4 +147,5 @@ def doctor(
 
 plinth.add_typer(db)
 plinth.add_typer(keys)
+plinth.add_typer(users)
 plinth.add_typer(audit)

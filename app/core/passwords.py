@@ -19,12 +19,12 @@ from enum import Enum
 from time import monotonic
 from typing import TypeVar
 
-import bcrypt
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError, VerifyMismatchError
 
 from app.core.config import settings
 from app.core.errors import Unavailable
+from app.core.old_hashes import BASE64, UnfitHash, find_verifier
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,9 +40,13 @@ NOBODYS_HASH = (
 )
 
 # A stored hash names its own cost. One that came with an import must not take the server down.
-MOST_MEMORY_KIB, MOST_TIME, MOST_LANES, MOST_BCRYPT_ROUNDS = 256 * 1024, 10, 8, 14
-BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-BCRYPT_READS = 72  # bytes; what came after them was never part of an old hash
+MOST_MEMORY_KIB, MOST_TIME, MOST_LANES = 256 * 1024, 10, 8
+ARGON2 = re.compile(
+    r"\$argon2(id|i|d)(\$v=(16|19))?\$m=[0-9]{1,9},t=[0-9]{1,9},p=[0-9]{1,3}"
+    rf"\${BASE64}{{11,86}}\${BASE64}{{16,86}}"
+)
+
+NO_PASSWORD = "!"  # noqa: S105 - in the place of a hash: the account has none until it sets one
 
 THREADS = settings.PASSWORD_THREADS or os.cpu_count() or 1
 HASHES_A_SECOND_A_THREAD = 40
@@ -69,7 +73,7 @@ async def hash_password(password: str) -> str:
 
 
 async def verify_password(password: str, stored: str | None) -> Verdict:
-    """Compare with a stored argon2 or bcrypt hash; with None, work as long and say WRONG.
+    """Compare with a stored hash of any kind that is known; with None, work as long and say WRONG.
 
     Raises:
         Unavailable: more is waiting to be hashed than a second's work.
@@ -77,39 +81,61 @@ async def verify_password(password: str, stored: str | None) -> Verdict:
     return await _pool.run(lambda: _verify(password, stored or NOBODYS_HASH))
 
 
+def check_hash(stored: str) -> None:
+    """Whether a password can be compared with this hash, without doing so.
+
+    Raises:
+        UnfitHash: its kind is not known, or it asks for more than the bounds.
+    """
+    if stored == NO_PASSWORD or find_verifier(stored):
+        return
+    if not ARGON2.fullmatch(stored):
+        raise UnfitHash("is no hash of bcrypt, argon2, Django's pbkdf2_sha256 or scrypt")
+    _check_argon2(stored)
+
+
 def _verify(password: str, stored: str) -> Verdict:
+    if stored == NO_PASSWORD:
+        stored = NOBODYS_HASH
     try:
-        if BCRYPT.fullmatch(stored):
-            return _verify_bcrypt(password, stored)
+        if verify := find_verifier(stored):
+            return Verdict.RIGHT_BUT_OLD if verify(_encode(password)) else Verdict.WRONG
         return _verify_argon2(password, stored)
     except VerifyMismatchError:
         return Verdict.WRONG
     except (ValueError, VerificationError) as error:
-        logger.warning("a stored hash cannot be verified: %s", type(error).__name__)
+        why = error if isinstance(error, UnfitHash) else type(error).__name__
+        logger.warning("a stored hash cannot be verified: %s", why)
         return Verdict.WRONG
 
 
 def _verify_argon2(password: str, stored: str) -> Verdict:
-    given = extract_parameters(stored)
-    if (
-        given.memory_cost > MOST_MEMORY_KIB
-        or given.time_cost > MOST_TIME
-        or given.parallelism > MOST_LANES
-    ):
-        logger.warning("a stored argon2 hash asks for more than the bounds; refused")
-        return Verdict.WRONG
-    _hasher.verify(stored, _normalize(password))
+    _check_argon2(stored)
+    typed, normal = _encode(password), _normalize(password)
+    try:
+        _hasher.verify(stored, normal)
+    except VerifyMismatchError:
+        if typed == normal:
+            raise
+        # Other systems hash what was typed as it is. This depends on the password alone, so the
+        # time tells nothing about the account.
+        _hasher.verify(stored, typed)
+        return Verdict.RIGHT_BUT_OLD
     return Verdict.RIGHT_BUT_OLD if _hasher.check_needs_rehash(stored) else Verdict.RIGHT
 
 
-def _verify_bcrypt(password: str, stored: str) -> Verdict:
-    if int(stored[4:6]) > MOST_BCRYPT_ROUNDS:
-        logger.warning("a stored bcrypt hash asks for more than the bounds; refused")
-        return Verdict.WRONG
-    known = _encode(password)[:BCRYPT_READS]
-    if b"\0" in known or not bcrypt.checkpw(known, stored.encode()):
-        return Verdict.WRONG
-    return Verdict.RIGHT_BUT_OLD
+def _check_argon2(stored: str) -> None:
+    given = extract_parameters(stored)
+    lanes = given.parallelism
+    if not (
+        8 * lanes <= given.memory_cost <= MOST_MEMORY_KIB
+        and 1 <= given.time_cost <= MOST_TIME
+        and 1 <= lanes <= MOST_LANES
+    ):
+        raise UnfitHash(
+            f"an argon2 hash may take up to {MOST_MEMORY_KIB // 1024} MiB, {MOST_TIME} passes "
+            f"and {MOST_LANES} lanes"
+        )
 
 
 def _normalize(password: str) -> bytes:

@@ -1,7 +1,7 @@
 """Queries, and only queries: `from app import crud`, then `crud.user.get(db, id)`."""
 
-from app.crud import event, mail, one_time_token, session
+from app.crud import event, mail, one_time_token, session, user_import
 from app.crud.base import CRUDBase
 from app.crud.user import user
 
-__all__ = ["CRUDBase", "event", "mail", "one_time_token", "session", "user"]
+__all__ = ["CRUDBase", "event", "mail", "one_time_token", "session", "user", "user_import"]

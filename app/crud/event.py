@@ -1,6 +1,6 @@
 from collections.abc import AsyncIterator, Sequence
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import and_, exists, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Event
@@ -37,3 +37,28 @@ async def stream(db: AsyncSession, *, batch: int = 1000) -> AsyncIterator[Event]
 async def find_newest(db: AsyncSession) -> int:
     """The newest one's number; 0 where there is none."""
     return await db.scalar(select(func.max(Event.id))) or 0
+
+
+async def knows(db: AsyncSession, user_id: int) -> bool:
+    """Whether an event speaks of this user."""
+    spoken = select(exists().where(or_(Event.subject_id == user_id, Event.actor_id == user_id)))
+    return bool(await db.scalar(spoken))
+
+
+async def erase_traces(db: AsyncSession, user_id: int) -> int:
+    """Take away from where, and by which program, the user acted, and whoever without being known
+    acted on their account; in how many events. What another did to them keeps the other's.
+
+    The salt goes too, so that the digest in the chain tells nothing.
+    """
+    theirs = or_(
+        Event.actor_id == user_id, and_(Event.actor_id.is_(None), Event.subject_id == user_id)
+    )
+    erased = (
+        update(Event)
+        .where(theirs, Event.salt.is_not(None))
+        .values(ip=null(), user_agent=null(), salt=null())
+        .returning(Event.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len((await db.execute(erased)).all())

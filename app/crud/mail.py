@@ -118,6 +118,14 @@ async def give_up(db: AsyncSession, mail: TakenMail, *, error: str) -> None:
     await _change(db, *_is_still(mail), dead_at=func.now(), leased_until=None, last_error=error)
 
 
+async def remove_to(db: AsyncSession, recipients: Sequence[str]) -> int:
+    """What was sent to these addresses, and what waits; how many."""
+    addresses = [func.lower(recipient) for recipient in recipients]
+    gone = delete(Mail).where(func.lower(Mail.recipient).in_(addresses)).returning(Mail.id)
+    removed = await db.execute(gone.execution_options(synchronize_session=False))
+    return len(removed.all())
+
+
 async def purge(db: AsyncSession, *, older_than: timedelta) -> None:
     """What has ended, and is older than that."""
     gone = delete(Mail).where(

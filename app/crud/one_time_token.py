@@ -76,6 +76,12 @@ async def get_pending(db: AsyncSession, user_id: int, purpose: str) -> OneTimeTo
     return await db.scalar(found)
 
 
+async def get_addresses(db: AsyncSession, user_id: int) -> Sequence[str]:
+    """Where mails with a link went, whether it holds or not."""
+    found = select(OneTimeToken.email).where(OneTimeToken.user_id == user_id)
+    return (await db.scalars(found)).all()
+
+
 async def void(db: AsyncSession, user_id: int, purpose: str | None = None) -> None:
     """A user's tokens, of one purpose or all."""
     gone = delete(OneTimeToken).where(OneTimeToken.user_id == user_id)

@@ -101,6 +101,12 @@ async def get_live(db: AsyncSession, user_id: int) -> Sequence[Session]:
     return (await db.scalars(found)).all()
 
 
+async def count_of(db: AsyncSession, user_id: int) -> int:
+    """All of a user's, those that have ended too."""
+    counted = select(func.count()).select_from(Session).where(Session.user_id == user_id)
+    return await db.scalar(counted) or 0
+
+
 async def revoke(
     db: AsyncSession, session_id: UUID, reason: str, *, user_id: int | None = None
 ) -> int | None:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -76,6 +76,15 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         )
         return (await db.scalars(newest)).all()
 
+    async def stream(self, db: AsyncSession) -> AsyncIterator[User]:
+        """Everyone as they are at this moment, by id, without holding them all."""
+        rows = await db.stream_scalars(
+            select(User).order_by(User.id).execution_options(yield_per=1000)
+        )
+        async for row in rows:
+            yield row
+            db.expunge(row)
+
     async def lock_superusers(self, db: AsyncSession) -> Sequence[int]:
         """The ids of those who can act as superusers, held so until the transaction ends."""
         held = (
@@ -102,7 +111,7 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         if user is None or not verdict:
             return None
         if verdict is Verdict.RIGHT_BUT_OLD:
-            await self.replace_hash(db, user, await hash_password(password))
+            return await self._renew_hash(db, user, password)
         return user
 
     async def hold_authenticated(self, db: AsyncSession, user: User) -> bool:
@@ -117,12 +126,26 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         )
         return await db.scalar(held) is not None
 
-    async def replace_hash(self, db: AsyncSession, user: User, new: str) -> None:
-        await db.execute(
+    async def replace_hash(self, db: AsyncSession, user: User, new: str) -> bool:
+        """Unless it was changed since `user` was read."""
+        replaced = await db.scalar(
             update(User)
             .where(User.id == user.id, User.hashed_password == user.hashed_password)
             .values(hashed_password=new)
+            .returning(User.id)
+            .execution_options(synchronize_session="fetch")
         )
+        return replaced is not None
+
+    async def _renew_hash(self, db: AsyncSession, user: User, password: str) -> User | None:
+        if await self.replace_hash(db, user, await hash_password(password)):
+            return user
+        # Another sign-in at the same moment was first, or the password is another by now.
+        found = await db.get(User, user.id, populate_existing=True)
+        await release(db)
+        if found and await verify_password(password, found.hashed_password):
+            return found
+        return None
 
 
 user = CRUDUser(User)

@@ -41,7 +41,7 @@ async def change_user(db: AsyncSession, user_id: int, changes: UserAdminUpdate, 
     if any(name in ENDS_SESSIONS for name in changed):
         await crud.session.revoke_all(db, user_id, "role or active flag changed")
     if changed:
-        told = ", ".join(f"{name}={getattr(user, name)}" for name in changed)
+        told = ", ".join(_tell(name, getattr(user, name)) for name in changed)
         audit.record(db, "user.changed", subject_id=user_id, reason=told)
     return user
 
@@ -61,6 +61,11 @@ async def delete_user(db: AsyncSession, user_id: int, *, by: int) -> None:
         raise accounts.UserNotFound
     audit.record(db, "user.deleted", subject_id=user_id)
     after_commit(db, lambda: accounts.count_users.forget(db))
+
+
+def _tell(name: str, value: object) -> str:
+    """What is personal is not told: a reason cannot be erased without breaking the chain."""
+    return f"{name}={value}" if isinstance(value, bool) else name
 
 
 async def _lock_superusers(db: AsyncSession, by: int) -> set[int]:

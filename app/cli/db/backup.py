@@ -1,15 +1,13 @@
 import asyncio
-import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from app.cli.connecting import reaching
 from app.cli.db.facts import find_server
 from app.cli.db.programs import Program, Target, find_programs, first_complaint
+from app.cli.drafts import drafted, refuse_existing
 from app.cli.failure import Failure, describe
 from app.cli.output import err, out
 from app.core.backing import backing_services
@@ -25,7 +23,7 @@ def run(file: Path | None, *, force: bool) -> None:
             major, name = asyncio.run(find_server(url))
         path = _choose_path(file, name, force=force)
         program = _find_pg_dump(major)
-        with _draft(path) as draft:
+        with drafted(path) as draft:
             _dump(program, Target.of(url), draft, path.name)
             draft.replace(path)
         out.print(f"{describe(url)} is in {path}, {_size(path)}", markup=False)
@@ -35,8 +33,7 @@ def _choose_path(file: Path | None, database: str, *, force: bool) -> Path:
     path = file or Path()
     if path.is_dir():
         path /= f"{database.replace('/', '_')}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump"
-    if path.exists() and not force:
-        raise Failure(f"{path} is there already: choose another name, or pass --force.")
+    refuse_existing(path, force=force)
     return path
 
 
@@ -49,20 +46,6 @@ def _find_pg_dump(server_major: int) -> Program:
             "where the server is."
         )
     return program
-
-
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """Another name in the same folder until it is whole. Only its owner reads it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except OSError as error:
-        raise Failure(f"{path.parent} cannot be written to: {error.strerror}.") from error
-    try:
-        yield draft
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _dump(program: Program, target: Target, draft: Path, name: str) -> None:

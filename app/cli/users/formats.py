@@ -1,0 +1,6 @@
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"

@@ -1,0 +1,46 @@
+"""Signing in with a hash that came with an import."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from app.core.passwords import NO_PASSWORD
+from tests.support.foreign_hashes import BCRYPT, FOREIGN, PBKDF2_BEYOND
+from tests.support.people import PASSWORD, People, Person
+
+STORED = "SELECT hashed_password FROM users WHERE id = $1"
+
+
+@pytest.mark.parametrize("stored", FOREIGN.values(), ids=FOREIGN.keys())
+async def test_the_first_sign_in_makes_the_hash_ours(
+    people: People, second: asyncpg.Connection, stored: str
+) -> None:
+    ann = await people.add(hashed_password=stored)
+    wrong = Person(ann.id, ann.email, ann.username, PASSWORD + "x")
+    assert (await people.try_to_sign_in(wrong)).status_code == 401
+    assert await second.fetchval(STORED, ann.id) == stored
+
+    await people.sign_in(ann)
+
+    ours = await second.fetchval(STORED, ann.id)
+    assert ours.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    await people.sign_in(ann)
+    assert await second.fetchval(STORED, ann.id) == ours
+
+
+async def test_twenty_first_sign_ins_at_once_all_get_in(
+    people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.add(hashed_password=BCRYPT)
+    answers = await asyncio.gather(*(people.try_to_sign_in(ann) for _ in range(20)))
+    assert [answer.status_code for answer in answers] == [200] * 20
+    assert (await second.fetchval(STORED, ann.id)).startswith("$argon2id$")
+
+
+@pytest.mark.parametrize("stored", [PBKDF2_BEYOND, NO_PASSWORD], ids=["beyond", "none"])
+async def test_what_cannot_be_compared_is_a_wrong_password(people: People, stored: str) -> None:
+    ann = await people.add(hashed_password=stored)
+    answer = await people.try_to_sign_in(ann)
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == "Incorrect email or password"

@@ -1,0 +1,160 @@
+"""`plinth users`: files in, files out, and one person away."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient
+
+from app.cli.failure import Failure
+from app.cli.users.files import find_format, read_lines
+from app.cli.users.formats import Format
+from app.services.bulk import Line
+from tests.support.command import plinth, plinth_at_terminal
+from tests.support.foreign_hashes import PBKDF2
+from tests.support.people import PASSWORD, People, Person
+
+HEADER = "email,username,full_name,hashed_password"
+COUNT = "SELECT count(*) FROM users"
+
+
+def read(text: str | bytes, kind: Format = Format.CSV) -> list[Line]:
+    return list(read_lines(io.BytesIO(text if isinstance(text, bytes) else text.encode()), kind))
+
+
+async def test_a_file_comes_in_and_its_people_sign_in(
+    people: People, environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text(f'{HEADER}\nann@example.com,ann,"Lee, Ann",{PBKDF2}\nbob@example.com,bob,,\n')
+    done = plinth("users", "import", str(file), **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2 users were imported.\n"
+    assert done.stderr == ""
+    ann = await second.fetchrow("SELECT id, full_name FROM users WHERE username = 'ann'")
+    assert ann["full_name"] == "Lee, Ann"
+    await people.sign_in(Person(ann["id"], "ann@example.com", "ann"))
+
+
+async def test_what_stands_in_the_way_is_told_by_line_and_can_be_skipped(
+    people: People, environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    await people.add(email="Ann@Example.com")
+    rows = [{"email": f"{name}@example.com", "username": name} for name in ("ann", "bob", "bob")]
+    lines = "\n".join(map(json.dumps, rows))
+    command = ("users", "import", "-", "--format", "jsonl")
+    settings = environment | {"LOGIN_FAILURE_MS": "0"}
+
+    refused = plinth(*command, typed=lines, **settings)
+
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[:2] == [
+        "line 1: email: Email already registered",
+        "line 3: email: the same as in line 2",
+    ]
+    assert refused.stderr.splitlines()[2].startswith("Nothing was imported: 2 problems.")
+    assert await second.fetchval(COUNT) == 1
+
+    hashed = (
+        f'{lines}\n{{"email": "c@example.com", "username": "cat", "hashed_password": "{PBKDF2}"}}'
+    )
+    done = plinth(*command, "--skip-duplicates", typed=hashed, **settings)
+    assert done.stdout == "2 users were imported; 2 lines were skipped.\n"
+    assert "LOGIN_FAILURE_MS=0" in done.stderr
+    assert await second.fetchval(COUNT) == 3
+
+
+async def test_everyone_goes_out_into_a_file_of_ones_own(
+    people: People, environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
+) -> None:
+    ann = await people.add(full_name="Lee, Ann")
+    file = tmp_path / "users.csv"
+    done = plinth("users", "export", str(file), "--with-hashes", **environment)
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    (line,) = read(file.read_bytes())
+    assert line.values["id"] == str(ann.id)
+    assert line.values["full_name"] == "Lee, Ann"
+    assert line.values["hashed_password"].startswith("$argon2id$")
+
+    again = plinth("users", "export", str(file), **environment)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    assert os.listdir(tmp_path) == [file.name]  # noqa: PTH208 - no draft is left
+
+    shown = plinth("users", "export", "-", "--format", "jsonl", **environment)
+    assert json.loads(shown.stdout)["email"] == ann.email
+    assert "hashed_password" not in shown.stdout
+
+
+async def test_erasing_asks_first(
+    people: People,
+    client: AsyncClient,
+    environment: dict[str, str],
+    second: asyncpg.Connection,
+) -> None:
+    ann = await people.enter()
+    erase = ("users", "erase", ann.email.upper())
+    unasked = plinth(*erase, **environment)
+    assert unasked.returncode == 1
+    assert "pass --yes" in unasked.stderr
+    assert await second.fetchval(COUNT) == 1
+
+    code, seen = plinth_at_terminal(*erase, answers=[("Go on?", "y")], **environment)
+
+    assert code == 0, seen
+    assert "The account of user" in seen
+    assert await second.fetchval(COUNT) == 0
+    credentials = {"email": ann.email, "password": PASSWORD}
+    assert (await client.post("/auth/login", json=credentials)).status_code == 401
+
+
+def test_csv_is_read_by_line_with_its_quotes_and_its_faults() -> None:
+    names = "email,username\r\n"
+    lines = read(f'\ufeff{names}a@b.c,"ann\nlee"\r\n\r\nonly\r\nx@y.z,xyz\r\n')
+    assert lines == [
+        Line(2, {"email": "a@b.c", "username": "ann\nlee"}),
+        Line(5, fault="1 cells under 2 columns"),
+        Line(6, {"email": "x@y.z", "username": "xyz"}),
+    ]
+    (broken,) = read(f'{names}a,"b"c\n')
+    assert broken.fault is not None
+    assert broken.fault.startswith("is no CSV")
+
+
+def test_json_lines_are_read_with_their_faults() -> None:
+    lines = read('{"email": 1}\n\n{\n[]\n' + "[" * 100_000, Format.JSONL)
+    assert lines[0] == Line(1, {"email": 1})
+    assert [(line.number, line.fault) for line in lines[1:]] == [
+        (3, "is no JSON"),
+        (4, "is no JSON object"),
+        (5, "is no JSON"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "email, username is missing"),
+        ("username\n", "email is missing"),
+        ("email,username,password\n", "not known: password"),
+        ("email,username,email\n", "a column twice"),
+        (b"email,username\n\xff,x\n", "not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(
+    content: str | bytes, said: str
+) -> None:
+    with pytest.raises(Failure, match=said):
+        read(content)
+
+
+def test_the_format_is_known_by_the_ending_or_given() -> None:
+    assert find_format(Path("a.CSV"), None) is Format.CSV
+    assert find_format(Path("a.ndjson"), None) is Format.JSONL
+    assert find_format(Path("a.csv"), Format.JSONL) is Format.JSONL
+    with pytest.raises(Failure, match="pass --format"):
+        find_format(Path("-"), None)

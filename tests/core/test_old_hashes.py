@@ -1,0 +1,64 @@
+"""Hashes that other systems made: right, wrong, too costly, and none at all."""
+
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+from app.core.old_hashes import UnfitHash
+from app.core.passwords import NO_PASSWORD, Verdict, check_hash, hash_password, verify_password
+from tests.support.environment import run_python
+from tests.support.foreign_hashes import BEYOND, FOREIGN, PBKDF2_BEYOND, UNKNOWN
+from tests.support.people import PASSWORD
+
+
+@pytest.mark.parametrize("stored", FOREIGN.values(), ids=FOREIGN.keys())
+async def test_a_foreign_hash_is_right_but_old(stored: str) -> None:
+    check_hash(stored)
+    assert await verify_password(PASSWORD, stored) is Verdict.RIGHT_BUT_OLD
+    for wrong in (PASSWORD + "x", PASSWORD[:-1], "", "\ud800", "\0"):
+        assert await verify_password(wrong, stored) is Verdict.WRONG
+
+
+async def test_a_right_hash_beyond_the_bounds_is_wrong() -> None:
+    assert await verify_password(PASSWORD, PBKDF2_BEYOND) is Verdict.WRONG
+
+
+@pytest.mark.parametrize("stored", BEYOND)
+def test_a_hash_beyond_the_bounds_is_refused(stored: str) -> None:
+    with pytest.raises(UnfitHash) as refusal:
+        check_hash(stored)
+    assert "is no hash of" not in str(refusal.value)
+
+
+def test_none_of_them_is_even_begun(tmp_path: Path) -> None:
+    """In a process of its own, which can be ended should one of them go off."""
+    said = run_python(
+        "import asyncio; from app.core.passwords import verify_password;"
+        f"[print(asyncio.run(verify_password({PASSWORD!r}, bomb)).name) for bomb in {BEYOND!r}]",
+        cwd=tmp_path,
+    )
+    assert said.stdout.split() == ["WRONG"] * len(BEYOND)
+
+
+@pytest.mark.parametrize("stored", UNKNOWN)
+async def test_what_is_no_hash_is_refused_and_fits_nothing(stored: str) -> None:
+    with pytest.raises(UnfitHash, match="is no hash of"):
+        check_hash(stored)
+    for password in (PASSWORD, "", stored):
+        assert await verify_password(password, stored) is Verdict.WRONG
+
+
+async def test_an_account_without_a_password_fits_none() -> None:
+    check_hash(NO_PASSWORD)
+    for password in ("", NO_PASSWORD, PASSWORD, "\0"):
+        assert await verify_password(password, NO_PASSWORD) is Verdict.WRONG
+
+
+async def test_argon2_of_what_was_typed_as_it_is_fits_too() -> None:
+    """Ours are of the normal form. Others' may not be."""
+    typed = "ﬁne-Pass-①"
+    stored = PasswordHasher(1, 8, 1).hash(typed)
+    assert await verify_password(typed, stored) is Verdict.RIGHT_BUT_OLD
+    assert not await verify_password("fine-Pass-1", stored)
+    assert await verify_password(typed, await hash_password("fine-Pass-1")) is Verdict.RIGHT

@@ -1,0 +1,237 @@
+"""Many users from lines that were read: what is refused, and that nothing is half done."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient
+
+from app.core.database import Database
+from app.services import audit, bulk
+from app.services.bulk import Imported, ImportRefused, Line
+from tests.support.foreign_hashes import ARGON2ID, BCRYPT, FOREIGN, PBKDF2_BEYOND, PREFIXED, UNKNOWN
+from tests.support.people import PASSWORD, People, Person
+
+COUNT = "SELECT count(*) FROM users"
+
+
+def user(name: str, **columns: Any) -> dict[str, Any]:
+    return {"email": f"{name}@example.com", "username": name, "hashed_password": BCRYPT} | columns
+
+
+def numbered(*rows: dict[str, Any]) -> list[Line]:
+    return [Line(number, row) for number, row in enumerate(rows, 2)]
+
+
+async def import_users(database: Database, *rows: dict[str, Any], **options: bool) -> Imported:
+    async with database.transaction() as db:
+        return await bulk.import_users(db, numbered(*rows), **options)
+
+
+async def refused(database: Database, *rows: dict[str, Any], **options: bool) -> list[str]:
+    with pytest.raises(ImportRefused) as refusal:
+        await import_users(database, *rows, **options)
+    return [f"{problem.line} {problem.what}" for problem in refusal.value.problems]
+
+
+async def test_what_was_imported_is_there_with_the_defaults_and_can_sign_in(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    told = {
+        "full_name": "Grace Hopper",
+        "is_active": "f",
+        "is_verified": "True",
+        "created_at": "2024-02-29 12:00:00.5+00",
+    }
+    done = await import_users(database, user("ada"), user("grace", **told))
+
+    assert done.count == 2
+    ada, grace = await second.fetch("SELECT * FROM users ORDER BY id")
+    assert (ada["is_active"], ada["is_verified"], ada["is_superuser"]) == (True, False, False)
+    assert ada["full_name"] is None
+    assert abs((ada["created_at"] - ada["updated_at"]).total_seconds()) < 1
+    assert (grace["is_active"], grace["is_verified"]) == (False, True)
+    assert grace["full_name"] == "Grace Hopper"
+    assert str(grace["created_at"]) == "2024-02-29 12:00:00.500000+00:00"
+    await people.sign_in(Person(ada["id"], ada["email"], ada["username"]))
+    registered = await people.add()
+    assert registered.id > grace["id"]
+
+
+async def test_hashes_are_kept_as_their_own_kind_has_them(
+    database: Database, second: asyncpg.Connection
+) -> None:
+    given = {**dict.fromkeys(FOREIGN.values()), **PREFIXED, "": "!", "!unusable": "!"}
+    rows = [user(f"user{number}", hashed_password=it) for number, it in enumerate(given)]
+    done = await import_users(database, *rows)
+    stored = await second.fetch("SELECT hashed_password FROM users ORDER BY id")
+    assert [row[0] for row in stored] == [expected or it for it, expected in given.items()]
+    kinds = {it.split("$")[1] if it[0] == "$" else it.split("$")[0] for it in done.hashes}
+    assert kinds == {"2a", "argon2i", "argon2id", "pbkdf2_sha256", "scrypt"}
+    assert len(done.hashes) == len(FOREIGN) - 2, "one of each kind and cost"
+
+
+async def test_each_line_that_is_not_valid_is_told_and_none_is_imported(
+    database: Database, second: asyncpg.Connection
+) -> None:
+    said = await refused(
+        database,
+        user("fine"),
+        user("a"),
+        user("bad-mail", email="bad"),
+        user("nul", full_name="a\0b"),
+        user("flag", is_active="perhaps"),
+        user("time", created_at="2024-01-01T00:00:00"),
+        user("plain", password=PASSWORD),
+        user("costly", hashed_password=PBKDF2_BEYOND),
+        user("root", is_superuser="true"),
+        {"username": "nobody"},
+    )
+    assert [line.split(":")[0] for line in said] == [
+        "3 username",
+        "4 email",
+        "5 full_name",
+        "6 is_active",
+        "7 created_at",
+        "8 password",
+        "9 hashed_password",
+        "10 is_superuser",
+        "11 email",
+    ]
+    assert PASSWORD not in str(said)
+    assert PBKDF2_BEYOND not in str(said)
+    assert await second.fetchval(COUNT) == 0
+
+
+async def test_a_hash_of_an_unknown_kind_is_refused(database: Database) -> None:
+    rows = [user(f"user{number}", hashed_password=it) for number, it in enumerate(UNKNOWN)]
+    said = await refused(database, *rows)
+    assert len(said) == len(UNKNOWN)
+    assert all("hashed_password: is no hash of bcrypt, argon2" in line for line in said)
+
+
+async def test_duplicates_are_told_by_line_without_case(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    await people.add(email="Old@Example.com", username="Old")
+    rows = (
+        user("new"),
+        user("old"),
+        user("other", username="OLD"),
+        user("NEW"),
+        user("another", username="nEw"),
+        user("last"),
+    )
+    said = await refused(database, *rows)
+    assert said == [
+        "3 email: Email already registered",
+        "4 username: Username already taken",
+        "5 email: the same as in line 2",
+        "6 username: the same as in line 2",
+    ]
+    assert await second.fetchval(COUNT) == 1
+
+    done = await import_users(database, *rows, skip_duplicates=True)
+
+    assert (done.count, [problem.line for problem in done.skipped]) == (2, [3, 4, 5, 6])
+    names = await second.fetch("SELECT username FROM users ORDER BY id")
+    assert [row[0] for row in names] == ["Old", "new", "last"]
+    assert (await import_users(database, *rows, skip_duplicates=True)).count == 0
+
+
+async def test_skipping_duplicates_forgives_nothing_else(
+    database: Database, second: asyncpg.Connection
+) -> None:
+    rows = (user("ada"), user("ADA"), user("x"))
+    said = await refused(database, *rows, skip_duplicates=True)
+    assert [line[0] for line in said] == ["3", "4"]
+    assert await second.fetchval(COUNT) == 0
+
+
+async def test_superusers_are_made_only_when_asked_for(
+    database: Database, second: asyncpg.Connection
+) -> None:
+    root = user("root", is_superuser=True)
+    assert await refused(database, root) == ["2 is_superuser: not allowed to be true"]
+    await import_users(database, root, superusers=True)
+    assert await second.fetchval("SELECT is_superuser FROM users")
+
+
+async def test_broken_off_it_has_done_nothing_and_is_begun_again(
+    database: Database, second: asyncpg.Connection
+) -> None:
+    rows = [user(f"user{number}") for number in range(50)]
+    with suppress(RuntimeError):
+        async with database.transaction() as db:
+            await bulk.import_users(db, numbered(*rows))
+            raise RuntimeError
+    assert await second.fetchval(COUNT) == 0
+    assert (await import_users(database, *rows)).count == 50
+
+
+async def test_two_at_once_and_those_who_register_meanwhile(
+    database: Database, client: AsyncClient, second: asyncpg.Connection
+) -> None:
+    rows = [user(f"user{number}") for number in range(100)]
+
+    async def register(name: str) -> int:
+        account = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
+        return (await client.post("/auth/register", json=account)).status_code
+
+    (first, other), statuses = await asyncio.gather(
+        asyncio.gather(
+            import_users(database, *rows, skip_duplicates=True),
+            import_users(database, *reversed(rows), skip_duplicates=True),
+        ),
+        asyncio.gather(*(register(f"user{number}") for number in range(10))),
+    )
+    registered = statuses.count(201)
+    assert set(statuses) <= {201, 400}
+    assert first.count + other.count + registered == 100 == await second.fetchval(COUNT)
+
+
+async def test_it_is_one_event_and_the_count_is_true_at_once(
+    database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    root = await people.enter(is_superuser=True)
+
+    async def total() -> Any:
+        return (await client.get("/users/", headers=root.headers)).json()["total"]
+
+    assert await total() == 1
+    await import_users(database, user("ada"), user("grace"))
+    assert await total() == 3
+    first, last = await second.fetchrow(
+        "SELECT min(id), max(id) FROM users WHERE id <> $1", root.id
+    )
+    reasons = await second.fetch("SELECT reason FROM events WHERE event = 'users.imported'")
+    assert [row[0] for row in reasons] == [f"2 users, with ids from {first} to {last}"]
+    async with database.transaction() as db:
+        assert (await audit.verify(db)).flaw is None
+
+
+async def test_what_goes_out_comes_in_again(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    await people.add(full_name="=1+1", hashed_password=ARGON2ID)
+    await people.add(is_active=False)
+    before = await second.fetch("SELECT email, hashed_password, created_at FROM users ORDER BY id")
+    async with database.transaction() as db:
+        rows = [it.model_dump() async for it in bulk.export_users(db, hashes=True)]
+    await second.execute("DELETE FROM users")
+    await import_users(database, *rows)
+    after = await second.fetch("SELECT email, hashed_password, created_at FROM users ORDER BY id")
+    assert before == after
+
+
+async def test_hashes_go_out_only_when_asked_for(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    await people.add()
+    async with database.transaction() as db:
+        (row,) = [it.model_dump() async for it in bulk.export_users(db)]
+    assert "argon2" not in str(row)
+    event = "SELECT reason FROM events WHERE event = 'users.exported'"
+    assert await second.fetchval(event) == "1 users, without the hashes of their passwords"
