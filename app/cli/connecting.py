@@ -5,6 +5,7 @@ from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 
 from app.cli.failure import Failure, describe
+from app.core import logs, queries
 from app.core.backing import Backing
 from app.core.cache import cache
 from app.core.config import settings
@@ -18,6 +19,7 @@ STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an ans
 @asynccontextmanager
 async def connected(backing: Backing) -> AsyncIterator[Database]:
     """The database, and the cache too: what a command changes, the server must not remember."""
+    logs.hush(queries.__name__)  # a slow statement is no news of a command
     await cache.open(
         backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
     )
