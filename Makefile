@@ -13,10 +13,11 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test test-browser check lint format types floors migrations docs-assets lock clean broken
+.PHONY: help install dev test test-browser check lint format types floors migrations bench-login-timing \
+    bench-login-storm docs-assets lock clean broken
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
 
 install: ## everything into .venv, and nothing else
 	@rm -f $(INSTALLED)
@@ -65,6 +66,12 @@ check: lint types floors migrations test ## what CI runs: lint, format, types, f
 
 docs-assets: ## fetch the scripts of /docs and /redoc anew, by npm: make docs-assets VERSIONS="redoc=3.0.1"
 	@$(PYTHON) scripts/renew_docs_assets.py $(VERSIONS)
+
+bench-login-timing: $(INSTALLED) ## does the time of a refused sign-in tell anything? Some minutes
+	@$(BIN)/python -m bench.login_timing
+
+bench-login-storm: $(INSTALLED) ## do the others notice when 200 people sign in at once?
+	@$(BIN)/python -m bench.login_storm
 
 lock: $(INSTALLED) ## recompile both requirements files from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
