@@ -1,0 +1,149 @@
+"""Look-ups that share a query: none is older than its question, and none is lost."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import pytest
+
+from app.core.batching import Batcher
+from tests.support.waiting import until
+
+
+class Loader:
+    """Each batch waits until it is let go; its answer is what is true when it begins."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gates: list[asyncio.Event] = []
+        self.truth = "old"
+        self.error: Exception | None = None
+        self.most = self.now = 0
+
+    async def load(self, keys: Sequence[int]) -> Mapping[int, str]:
+        self.batches.append(list(keys))
+        self.gates.append(gate := asyncio.Event())
+        self.now += 1
+        self.most = max(self.most, self.now)
+        found = {key: f"{self.truth} {key}" for key in keys if key >= 0}
+        await gate.wait()
+        self.now -= 1
+        if self.error:
+            raise self.error
+        return found
+
+    def let_go(self) -> None:
+        for gate in self.gates:
+            gate.set()
+
+
+@pytest.fixture
+def loader() -> Loader:
+    return Loader()
+
+
+def ask(batcher: Batcher[int, str], *keys: int) -> list[asyncio.Task[str | None]]:
+    return [asyncio.create_task(_get(batcher, key)) for key in keys]
+
+
+async def _get(batcher: Batcher[int, str], key: int) -> str | None:
+    return await batcher.get(key)
+
+
+async def begun(loader: Loader, batches: int) -> None:
+    await until(lambda: len(loader.batches) == batches)
+
+
+async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_under_way(
+    loader: Loader,
+) -> None:
+    batcher = Batcher(loader.load)
+    asked = ask(batcher, 1, 2, 3, 4, 3)
+    await begun(loader, 2)
+    await asyncio.sleep(0.01)
+    assert loader.batches == [[1], [2]]
+    loader.gates[0].set()
+    await begun(loader, 3)
+    assert loader.batches[2] == [3, 4], "asked for once, by two"
+    loader.let_go()
+    assert await asyncio.gather(*asked) == ["old 1", "old 2", "old 3", "old 4", "old 3"]
+    assert loader.most == 2
+
+
+async def test_nobody_joins_a_query_that_was_sent(loader: Loader) -> None:
+    batcher = Batcher(loader.load, in_flight=1)
+    before = ask(batcher, 1)
+    await begun(loader, 1)
+    loader.truth = "new"  # a session is revoked, and the revoke has answered
+    after = ask(batcher, 1)
+    await asyncio.sleep(0.01)
+    loader.gates[0].set()
+    await begun(loader, 2)
+    loader.let_go()
+    assert await before[0] == "old 1"
+    assert await after[0] == "new 1"
+
+
+async def test_a_key_without_a_value_is_none(loader: Loader) -> None:
+    asked = ask(Batcher(loader.load), -1)
+    await begun(loader, 1)
+    loader.let_go()
+    assert await asked[0] is None
+
+
+async def test_who_hangs_up_does_not_take_the_answer_from_the_others(loader: Loader) -> None:
+    batcher = Batcher(loader.load, in_flight=1)
+    blocking = ask(batcher, 0)
+    await begun(loader, 1)
+    leaver, stayer = ask(batcher, 1, 1)
+    await asyncio.sleep(0.01)
+    leaver.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaver
+    loader.gates[0].set()
+    await begun(loader, 2)
+    loader.let_go()
+    assert await stayer == "old 1"
+    assert await blocking[0] == "old 0"
+
+
+async def test_when_all_have_hung_up_the_next_are_served(loader: Loader) -> None:
+    batcher = Batcher(loader.load, in_flight=1)
+    (leaver,) = ask(batcher, 1)
+    await begun(loader, 1)
+    leaver.cancel()
+    loader.let_go()
+    (asked,) = ask(batcher, 2)
+    await begun(loader, 2)
+    loader.let_go()
+    assert await asked == "old 2"
+
+
+async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader) -> None:
+    batcher = Batcher(loader.load, in_flight=1)
+    blocking = ask(batcher, 0)
+    await begun(loader, 1)
+    asked = ask(batcher, 1, 2, 1)
+    await asyncio.sleep(0.01)
+    loader.gates[0].set()
+    assert await blocking[0] == "old 0"
+    await begun(loader, 2)
+    loader.error = LookupError("away")
+    loader.gates[1].set()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(error) for error in found] == ["away"] * 3
+    loader.error = None
+    (after,) = ask(batcher, 1)
+    await begun(loader, 3)
+    loader.let_go()
+    assert await after == "old 1"
+
+
+async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader) -> None:
+    batcher = Batcher(loader.load, in_flight=1, largest=3)
+    asked = ask(batcher, *range(8))
+    for number in range(1, 5):
+        await begun(loader, number)
+        loader.let_go()
+    assert await asyncio.gather(*asked) == [f"old {key}" for key in range(8)]
+    assert loader.batches == [[0], [1, 2, 3], [4, 5, 6], [7]]
