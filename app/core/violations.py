@@ -39,6 +39,7 @@ BY_SQLSTATE = {
     "08": Unavailable,  # connection_exception
     "22": Invalid,  # data_exception: NUL, out of range, too long
     "23": Invalid,  # not null, check
+    "54": Invalid,  # program_limit_exceeded: a value too large for an index
     "53": Unavailable,  # insufficient_resources: too many connections, disk full
 }
 AWAY = (OSError, TimeoutError, PoolTimeoutError)

@@ -1,0 +1,92 @@
+"""The OpenAPI document: what a generated client is made of."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.core.openapi import FIRST_ERROR
+from app.core.problems import MEDIA_TYPE
+from app.main import create_app
+
+DOCUMENT = create_app().openapi()
+OPERATIONS = [
+    (f"{method.upper()} {path}", operation)
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+]
+
+each = pytest.mark.parametrize(
+    "operation", [operation for _, operation in OPERATIONS], ids=[name for name, _ in OPERATIONS]
+)
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(reference := part.get("$ref"), str):
+            yield reference
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def statuses(operation: dict[str, Any]) -> set[int]:
+    return {int(status) for status in operation["responses"]}
+
+
+def test_each_operation_has_a_short_name_of_its_own() -> None:
+    names = Counter(operation["operationId"] for _, operation in OPERATIONS)
+    assert [name for name, count in names.items() if count > 1] == [], (
+        "rename the route's function: a generated client's methods would clash"
+    )
+    assert all(name.isidentifier() for name in names)
+
+
+def test_each_reference_leads_somewhere_and_each_schema_is_used() -> None:
+    used = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
+    assert used == set(DOCUMENT["components"]["schemas"])
+
+
+@each
+def test_an_error_is_a_problem_document(operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        assert response["description"]
+        if int(status) < FIRST_ERROR or "health" in operation["tags"]:
+            continue
+        (content,) = response["content"].items()
+        schema = "ValidationProblem" if status == "422" else "Problem"
+        assert content == (
+            MEDIA_TYPE,
+            {"schema": {"$ref": f"#/components/schemas/{schema}"}},
+        )
+
+
+@each
+def test_a_success_says_what_it_holds(operation: dict[str, Any]) -> None:
+    good = [status for status in operation["responses"] if int(status) < FIRST_ERROR]
+    assert good
+    for status in good:
+        response = operation["responses"][status]
+        assert ("content" in response) is (status != "204")
+        if status != "204":
+            assert response["content"]["application/json"]["schema"]
+
+
+@each
+def test_what_each_kind_of_route_can_answer_is_said(operation: dict[str, Any]) -> None:
+    found = statuses(operation)
+    if operation.get("security") and "health" not in operation["tags"]:  # there a guest may ask
+        assert {400, 401, 503} <= found, "an inactive user, nobody, the database away"
+    if "requestBody" in operation:
+        assert {400, 413, 422} <= found, "unreadable, too large, not valid"
+    if operation.get("parameters"):
+        assert 422 in found
+
+
+@each
+def test_a_limited_route_says_when_to_try_again(operation: dict[str, Any]) -> None:
+    if limited := operation["responses"].get("429"):
+        assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(limited["headers"])

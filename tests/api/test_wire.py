@@ -1,0 +1,169 @@
+"""What a client's library would never send, as bytes to a real uvicorn."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from itertools import repeat
+
+import pytest
+from fastapi import FastAPI
+
+from app.core.config import settings
+from tests.support.people import People
+from tests.support.wire import RawAnswer, Wire, connected, serving
+
+LOGIN = "POST /api/v1/auth/login"
+JSON = "Content-Type: application/json"
+CREDENTIALS = json.dumps({"email": "nobody@example.com", "password": "Wrong-Horse-8"}).encode()
+
+
+@pytest.fixture(scope="module")
+async def port(app: FastAPI) -> AsyncIterator[int]:
+    async with serving(app) as port:
+        yield port
+
+
+@pytest.fixture
+async def wire(port: int) -> AsyncIterator[Wire]:
+    async with connected(port) as wire:
+        yield wire
+
+
+async def is_alive(port: int) -> bool:
+    async with connected(port) as wire:
+        await wire.ask("GET /api/v1/health")
+        return (await wire.answer()).status == 200
+
+
+def check_too_large(answer: RawAnswer) -> None:
+    assert answer.status == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = json.loads(answer.body)
+    assert problem["code"] == "content_too_large"
+    assert problem["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_head_has_no_body_and_the_next_answer_is_its_own(wire: Wire) -> None:
+    for _ in range(2):
+        await wire.ask("HEAD /api/v1/openapi.json")
+        head = await wire.answer(has_body=False)
+        await wire.ask("GET /api/v1/openapi.json")
+        get = await wire.answer()
+        assert (head.status, get.status) == (200, 200)
+        assert int(head.headers["content-length"]) == len(get.body)
+
+
+async def test_both_slashes_answer_with_the_authorization_that_was_sent(
+    wire: Wire, people: People
+) -> None:
+    person = await people.enter(is_superuser=True)
+    for path in ("/users", "/users/", "/users/me", "/users/me/", "/users/search/?q=per"):
+        await wire.ask(f"GET /api/v1{path}", f"Authorization: {person.headers['Authorization']}")
+        answer = await wire.answer()
+        assert (answer.status, "location" in answer.headers) == (200, False), path
+
+
+@pytest.mark.parametrize(
+    "length",
+    [str(settings.MAX_BODY_SIZE + 1), "9" * 18],
+)
+async def test_a_declared_length_beyond_the_limit_is_refused_before_the_body_comes(
+    wire: Wire, length: str
+) -> None:
+    await wire.ask(LOGIN, JSON, f"Content-Length: {length}")
+    check_too_large(await wire.answer())
+
+
+@pytest.mark.parametrize("length", ["-1", "+5", "1e3", "5, 5", "0x10", "", "9" * 5000])
+async def test_a_length_that_is_none_is_refused(wire: Wire, port: int, length: str) -> None:
+    await wire.ask(LOGIN, JSON, f"Content-Length: {length}", body=CREDENTIALS)
+    try:
+        status = (await wire.answer()).status
+    except asyncio.IncompleteReadError:
+        status = 400  # hung up, which says the same
+    assert status in (400, 413, 422)
+    assert await is_alive(port)
+
+
+async def test_more_than_the_declared_length_is_no_part_of_the_body(wire: Wire) -> None:
+    """Nor the beginning of a request that somebody smuggled in."""
+    short = f"Content-Length: {len(CREDENTIALS)}"
+    await wire.ask(LOGIN, JSON, short, body=CREDENTIALS + b"GARBAGE\r\n\r\n")
+    statuses: list[int] = []
+    with suppress(asyncio.IncompleteReadError, ConnectionError):  # it hangs up
+        while len(statuses) < 9:
+            statuses.append((await wire.answer()).status)
+    assert statuses in ([400], [401, 400], [401])
+
+
+async def test_two_ways_to_tell_the_length_are_one_too_many(wire: Wire, port: int) -> None:
+    smuggled = b"0\r\n\r\nGET /api/v1/health HTTP/1.1\r\nHost: test\r\n\r\n"
+    await wire.ask(
+        LOGIN,
+        JSON,
+        f"Content-Length: {len(smuggled)}",
+        "Transfer-Encoding: chunked",
+        body=smuggled,
+    )
+    statuses: list[int] = []
+    with suppress(asyncio.IncompleteReadError, TimeoutError, ConnectionError):
+        async with asyncio.timeout(0.3):
+            while True:
+                statuses.append((await wire.answer()).status)
+    assert 200 not in statuses, "the second request was in the first one's body"
+    assert await is_alive(port)
+
+
+async def test_less_than_the_declared_length_waits_and_harms_nobody(port: int) -> None:
+    async with connected(port) as wire:
+        await wire.ask(LOGIN, JSON, f"Content-Length: {len(CREDENTIALS) + 9}", body=CREDENTIALS)
+        assert await is_alive(port)
+    assert await is_alive(port)
+
+
+async def test_chunks_are_put_together(wire: Wire) -> None:
+    await wire.ask(LOGIN, JSON, "Transfer-Encoding: chunked")
+    for number in range(0, len(CREDENTIALS), 7):
+        piece = CREDENTIALS[number : number + 7]
+        await wire.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+    await wire.send(b"0\r\n\r\n")
+    assert (await wire.answer()).status == 401
+
+
+async def test_chunks_without_end_are_refused_soon_after_the_limit(wire: Wire, port: int) -> None:
+    await wire.ask(LOGIN, JSON, "Transfer-Encoding: chunked")
+    sent = await wire.stream(repeat(b" " * 65536, 1000))
+    check_too_large(await wire.answer())
+    assert settings.MAX_BODY_SIZE <= sent < 32 * settings.MAX_BODY_SIZE
+    assert await is_alive(port)
+
+
+async def test_a_body_that_nobody_reads_is_not_kept(wire: Wire, port: int) -> None:
+    await wire.ask("GET /api/v1/health", "Transfer-Encoding: chunked")
+    sent = await wire.stream(repeat(b" " * 65536, 1000))
+    assert (await wire.answer()).status == 200
+    assert sent < 64 * settings.MAX_BODY_SIZE
+    assert await is_alive(port)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\nBad Header: x\r\n\r\n",
+        b"GET /api/v1/health HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64,
+        b"GET /api/v1/%00%ff%2e%2e/%s HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /api/v1/users/me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+        b"G" * 70000 + b" / HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_nonsense_is_no_failure_of_ours(port: int, request_bytes: bytes) -> None:
+    async with connected(port) as wire:
+        try:
+            await wire.send(request_bytes)
+            status = (await wire.answer()).status
+        except (asyncio.IncompleteReadError, ConnectionError):
+            status = 400
+    assert 400 <= status < 500
+    assert await is_alive(port)

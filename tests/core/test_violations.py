@@ -1,0 +1,194 @@
+"""What PostgreSQL refuses, each provoked for real, as the meaning that reaches the client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from app.core.config import settings
+from app.core.database import Database
+from app.core.errors import Conflict, Invalid, NotFound, PlinthError, Rejected, Unavailable
+from app.models import Base
+
+USER = "INSERT INTO users (email, username, hashed_password) VALUES ('{}', '{}', 'x')"
+ANN = USER.format("ann@example.com", "ann")
+ORPHAN = """
+    INSERT INTO one_time_tokens (user_id, purpose, token_hash, email, expires_at)
+    VALUES (999999, 'email_verify', 'x', 'ann@example.com', now())
+"""
+PLAYGROUND = """
+    CREATE TABLE playground (
+        id int PRIMARY KEY, name varchar(3), size int CHECK (size > 0), span int4range,
+        EXCLUDE USING gist (span WITH &&)
+    );
+    INSERT INTO playground VALUES (1, 'one', 1, '[1,9]'), (2, 'two', 2, NULL)
+"""
+
+
+@pytest.fixture
+async def playground(database: Database, second: asyncpg.Connection) -> AsyncIterator[None]:
+    await second.execute(PLAYGROUND)
+    yield
+    await second.execute("DROP TABLE playground")
+
+
+async def run(database: Database, *statements: str, **values: Any) -> None:
+    async with database.transaction() as db:
+        for statement in statements:
+            await db.execute(text(statement), values)
+
+
+async def refuse(database: Database, *statements: str, **values: Any) -> PlinthError:
+    with pytest.raises(PlinthError) as refused:
+        await run(database, *statements, **values)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("again", "code", "detail"),
+    [
+        (USER.format("ANN@example.com", "other"), "email_taken", "Email already registered"),
+        (USER.format("b@example.com", "Ann"), "username_taken", "Username already taken"),
+    ],
+)
+async def test_a_constraint_with_a_meaning_says_it(
+    database: Database, again: str, code: str, detail: str
+) -> None:
+    await run(database, ANN)
+    error = await refuse(database, again)
+    assert (type(error), error.code, error.detail) == (Rejected, code, detail)
+
+
+@pytest.mark.parametrize(
+    ("state", "statement", "meaning"),
+    [
+        ("23505", "INSERT INTO playground VALUES (1, 'two')", Conflict),
+        ("23P01", "INSERT INTO playground VALUES (3, 'a', 1, '[9,11]')", Conflict),
+        ("23502", "INSERT INTO playground VALUES (NULL, 'a')", Invalid),
+        ("23514", "INSERT INTO playground VALUES (4, 'a', 0)", Invalid),
+        ("23503", ORPHAN, NotFound),
+        ("22001", "INSERT INTO playground VALUES (5, 'too long')", Invalid),
+        ("22003", "SELECT 2147483647 + id FROM playground", Invalid),
+        ("22012", "SELECT 1 / (id - 1) FROM playground", Invalid),
+        ("22P02", "SELECT CAST(name AS int) FROM playground", Invalid),
+        ("22021", "SELECT convert_from('\\xff', 'UTF8')", Invalid),
+        ("54000", "SELECT chr(id - 1) FROM playground", Invalid),
+    ],
+)
+async def test_a_statement_is_refused_by_its_sqlstate(
+    database: Database, playground: None, state: str, statement: str, meaning: type[PlinthError]
+) -> None:
+    error = await refuse(database, statement)
+    assert type(error) is meaning
+    assert isinstance(error.__cause__, DBAPIError)
+    assert getattr(error.__cause__.orig, "sqlstate", None) == state
+
+
+@pytest.mark.parametrize(
+    "values", [{"name": "a\0b"}, {"name": "a\ud800"}, {"id": 2**31}, {"id": 2**70}]
+)
+async def test_what_never_reaches_the_server_is_invalid_too(
+    database: Database, playground: None, values: dict[str, Any]
+) -> None:
+    given = {"id": 9, "name": "a"} | values
+    statement = "INSERT INTO playground (id, name) VALUES (CAST(:id AS int), :name)"
+    assert type(await refuse(database, statement, **given)) is Invalid
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("SET LOCAL statement_timeout = '10ms'", "SELECT pg_sleep(9)"),  # 57014
+        ("SET TRANSACTION READ ONLY", ANN),  # 25006
+        ("SELECT pg_terminate_backend(pg_backend_pid())",),  # 57P01
+    ],
+)
+async def test_not_now_is_unavailable_and_the_next_is_served(
+    database: Database, statements: tuple[str, ...]
+) -> None:
+    assert type(await refuse(database, *statements)) is Unavailable
+    await run(database, "SELECT 1")
+
+
+async def test_a_lock_that_is_held_is_unavailable(
+    database: Database, playground: None, second: asyncpg.Connection
+) -> None:
+    async with second.transaction():
+        await second.execute("LOCK playground")
+        short = "SET LOCAL lock_timeout = '10ms'"
+        assert type(await refuse(database, short, "SELECT * FROM playground")) is Unavailable
+
+
+async def test_of_a_deadlock_one_is_unavailable(database: Database, playground: None) -> None:
+    met = asyncio.Barrier(2)
+
+    async def cross(first: int, then: int) -> None:
+        async with database.transaction() as db:
+            await db.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
+            await db.execute(text("UPDATE playground SET size = 3 WHERE id = :id"), {"id": first})
+            await met.wait()
+            await db.execute(text("UPDATE playground SET size = 3 WHERE id = :id"), {"id": then})
+
+    outcomes = await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if outcome] == [Unavailable]
+
+
+async def test_a_serialization_failure_is_unavailable(
+    database: Database, playground: None, second: asyncpg.Connection
+) -> None:
+    async def change_what_another_changes() -> None:
+        async with database.transaction() as db:
+            await db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            await db.execute(text("SELECT * FROM playground"))
+            await second.execute("UPDATE playground SET size = 5 WHERE id = 1")
+            await db.execute(text("UPDATE playground SET size = 6 WHERE id = 1"))
+
+    with pytest.raises(Unavailable):
+        await change_what_another_changes()
+
+
+@pytest.fixture
+async def narrow(database_url: str, second: asyncpg.Connection) -> AsyncIterator[Database]:
+    """For a role that may have one connection."""
+    role = f"narrow_{await second.fetchval('SELECT current_database()')}"
+    await second.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD 'pw' CONNECTION LIMIT 1")
+    place = urlsplit(database_url)
+    address = place.netloc.rpartition("@")[2]
+    url = place._replace(netloc=f"{role}:pw@{address}").geturl()
+    database = Database(url, settings, Base.metadata)
+    try:
+        yield database
+    finally:
+        await database.close()
+        await second.execute(f'DROP ROLE "{role}"')
+
+
+async def test_too_many_connections_are_unavailable(narrow: Database) -> None:
+    async with narrow.transaction() as db:
+        await db.execute(text("SELECT 1"))
+        assert type(await refuse(narrow, "SELECT 1")) is Unavailable  # 53300
+    with suppress(PlinthError):
+        await run(narrow, "SELECT 1")
+
+
+async def test_a_connection_that_idled_away_is_replaced(
+    narrow: Database, second: asyncpg.Connection
+) -> None:
+    await run(narrow, "SELECT 1")
+    await second.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'narrow_%'"
+    )
+    async with asyncio.timeout(5):
+        await run(narrow, "SELECT 1")
+
+
+async def test_our_own_faults_are_explained_to_nobody(database: Database) -> None:
+    with pytest.raises(Exception, match="nonsense") as fault:
+        await run(database, "SELECT nonsense")
+    assert not isinstance(fault.value, PlinthError)
