@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from app import crud
 from app.cli.doctor.finding import Level
 from app.cli.doctor.mail import check_backlog
 from app.core.config import settings
@@ -94,6 +95,19 @@ async def test_several_workers_send_each_mail_once(
         await none_waits(second)
     assert inbox.tries == 20
     assert len({letter["To"] for letter in inbox.letters}) == 20
+
+
+async def test_what_one_is_taking_another_passes_over_without_waiting(
+    write: Write, database: Database
+) -> None:
+    await write("first@example.com")
+    lease = timedelta(minutes=1)
+    async with database.transaction() as one:
+        (first,) = await crud.mail.take(one, limit=1, lease=lease)
+        await write("second@example.com")
+        async with asyncio.timeout(3), database.transaction() as other:
+            (second,) = await crud.mail.take(other, limit=5, lease=lease)
+    assert (first.recipient, second.recipient) == ("first@example.com", "second@example.com")
 
 
 async def test_an_undone_cause_sends_nothing(
