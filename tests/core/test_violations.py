@@ -13,7 +13,15 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.config import settings
 from app.core.database import Database
-from app.core.errors import Conflict, Invalid, NotFound, PlinthError, Rejected, Unavailable
+from app.core.errors import (
+    Conflict,
+    Contended,
+    Invalid,
+    NotFound,
+    PlinthError,
+    Rejected,
+    Unavailable,
+)
 from app.models import Base
 
 USER = "INSERT INTO users (email, username, hashed_password) VALUES ('{}', '{}', 'x')"
@@ -125,7 +133,7 @@ async def test_a_lock_that_is_held_is_unavailable(
         assert type(await refuse(database, short, "SELECT * FROM playground")) is Unavailable
 
 
-async def test_of_a_deadlock_one_is_unavailable(database: Database, playground: None) -> None:
+async def test_of_a_deadlock_one_is_contended(database: Database, playground: None) -> None:
     met = asyncio.Barrier(2)
 
     async def cross(first: int, then: int) -> None:
@@ -136,10 +144,10 @@ async def test_of_a_deadlock_one_is_unavailable(database: Database, playground: 
             await db.execute(text("UPDATE playground SET size = 3 WHERE id = :id"), {"id": then})
 
     outcomes = await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes if outcome] == [Unavailable]
+    assert [type(outcome) for outcome in outcomes if outcome] == [Contended]
 
 
-async def test_a_serialization_failure_is_unavailable(
+async def test_a_serialization_failure_is_contended(
     database: Database, playground: None, second: asyncpg.Connection
 ) -> None:
     async def change_what_another_changes() -> None:
@@ -149,7 +157,7 @@ async def test_a_serialization_failure_is_unavailable(
             await second.execute("UPDATE playground SET size = 5 WHERE id = 1")
             await db.execute(text("UPDATE playground SET size = 6 WHERE id = 1"))
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Contended):
         await change_what_another_changes()
 
 
