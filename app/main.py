@@ -33,6 +33,7 @@ from app.core.security_headers import SecurityHeaders
 from app.core.threads import entered_in_thread
 from app.crud.principal import Principal, load_principals
 from app.models import Base
+from app.services import figures
 from app.services.mail_worker import mail_worker
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:
             await stack.enter_async_context(mail_worker(database))
+        if settings.METRICS_PORT is not None:
+            await stack.enter_async_context(figures.shown(database, settings.METRICS_PORT))
         yield
 
 

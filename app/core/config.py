@@ -139,6 +139,8 @@ class Settings(BaseSettings):
 
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     LOG_FORMAT: Literal["pretty", "json"] | None = None
+    METRICS_PORT: Annotated[int, Field(ge=1, le=65535)] | None = None
+    METRICS_HOST: str = "127.0.0.1"
     SLOW_QUERY_MS: Annotated[int, Field(ge=0)] = 500
 
     BACKEND_CORS_ORIGINS: list[str] = ["http://localhost:3000", "http://localhost:8000"]

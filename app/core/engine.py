@@ -15,6 +15,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
+from app.core import metrics
 from app.core.config import Settings
 from app.core.driver import Connector, server_settings
 
@@ -39,8 +40,14 @@ class Pool(AsyncAdaptedQueuePool):
     """Its timeout bounds getting a connection in all, and not the wait for a free one alone."""
 
     def connect(self) -> PoolProxiedConnection:
-        _until.set(_now() + self.timeout())
-        return super().connect()
+        began = _now()
+        _until.set(began + self.timeout())
+        metrics.pool_waiting.inc()
+        try:
+            return super().connect()
+        finally:
+            metrics.pool_waiting.dec()
+            metrics.pool_wait_seconds.observe(_now() - began)
 
 
 def make_engine(url: str, settings: Settings, statement_seconds: float) -> AsyncEngine:

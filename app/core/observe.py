@@ -1,10 +1,11 @@
-"""One line in the log for each request."""
+"""What is told of each request: a line in the log, and its figures."""
 
 import logging
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core import metrics
 from app.core.logs import REQUESTS, RequestLine
 from app.core.request import RequestInfo, current_request
 
@@ -37,6 +38,7 @@ class Observed:
             await send(message)
             ended = perf_counter()  # of the last piece; what a route left for later is not in it
 
+        metrics.requests_in_progress.inc()
         try:
             await self.app(scope, receive, send_and_note)
         except Exception:
@@ -44,7 +46,8 @@ class Observed:
             raise
         finally:
             seconds = (ended or perf_counter()) - began
-            _log(request, _name_method(scope), status or CLIENT_GONE, seconds)
+            metrics.requests_in_progress.dec()
+            _tell(request, _name_method(scope), status or CLIENT_GONE, seconds)
 
 
 def _name_method(scope: Scope) -> str:
@@ -52,8 +55,13 @@ def _name_method(scope: Scope) -> str:
     return method if method in METHODS else OTHER_METHOD
 
 
-def _log(request: RequestInfo, method: str, status: int, seconds: float) -> None:
+def _tell(request: RequestInfo, method: str, status: int, seconds: float) -> None:
     route = request.route
+    metrics.request_seconds.labels(method, route, str(status)).observe(seconds)
+    _log(request, method, route, status, seconds)
+
+
+def _log(request: RequestInfo, method: str, route: str, status: int, seconds: float) -> None:
     level = logging.INFO
     if status >= FAULT:
         level = logging.WARNING

@@ -22,6 +22,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError, VerifyMismatchError
 
+from app.core import metrics
 from app.core.config import settings
 from app.core.errors import Unavailable
 from app.core.old_hashes import BASE64, UnfitHash, find_verifier
@@ -178,7 +179,9 @@ def _step_back() -> None:
 
 
 def _busy() -> Unavailable:
+    metrics.password_refusals.inc()
     return Unavailable("Too many sign-ins at once; try again", code="busy")
 
 
 _pool = _Pool(THREADS, QUEUE)
+metrics.password_queue.set_function(lambda: _pool.waiting)

@@ -12,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.core import metrics
 from app.core.config import settings
 from app.core.request import current_request
 
@@ -47,6 +48,7 @@ def _fail(failure: ExceptionContext) -> None:
 
 def _note(statement: str, seconds: float) -> None:
     request = current_request()
+    (metrics.queries_of_requests if request else metrics.other_queries).observe(seconds)
     if request:
         request.queries += 1
         request.query_seconds += seconds

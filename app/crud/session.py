@@ -17,6 +17,10 @@ GRACES = 3
 _alive = (Session.revoked_at.is_(None), Session.expires_at > func.now())
 
 
+async def count_alive(db: AsyncSession) -> int:
+    return await db.scalar(select(func.count()).select_from(Session).where(*_alive)) or 0
+
+
 async def add(
     db: AsyncSession,
     *,

@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from app.core import metrics
 from app.core.breaker import Breaker
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 50
 SCANNED_AT_ONCE = 500
+AWAY: Any = object()
 
 
 class Cache:
@@ -58,7 +60,10 @@ class Cache:
 
     async def get(self, key: str) -> Any:
         """The value, or None where there is none (or Redis is away)."""
-        found = await self.call(lambda redis: redis.get(self.name(key)), None)
+        found = await self.call(lambda redis: redis.get(self.name(key)), AWAY)
+        if found is AWAY:
+            return None
+        (metrics.cache_misses if found is None else metrics.cache_hits).inc()
         return None if found is None else from_json(found)
 
     async def set(self, key: str, value: Any, expire: int = 300) -> bool:
@@ -90,11 +95,13 @@ class Cache:
     async def call(self, act: Callable[[Redis], Awaitable[T]], otherwise: T) -> T:
         """Do one thing within the budget; give `otherwise` when Redis is away."""
         if self._redis is None or not self._breaker.allows():
+            metrics.cache_spared.inc()
             return otherwise
         try:
             async with asyncio.timeout(self._budget):
                 answer = await act(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
+            metrics.cache_errors.inc()
             if self._breaker.fail():
                 logger.warning("the cache is away (%s); going on without it", type(error).__name__)
             return otherwise

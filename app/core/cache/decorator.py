@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from app.core import metrics
 from app.core.cache.client import Cache, cache
 
 P = ParamSpec("P")
@@ -114,9 +115,12 @@ class Cached(Generic[P, R]):
             return None, None
         mark, stored = found
         if mark is None:
+            metrics.cache_misses.inc()
             return await self._set_mark(mark_name), None
         if stored is None or not stored.startswith(mark):
+            metrics.cache_misses.inc()
             return mark, None
+        metrics.cache_hits.inc()
         return mark, stored[len(mark) :]
 
     async def _set_mark(self, mark_name: str) -> bytes | None:

@@ -4,6 +4,7 @@ from math import ceil
 from typing import Protocol
 from uuid import uuid4
 
+from app.core import metrics
 from app.core.cache import Cache
 from app.core.errors import TooMany, UsedUp
 from app.core.limits.answer import Answer
@@ -61,4 +62,6 @@ def _refuse_if_full(answer: Answer, buckets: Sequence[Bucket]) -> None:
         if wait
     ]
     if used_up:
+        for limit in used_up:
+            metrics.limits_hit.labels(limit.name).inc()
         raise TooMany(used_up, is_first=answer.is_first)
