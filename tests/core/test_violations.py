@@ -185,17 +185,6 @@ async def test_too_many_connections_are_unavailable(narrow: Database) -> None:
         await run(narrow, "SELECT 1")
 
 
-async def test_a_connection_that_idled_away_is_replaced(
-    narrow: Database, second: asyncpg.Connection
-) -> None:
-    await run(narrow, "SELECT 1")
-    await second.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'narrow_%'"
-    )
-    async with asyncio.timeout(5):
-        await run(narrow, "SELECT 1")
-
-
 async def test_our_own_faults_are_explained_to_nobody(database: Database) -> None:
     with pytest.raises(Exception, match="nonsense") as fault:
         await run(database, "SELECT nonsense")
