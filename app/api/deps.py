@@ -44,6 +44,15 @@ async def get_db(request: Request) -> AsyncIterator[AsyncSession]:
 # Always this alias, and never a bare Depends(get_db): that would open a second session.
 DB = Annotated[AsyncSession, Depends(get_db, scope="function")]
 
+
+async def get_reading_db(request: Request) -> AsyncIterator[AsyncSession]:
+    async with resources_of(request).database.reading_session() as session:
+        yield session
+
+
+# For routes that only read: no transaction to begin and to end.
+ReadDB = Annotated[AsyncSession, Depends(get_reading_db, scope="function")]
+
 BearerToken = Annotated[
     str | None,
     Depends(
@@ -86,6 +95,15 @@ async def get_superuser(user: CurrentUser) -> Principal:
 
 
 Superuser = Annotated[Principal, Depends(get_superuser)]
+
+
+async def get_verified_user(user: CurrentUser) -> Principal:
+    if not user.is_verified:
+        raise Denied("Confirm your e-mail address first", code="unverified")
+    return user
+
+
+VerifiedUser = Annotated[Principal, Depends(get_verified_user)]
 
 
 async def get_client() -> client.Client:
@@ -138,4 +156,5 @@ async def forbid_storing(response: Response) -> None:
 
 Skip = Annotated[int, Query(ge=0, le=LARGEST_ID, description="How many to leave out.")]
 Limit = Annotated[int, Query(ge=1, le=settings.MAX_PAGE_SIZE, description="The most to give.")]
-UserId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+RowId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+UserId = RowId

@@ -1,5 +1,6 @@
 from fastapi import APIRouter, Response
 
+from app.api.access import PUBLIC, access
 from app.core import keys
 from app.core.config import settings
 from app.schemas.health import Welcome
@@ -12,6 +13,7 @@ JWKS_MAX_AGE = 300
 
 
 @router.get("/")
+@access(PUBLIC, queries=0)
 async def welcome() -> Welcome:
     return Welcome(
         message=f"Welcome to {settings.PROJECT_NAME}",
@@ -23,6 +25,7 @@ async def welcome() -> Welcome:
 
 
 @router.get("/.well-known/jwks.json", response_model_exclude_none=True)
+@access(PUBLIC, queries=99)
 async def list_public_keys(response: Response) -> JwkSet:
     """What other services verify access tokens with (RFC 7517). A key with which one could sign as
     well as verify is not among them."""

@@ -6,13 +6,14 @@ at the end, before the answer is sent (`api/deps.py` binds it function-scoped).
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.core import queries
@@ -98,6 +99,21 @@ class Database:
         raise AssertionError
 
     @asynccontextmanager
+    async def reading_session(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads, each statement by itself: nothing to begin, nothing to end.
+
+        Raises:
+            RuntimeError: something was to be written by it.
+        """
+        async with (
+            self.translated(),
+            AsyncSession(
+                self._reading, sync_session_class=_ReadOnly, expire_on_commit=False
+            ) as session,
+        ):
+            yield session
+
+    @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reads outside any transaction: nothing to begin, nothing to end."""
         async with self.translated(), self._reading.connect() as connection:
@@ -125,6 +141,13 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+class _ReadOnly(Session):
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        if self.new or self.dirty or self.deleted:
+            raise RuntimeError("this session only reads: ask for `db: DB` to write")
+        super().flush(objects)
 
 
 def before_commit(session: AsyncSession, act: Callable[[], Awaitable[object]]) -> None:

@@ -6,6 +6,7 @@ PlinthError
 ├── Denied            who asks is known, and may not
 ├── NotFound          it is not there, or not there for the one who asks
 ├── Conflict          it clashes with what is there
+├── Changed           it is not any more as the one who asks knows it
 ├── Invalid           a value that the database cannot hold
 │   └── InvalidField  a value that a rule refuses, with the field that has it
 ├── TooMany           tried too often; later it is done
@@ -65,6 +66,11 @@ class Conflict(PlinthError):
     detail = "This clashes with something that exists"
 
 
+class Changed(PlinthError):
+    code = "changed"
+    detail = "This was changed meanwhile: get it again, and decide anew"
+
+
 class Invalid(PlinthError):
     code = "invalid"
     detail = "A value cannot be stored"
@@ -104,18 +110,20 @@ class InvalidField(Invalid):
     """Answers as a value does that is refused where it comes in.
 
     Args:
-        field: its name in the request's body.
+        field: its name where it came in.
         reason: what is read after the name, such as "must not be empty".
         kind: a stable name of the reason, for the program that reads it.
+        where: "body", "query" or "header".
     """
 
     code = "validation_error"
 
-    def __init__(self, field: str, reason: str, *, kind: str) -> None:
+    def __init__(self, field: str, reason: str, *, kind: str, where: str = "body") -> None:
         super().__init__(f"{field} {reason}")
         self.field = field
         self.reason = reason
         self.kind = kind
+        self.where = where
 
 
 class Unavailable(PlinthError):

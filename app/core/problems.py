@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.core.errors import (
+    Changed,
     Conflict,
     Denied,
     Invalid,
@@ -31,6 +32,7 @@ STATUS: dict[type[PlinthError], HTTPStatus] = {
     Denied: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
+    Changed: HTTPStatus.PRECONDITION_FAILED,
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -137,7 +139,7 @@ def _handle_validation(_: Request, error: Exception) -> Response:
 
 def _handle_field(_: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidField)
-    place = ["body", error.field]
+    place = [error.where, error.field]
     return _tell_fields([{"loc": place, "msg": error.reason, "type": error.kind}])
 
 

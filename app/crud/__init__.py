@@ -1,7 +1,18 @@
 """Queries, and only queries: `from app import crud`, then `crud.user.get(db, id)`."""
 
-from app.crud import event, mail, one_time_token, session, user_import
+from app.crud import event, idempotency_key, mail, one_time_token, session, user_import
 from app.crud.base import CRUDBase
+from app.crud.resource import CRUDResource
 from app.crud.user import user
 
-__all__ = ["CRUDBase", "event", "mail", "one_time_token", "session", "user", "user_import"]
+__all__ = [
+    "CRUDBase",
+    "CRUDResource",
+    "event",
+    "idempotency_key",
+    "mail",
+    "one_time_token",
+    "session",
+    "user",
+    "user_import",
+]

@@ -6,11 +6,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database import release
 from app.core.passwords import Verdict, hash_password, verify_password
 from app.crud.base import CRUDBase
+from app.crud.listing import By, Listing
 from app.models.user import SEARCHED, User
 from app.schemas.user import UserAdminUpdate, UserCreate, UserUpdate
 
 
 class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
+    listing = Listing(
+        User,
+        sort=("id", "created_at", "email", "username"),
+        default="id",
+        filters={
+            "is_active": By.EQUALS,
+            "is_superuser": By.EQUALS,
+            "is_verified": By.EQUALS,
+            "created_at": By.RANGE,
+        },
+        search=SEARCHED,
+    )
+
     async def create(self, db: AsyncSession, *, obj_in: UserCreate) -> User:
         """
         Raises:

@@ -2,7 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, DateTime, FetchedValue, Identity, MetaData, func
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    FetchedValue,
+    ForeignKey,
+    Identity,
+    MetaData,
+    func,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
 NAMES = {
@@ -30,6 +39,27 @@ class NumberedBase(Base):
     __abstract__ = True
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True, sort_order=-10)
+
+
+class Owned:
+    """Rows that belong to a user, and go with them.
+
+    A table that others refer to has `UniqueConstraint("id", "owner_id")` as well. Then a reference
+    is a foreign key over both columns, and the database itself refuses one to another's row.
+    """
+
+    owner_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True, sort_order=-9
+    )
+
+
+class Versioned:
+    """A number that the trigger `count_version`, which the table's migration creates, counts up
+    with each change of the row: what an `ETag` says, and what `If-Match` asks for."""
+
+    version: Mapped[int] = mapped_column(
+        server_default=text("1"), server_onupdate=FetchedValue(), sort_order=9
+    )
 
 
 class Timestamped:

@@ -3,13 +3,14 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, EmailStr, StringConstraints
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
 LARGEST_ID = 2**63 - 1
 
 # Control characters, line and paragraph separator, surrogates. A pattern, for it sees the text
 # before its length is checked: a megabyte takes a loop over `unicodedata.category` 15 times longer.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HARMFUL_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _refuse_control(text: str) -> str:
@@ -34,8 +35,25 @@ def _refuse_surrogate(text: str) -> str:
     return text
 
 
+def _refuse_control_in_text(text: str) -> str:
+    if _HARMFUL_IN_TEXT.search(text):
+        raise ValueError("must not contain control characters or lone surrogates")
+    return text
+
+
 Line = Annotated[str, AfterValidator(_refuse_control)]
 """One line of text."""
+
+Text = Annotated[
+    str, StringConstraints(max_length=100_000), AfterValidator(_refuse_control_in_text)
+]
+"""Text of several lines."""
+
+BigInt = Annotated[int, Field(ge=-(2**63), le=LARGEST_ID)]
+RowRef = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+"""The id of another row."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 Email = Annotated[EmailStr, StringConstraints(max_length=255)]
 Username = Annotated[

@@ -1,5 +1,4 @@
-from collections.abc import Sequence
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,29 +8,21 @@ ItemT = TypeVar("ItemT")
 class Page(BaseModel, Generic[ItemT]):
     """
     Attributes:
-        total: how many there are in all.
-        page: this page's number, from 1.
+        total: how many there are in all, counted up to 10,000; null where it was not asked for.
+        page: this page's number, from 1; null for a page by cursor.
         size: the most that a page holds.
-        pages: how many pages there are.
+        pages: how many pages there are, where `total` is given.
+        next: link to the page after it, by key: rows that come or go meanwhile make none appear
+            twice and none be missed. Null at the end.
+        prev: likewise to the page before.
     """
 
     model_config = ConfigDict(from_attributes=True)
 
     items: list[ItemT]
-    total: int
-    page: int
+    total: int | None
+    page: int | None
     size: int
-    pages: int
-
-    @classmethod
-    def of(cls, rows: Sequence[object], *, total: int, skip: int, limit: int) -> Self:
-        """The page that begins after `skip` rows, its items read from `rows`."""
-        return cls.model_validate(
-            {
-                "items": rows,
-                "total": total,
-                "page": skip // limit + 1,
-                "size": limit,
-                "pages": -(-total // limit),
-            }
-        )
+    pages: int | None
+    next: str | None
+    prev: str | None

@@ -1,6 +1,6 @@
 """A person's account: made, changed, removed, found."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,6 +11,7 @@ from app.core.cache import cached
 from app.core.database import after_commit, release
 from app.core.errors import NotFound, Rejected
 from app.core.passwords import hash_password, verify_password
+from app.crud.listing import Rows, Wanted
 from app.models import User
 from app.schemas.user import UserCreate, UserUpdate
 from app.services import audit, credentials, throttle
@@ -125,9 +126,15 @@ async def get_locked(db: AsyncSession, user_id: int) -> User:
     return user
 
 
-async def list_page(db: AsyncSession, *, skip: int, limit: int) -> tuple[Sequence[User], int]:
-    """A page by id, and how many there are in all."""
-    return await crud.user.get_multi(db, skip=skip, limit=limit), await count_users(db)
+async def list_page(db: AsyncSession, wanted: Wanted) -> Rows[User]:
+    """
+    Raises:
+        InvalidField: the cursor does not fit.
+    """
+    if not (wanted.total and wanted.is_all):
+        return await crud.user.listing.fetch(db, wanted)
+    rows = await crud.user.listing.fetch(db, replace(wanted, total=False))
+    return replace(rows, total=await count_users(db))
 
 
 @cached(expire=60, key_prefix="users:count")

@@ -124,6 +124,7 @@ class MailWorker:
         async with self._database.transaction() as db:
             await crud.mail.purge(db, older_than=timedelta(days=settings.MAIL_KEEP_DAYS))
             await crud.one_time_token.purge(db)
+            await crud.idempotency_key.purge(db)
         self._tidied = time.monotonic()
 
     async def _rest(self) -> None:

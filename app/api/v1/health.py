@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from app.api.access import PUBLIC, access
 from app.api.deps import BearerToken, get_optional_user, resources_of
 from app.core.cache import cache
 from app.core.config import settings
@@ -38,6 +39,7 @@ Figures = Annotated[bool, Depends(may_see_figures)]
 
 
 @router.get("")
+@access(PUBLIC, queries=99)
 async def get_health() -> Health:
     return Health(status="healthy", version=settings.VERSION, environment=settings.ENVIRONMENT)
 
@@ -61,6 +63,7 @@ async def get_readiness(request: Request, response: Response) -> Ready:
 
 
 @router.get("/db", responses={UNHEALTHY: {"model": DatabaseHealth}})
+@access(PUBLIC, queries=99)
 async def get_database_health(
     request: Request, response: Response, figures: Figures
 ) -> DatabaseHealth:
@@ -77,6 +80,7 @@ async def get_database_health(
 
 
 @router.get("/redis", responses={UNHEALTHY: {"model": CacheHealth}})
+@access(PUBLIC, queries=99)
 async def get_cache_health(response: Response, figures: Figures) -> CacheHealth:
     facts = await check_cache(cache)
     if facts is None:
@@ -86,6 +90,7 @@ async def get_cache_health(response: Response, figures: Figures) -> CacheHealth:
 
 
 @router.get("/full")
+@access(PUBLIC, queries=99)
 async def get_full_health(request: Request) -> FullHealth:
     database, facts = await asyncio.gather(
         check_database(resources_of(request).database), check_cache(cache)

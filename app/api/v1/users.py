@@ -1,14 +1,18 @@
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 
-from app.api.deps import DB, CurrentUser, Limit, Skip, Superuser, UserId
+from app.api.access import SUPERUSER, USER, access
+from app.api.deps import DB, CurrentUser, Limit, ReadDB, Skip, Superuser, UserId
+from app.api.pages import show_page
+from app.api.wanted import wanted_of
 from app.core.config import settings
 from app.core.errors import Denied, NotFound, Rejected, TooMany
 from app.core.problems import responses
 from app.crud import event as events
 from app.crud import user as users
+from app.crud.listing import Wanted
 from app.crud.principal import Principal
 from app.models import Event, User
 from app.schemas.event import EventOut
@@ -20,13 +24,17 @@ from app.services import accounts, administration
 
 router = APIRouter(prefix="/users", tags=["users"])
 
+UsersWanted = Annotated[Wanted, Depends(wanted_of(users.listing))]
+
 
 @router.get("/me", response_model=UserOut)
+@access(USER, queries=99)
 async def get_me(user: CurrentUser) -> Principal:
     return user
 
 
 @router.patch("/me", response_model=UserOut, responses=responses(TooMany))
+@access(USER, queries=99)
 async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> User:
     """A new e-mail or password asks for `current_password`. A password ends the other sessions; an
     e-mail takes effect, and then does so too, when the link in the mail to it is used."""
@@ -34,6 +42,7 @@ async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> User:
 
 
 @router.get("/me/events", response_model=list[EventOut])
+@access(USER, queries=99)
 async def list_my_events(
     db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.DEFAULT_PAGE_SIZE
 ) -> Sequence[Event]:
@@ -42,6 +51,7 @@ async def list_my_events(
 
 
 @router.get("/search")
+@access(USER, queries=99)
 async def search_users(
     db: DB,
     user: CurrentUser,
@@ -55,26 +65,29 @@ async def search_users(
 
 
 @router.get("/{user_id}", responses=responses(NotFound))
+@access(USER, queries=99)
 async def get_user(db: DB, user: CurrentUser, user_id: UserId) -> UserOut | PublicUser:
     """Superusers, and the user themselves, see all of it; others what is public."""
     return _show([await accounts.get(db, user_id)], to=user)[0]
 
 
-@router.get("/", responses=responses(Denied))
+@router.get("/", response_model=Page[UserOut], responses=responses(Denied))
+@access(SUPERUSER, queries=3)
 async def list_users(
-    db: DB, _: Superuser, skip: Skip = 0, limit: Limit = settings.DEFAULT_PAGE_SIZE
-) -> Page[UserOut]:
-    items, total = await accounts.list_page(db, skip=skip, limit=limit)
-    return Page[UserOut].of(items, total=total, skip=skip, limit=limit)
+    request: Request, db: ReadDB, _: Superuser, wanted: UsersWanted
+) -> dict[str, Any]:
+    return show_page(request, await accounts.list_page(db, wanted))
 
 
 @router.patch("/{user_id}", response_model=UserOut, responses=responses(Rejected, Denied, NotFound))
+@access(SUPERUSER, queries=99)
 async def change_user(db: DB, user: Superuser, user_id: UserId, changes: UserAdminUpdate) -> User:
     """Flags and names; never the password. A change of role or activity ends their sessions."""
     return await administration.change_user(db, user_id, changes, by=user.id)
 
 
 @router.delete("/{user_id}", status_code=204, responses=responses(Rejected, Denied, NotFound))
+@access(SUPERUSER, queries=99)
 async def delete_user(db: DB, user: Superuser, user_id: UserId) -> None:
     await administration.delete_user(db, user_id, by=user.id)
 

@@ -1,0 +1,60 @@
+"""Who may use a route, and how many queries it may make, said beside it:
+
+    @router.get("/{note_id}")
+    @access(OWNER, queries=2)
+    async def get_note(...)
+
+This declares; it does not enforce. What enforces is the route's own types (`CurrentUser`,
+`Superuser`, a look-up through the owner), so that dropping one of them contradicts what stands
+beside it, and `tests/api/test_access.py`, which calls every route in every role, goes red.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ATTRIBUTE = "__access__"
+
+
+class Who(StrEnum):
+    PUBLIC = "public"
+    """Anyone."""
+    USER = "user"
+    """Whoever is signed in: 401 for others."""
+    VERIFIED = "verified"
+    """A user whose e-mail address is confirmed: 403 for others."""
+    OWNER = "owner"
+    """The one whose it is, and superusers: 404 for others, and a list without it."""
+    SUPERUSER = "superuser"
+    """403 for others."""
+
+
+PUBLIC, USER, VERIFIED, OWNER, SUPERUSER = Who
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """
+    Attributes:
+        queries: the most statements that the route sends when it does what it is asked to, with
+            the one that finds out who asks.
+    """
+
+    who: Who
+    queries: int
+
+
+def access(who: Who, *, queries: int) -> Callable[[F], F]:
+    def declare(endpoint: F) -> F:
+        setattr(endpoint, ATTRIBUTE, Declared(who, queries))
+        return endpoint
+
+    return declare
+
+
+def declared(endpoint: Callable[..., Any]) -> Declared | None:
+    found: Declared | None = getattr(endpoint, ATTRIBUTE, None)
+    return found

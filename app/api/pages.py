@@ -1,0 +1,33 @@
+"""A page of rows as it is answered, with the links to its neighbours."""
+
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import Request
+
+from app.crud.listing import Rows
+
+OF_ONE_PAGE = {"skip", "cursor", "total"}
+
+
+def show_page(request: Request, rows: Rows[Any]) -> dict[str, Any]:
+    """What a route with `response_model=Page[...]` returns."""
+    wanted, total = rows.wanted, rows.total
+    return {
+        "items": rows.items,
+        "total": total,
+        "page": None if wanted.cursor else wanted.skip // wanted.limit + 1,
+        "size": wanted.limit,
+        "pages": None if total is None else -(-total // wanted.limit),
+        "next": _link(request, rows.next),
+        "prev": _link(request, rows.prev),
+    }
+
+
+def _link(request: Request, cursor: str | None) -> str | None:
+    """Without scheme and host, which a proxy may have changed (RFC 3986, 4.2)."""
+    if cursor is None:
+        return None
+    asked = parse_qsl(request.url.query, keep_blank_values=True)
+    kept = [(name, value) for name, value in asked if name not in OF_ONE_PAGE]
+    return f"{request.url.path}?{urlencode([*kept, ('cursor', cursor)])}"
