@@ -45,7 +45,9 @@ from tests.support.mail_server import Inbox, serving_mail
 from tests.support.people import People
 
 UNGUARDED = "SET LOCAL session_replication_role = replica"  # events refuse to go
-EMPTY_ALL = "TRUNCATE " + ", ".join(table.name for table in Base.metadata.sorted_tables)
+EMPTY_ALL = (
+    f"TRUNCATE {', '.join(Base.metadata.tables)} CASCADE"  # and what tests made to refer to them
+)
 
 
 @pytest.fixture(scope="session")
