@@ -89,7 +89,15 @@ async def test_the_list_is_by_id_and_whole(
     answer = await client.get("/users/", headers=superuser.headers)
 
     assert answer.status_code == 200
-    assert set(answer.json()) == {"items", "total", "page", "size", "pages"}
+    assert set(answer.json()) == {
+        "items",
+        "total",
+        "page",
+        "size",
+        "pages",
+        "next",
+        "prev",
+    }
     assert [item["id"] for item in answer.json()["items"]] == [
         superuser.id,
         *(other.id for other in others),
@@ -127,6 +135,7 @@ async def test_pages_are_counted(
         await client.get("/users/", headers=superuser.headers, params=query)
     ).json()
 
+    del page["next"], page["prev"]  # tests/kit has the links
     assert {"count": len(page.pop("items")), **page} == expected
 
 

@@ -289,8 +289,14 @@ class Attacker:
         asked = {
             name: self.known.get(name, self.operation.example(name, item["schema"]))
             for name, item in self.operation.parameters("query").items()
+            if not self.operation.is_cursor(item["schema"])  # one is given out, not made up
         } | dict(query or {})
-        return f"{target}?{'&'.join(f'{name}={value}' for name, value in asked.items())}"
+        pairs = [
+            (name, value)
+            for name, values in asked.items()
+            for value in (values if isinstance(values, list) else [values])
+        ]
+        return f"{target}?{'&'.join(f'{name}={value}' for name, value in pairs)}"
 
     def _valid_body(self) -> tuple[bytes, bytes]:
         if schema := self.operation.body(JSON):

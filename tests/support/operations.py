@@ -61,6 +61,8 @@ class Operation:
 
     def example(self, name: str, schema: Schema) -> Any:
         """A value that fits, other than the last one. A password is that of tests' people."""
+        if given := schema.get("examples"):
+            return given[0]
         schema = self.resolve(schema)
         fixed = [schema[key] for key in ("const", "default") if key in schema]
         if choices := fixed + schema.get("enum", []):
@@ -75,6 +77,9 @@ class Operation:
             case "boolean":
                 return True
         return _example_text(name, schema)
+
+    def is_cursor(self, schema: Schema) -> bool:
+        return schema.get("format") == "cursor" or self.resolve(schema).get("format") == "cursor"
 
     def examples(self, schema: Schema, *, optional: bool = True) -> dict[str, Any]:
         """An object that fits."""
