@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
@@ -41,7 +42,7 @@ async def drafts_app(
         responses=responses(Unauthenticated, Rejected, Unavailable),
     )
     with_drafts.include_router(private, prefix=settings.API_V1_PREFIX)
-    with_drafts.state.resources = Resources(database, resources.principals)
+    with_drafts.state.resources = replace(resources, database=database)
     yield with_drafts
     async with database.engine.begin() as connection:
         await connection.run_sync(Apart.metadata.drop_all, tables)
