@@ -61,11 +61,10 @@ class Operation:
 
     def example(self, name: str, schema: Schema) -> Any:
         """A value that fits, other than the last one. A password is that of tests' people."""
-        if given := schema.get("examples"):
-            return given[0]
+        given = schema.get("examples", [])
         schema = self.resolve(schema)
         fixed = [schema[key] for key in ("const", "default") if key in schema]
-        if choices := fixed + schema.get("enum", []):
+        if choices := given + fixed + schema.get("enum", []):
             return choices[0]
         match schema.get("type"):
             case "object":
