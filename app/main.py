@@ -18,8 +18,9 @@ from app.core.batching import Batcher
 from app.core.cache import cache
 from app.core.config import SettingsError, settings
 from app.core.database import Database
+from app.core.drain import ClosedWhileDraining, draining_at_sigterm
 from app.core.errors import PlinthError
-from app.core.health import Readiness, draining, look_around
+from app.core.health import Readiness, look_around
 from app.core.middleware import (
     BodyLimit,
     EitherSlash,
@@ -29,6 +30,7 @@ from app.core.middleware import (
     Unexpected,
 )
 from app.core.observe import Observed
+from app.core.overload import InFlightLimit
 from app.core.security_headers import SecurityHeaders
 from app.core.threads import entered_in_thread
 from app.crud.principal import Principal, load_principals
@@ -38,6 +40,7 @@ from app.services.mail_worker import mail_worker
 
 logger = logging.getLogger(__name__)
 
+PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
 MIDDLEWARE = [
     Middleware(SecurityHeaders, https_only=not settings.is_development),
     Middleware(RequestContext, trusted_proxies=settings.TRUSTED_PROXIES),
@@ -50,8 +53,10 @@ MIDDLEWARE = [
         allow_headers=["*"],
         expose_headers=["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
     ),
+    Middleware(ClosedWhileDraining),
     Middleware(Unexpected),
-    Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE),
+    Middleware(InFlightLimit, limit=settings.MAX_IN_FLIGHT, spared=PROBES),
+    Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE, seconds=settings.BODY_TIMEOUT),
     Middleware(GZipMiddleware, minimum_size=1000),
     Middleware(HeadAsGet),
     Middleware(EitherSlash),
@@ -70,7 +75,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
         )
         stack.push_async_callback(cache.close)
-        draining.reset()
+        drain_seconds = 0 if settings.is_development else settings.DRAIN_SECONDS
+        stack.enter_context(draining_at_sigterm(drain_seconds))
         readiness = Readiness(lambda: look_around(database, cache))
         app.state.resources = Resources(database, _gather_principals(database), readiness)
         await _warn_of_missing_migrations(database)

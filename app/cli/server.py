@@ -18,6 +18,7 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 from uvicorn.supervisors.basereload import BaseReload
 
 from app.cli.failure import Failure
+from app.cli.protocol import BoundedHttp
 from app.cli.signals import Stopped
 from app.core.logs import make_config
 
@@ -104,7 +105,7 @@ def _configure(opened: socket.socket, *, grace: int, **more: object) -> uvicorn.
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         log_config=make_config(),
         server_header=False,
         proxy_headers=False,  # core/client.py reads them, by TRUSTED_PROXIES

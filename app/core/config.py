@@ -148,6 +148,10 @@ class Settings(BaseSettings):
     ADMIN_ENABLED: bool | None = None
     TRUSTED_PROXIES: list[IPv4Network | IPv6Network] = []
     MAX_BODY_SIZE: PositiveInt = 1024 * 1024
+    HEADER_TIMEOUT: PositiveFloat = 10
+    BODY_TIMEOUT: PositiveFloat = 30
+    MAX_IN_FLIGHT: PositiveInt = 200
+    DRAIN_SECONDS: Annotated[float, Field(ge=0)] = 3
     DEFAULT_PAGE_SIZE: PositiveInt = 20
     MAX_PAGE_SIZE: PositiveInt = 100
 
@@ -193,6 +197,11 @@ class Settings(BaseSettings):
             self.REDIS_URL = self._redis_url()
         for name, url, schemes in (
             ("DATABASE_URL", self.DATABASE_URL, POSTGRES_SCHEMES),
+            (
+                "DIRECT_DATABASE_URL",
+                self.DIRECT_DATABASE_URL or self.DATABASE_URL,
+                POSTGRES_SCHEMES,
+            ),
             ("REDIS_URL", self.REDIS_URL, ("redis", "rediss", "unix")),
         ):
             if url is None:
@@ -205,9 +214,6 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} {fault}")
             elif urlsplit(url).password == PUBLIC_PASSWORD and not self.is_development:
                 raise ValueError(f"{name} has compose.yaml's public password: set one of your own")
-        direct = self.DIRECT_DATABASE_URL
-        if direct and (fault := find_url_fault(direct, POSTGRES_SCHEMES)):
-            raise ValueError(f"DIRECT_DATABASE_URL {fault}")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import cycle, islice
 from typing import TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
+
+from app.core.service_urls import split_host
 
 T = TypeVar("T")
 
@@ -21,7 +23,7 @@ def find_hosts(url: str) -> list[Host]:
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     listed = parts.netloc.rpartition("@")[2]
     if listed:
-        return [_split(text) for text in listed.split(",")]
+        return [split_host(text, POSTGRES_PORT) for text in listed.split(",")]
     hosts = [host for host in query.get("host", "").split(",") if host]
     ports = query.get("port", "").split(",")
     return [
@@ -76,10 +78,3 @@ def _discard_late(task: "asyncio.Future[T]", discard: Callable[[T], object]) -> 
     with suppress(asyncio.CancelledError):
         if task.exception() is None:
             discard(task.result())
-
-
-def _split(text: str) -> Host:
-    host, colon, port = text.rpartition(":")
-    if not colon or "]" in port:  # an IPv6 address without a port
-        host, port = text, ""
-    return unquote(host.strip("[]")), int(port or POSTGRES_PORT)

@@ -1,5 +1,6 @@
 """What stands around every request, as plain ASGI: a `BaseHTTPMiddleware` costs a task each."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from app.core.routes import Templates, walk_routes
 logger = logging.getLogger(__name__)
 
 LONGEST_NUMBER = 20  # digits; beyond a few thousand int() raises
+CLOSE = {"Connection": "close"}
 TOO_LARGE = HTTPStatus(413)  # its name differs between versions of Python
 
 
@@ -79,14 +81,16 @@ class Unexpected:
 
 class BodyLimit:
     """Refuses a body of more than `limit` bytes with 413: by its declared length at once, and as it
-    arrives where it is sent in chunks or the length lies.
+    arrives where it is sent in chunks or the length lies. One that takes longer to arrive than
+    `seconds` gets a 408.
 
     FastAPI's own `max_body_size` counts as well, but answers in plain text.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self.app = app
         self.limit = limit
+        self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,11 +100,19 @@ class BodyLimit:
         if declared.isdecimal() and (len(declared) > LONGEST_NUMBER or int(declared) > self.limit):
             await problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
             return
-        arrived = 0
+        arrived, arriving = 0, True
+        until = asyncio.get_running_loop().time() + self.seconds
 
         async def receive_and_count() -> Message:
-            nonlocal arrived
-            message = await receive()
+            nonlocal arrived, arriving
+            if not arriving:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers=CLOSE) from None
+            arriving = message.get("more_body", False)
             arrived += len(message.get("body", b""))
             if arrived > self.limit:
                 raise HTTPException(TOO_LARGE, self._detail)

@@ -1,12 +1,10 @@
 import asyncio
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.cli.doctor.finding import Finding, broken, doubtful, fine
 from app.cli.failure import describe
+from app.core.cache.connecting import connect, disconnect
 
 NAME = "Redis"
 SECONDS = 3
@@ -15,7 +13,7 @@ OLDEST = 7
 
 async def check(url: str) -> Finding:
     try:
-        client = Redis.from_url(url, retry=Retry(NoBackoff(), 0))
+        client = connect(url, seconds=SECONDS, connections=1)
     except ValueError as error:
         return broken(NAME, f"REDIS_URL cannot be read ({error})", "Correct it.")
     try:
@@ -29,7 +27,7 @@ async def check(url: str) -> Finding:
             "Start it, or correct REDIS_URL. Until then nothing is cached.",
         )
     finally:
-        await client.aclose()
+        await disconnect(client)
     version = str(info["redis_version"])
     text = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     if int(version.partition(".")[0]) < OLDEST:

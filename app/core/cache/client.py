@@ -7,13 +7,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.core import metrics
 from app.core.breaker import Breaker
+from app.core.cache.connecting import connect, disconnect
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,7 +34,7 @@ class Cache:
     async def open(self, url: str, *, prefix: str, timeout_ms: int) -> None:
         """
         Args:
-            url: `redis://`, `rediss://` or `unix://`.
+            url: of one server, or of the Sentinels that know it (`cache/connecting.py`).
             prefix: stands before each key, so that applications can share one Redis.
             timeout_ms: the most that one call may cost, connecting included.
         """
@@ -43,20 +42,12 @@ class Cache:
         self._prefix = prefix
         self._budget = timeout_ms / 1000
         self._breaker = Breaker()
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=self._budget,
-            socket_timeout=self._budget,
-            socket_connect_timeout=self._budget,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = connect(url, seconds=self._budget, connections=CONNECTIONS)
 
     async def close(self) -> None:
         if self._redis is not None:
             redis, self._redis = self._redis, None
-            await redis.aclose()
+            await disconnect(redis)
 
     async def get(self, key: str) -> Any:
         """The value, or None where there is none (or Redis is away)."""

@@ -1,0 +1,67 @@
+"""The end in order: at SIGTERM readiness fails first, and only then does the server stop to listen.
+
+A load balancer learns from readiness that it shall send nothing here any more, and that takes it a
+moment. Requests that come in it are served, and their connections closed.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn import Server
+
+from app.core.health import draining
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def draining_at_sigterm(seconds: float) -> Iterator[None]:
+    """Where uvicorn runs us, whether by `plinth serve` or by itself; asked again, it ends at once.
+
+    It then ends with 0, and not by the signal that uvicorn would raise again: it did as asked.
+    """
+    draining.reset()
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if not isinstance(server, Server) or not seconds:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        server.should_exit = True
+
+    def drain(_number: int, _frame: FrameType | None) -> None:
+        if draining:
+            loop.call_soon_threadsafe(end)
+            return
+        draining.start()
+        logger.info("stopping: no new requests, please; the last ones in %s s", seconds)
+        loop.call_soon_threadsafe(loop.call_later, seconds, end)
+
+    signal.signal(signal.SIGTERM, drain)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, server.handle_exit)
+
+
+class ClosedWhileDraining:
+    """Has clients that keep their connections make new ones, elsewhere: the server would close
+    theirs just when they send the next request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_close(message: Message) -> None:
+            if draining and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self.app(scope, receive, send_and_close)

@@ -1,0 +1,92 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from app.core.drain import ClosedWhileDraining
+from app.core.health import draining
+from app.core.overload import InFlightLimit
+from tests.support.asgi import Answer, send
+
+LIMIT = 2
+
+
+class Work:
+    """An application that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.let = asyncio.Event()
+        self.reads = False
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        self.begun += 1
+        if self.reads:
+            await receive()
+        await self.let.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def filled(work: Work) -> AsyncIterator[InFlightLimit]:
+    app = InFlightLimit(work, LIMIT, spared=["/live"])
+    async with asyncio.TaskGroup() as group:
+        for _ in range(LIMIT):
+            group.create_task(send(app, "GET", "/"))
+        while work.begun < LIMIT:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        yield app
+        work.let.set()
+
+
+async def test_beyond_the_limit_it_is_503_at_once() -> None:
+    work = Work()
+    async with filled(work) as app:
+        refused = await send(app, "GET", "/")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert b'"code": "overloaded"' in refused.body
+    assert (await send(app, "GET", "/")).status == 200
+
+
+async def test_a_probe_gets_in() -> None:
+    work = Work()
+    async with filled(work) as app:
+        probe = asyncio.create_task(send(app, "GET", "/live"))
+        await asyncio.sleep(0)
+        work.let.set()
+        assert (await probe).status == 200
+
+
+async def test_who_sends_slowly_takes_no_place() -> None:
+    work = Work()
+    work.reads = True
+    app = InFlightLimit(work, 1)
+
+    async def receive_never() -> Message:
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def ignore(_: Message) -> None: ...
+
+    slow = asyncio.create_task(app({"type": "http", "path": "/"}, receive_never, ignore))
+    while not work.begun:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    work.let.set()
+    assert (await send(app, "POST", "/", body=b"whole")).status == 200
+    slow.cancel()
+
+
+@pytest.mark.parametrize("ending", [False, True])
+async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
+    work = Work()
+    work.let.set()
+    if ending:
+        draining.start()
+    try:
+        answer: Answer = await send(ClosedWhileDraining(work), "GET", "/")
+    finally:
+        draining.reset()
+    assert answer.headers.get("connection") == ("close" if ending else None)

@@ -1,0 +1,103 @@
+"""The server as people run it, in processes of its own, in production's environment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from tests.support.command import find_free_port
+from tests.support.environment import COMPLETE, ROOT, bare_environment
+
+PATIENCE = 60  # seconds
+SETTINGS = {
+    **COMPLETE,
+    "ARGON2_MEMORY_KIB": "8",
+    "ARGON2_TIME_COST": "1",
+    "LIMIT_REGISTER_IP": "10000/1s",  # all of the load comes from one address
+    "MAIL_WORKER": "false",
+    "MAIL_FROM": "no-reply@example.com",
+    "FRONTEND_URL": "https://app.example.com",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    url: str
+    """Where the API begins, its prefix included."""
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def workers(self) -> list[int]:
+        """Of the processes that it started, those that serve."""
+        found = []
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                parent = int(file.read_text().rpartition(")")[2].split()[1])
+                line = (file.parent / "cmdline").read_bytes()
+                if parent == self.process.pid and b"spawn_main" in line:
+                    found.append(int(file.parent.name))
+        return sorted(found)
+
+
+@contextmanager
+def serving(
+    folder: Path, *, plain: bool = False, workers: int = 1, **settings: str
+) -> Iterator[Serving]:
+    """
+    Args:
+        plain: by uvicorn itself, and not by `plinth serve`.
+        settings: DATABASE_URL and REDIS_URL, and what else is not as production has it.
+    """
+    port, log = find_free_port(), folder / "serve.log"
+    way = ["uvicorn", "app.main:app"] if plain else ["app.cli", "serve", f"--workers={workers}"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *way, f"--port={port}"],
+            cwd=ROOT,
+            env=bare_environment() | SETTINGS | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/api/v1"
+        _wait_for(f"{url}/health/live", process, log)
+        yield Serving(url, process, log)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGCONT)
+            process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def status_of(url: str, seconds: float = 5) -> int:
+    """0 where there is no answer."""
+    try:
+        with urlopen(url, timeout=seconds) as answer:
+            status: int = answer.status
+            return status
+    except HTTPError as error:
+        return error.code
+    except (URLError, OSError):
+        return 0
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + PATIENCE
+    while status_of(url, 1) != 200:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.05)
