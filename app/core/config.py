@@ -5,7 +5,7 @@ from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,15 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.core.rates import check_rate
 from app.core.secret_key import find_weakness, keep_development_key
-from app.core.service_urls import find_url_fault, quote_host
+from app.core.service_settings import Hidden, ServiceSettings
 
-DEVELOPMENT = "development"
-POSTGRES_SCHEMES = ("postgresql", "postgres")
-PUBLIC_PASSWORD = "development-only"  # noqa: S105 - everyone can read it in compose.yaml
 MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
-Hidden = Annotated[str, Field(repr=False)]
-HiddenOrNone = Annotated[str | None, Field(repr=False)]
 RateText = Annotated[str, AfterValidator(check_rate)]
 
 
@@ -39,7 +34,7 @@ class SettingsError(SystemExit):
     """
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which sees one file
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",
@@ -52,40 +47,8 @@ class Settings(BaseSettings):
     PROJECT_NAME: str = "MyApp"
     VERSION: str = "1.0.0"
     API_V1_PREFIX: str = "/api/v1"
-    ENVIRONMENT: str = DEVELOPMENT
     DEBUG: bool = False
     DATA_DIR: Path = Path(".data")
-
-    POSTGRES_USER: str = "postgres"
-    POSTGRES_PASSWORD: Hidden = ""
-    POSTGRES_HOST: str = "localhost"
-    POSTGRES_PORT: Annotated[int, Field(ge=1, le=65535)] = 5432
-    POSTGRES_DB: str = "plinth"
-    DATABASE_URL: HiddenOrNone = None
-    TEST_DATABASE_URL: HiddenOrNone = None
-    DB_POOL_SIZE: PositiveInt = 5
-    DB_MAX_OVERFLOW: Annotated[int, Field(ge=0)] = 10
-    DB_POOL_TIMEOUT: PositiveFloat = 30
-    DB_POOL_RECYCLE: int = 3600
-    DB_ECHO: bool = False
-    DB_CONNECT_TIMEOUT: PositiveFloat = 3
-    DB_WAIT_TIMEOUT: PositiveFloat = 1.5
-    DB_STATEMENT_TIMEOUT: PositiveFloat = 2.5
-    DB_LOCK_TIMEOUT: PositiveFloat = 2
-    DB_IDLE_IN_TRANSACTION_TIMEOUT: PositiveFloat = 10
-    DB_PGBOUNCER: bool = False
-    DIRECT_DATABASE_URL: HiddenOrNone = None
-    MIGRATION_TIMEOUT: PositiveInt = 900
-    MIGRATION_LOCK_TIMEOUT: PositiveInt = 5
-
-    REDIS_HOST: str = "localhost"
-    REDIS_PORT: Annotated[int, Field(ge=1, le=65535)] = 6379
-    REDIS_DB: Annotated[int, Field(ge=0)] = 0
-    REDIS_PASSWORD: Hidden = ""
-    REDIS_URL: HiddenOrNone = None
-    TEST_REDIS_URL: HiddenOrNone = None
-    CACHE_TIMEOUT_MS: PositiveInt = 100
-    CACHE_PREFIX: str = "plinth"
 
     SECRET_KEY: Hidden = ""
     ALGORITHM: Literal["HS256", "HS384", "HS512"] = "HS256"
@@ -156,10 +119,6 @@ class Settings(BaseSettings):
     MAX_PAGE_SIZE: PositiveInt = 100
 
     @property
-    def is_development(self) -> bool:
-        return self.ENVIRONMENT == DEVELOPMENT
-
-    @property
     def shows_docs(self) -> bool:
         return self.is_development if self.DOCS_ENABLED is None else self.DOCS_ENABLED
 
@@ -189,34 +148,6 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _find_services(self) -> Self:
-        """Make each URL from its parts; with neither given, only development goes on (embedded)."""
-        if self.DATABASE_URL is None and self._any_given("POSTGRES_"):
-            self.DATABASE_URL = self._postgres_url()
-        if self.REDIS_URL is None and self._any_given("REDIS_"):
-            self.REDIS_URL = self._redis_url()
-        for name, url, schemes in (
-            ("DATABASE_URL", self.DATABASE_URL, POSTGRES_SCHEMES),
-            (
-                "DIRECT_DATABASE_URL",
-                self.DIRECT_DATABASE_URL or self.DATABASE_URL,
-                POSTGRES_SCHEMES,
-            ),
-            ("REDIS_URL", self.REDIS_URL, ("redis", "rediss", "unix")),
-        ):
-            if url is None:
-                if not self.is_development:
-                    raise ValueError(
-                        f"{name} is not set. Only ENVIRONMENT=development starts a server of its "
-                        f"own; set {name} (or its parts, see .env.example)"
-                    )
-            elif fault := find_url_fault(url, schemes):
-                raise ValueError(f"{name} {fault}")
-            elif urlsplit(url).password == PUBLIC_PASSWORD and not self.is_development:
-                raise ValueError(f"{name} has compose.yaml's public password: set one of your own")
-        return self
-
-    @model_validator(mode="after")
     def _find_secret_key(self) -> Self:
         if not self.SECRET_KEY and self.is_development:
             self.SECRET_KEY = keep_development_key(self.DATA_DIR)
@@ -230,23 +161,6 @@ class Settings(BaseSettings):
         if not self.LIMITS_ENABLED and not self.is_development:
             raise ValueError("LIMITS_ENABLED may be false only with ENVIRONMENT=development")
         return self
-
-    def _any_given(self, prefix: str) -> bool:
-        # Of our own settings: compose's POSTGRES_INITDB_ARGS in the same .env names no server.
-        given = self.model_fields_set & set(type(self).model_fields)
-        return any(name.startswith(prefix) for name in given)
-
-    def _postgres_url(self) -> str:
-        password = f":{quote(self.POSTGRES_PASSWORD, safe='')}" if self.POSTGRES_PASSWORD else ""
-        return (
-            f"postgresql://{quote(self.POSTGRES_USER, safe='')}{password}"
-            f"@{quote_host(self.POSTGRES_HOST)}:{self.POSTGRES_PORT}"
-            f"/{quote(self.POSTGRES_DB, safe='')}"
-        )
-
-    def _redis_url(self) -> str:
-        password = f":{quote(self.REDIS_PASSWORD, safe='')}@" if self.REDIS_PASSWORD else ""
-        return f"redis://{password}{quote_host(self.REDIS_HOST)}:{self.REDIS_PORT}/{self.REDIS_DB}"
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Of settings that we do not know we do not know either whether they are secrets.
