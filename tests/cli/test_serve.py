@@ -1,15 +1,19 @@
 """`plinth serve`: several workers, and an end in order."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
+from httpx2 import AsyncClient
 
 from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
 from tests.support.environment import ROOT, bare_environment
+from tests.support.people import People
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -34,6 +38,29 @@ def test_uvicorn_by_hand_logs_as_we_do(environment: dict[str, str], tmp_path: Pa
         )
     check_until_its_end(process, port, log)
     check_log(log.read_text().splitlines())
+
+
+async def test_who_is_signed_out_is_so_on_every_worker_at_the_next_request(
+    environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
+) -> None:
+    port, log = find_free_port(), tmp_path / "serve.log"
+    url = f"http://127.0.0.1:{port}/api/v1"
+    process = start_plinth("serve", "--port", str(port), "--workers", "2", log=log, **environment)
+    try:
+        await asyncio.to_thread(wait_for_health, f"{url}/health")
+        each_anew = {"Connection": "close"}  # so that now this worker answers, now that
+        async with AsyncClient(base_url=url, headers=each_anew, timeout=PATIENCE) as client:
+            people = People(client, second)
+            for _ in range(5):
+                person = await people.enter()
+                asked = [("GET", "/users/me", 200)] * 10
+                asked += [("POST", "/auth/logout", 204)] + [("GET", "/users/me", 401)] * 10
+                for method, path, status in asked:
+                    answer = await client.request(method, path, headers=person.headers)
+                    assert answer.status_code == status
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 def check_until_its_end(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

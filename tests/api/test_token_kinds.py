@@ -1,0 +1,100 @@
+"""Every kind of token at every door: it opens its own, and no other, and is not used up there."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
+
+from app.core.tokens import read_access_token
+from tests.support.mail_server import Inbox, token_of
+from tests.support.people import PASSWORD, People
+
+Door = Callable[[AsyncClient, str], Awaitable[Response]]
+
+
+async def ask_who(client: AsyncClient, token: str) -> Response:
+    return await client.get("/users/me", headers={"Authorization": f"Bearer {token}"})
+
+
+async def refresh(client: AsyncClient, token: str) -> Response:
+    return await client.post("/auth/refresh", json={"refresh_token": token})
+
+
+async def reset(client: AsyncClient, token: str) -> Response:
+    body = {"token": token, "password": "Better-Horse-8"}
+    return await client.post("/auth/password/reset", json=body)
+
+
+async def verify(client: AsyncClient, token: str) -> Response:
+    return await client.post("/auth/email/verify", json={"token": token})
+
+
+DOORS: dict[str, Door] = {"access": ask_who, "refresh": refresh, "reset": reset, "verify": verify}
+OPENS = {
+    "access": "access",
+    "refresh": "refresh",
+    "reset": "reset",
+    "verification": "verify",
+    "change of address": "verify",
+    "device": None,
+    "session id": None,
+    "request id": None,
+}
+
+
+async def make_tokens(app: FastAPI, people: People, inbox: Inbox) -> dict[str, str]:
+    """One of each kind. Two people: a change of address voids the verification."""
+    ann, bob = await people.enter(), await people.enter()
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test/api/v1") as client:
+        signed_in = await client.post(
+            "/auth/login", json={"email": ann.email, "password": PASSWORD}
+        )
+        await client.post("/auth/email/resend", headers=ann.headers)
+        await client.post("/auth/password/forgot", json={"email": ann.email})
+        change = {"email": "new@example.com", "current_password": PASSWORD}
+        await client.patch("/users/me", json=change, headers=bob.headers)
+    return {
+        "access": ann.tokens["access_token"],
+        "refresh": ann.tokens["refresh_token"],
+        "reset": token_of(await inbox.next(ann.email, "Set a new password")),
+        "verification": token_of(await inbox.next(ann.email, "Confirm")),
+        "change of address": token_of(await inbox.next("new@example.com", "Confirm")),
+        "device": signed_in.cookies["plinth_device"],
+        "session id": str(read_access_token(ann.tokens["access_token"]).session_id),
+        "request id": signed_in.headers["x-request-id"],
+    }
+
+
+async def test_each_kind_opens_its_own_door_and_no_other(
+    app: FastAPI, client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    tokens = await make_tokens(app, people, inbox)
+    assert set(tokens) == set(OPENS)
+    for kind, token in tokens.items():
+        for door, knock in DOORS.items():
+            if door == OPENS[kind]:
+                continue
+            refused = await knock(client, token)
+            wanted = {401} if door in ("access", "refresh") else {400, 422}
+            assert refused.status_code in wanted, (kind, door, refused.text)
+    # In this order: a reset ends the session and voids the other links of its account.
+    for kind in ("access", "refresh", "verification", "change of address", "reset"):
+        own = OPENS[kind]
+        assert own
+        opened = await DOORS[own](client, tokens[kind])
+        assert opened.status_code in (200, 204), (kind, opened.text)
+
+
+@pytest.mark.parametrize("place", ["query", "cookie", "body"])
+async def test_a_token_counts_in_its_header_alone(
+    client: AsyncClient, people: People, place: str
+) -> None:
+    token = (await people.enter()).tokens["access_token"]
+    asked = {
+        "query": {"params": {"access_token": token, "token": token}},
+        "cookie": {"headers": {"Cookie": f"access_token={token}; Authorization=Bearer {token}"}},
+        "body": {"data": {"access_token": token}},
+    }
+    answer = await client.request("GET", "/users/me", **asked[place])  # type: ignore[arg-type]
+    assert answer.status_code == 401
