@@ -104,6 +104,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     LOG_FORMAT: Literal["pretty", "json"] | None = None
     METRICS_PORT: Annotated[int, Field(ge=1, le=65535)] | None = None
     METRICS_HOST: str = "127.0.0.1"
+    OTEL_EXPORTER_OTLP_ENDPOINT: Annotated[str, Field(pattern="^https?://")] | None = None
     SLOW_QUERY_MS: Annotated[int, Field(ge=0)] = 500
 
     BACKEND_CORS_ORIGINS: list[str] = ["http://localhost:3000", "http://localhost:8000"]

@@ -12,18 +12,23 @@ from structlog.typing import EventDict, WrappedLogger
 
 HIDDEN = "[hidden]"
 SECRET_NAMES = re.compile(r"password|secret|token|authorization|cookie|api_?key", re.IGNORECASE)
-SECRETS = re.compile(
-    r"""
-      eyJ[\w-]+\.[\w-]+\.[\w-]*                             # a JWT
-    | \$(?:argon2|2[abxy]|pbkdf2|scrypt)[\w-]*\$[^\s'"]+    # a password's hash
-    | (?<![\w-])(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{40,}       # a token of ours, or a key
-    | (?<=://)[^/\s:@]*:[^/\s@]+(?=@)                       # a URL's user and password
-    | (?<=input_value=).*?(?=,\ input_type=)                # Pydantic, quoting what was sent
-    | (?i:(?<=Bearer\ )|(?<=Basic\ ))\S+
-    | (?i:["']?[\w-]*(?:password|secret|token|authorization|cookie)["']?\s*[=:]\s*)
-      (?:"[^"]*"|'[^']*')
-    """,
-    re.VERBOSE | re.DOTALL,
+NAMES = ("password", "secret", "token", "authorization", "cookie")
+# What looks like a secret, behind words without one of which it need not be looked for (in lower
+# case). The text before the secret, where it is to stay, is a group.
+SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
+    (("eyj",), re.compile(r"()eyJ[\w-]+\.[\w-]+\.[\w-]*")),  # a JWT
+    (("$",), re.compile(r"()\$(?:argon2|2[abxy]|pbkdf2|scrypt)[\w-]*\$[^\s'\"]+")),  # a hash
+    (("://",), re.compile(r"(://)[^/\s:@]*:[^/\s@]+(?=@)")),  # a URL's user and password
+    (("input_value=",), re.compile(r"(input_value=).*?(?=, input_type=)", re.DOTALL)),  # Pydantic
+    (("bearer ", "basic "), re.compile(r"((?:Bearer|Basic) )\S+", re.IGNORECASE)),
+    (
+        NAMES,
+        re.compile(
+            rf"""((?:{"|".join(NAMES)})["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*')""", re.IGNORECASE
+        ),
+    ),
+    # A token of ours, or a key: long, with digits and capitals. No name in a traceback is so.
+    (("",), re.compile(r"()(?<![\w-])(?=[\w-]{40})(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]+")),
 )
 # C0 and C1 with DEL, and the separators of lines and paragraphs: what a terminal or a reader of
 # lines takes for a command. Also what turns the direction of reading, and what has no UTF-8.
@@ -40,11 +45,19 @@ def _conceal_value(name: str, value: Any) -> Any:
         return value
     if SECRET_NAMES.search(name):
         return HIDDEN
-    text = SECRETS.sub(HIDDEN, str(value))
+    text = _hide(str(value))
     if name == "exception":
         # Its lines are its own; indented, none passes for a line of the log.
         return CONTROL_IN_LINES.sub(_spell, text).replace("\n", "\n    ")
     return CONTROL.sub(_spell, text)
+
+
+def _hide(text: str) -> str:
+    lower = text.lower()
+    for words, pattern in SECRETS:
+        if any(word in lower for word in words):
+            text = pattern.sub(rf"\1{HIDDEN}", text)
+    return text
 
 
 def _spell(found: re.Match[str]) -> str:

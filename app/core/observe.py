@@ -7,12 +7,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core import metrics
 from app.core.logs import REQUESTS, RequestLine
-from app.core.request import RequestInfo, current_request
+from app.core.request import RequestInfo, current_request, name_method
 
 logger = logging.getLogger(REQUESTS)
 
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-OTHER_METHOD = "OTHER"
 FAULT, CLIENT_GONE = 500, 499
 PROBES = "/health"
 
@@ -47,12 +45,7 @@ class Observed:
         finally:
             seconds = (ended or perf_counter()) - began
             metrics.requests_in_progress.dec()
-            _tell(request, _name_method(scope), status or CLIENT_GONE, seconds)
-
-
-def _name_method(scope: Scope) -> str:
-    method: str = scope["method"]
-    return method if method in METHODS else OTHER_METHOD
+            _tell(request, name_method(scope), status or CLIENT_GONE, seconds)
 
 
 def _tell(request: RequestInfo, method: str, status: int, seconds: float) -> None:
@@ -81,5 +74,7 @@ def _log(request: RequestInfo, method: str, route: str, status: int, seconds: fl
         client_ip=request.client.ip,
         request_id=request.id,
     )
+    if request.trace_id:
+        line["trace_id"] = request.trace_id
     # Made by hand: `logger.log` would look up the stack for who calls it.
     logger.handle(logging.LogRecord(REQUESTS, level, "", 0, line, None, None))

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.core import metrics
 from app.core.config import settings
 from app.core.request import current_request
+from app.core.tracing import trace_query, tracing
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -36,22 +37,24 @@ def _begin(
 def _succeed(
     _conn: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    _note(statement, perf_counter() - context.began)
+    _note(statement, perf_counter() - context.began, failed=False)
 
 
 def _fail(failure: ExceptionContext) -> None:
     """One that ran into its timeout was the slowest of all."""
     began = getattr(failure.execution_context, "began", None)
     if began is not None and failure.statement:
-        _note(failure.statement, perf_counter() - began)
+        _note(failure.statement, perf_counter() - began, failed=True)
 
 
-def _note(statement: str, seconds: float) -> None:
+def _note(statement: str, seconds: float, *, failed: bool) -> None:
     request = current_request()
     (metrics.queries_of_requests if request else metrics.other_queries).observe(seconds)
     if request:
         request.queries += 1
         request.query_seconds += seconds
+    if tracing.tracer:
+        trace_query(shorten(statement), seconds, failed=failed)
     if seconds * 1000 >= settings.SLOW_QUERY_MS:
         logger.warning(
             "slow query",

@@ -10,12 +10,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from starlette.types import Scope
+
 from app.core.client import Client
 
 HEADER = "X-Request-ID"
 # What a caller may choose: nothing that could break a log line or a header.
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NO_ROUTE = "unmatched"
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+OTHER_METHOD = "OTHER"
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class RequestInfo:
     find_route: Callable[[], str | None] | None = None
     queries: int = 0
     query_seconds: float = 0.0
+    trace_id: str | None = None
 
     @property
     def route(self) -> str:
@@ -49,6 +54,12 @@ def begin_request(asked_id: str | None, client: Client) -> RequestInfo:
     info = RequestInfo(request_id, client)
     _current.set(info)
     return info
+
+
+def name_method(scope: Scope) -> str:
+    """One of those that there are: a client may send any word."""
+    method: str = scope["method"]
+    return method if method in METHODS else OTHER_METHOD
 
 
 def current_request() -> RequestInfo | None:

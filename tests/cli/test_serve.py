@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from tests.support.collector import collecting
 from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
 from tests.support.environment import ROOT, bare_environment
 from tests.support.people import People
@@ -28,16 +29,22 @@ def test_it_serves_and_ends_in_order(
     check_log([line for line in log.read_text().splitlines() if not line.startswith("Serving on")])
 
 
-def test_uvicorn_by_hand_logs_as_we_do(environment: dict[str, str], tmp_path: Path) -> None:
+def test_uvicorn_by_hand_logs_counts_and_traces_as_we_do(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     port, log = find_free_port(), tmp_path / "uvicorn.log"
     command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port)]
+    metrics = find_free_port()
     settings = environment | {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
-    with log.open("ab") as output:
+    settings |= {"METRICS_PORT": str(metrics)}
+    with collecting() as collector, log.open("ab") as output:
+        settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         process = subprocess.Popen(
             command, cwd=ROOT, env=bare_environment() | settings, stdout=output, stderr=output
         )
-    check_until_its_end(process, port, log)
+        check_until_its_end(process, port, log, metrics)
     check_log(log.read_text().splitlines())
+    assert [span for span in collector.spans if span.name == "GET /api/v1/health/full"]
 
 
 async def test_who_is_signed_out_is_so_on_every_worker_at_the_next_request(
@@ -63,10 +70,15 @@ async def test_who_is_signed_out_is_so_on_every_worker_at_the_next_request(
         process.wait(PATIENCE)
 
 
-def check_until_its_end(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def check_until_its_end(
+    process: subprocess.Popen[bytes], port: int, log: Path, metrics: int | None = None
+) -> None:
     try:
         answer = wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/full")
         assert json.loads(answer)["status"] == "healthy", log.read_text()
+        if metrics:
+            shown = wait_for_health(f"http://127.0.0.1:{metrics}/metrics")
+            assert b'route="/api/v1/health/full"' in shown
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
     finally:
