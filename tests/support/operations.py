@@ -9,11 +9,14 @@ from typing import Any
 
 from starlette.routing import compile_path
 
+from app.api.access import Declared, declared
 from app.core.routes import walk_routes
 from app.main import create_app
 from tests.support.people import PASSWORD
 
 Schema = Mapping[str, Any]
+
+JSON = "application/json"
 
 _numbers = count(1)
 
@@ -25,6 +28,7 @@ class Operation:
     description: Schema
     """What the OpenAPI document says of it; nothing for a route that is kept out of it."""
     schemas: Schema
+    declared: Declared | None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -32,6 +36,25 @@ class Operation:
     @property
     def is_private(self) -> bool:
         return bool(self.description.get("security"))
+
+    @property
+    def writes_row(self) -> bool:
+        """It takes an object, and answers with the row that it made or changed."""
+        shown = self.shown
+        return self.method != "GET" and bool(self.settable) and "id" in shown.get("properties", ())
+
+    @property
+    def shown(self) -> Schema:
+        """The schema of what it answers with when all is well."""
+        for status in ("200", "201"):
+            answer = self.description.get("responses", {}).get(status, {})
+            if schema := answer.get("content", {}).get(JSON, {}).get("schema"):
+                return self.resolve(schema)
+        return {}
+
+    @property
+    def settable(self) -> set[str]:
+        return set((self.body(JSON) or {}).get("properties", ()))
 
     @property
     def documented(self) -> set[int]:
@@ -103,6 +126,7 @@ def find_operations() -> list[Operation]:
             route.path or "",
             paths.get(route.path_format, {}).get(method.lower(), {}),
             schemas,
+            declared(route.endpoint) if route.endpoint else None,
         )
         for route in walk_routes(app)
         for method in sorted(route.methods or ())

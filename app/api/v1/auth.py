@@ -22,7 +22,7 @@ leaving = APIRouter(prefix="/auth", tags=["auth"])
     response_model=UserOut,
     responses=responses(Rejected, TooMany, Unavailable),
 )
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=4)
 async def register(db: DB, account: UserCreate, client: Client) -> User:
     await throttle.register(client)
     return await accounts.register(db, account)
@@ -33,7 +33,7 @@ async def register(db: DB, account: UserCreate, client: Client) -> User:
     response_model=TokenPair,
     responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
 )
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=5)
 async def login(
     db: DB, credentials: Credentials, client: Client, device: Device
 ) -> sessions.Tokens:
@@ -45,7 +45,7 @@ async def login(
     response_model=TokenPair,
     responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
 )
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=5)
 async def login_by_form(
     db: DB, form: Annotated[PasswordForm, Form()], client: Client, device: Device
 ) -> sessions.Tokens:
@@ -56,21 +56,21 @@ async def login_by_form(
 @router.post(
     "/refresh", response_model=TokenPair, responses=responses(Unauthenticated, TooMany, Unavailable)
 )
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=2)
 async def refresh(db: DB, request: RefreshRequest) -> sessions.Tokens:
     """A new access token, and the refresh token to use next time."""
     return await sessions.refresh(db, request.refresh_token)
 
 
 @leaving.post("/logout", status_code=204)
-@access(USER, queries=99)
+@access(USER, queries=3)
 async def logout(db: DB, user: CurrentUser) -> None:
     """End this session, and with it both its tokens."""
     await sessions.end(db, user.id, user.session_id, reason="signed out")
 
 
 @leaving.post("/logout-all", status_code=204)
-@access(USER, queries=99)
+@access(USER, queries=3)
 async def logout_everywhere(db: DB, user: CurrentUser) -> None:
     """End all of one's sessions, this one too."""
     await sessions.end_all(db, user.id, reason="signed out everywhere")

@@ -19,7 +19,7 @@ resending = APIRouter(prefix="/auth", tags=["auth"])
 
 
 @router.post("/password/forgot", status_code=202, responses=responses(TooMany, Unavailable))
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=1)
 async def forgot_password(
     db: DB, forgotten: ForgottenPassword, client: Client, device: Device
 ) -> Accepted:
@@ -30,21 +30,21 @@ async def forgot_password(
 
 
 @router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=7)
 async def reset_password(db: DB, reset: PasswordReset) -> None:
     """Set a new password by the token of a mail, once. All sessions end."""
     await credentials.reset_password(db, reset.token, reset.password)
 
 
 @router.post("/email/verify", status_code=204, responses=responses(Rejected, Unavailable))
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=6)
 async def verify_email(db: DB, verification: EmailVerification) -> None:
     """Prove by the token of a mail that one reads it; a new address takes effect."""
     await credentials.verify_email(db, verification.token)
 
 
 @resending.post("/email/resend", status_code=202, responses=responses(TooMany))
-@access(USER, queries=99)
+@access(USER, queries=5)
 async def resend_verification(db: DB, user: CurrentUser) -> Accepted:
     """Send the mail to the address that waits to be verified once more, if one does."""
     await throttle.verification(user.id)

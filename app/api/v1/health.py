@@ -39,18 +39,20 @@ Figures = Annotated[bool, Depends(may_see_figures)]
 
 
 @router.get("")
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=0)
 async def get_health() -> Health:
     return Health(status="healthy", version=settings.VERSION, environment=settings.ENVIRONMENT)
 
 
 @router.get("/live")
+@access(PUBLIC, queries=0)
 async def get_liveness() -> Alive:
     """Whether the process answers at all; it asks nobody. What fails it is worth a restart."""
     return Alive(status="alive")
 
 
 @router.get("/ready", responses={UNHEALTHY: {"model": Ready}})
+@access(PUBLIC, queries=2)
 async def get_readiness(request: Request, response: Response) -> Ready:
     """Whether to send requests here: not without the database, nor while the process ends. The
     answer may be a second old."""
@@ -63,7 +65,7 @@ async def get_readiness(request: Request, response: Response) -> Ready:
 
 
 @router.get("/db", responses={UNHEALTHY: {"model": DatabaseHealth}})
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=2)
 async def get_database_health(
     request: Request, response: Response, figures: Figures
 ) -> DatabaseHealth:
@@ -80,7 +82,7 @@ async def get_database_health(
 
 
 @router.get("/redis", responses={UNHEALTHY: {"model": CacheHealth}})
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=1)
 async def get_cache_health(response: Response, figures: Figures) -> CacheHealth:
     facts = await check_cache(cache)
     if facts is None:
@@ -90,7 +92,7 @@ async def get_cache_health(response: Response, figures: Figures) -> CacheHealth:
 
 
 @router.get("/full")
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=1)
 async def get_full_health(request: Request) -> FullHealth:
     database, facts = await asyncio.gather(
         check_database(resources_of(request).database), check_cache(cache)

@@ -18,20 +18,20 @@ router = APIRouter(prefix="/users", tags=["sessions"])
 
 
 @router.get("/me/sessions")
-@access(USER, queries=99)
+@access(USER, queries=2)
 async def list_my_sessions(db: DB, user: CurrentUser) -> list[SessionOut]:
     """Newest first."""
     return [_show(row, user.session_id) for row in await crud.session.get_live(db, user.id)]
 
 
 @router.delete("/me/sessions/{session_id}", status_code=204, responses=responses(NotFound))
-@access(OWNER, queries=99)
+@access(OWNER, queries=3)
 async def end_my_session(db: DB, user: CurrentUser, session_id: UUID) -> None:
     await sessions.end(db, user.id, session_id, reason="ended by its user")
 
 
 @router.get("/{user_id}/sessions", responses=responses(Denied, NotFound))
-@access(SUPERUSER, queries=99)
+@access(SUPERUSER, queries=3)
 async def list_sessions(db: DB, admin: Superuser, user_id: UserId) -> list[SessionOut]:
     """Newest first."""
     await accounts.get(db, user_id)
@@ -41,13 +41,13 @@ async def list_sessions(db: DB, admin: Superuser, user_id: UserId) -> list[Sessi
 @router.delete(
     "/{user_id}/sessions/{session_id}", status_code=204, responses=responses(Denied, NotFound)
 )
-@access(SUPERUSER, queries=99)
+@access(SUPERUSER, queries=3)
 async def end_session(db: DB, _: Superuser, user_id: UserId, session_id: UUID) -> None:
     await sessions.end(db, user_id, session_id, reason="ended by a superuser")
 
 
 @router.delete("/{user_id}/sessions", status_code=204, responses=responses(Denied, NotFound))
-@access(SUPERUSER, queries=99)
+@access(SUPERUSER, queries=4)
 async def end_all_sessions(db: DB, _: Superuser, user_id: UserId) -> None:
     await accounts.get(db, user_id)
     await sessions.end_all(db, user_id, reason="ended by a superuser")

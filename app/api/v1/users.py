@@ -28,13 +28,13 @@ UsersWanted = Annotated[Wanted, Depends(wanted_of(users.listing))]
 
 
 @router.get("/me", response_model=UserOut)
-@access(USER, queries=99)
+@access(USER, queries=1)
 async def get_me(user: CurrentUser) -> Principal:
     return user
 
 
 @router.patch("/me", response_model=UserOut, responses=responses(TooMany))
-@access(USER, queries=99)
+@access(USER, queries=15)
 async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> User:
     """A new e-mail or password asks for `current_password`. A password ends the other sessions; an
     e-mail takes effect, and then does so too, when the link in the mail to it is used."""
@@ -42,7 +42,7 @@ async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> User:
 
 
 @router.get("/me/events", response_model=list[EventOut])
-@access(USER, queries=99)
+@access(USER, queries=2)
 async def list_my_events(
     db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.DEFAULT_PAGE_SIZE
 ) -> Sequence[Event]:
@@ -51,7 +51,7 @@ async def list_my_events(
 
 
 @router.get("/search")
-@access(USER, queries=99)
+@access(USER, queries=2)
 async def search_users(
     db: DB,
     user: CurrentUser,
@@ -65,7 +65,7 @@ async def search_users(
 
 
 @router.get("/{user_id}", responses=responses(NotFound))
-@access(USER, queries=99)
+@access(USER, queries=2)
 async def get_user(db: DB, user: CurrentUser, user_id: UserId) -> UserOut | PublicUser:
     """Superusers, and the user themselves, see all of it; others what is public."""
     return _show([await accounts.get(db, user_id)], to=user)[0]
@@ -80,14 +80,14 @@ async def list_users(
 
 
 @router.patch("/{user_id}", response_model=UserOut, responses=responses(Rejected, Denied, NotFound))
-@access(SUPERUSER, queries=99)
+@access(SUPERUSER, queries=6)
 async def change_user(db: DB, user: Superuser, user_id: UserId, changes: UserAdminUpdate) -> User:
     """Flags and names; never the password. A change of role or activity ends their sessions."""
     return await administration.change_user(db, user_id, changes, by=user.id)
 
 
 @router.delete("/{user_id}", status_code=204, responses=responses(Rejected, Denied, NotFound))
-@access(SUPERUSER, queries=99)
+@access(SUPERUSER, queries=5)
 async def delete_user(db: DB, user: Superuser, user_id: UserId) -> None:
     await administration.delete_user(db, user_id, by=user.id)
 

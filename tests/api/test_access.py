@@ -1,0 +1,159 @@
+"""Each route is what it declares: called over HTTP in every role, a team's own routes included."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient, Response
+from sqlalchemy import event
+
+from app.api.access import OWNER, PUBLIC, SUPERUSER, USER, VERIFIED, Who
+from app.api.deps import Resources
+from tests.support.operations import Operation, find_operations
+from tests.support.people import People
+from tests.support.scene import MARK, Scene, make_scene
+
+OPERATIONS = find_operations()
+REFUSED = {
+    (401, "unauthenticated"): "nobody known",
+    (403, "denied"): "not allowed",
+    (403, "unverified"): "not allowed",
+    (400, "inactive_user"): "inactive",
+}
+NOBODY = {"anonymous": "nobody known", "revoked": "nobody known", "deactivated": "inactive"}
+EVERYONE = ("anonymous", "revoked", "deactivated", "unverified", "other", "owner", "superuser")
+SIGNED_IN = ("unverified", "other", "owner", "superuser")
+EXPECTED: dict[Who, dict[str, str]] = {
+    PUBLIC: dict.fromkeys(EVERYONE, "let in"),
+    USER: dict.fromkeys(SIGNED_IN, "let in") | NOBODY,
+    VERIFIED: dict.fromkeys(SIGNED_IN, "let in") | NOBODY | {"unverified": "not allowed"},
+    OWNER: {"owner": "let in", "superuser": "let in"}
+    | dict.fromkeys(("unverified", "other"), "not theirs")
+    | NOBODY,
+    SUPERUSER: dict.fromkeys(SIGNED_IN, "not allowed") | {"superuser": "let in"} | NOBODY,
+}
+every = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
+HOSTILE = {bool: True, int: 424242, str: "2001-01-01T00:00:00Z"}
+NEVER_SET = ("id", "owner_id", "version", "is_superuser", "hashed_password", "created_at")
+
+
+@pytest.fixture
+async def scene(client: AsyncClient, people: People, second: asyncpg.Connection) -> Scene:
+    return await make_scene(client, people, second, OPERATIONS)
+
+
+def read(answer: Response) -> str:
+    if answer.status_code < 400:
+        return "let in"
+    return REFUSED.get((answer.status_code, answer.json()["code"]), "let in")
+
+
+@every
+def test_a_route_declares_who_may_use_it(operation: Operation) -> None:
+    assert operation.declared, (
+        "write `@access(USER, queries=…)`, or what fits, under its `@router` line"
+    )
+
+
+@every
+async def test_a_route_lets_in_whom_it_declares(scene: Scene, operation: Operation) -> None:
+    assert operation.declared
+    expected = EXPECTED[operation.declared.who]
+    wrong = {}
+    for role in sorted(expected, key=lambda role: expected[role] == "let in"):
+        answer = await scene.call(operation, role)
+        found = read(answer)
+        if expected[role] == "not theirs":
+            is_one = bool(operation.path_parameters)
+            found = "not theirs" if (answer.status_code == 404) == is_one else found
+            found = "shown" if MARK in answer.text else found
+        elif expected[role] == "let in" and answer.status_code == 404:
+            found = "not found"
+        if answer.status_code >= 500:
+            found = "a 5xx"
+        if found != expected[role] and not was_taken_by_one_before(operation, role, answer):
+            wrong[role] = f"{found} ({answer.status_code}), not {expected[role]}: {answer.text}"
+    assert wrong == {}, (
+        f"{operation} is declared {operation.declared.who}: ask for the user by the type that says"
+        " so (CurrentUser, VerifiedUser, Superuser), look up through the owner, or declare it anew"
+    )
+
+
+def was_taken_by_one_before(operation: Operation, role: str, answer: Response) -> bool:
+    """The owner comes before the superuser, and what they deleted is gone."""
+    return operation.method == "DELETE" and role == "superuser" and answer.status_code in {401, 404}
+
+
+@pytest.fixture
+def statements(resources: Resources) -> Iterator[list[str]]:
+    """What goes to the database, as it goes."""
+    sent: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    engine = resources.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def actor(operation: Operation) -> str:
+    assert operation.declared
+    return {PUBLIC: "anonymous", SUPERUSER: "superuser"}.get(operation.declared.who, "owner")
+
+
+@every
+async def test_a_route_keeps_to_its_number_of_queries(
+    scene: Scene, statements: list[str], operation: Operation
+) -> None:
+    assert operation.declared
+    await scene.prepare(operation, whole=True)
+    await scene.headers_of(actor(operation))
+    statements.clear()
+
+    answer = await scene.call(operation, actor(operation), whole=True)
+
+    most = operation.declared.queries
+    assert len(statements) <= most, (
+        f"{operation} sent {len(statements)} statements, and declares {most}: "
+        + "\n".join(statements)
+        + answer.text
+    )
+
+
+@pytest.mark.parametrize("operation", [it for it in OPERATIONS if it.writes_row], ids=str)
+async def test_a_route_sets_only_what_it_declares(scene: Scene, operation: Operation) -> None:
+    answer = await scene.call(operation, actor(operation))
+    assert answer.status_code < 300, answer.text
+    plain = answer.json()
+    for name in {*plain, *NEVER_SET} - operation.settable:
+        value = HOSTILE.get(type(plain.get(name)), "hostile")
+        answer = await scene.call(operation, actor(operation), more={name: value})
+        if answer.status_code != 422:
+            assert answer.status_code < 300, answer.text
+            assert answer.json().get(name) != value or plain.get(name) == value, (
+                f"{operation} sets {name}: take it out of what comes in"
+            )
+
+
+LISTS = [it for it in OPERATIONS if {"items", "next"} <= set(it.shown.get("properties", ()))]
+
+
+@pytest.mark.parametrize("operation", LISTS, ids=str)
+async def test_a_list_of_many_costs_as_many_queries_as_one_of_few(
+    scene: Scene, people: People, statements: list[str], operation: Operation
+) -> None:
+    making = [it for it in OPERATIONS if it.writes_row and it.path == operation.path]
+    costs = []
+    for number in (1, 30):
+        for _ in range(number):
+            await scene.call(making[0], actor(making[0])) if making else await people.add()
+        statements.clear()
+        answer = await scene.call(operation, actor(operation))
+        assert len(answer.json()["items"]) >= min(number, 20), answer.text
+        costs.append(len(statements))
+    assert costs[1] <= costs[0], "load what belongs to the rows with them, not for each"
