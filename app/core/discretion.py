@@ -11,6 +11,8 @@ from typing import Any
 from structlog.typing import EventDict, WrappedLogger
 
 HIDDEN = "[hidden]"
+SHOWS_SECRETS = {"shows_secrets": True}
+"""The `extra` of a line that is written to show one, in development."""
 SECRET_NAMES = re.compile(r"password|secret|token|authorization|cookie|api_?key", re.IGNORECASE)
 NAMES = ("password", "secret", "token", "authorization", "cookie")
 # What looks like a secret, behind words without one of which it need not be looked for (in lower
@@ -37,15 +39,16 @@ CONTROL_IN_LINES = re.compile(CONTROL.pattern.replace("\x00-\x1f", "\x00-\x09\x0
 
 
 def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return {name: _conceal_value(name, value) for name, value in event.items()}
+    shown = any(hasattr(event.get("_record"), name) for name in SHOWS_SECRETS)
+    return {name: _conceal_value(name, value, shown=shown) for name, value in event.items()}
 
 
-def _conceal_value(name: str, value: Any) -> Any:
+def _conceal_value(name: str, value: Any, *, shown: bool) -> Any:
     if name.startswith("_") or value is None or isinstance(value, bool | int | float):
         return value
     if SECRET_NAMES.search(name):
         return HIDDEN
-    text = _hide(str(value))
+    text = str(value) if shown else _hide(str(value))
     if name == "exception":
         # Its lines are its own; indented, none passes for a line of the log.
         return CONTROL_IN_LINES.sub(_spell, text).replace("\n", "\n    ")

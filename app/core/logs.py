@@ -48,6 +48,7 @@ def make_config() -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "INFO" if level == "DEBUG" else level},
         "loggers": {
             "app": {"level": level},
+            "app.core.engine.Pool": {"level": "WARNING"},  # SQLAlchemy's, named by our class
             "sqlalchemy": {"level": "WARNING"},
             # With DB_ECHO, SQLAlchemy adds a handler to a logger that has none.
             "sqlalchemy.engine.Engine": {"handlers": ["none"]},

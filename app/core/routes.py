@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.routing import Mount, compile_path
+from starlette.routing import Mount, Route, compile_path
 from starlette.types import Scope
 
 
@@ -31,13 +31,19 @@ class Templates:
 
     def __init__(self, app: FastAPI) -> None:
         contexts = [it for it in iter_route_contexts(app.routes) if it.path]
-        self._paths = {id(it.original_route): it.path for it in contexts}
         self._mounts = [it.path for it in contexts if isinstance(it.original_route, Mount)]
+        self._paths = {id(it.original_route): it.path for it in contexts}
+        # FastAPI notes the route in the scope only where it is one of its own kind.
+        self._by_endpoint = {
+            id(it.original_route.endpoint): it.path
+            for it in contexts
+            if isinstance(it.original_route, Route) and not isinstance(it.original_route, APIRoute)
+        }
 
     def find(self, scope: Scope) -> str | None:
         """None where no route took it."""
-        if (route := scope.get("route")) is None:
-            return None
-        # What lies below a mount has routes of its own, that are not ours to name.
-        below = (f"{mount}/*" for mount in self._mounts if scope["path"].startswith(f"{mount}/"))
-        return next(below, None) or self._paths.get(id(route))
+        for mount in self._mounts:
+            if scope["path"].startswith(f"{mount}/"):
+                return f"{mount}/*"  # it has routes of its own, that are not ours to name
+        found = self._paths.get(id(scope.get("route")))
+        return found or self._by_endpoint.get(id(scope.get("endpoint")))

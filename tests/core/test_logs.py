@@ -4,8 +4,9 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -18,6 +19,7 @@ from sqlalchemy import text
 from app.core.config import settings
 from app.core.database import Database
 from app.core.logs import make_config, make_formatter
+from app.core.mail import post, write_letter
 from tests.support.asgi import send
 from tests.support.environment import COMPLETE, run_python
 from tests.support.logs import Log, logging_to_memory
@@ -239,6 +241,27 @@ def test_what_an_error_quotes_is_hidden_and_stays_within_its_lines(pretty: bool)
     assert "redis://[hidden]@host/0" in log.text
     assert "\x1b" not in log.text
     assert not any(line.startswith("00:00:00") for line in log.text.splitlines())
+
+
+async def test_development_shows_the_link_of_a_mail_that_it_does_not_send(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
+    token = "Zk3" * 15
+    letter = write_letter(
+        "email_verify",
+        number=uuid4(),
+        written=datetime.now(UTC),
+        recipient="ann@example.com",
+        filling={"username": "ann", "page": "verify-email", "token": token, "expires_at": 0},
+    )
+    await post(letter, seconds=10)
+
+    (said,) = (line["event"] for line in log.lines)
+    (file,) = (tmp_path / "mail").iterdir()
+    assert letter.link
+    assert said == f"mail to ann@example.com is in {file}: {letter.link}"
+    assert token in said
 
 
 def test_every_logger_writes_such_lines(tmp_path: Path) -> None:

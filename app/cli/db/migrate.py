@@ -59,15 +59,17 @@ def _in_sentences() -> Iterator[None]:
 @contextmanager
 def _steps_printed() -> Iterator[None]:
     logger = logging.getLogger("alembic.runtime.migration")
-    before = logger.level
+    before = logger.level, logger.propagate
     printer = _StepPrinter()
     logger.addHandler(printer)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # told once is enough
     try:
         yield
     finally:
         logger.removeHandler(printer)
-        logger.setLevel(before)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 class _StepPrinter(logging.Handler):

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from app.core.config import settings
+from app.core.discretion import SHOWS_SECRETS
 from app.core.mail import files, smtp
 from app.core.mail.errors import NotDelivered
 from app.core.mail.letters import Letter
@@ -39,8 +40,8 @@ async def post(letter: Letter, *, seconds: float) -> None:
         await smtp.send(letter, seconds=seconds)
     elif settings.is_development:
         path = await asyncio.to_thread(files.keep, letter, _folder())
-        # A warning, because uvicorn as it comes shows nothing below it.
-        logger.warning("mail to %s is in %s%s", letter.recipient, path, _tell_link(letter))
+        said = ("mail to %s is in %s%s", letter.recipient, path, _tell_link(letter))
+        logger.info(*said, extra=SHOWS_SECRETS)  # for the developer, who is the recipient
     else:
         raise NotDelivered("SMTP_HOST is not set")
 
