@@ -115,6 +115,10 @@ def create_app() -> FastAPI:
     app.include_router(v1.router, prefix=settings.API_V1_PREFIX)
     if settings.shows_docs:
         docs.install(app)
+    if settings.has_admin:
+        from app import admin  # noqa: PLC0415 - where it is off, none of it is loaded
+
+        admin.install(app)
     return app
 
 

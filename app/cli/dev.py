@@ -51,6 +51,7 @@ def _print_banner(api: str, backing: Backing) -> None:
         [
             ("API", api),
             ("docs", f"{api}/docs"),
+            ("admin", f"{api}/admin"),
             ("PostgreSQL", f"psql {shlex.quote(database)}"),
             ("Valkey", _redis_command(backing.redis_url)),
             ("DATA_DIR", str(settings.DATA_DIR.resolve())),

@@ -110,6 +110,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     BACKEND_CORS_ORIGINS: list[str] = ["http://localhost:3000", "http://localhost:8000"]
     DOCS_ENABLED: bool | None = None
     ADMIN_ENABLED: bool | None = None
+    ADMIN_SESSION_HOURS: PositiveInt = 12
     TRUSTED_PROXIES: list[IPv4Network | IPv6Network] = []
     MAX_BODY_SIZE: PositiveInt = 1024 * 1024
     HEADER_TIMEOUT: PositiveFloat = 10

@@ -120,6 +120,13 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def looking(self) -> AsyncIterator[AsyncSession]:
+        """A session for code that may not change anything: PostgreSQL refuses it."""
+        engine = self.engine.execution_options(postgresql_readonly=True)
+        async with self.translated(), AsyncSession(engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
     async def translated(self) -> AsyncIterator[None]:
         try:
             yield

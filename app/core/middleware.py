@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.client import Network, find_client
 from app.core.problems import problem
 from app.core.request import HEADER, begin_request, current_request
-from app.core.routes import Templates, walk_routes
+from app.core.routes import Templates, declared_paths
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class EitherSlash:
 
     def _find(self, path: str, app: FastAPI) -> str:
         if self._declared is None:
-            self._declared = {route.path for route in walk_routes(app) if route.path}
+            self._declared = declared_paths(app)
         if path in self._declared or path == "/":
             return path
         other = path[:-1] if path.endswith("/") else f"{path}/"

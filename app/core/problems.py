@@ -93,10 +93,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidField, _handle_field)
 
 
+def describe(error: PlinthError) -> tuple[HTTPStatus, dict[str, str]]:
+    """The status and the headers that an error's meaning has in HTTP."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return status, _make_headers(error)
+
+
 def _handle_meaning(_: Request, error: Exception) -> Response:
     assert isinstance(error, PlinthError)
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return problem(status, error.detail, error.code, _make_headers(error))
+    status, headers = describe(error)
+    return problem(status, error.detail, error.code, headers)
 
 
 def _make_headers(error: PlinthError) -> dict[str, str]:

@@ -47,3 +47,9 @@ class Templates:
                 return f"{mount}/*"  # it has routes of its own, that are not ours to name
         found = self._paths.get(id(scope.get("route")))
         return found or self._by_endpoint.get(id(scope.get("endpoint")))
+
+
+def declared_paths(app: FastAPI) -> set[str]:
+    """The paths that answer as they are written; of what is mounted, the one it begins with."""
+    mounted = {f"{route.path}/" for route in app.routes if isinstance(route, Mount)}
+    return mounted | {route.path for route in walk_routes(app) if route.path}

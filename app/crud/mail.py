@@ -126,6 +126,13 @@ async def remove_to(db: AsyncSession, recipients: Sequence[str]) -> int:
     return len(removed.all())
 
 
+async def revive(db: AsyncSession, mail_id: UUID) -> bool:
+    """Have it waiting again, as if it had never been tried; False where it was not given up."""
+    again = {"dead_at": None, "attempts": 0, "next_attempt_at": func.now(), "last_error": None}
+    revived = update(Mail).where(Mail.id == mail_id, Mail.dead_at.is_not(None)).values(**again)
+    return await db.scalar(revived.returning(Mail.id)) is not None
+
+
 async def purge(db: AsyncSession, *, older_than: timedelta) -> None:
     """What has ended, and is older than that."""
     gone = delete(Mail).where(

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.models import Session, User
 
@@ -27,7 +27,7 @@ class Principal:
     session_is_live: bool
 
 
-_found = (
+_asking = (
     select(
         User.id,
         User.email,
@@ -42,8 +42,8 @@ _found = (
     )
     .select_from(Session)
     .join(User, User.id == Session.user_id)
-    .where(Session.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
 )
+_found = _asking.where(Session.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
 
 
 async def load_principals(
@@ -52,3 +52,10 @@ async def load_principals(
     rows = await connection.execute(_found, {"ids": list(session_ids)})
     principals = (Principal(**row) for row in rows.mappings())
     return {principal.session_id: principal for principal in principals}
+
+
+async def load_by_token(db: AsyncSession, session_id: UUID, token_hash: bytes) -> Principal | None:
+    """Who acts in this session, where this is its token."""
+    found = _asking.where(Session.id == session_id, Session.token_hash == token_hash)
+    row = (await db.execute(found)).mappings().one_or_none()
+    return Principal(**row) if row else None

@@ -28,8 +28,14 @@ async def add(
     user_id: int,
     token_hash: bytes,
     client: Client,
+    lifetime: timedelta | None = None,
 ) -> None:
-    ends_at = func.now() + timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
+    """
+    Args:
+        lifetime: after which it ends, used or not; None leaves it to the settings.
+    """
+    longest = timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
+    ends_at = func.now() + min(lifetime or longest, longest)
     await db.execute(
         insert(Session).values(
             id=session_id,

@@ -7,7 +7,7 @@ from app.core.database import after_commit
 from app.core.errors import Denied, Rejected
 from app.models import User
 from app.schemas.user import UserAdminUpdate
-from app.services import accounts, audit
+from app.services import accounts, audit, credentials, throttle
 
 ENDS_SESSIONS = ("is_active", "is_superuser")
 
@@ -61,6 +61,19 @@ async def delete_user(db: AsyncSession, user_id: int, *, by: int) -> None:
         raise accounts.UserNotFound
     audit.record(db, "user.deleted", subject_id=user_id)
     after_commit(db, lambda: accounts.count_users.forget(db))
+
+
+async def resend_verification(db: AsyncSession, user_id: int) -> None:
+    """The mail that somebody did not find, once more.
+
+    Raises:
+        TooMany: mails to this user.
+        UserNotFound
+    """
+    await throttle.verification(user_id)
+    await accounts.get_locked(db, user_id)
+    await credentials.resend_verification(db, user_id)
+    audit.record(db, "email.verification_resent", subject_id=user_id)
 
 
 def _tell(name: str, value: object) -> str:

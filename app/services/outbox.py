@@ -8,13 +8,16 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import crud
 from app.core.database import after_commit
+from app.core.errors import NotFound
 from app.core.sealing import seal, unseal
 from app.crud.mail import Backlog, TakenMail
+from app.services import audit
 
 _bells: set[asyncio.Event] = set()
 
@@ -53,6 +56,18 @@ def read_filling(mail: TakenMail) -> dict[str, Any]:
 async def count(db: AsyncSession) -> Backlog:
     """How many mails wait, since when, and how many were given up."""
     return await crud.mail.count(db)
+
+
+async def retry(db: AsyncSession, mail_id: UUID) -> None:
+    """Send a mail after all that was given up.
+
+    Raises:
+        NotFound: it is not there, or was not given up.
+    """
+    if not await crud.mail.revive(db, mail_id):
+        raise NotFound("This mail was not given up")
+    audit.record(db, "mail.retried", subject_id=None, reason=str(mail_id))
+    after_commit(db, _ring)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
 from typing import NoReturn
 from uuid import UUID, uuid4
@@ -67,7 +68,18 @@ class Tokens:
 async def sign_in(
     db: AsyncSession, email: str, password: str, client: Client, device: str | None = None
 ) -> Tokens:
-    """
+    """Raises as `recognise` does."""
+    user = await recognise(db, email, password, client, device)
+    token = make_refresh_token(uuid4())
+    await start(db, user, token.session_id, token.hash, client)
+    return _give(user.id, token)
+
+
+async def recognise(
+    db: AsyncSession, email: str, password: str, client: Client, device: str | None
+) -> User:
+    """Who has this e-mail and this password; they stay so until the transaction ends.
+
     Args:
         device: the cookie by which a device is known (`core/devices.py`).
 
@@ -89,19 +101,32 @@ async def sign_in(
         await _refuse(db, known, began, WrongCredentials if user is None else InactiveUser)
     elif not await crud.user.hold_authenticated(db, user):
         await _refuse(db, user, began, WrongCredentials)
-    token = make_refresh_token(uuid4())
-    await crud.session.add(
-        db, session_id=token.session_id, user_id=user.id, token_hash=token.hash, client=client
-    )
-    audit.record(
-        db,
-        "session.started",
-        actor_id=user.id,
-        subject_id=user.id,
-        session_id=token.session_id,
-    )
     after_commit(db, reservation.refund)
-    return _give(user.id, token)
+    return user
+
+
+async def start(
+    db: AsyncSession,
+    user: User,
+    session_id: UUID,
+    token_hash: bytes,
+    client: Client,
+    *,
+    lifetime: timedelta | None = None,
+) -> None:
+    """
+    Args:
+        lifetime: after which it ends, used or not; None leaves it to the settings.
+    """
+    await crud.session.add(
+        db,
+        session_id=session_id,
+        user_id=user.id,
+        token_hash=token_hash,
+        client=client,
+        lifetime=lifetime,
+    )
+    audit.record(db, "session.started", actor_id=user.id, subject_id=user.id, session_id=session_id)
 
 
 async def refresh(db: AsyncSession, text: str) -> Tokens:

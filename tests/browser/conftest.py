@@ -19,6 +19,16 @@ from tests.support.databases import TestServices
 from tests.support.people import CHEAP_HASH
 
 SUPERUSER = "root@example.com"
+NAMES = ("bob", "carla", "dmitri", "emre", "fatima", "grace")
+A_MONTH = """
+INSERT INTO events (id, at, event, outcome, subject_id, personal)
+SELECT row_number() OVER (ORDER BY day, kind, n), day + n * interval '7 minutes',
+    event, outcome, 2, ''
+FROM generate_series(now() - interval '29 days', now() - interval '1 day', interval '1 day') AS day,
+    (VALUES (1, 'user.registered', 'success', 7), (2, 'session.started', 'success', 31),
+        (3, 'session.started', 'failure', 5)) AS kinds (kind, event, outcome, most),
+    generate_series(1, 1 + (most * (extract(day FROM day)::int * 7 % 11)) / 10) AS n
+"""
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -74,10 +84,17 @@ def watched(browser: Browser, origin: str) -> Iterator[Watched]:
 
 async def _fill(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
-    await connection.execute(
-        "INSERT INTO users (email, username, full_name, hashed_password, is_superuser, is_verified)"
-        " VALUES ($1, 'root', 'Root Superuser', $2, true, true)",
-        SUPERUSER,
-        CHEAP_HASH,
+    await connection.executemany(
+        "INSERT INTO users (email, username, full_name, hashed_password, is_superuser)"
+        " VALUES ($1, $2, $3, $4, $5)",
+        [
+            (SUPERUSER, "root", "Root Superuser", CHEAP_HASH, True),
+            ("ann@example.com", "ann", "Ann Other", CHEAP_HASH, False),
+            *((f"{name}@example.com", name, None, CHEAP_HASH, False) for name in NAMES),
+        ],
     )
+    # The trigger gives each event the time of its writing; a month of them is for the plots.
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(A_MONTH)
     await connection.close()

@@ -1,0 +1,64 @@
+"""The admin's pages at `/admin`: starlette-admin's, behind a door of ours.
+
+It is imported only where it is on, and reads by a connection that cannot write: each change goes
+through a service, or is written with its event in one transaction.
+"""
+
+import hmac
+import logging
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette_admin.base import BaseAdmin
+from starlette_admin.i18n import TimezoneConfig
+
+from app.admin.door import PLACE, Door
+from app.admin.entrance import Entrance
+from app.admin.front import Front
+from app.admin.resources import Resource, find_plain_models
+from app.admin.templating import LOADERS
+from app.admin.views import Events, Mails, Sessions, Users
+from app.core.assets import Assets
+from app.core.config import settings
+
+HERE = Path(__file__).parent
+
+
+def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
+    """
+    Args:
+        models: tables that have no view of their own here; all such where it is left out.
+    """
+    # What it would log is raised as well, or is what somebody typed.
+    logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
+    admin = BaseAdmin(
+        title=settings.PROJECT_NAME,
+        base_url=PLACE,
+        templates_dir=str(HERE / "templates"),
+        additional_loaders=LOADERS,
+        index_view=Front(),
+        auth_provider=Entrance(),
+        secret_key=_derive_key(),
+        timezone_config=TimezoneConfig(timezone_cookie_name=None, use_user_locale_timezone=False),
+        favicon_url=lambda request: str(request.url_for("admin:static", path="icon.svg")),
+    )
+    for view in (Users(), Sessions(), Events(), Mails()):
+        admin.add_view(view)
+    for model in find_plain_models() if models is None else models:
+        admin.add_view(Resource(model))
+    admin.mount_to(Starlette())
+    theirs = Path(str(files("starlette_admin"))) / "static"
+    app.router.routes += [
+        Mount(f"{PLACE}/static", Assets(HERE / "static", theirs)),
+        Mount(PLACE, Door(admin.app, app), name=admin.route_name),
+    ]
+
+
+def _derive_key() -> str:
+    """For the cookies of messages and of the tokens against forged requests."""
+    return hmac.digest(settings.SECRET_KEY.encode(), b"plinth admin cookies", "sha256").hex()

@@ -1,0 +1,78 @@
+"""What stands before each of the admin's pages."""
+
+import secrets
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import BaseRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.deps import Resources
+from app.core.config import settings
+from app.core.problems import problem
+
+PLACE = "/admin"
+
+# Scripts are files of ours, or carry the answer's own nonce. Style attributes cannot carry one.
+POLICY = (
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
+    "style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class Door:
+    """Lends each request what it reads with, and gives nothing to other origins.
+
+    CORS lets the listed origins read the API's answers, with cookies. A script on such a page would
+    otherwise read these pages too, for a superuser who happens to be signed in.
+    """
+
+    def __init__(self, pages: Starlette, app: FastAPI) -> None:
+        self._pages = pages
+        self._app = app
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """For `url_for`."""
+        return self._pages.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if not settings.is_development:
+            scope["scheme"] = "https"  # whatever the proxy before us speaks with us
+        if _comes_from_elsewhere(scope):
+            refusal = problem(HTTPStatus.FORBIDDEN, "Not from another origin", "other_origin")
+            await refusal(scope, receive, send)
+            return
+        answer: list[Message] = []
+        nonce = secrets.token_urlsafe(16)
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
+        resources: Resources = self._app.state.resources
+        async with resources.database.looking() as session:
+            scope["state"] = {
+                **scope.get("state", {}),
+                "resources": resources,
+                "session": session,
+                "nonce": nonce,
+            }
+            await self._pages(scope, receive, keep)
+        # Only now: a slow reader holds no connection to the database.
+        headers = MutableHeaders(scope=answer[0])
+        headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
+        headers["Referrer-Policy"] = "same-origin"  # without it a form's Origin would be "null"
+        for message in answer:
+            await send(message)
+
+
+def _comes_from_elsewhere(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    own = f"{scope['scheme']}://{headers.get('host')}"
+    return origin is not None and origin != own

@@ -1,0 +1,55 @@
+"""Sessions of the admin's pages: a row like any other, held by a cookie, for superusers alone."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.client import Client
+from app.core.config import settings
+from app.core.cookie_tokens import CookieToken, make_cookie_token, parse_cookie_token
+from app.core.errors import Denied
+from app.crud.principal import Principal, load_by_token
+from app.services import audit, sessions
+
+
+class NotASuperuser(Denied):
+    detail = "Only superusers may enter"
+    keeps_changes = True  # the audit log's row
+
+
+async def sign_in(
+    db: AsyncSession, email: str, password: str, client: Client, device: str | None = None
+) -> CookieToken:
+    """As `sessions.sign_in`, with its limits and its errors. No access and no refresh token is made
+    for the session, which ends after `ADMIN_SESSION_HOURS`.
+
+    Raises:
+        NotASuperuser: the password was right.
+    """
+    user = await sessions.recognise(db, email, password, client, device)
+    if not user.is_superuser:
+        audit.record(
+            db,
+            "session.started",
+            outcome="failure",
+            actor_id=user.id,
+            subject_id=user.id,
+            reason="no superuser, at the admin's door",
+        )
+        raise NotASuperuser
+    token = make_cookie_token(uuid4())
+    lifetime = timedelta(hours=settings.ADMIN_SESSION_HOURS)
+    await sessions.start(db, user, token.session_id, token.hash, client, lifetime=lifetime)
+    return token
+
+
+async def authenticate(db: AsyncSession, cookie: str | None) -> Principal | None:
+    """Whose cookie it is, as the database has them now; None where they may not be here."""
+    token = parse_cookie_token(cookie) if cookie else None
+    if token is None:
+        return None
+    user = await load_by_token(db, token.session_id, token.hash)
+    if user is None or not (user.session_is_live and user.is_active and user.is_superuser):
+        return None
+    return user

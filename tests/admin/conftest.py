@@ -1,0 +1,24 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+
+from app.core.database import Database
+from tests.support.people import People
+from tests.support.superuser import Superuser
+
+
+@pytest.fixture
+async def stranger(app: FastAPI, database: Database) -> AsyncIterator[Superuser]:
+    """A browser that has not been here yet."""
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+        yield Superuser(client)
+
+
+@pytest.fixture
+async def root(stranger: Superuser, people: People) -> Superuser:
+    """One who has signed in."""
+    answer = await stranger.sign_in(await people.add(is_superuser=True, username="root"))
+    assert answer.status_code == 303, answer.text
+    return stranger

@@ -1,0 +1,59 @@
+"""`/admin` in a browser: signed in, looked at, and worked with."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import SUPERUSER
+from tests.support.browser import Watched
+from tests.support.people import PASSWORD
+
+
+def test_a_superuser_signs_in_looks_around_and_acts(watched: Watched) -> None:
+    page = watched.page
+    page.goto("/admin")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    watched.picture("admin-login")
+    page.get_by_label("E-mail").fill(SUPERUSER)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    expect(page.locator("svg.plot")).to_have_count(2)
+    watched.picture("admin-front")
+
+    look_at_users(watched, page)
+    for table in ("Sessions", "Events", "Mails"):
+        page.get_by_role("link", name=table, exact=True).first.click()
+        expect(page.get_by_role("heading", name=table)).to_be_visible()
+        watched.picture(f"admin-{table.lower()}")
+
+
+def look_at_users(watched: Watched, page: Page) -> None:
+    page.get_by_role("link", name="Users", exact=True).click()
+    watched.picture("admin-users")
+    page.get_by_placeholder("Search").fill("ann")
+    page.get_by_placeholder("Search").press("Enter")
+    row = page.get_by_role("row").filter(has_text="ann@example.com")
+    expect(row).to_be_visible()
+    expect(page.get_by_text("bob@example.com")).to_have_count(0)
+    row.get_by_role("button", name="Actions").click()
+    expect(row.get_by_text("End sessions")).to_be_visible()
+    watched.picture("admin-users-actions", whole=False)
+    row.get_by_text("Deactivate").click()
+    page.get_by_role("button", name="Yes, Proceed").click()
+    expect(page.get_by_text("Deactivated")).to_be_visible()
+    watched.picture("admin-deactivated", whole=False)
+    row.get_by_role("button", name="Actions").click()
+    row.get_by_text("End sessions").click()
+    page.get_by_role("button", name="Yes, Proceed").click()
+    expect(page.get_by_text("Their sessions have ended")).to_be_visible()
+    change_the_name(watched, page)
+
+
+def change_the_name(watched: Watched, page: Page) -> None:
+    page.get_by_role("row").filter(has_text="ann@example.com").get_by_text("ann@").click()
+    expect(page.get_by_text("Ann Other")).to_be_visible()
+    watched.picture("admin-user")
+    page.get_by_role("link", name="Edit").or_(page.get_by_role("button", name="Edit")).click()
+    page.get_by_label("Full name").fill("Ann Others")
+    watched.picture("admin-user-edit")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Ann Others")).to_be_visible()

@@ -1,0 +1,59 @@
+"""A browser's way through the admin's pages, without the browser."""
+
+import re
+from html import unescape
+
+from httpx2 import AsyncClient, Response
+
+from tests.support.people import Person
+
+CSRF = "starlette_admin_csrftoken"
+
+
+class Superuser:
+    """Keeps the cookies that the pages set, and sends what their forms and buttons send."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.client = client
+
+    async def sign_in(self, person: Person, password: str | None = None) -> Response:
+        page = await self.get("/login")
+        token = re.search(r'name="csrftoken" value="([^"]+)"', page.text)
+        assert token
+        return await self.client.post(
+            "/admin/login",
+            data={
+                "csrftoken": unescape(token[1]),
+                "email": person.email,
+                "password": password or person.password,
+            },
+        )
+
+    async def get(self, path: str, **query: str) -> Response:
+        return await self.client.get(f"/admin{path}", params=query)
+
+    async def act(self, table: str, name: str, pk: object) -> Response:
+        """Press a row's button."""
+        return await self.client.post(
+            f"/admin/_api/{table}/row-action",
+            params={"name": name, "pk": str(pk)},
+            headers={"X-CSRFToken": self.csrf},
+        )
+
+    async def act_on_many(self, table: str, name: str, *pks: object) -> Response:
+        return await self.client.post(
+            f"/admin/_api/{table}/action",
+            params={"name": name, "pks": [str(pk) for pk in pks]},
+            headers={"X-CSRFToken": self.csrf},
+        )
+
+    async def save(self, table: str, pk: object | None = None, **values: str) -> Response:
+        """Send the form: of a row, or of a new one."""
+        path, query = (f"/{table}/edit", {"pk": str(pk)}) if pk else (f"/{table}/create", {})
+        return await self.client.post(
+            f"/admin{path}", params=query, data={"csrftoken": self.csrf, **values}
+        )
+
+    @property
+    def csrf(self) -> str:
+        return self.client.cookies[CSRF]
