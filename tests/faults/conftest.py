@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,23 +24,16 @@ Measured = Callable[[str, str], None]
 @pytest.fixture(scope="session")
 def migrated() -> Iterator[Path]:
     """The data of a server that has our schema, to be copied."""
-    folder = make_run_folder(Path(tempfile.gettempdir(), f"plinth-faults-{id(object()):x}"))
-    try:
-        with own_postgres(folder) as server:
-            migrations.upgrade(server.url)
-            stop_in_order(server)
-            yield server.folder
-    finally:
-        remove(folder)
+    with _short_folder() as folder, own_postgres(folder) as server:
+        migrations.upgrade(server.url)
+        stop_in_order(server)
+        yield server.folder
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short path, which PostgreSQL's user may use as well."""
-    made = make_run_folder(Path(tempfile.mkdtemp(prefix="pf-"), "run"))
-    made.parent.chmod(0o755)
-    yield made
-    remove(made.parent)
+    with _short_folder() as made:
+        yield made
 
 
 @pytest.fixture
@@ -54,10 +48,40 @@ def valkey(folder: Path) -> Iterator[OwnValkey]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def folder_once() -> Iterator[Path]:
+    with _short_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def postgres_once(folder_once: Path, migrated: Path) -> Iterator[OwnPostgres]:
+    """For the tests of a module that do it no harm."""
+    with own_postgres(folder_once, template=migrated) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def valkey_once(folder_once: Path) -> Iterator[OwnValkey]:
+    with own_valkey(folder_once) as server:
+        yield server
+
+
 @pytest.fixture
 def measured(record_property: Callable[[str, object], None]) -> Measured:
     """Tell what was seen, for the table at the end and `docs/faults.md`."""
     return lambda name, figure: record_property(FIGURE, f"{name}: {figure}")
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path]:
+    """A path with room for a socket, which PostgreSQL's user may enter as well."""
+    above = Path(tempfile.mkdtemp(prefix="pf-"))
+    above.chmod(0o755)
+    try:
+        yield make_run_folder(above / "run")
+    finally:
+        remove(above)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

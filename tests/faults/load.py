@@ -98,7 +98,7 @@ async def loaded(
     book.held.set()
     limits = Limits(max_keepalive_connections=None if keep_alive else 0)
     async with AsyncClient(base_url=url, timeout=SILENCE, limits=limits) as client:
-        token = await _sign_in(client) if readers else ""
+        token = await _sign_in(client, book) if readers else ""
         async with asyncio.TaskGroup() as group:
             works = [(book.writes, lambda: _register(client))] * writers
             works += [(book.reads, lambda: _read(client, token))] * readers
@@ -168,8 +168,9 @@ async def _ask(client: AsyncClient, name: str, method: str, path: str, **more: A
     return Outcome(name, answer.status_code, at, time.monotonic(), retry_after, body)
 
 
-async def _sign_in(client: AsyncClient) -> str:
+async def _sign_in(client: AsyncClient, book: Book) -> str:
     made = await _register(client)
+    book.writes.append(made)
     assert made.status == 201, made
     who = {"email": f"{made.name}@example.com", "password": PASSWORD}
     answer = await client.post("/auth/login", json=who)

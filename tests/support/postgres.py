@@ -48,7 +48,8 @@ class OwnPostgres:
         options = OPTIONS | {"port": str(self.port), "unix_socket_directories": self._run_folder}
         words = [f"--{name}={value}" for name, value in options.items()]
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
-            self.process = _spawn("postgres", "-D", self.folder, *words, output=log.fileno())
+            program = require_postgres_bin() / "postgres"
+            self.process = spawn(program, "-D", self.folder, *words, output=log.fileno())
         until = time.monotonic() + PATIENCE
         while ask_postgres(self._socket, USER, USER) != "00000":
             assert self.process.poll() is None, "PostgreSQL ended: see its log"
@@ -145,6 +146,23 @@ def make_run_folder(folder: Path) -> Path:
     return folder
 
 
+def spawn(program: Path, *arguments: str | Path, output: int) -> subprocess.Popen[bytes]:
+    """As the user whom PostgreSQL runs as."""
+    account = _find_account()
+    return subprocess.Popen(
+        [program, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+        umask=0o077,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+
+
 def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     if account := _find_account():
@@ -159,25 +177,9 @@ def _find_account() -> Account | None:
 
 
 def _run(program: str, *arguments: str | Path) -> None:
-    process = _spawn(program, *arguments, output=subprocess.PIPE)
+    process = spawn(require_postgres_bin() / program, *arguments, output=subprocess.PIPE)
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said.decode()
-
-
-def _spawn(program: str, *arguments: str | Path, output: int) -> subprocess.Popen[bytes]:
-    account = _find_account()
-    return subprocess.Popen(
-        [require_postgres_bin() / program, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-        umask=0o077,
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
-    )
 
 
 def _children(parent: int) -> list[int]:

@@ -1,0 +1,94 @@
+"""Valkey frozen and killed, and failed over by Sentinel, under load: every route goes on."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.faults.bounds import within
+from tests.faults.conftest import Measured
+from tests.faults.load import Book, find_missing, loaded
+from tests.support.postgres import OwnPostgres
+from tests.support.sentinel import watched_valkey
+from tests.support.serving import Serving, serving, status_of
+from tests.support.valkey import OwnValkey
+
+SLOW = 1  # second: some cache calls at a tenth of one each, and the work itself
+
+
+def readiness(api: Serving) -> tuple[int, str]:
+    try:
+        with urlopen(f"{api.url}/health/ready", timeout=5) as answer:
+            return answer.status, json.load(answer)["status"]
+    except HTTPError as error:
+        return error.code, json.load(error)["status"]
+
+
+async def await_cache(api: Serving, status: int, seconds: float = 30) -> float:
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while await asyncio.to_thread(status_of, f"{api.url}/health/redis") != status:
+            await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+def check(book: Book) -> None:
+    book.check()
+    assert book.acknowledged
+    assert book.refused == set()
+    assert set(book.statuses()) == {200, 201}
+
+
+@pytest.mark.parametrize("fault", ["frozen", "killed"])
+async def test_away_and_back(
+    folder: Path, postgres: OwnPostgres, valkey: OwnValkey, fault: str, measured: Measured
+) -> None:
+    with serving(folder, DATABASE_URL=postgres.url, REDIS_URL=valkey.url) as api:
+        async with loaded(api.url) as book:
+            await asyncio.sleep(2)
+            usual = book.slowest()
+            valkey.freeze() if fault == "frozen" else valkey.kill()
+            gone = time.monotonic()
+            await await_cache(api, 503)
+            await asyncio.sleep(3)
+            slowest = book.slowest(since=gone)
+            ready = await asyncio.to_thread(readiness, api)
+            valkey.thaw() if fault == "frozen" else valkey.restart()
+            back = await await_cache(api, 200)
+    measured("slowest answer while away", f"{slowest:.2f} s, before {usual:.2f} s")
+    measured("cache in use again after", f"{back:.1f} s")
+    measured("acknowledged, refused, unknown", f"{len(book.acknowledged)}, 0, 0")
+    check(book)
+    assert ready == (200, "degraded")
+    assert slowest < within(SLOW)
+    assert await find_missing(book, postgres.url) == set()
+
+
+async def test_sentinel_fails_over(folder: Path, postgres: OwnPostgres, measured: Measured) -> None:
+    """The master freezes, and with it the Sentinel that is asked first."""
+    with (
+        watched_valkey(folder) as watched,
+        serving(folder, DATABASE_URL=postgres.url, REDIS_URL=watched.url) as api,
+    ):
+        assert await await_cache(api, 200) < 5
+        async with loaded(api.url) as book:
+            await asyncio.sleep(1)
+            watched.master.freeze()
+            watched.sentinels[0].freeze()
+            gone = time.monotonic()
+            await await_cache(api, 503)
+            await await_cache(api, 200)
+            back = time.monotonic() - gone
+            await asyncio.sleep(1)
+        used = watched.replica.info("commandstats")
+        watched.master.thaw()
+        watched.sentinels[0].thaw()
+    measured("slowest answer", f"{book.slowest(since=gone):.2f} s")
+    measured("the new master in use after", f"{back:.1f} s")
+    check(book)
+    assert "cmdstat_evalsha" in used, "the limits are counted there"
+    assert book.slowest(since=gone) < within(SLOW)

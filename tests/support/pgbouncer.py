@@ -1,0 +1,57 @@
+"""A PgBouncer of a test's own, from Debian's package."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.core.embedded.wire import ask_postgres
+from tests.support.command import find_free_port
+from tests.support.postgres import DATABASE, USER, OwnPostgres, spawn
+
+PATIENCE = 30  # seconds
+SERVER_CONNECTIONS = 3  # fewer than clients, so that they change hands
+
+
+@contextmanager
+def own_pgbouncer(folder: Path, server: OwnPostgres) -> Iterator[str]:
+    """In transaction mode; gives its URL."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    if program is None:
+        pytest.skip("no PgBouncer here: apt-get install pgbouncer")
+    port = find_free_port()
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        f"""[databases]
+{DATABASE} = host=127.0.0.1 port={server.port} user={USER}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir = {folder}
+auth_type = any
+pool_mode = transaction
+default_pool_size = {SERVER_CONNECTIONS}
+"""
+    )
+    owner = folder.stat()
+    os.chown(settings, owner.st_uid, owner.st_gid)
+    with (folder / "pgbouncer.log").open("wb") as log:
+        process = spawn(Path(program), settings, output=log.fileno())
+    try:
+        until = time.monotonic() + PATIENCE
+        while ask_postgres(folder / f".s.PGSQL.{port}", USER, DATABASE, "SELECT 1") != "00000":
+            assert process.poll() is None, (folder / "pgbouncer.log").read_text()
+            assert time.monotonic() < until, "PgBouncer does not answer"
+            time.sleep(0.02)
+        yield f"postgresql://{USER}@127.0.0.1:{port}/{DATABASE}"
+    finally:
+        process.kill()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            pytest.fail("PgBouncer does not end")
