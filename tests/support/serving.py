@@ -22,6 +22,7 @@ SETTINGS = {
     "ARGON2_TIME_COST": "1",
     "LIMIT_REGISTER_IP": "10000/1s",  # all of the load comes from one address
     "MAIL_WORKER": "false",
+    "DRAIN_SECONDS": "0",
     "MAIL_FROM": "no-reply@example.com",
     "FRONTEND_URL": "https://app.example.com",
 }
