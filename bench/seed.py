@@ -1,0 +1,97 @@
+"""People in a database of the benchmark's own: who they are is the same in every run."""
+
+import asyncio
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import asyncpg
+from argon2 import PasswordHasher
+
+from app.core import migrations
+from app.core.refresh_tokens import make_refresh_token
+from app.core.tokens import issue_access_token
+
+PASSWORD = "Correct-Horse-7"
+SIGNED_IN = 1000
+SUPERUSERS = (
+    SIGNED_IN  # so that each may see everyone, and no two requests ask for the same session
+)
+PATIENCE = 600
+
+# Names of six and eight hexadecimal digits: searches find some, and the index has work to do.
+PEOPLE = """
+INSERT INTO users
+    (email, username, full_name, hashed_password, is_superuser, is_verified, created_at)
+SELECT format('%s.%s%s@example.com', given, family, n), format('%s_%s', given, n),
+       initcap(given || ' ' || family), $2, n <= $3, true, now() - n * interval '1 minute'
+FROM generate_series(1, $1::int) n,
+     LATERAL (SELECT substr(md5('g' || n % 977), 1, 6) AS given,
+                     substr(md5('f' || n % 7919), 1, 8) AS family) made
+"""
+RARE, COMMON, SHORT = "_77777", "example.c", "ab"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: int
+    session_id: UUID
+    access_token: str
+    refresh_token: str
+    email: str
+
+
+async def seed(database_url: str, users: int) -> list[Person]:
+    """Fill an empty database; the people who are signed in."""
+    await asyncio.to_thread(migrations.upgrade, database_url)
+    connection = await asyncpg.connect(database_url, command_timeout=PATIENCE)
+    try:
+        hashed = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(PASSWORD)
+        await connection.execute(PEOPLE, users, hashed, SUPERUSERS)
+        people = await _sign_in(connection)
+        # Its time is spent now and not in the middle of a run.
+        await connection.execute("VACUUM (ANALYZE) users")
+        await connection.execute("VACUUM (ANALYZE) sessions")
+        return people
+    finally:
+        await connection.close()
+
+
+async def sign_in_anew(database_url: str) -> list[Person]:
+    """Other sessions, whose refresh tokens nobody has used."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await _sign_in(connection)
+    finally:
+        await connection.close()
+
+
+async def make_database(server_url: str, name: str) -> str:
+    """An empty database in the place of an older one; its URL."""
+    connection = await asyncpg.connect(server_url)
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+    return urlsplit(server_url)._replace(path=f"/{name}").geturl()
+
+
+async def _sign_in(connection: asyncpg.Connection) -> list[Person]:
+    rows = await connection.fetch("SELECT id, email FROM users ORDER BY id LIMIT $1", SIGNED_IN)
+    tokens = [make_refresh_token(uuid4()) for _ in rows]
+    await connection.executemany(
+        "INSERT INTO sessions (id, user_id, token_hash, expires_at, ends_at)"
+        " VALUES ($1, $2, $3, now() + interval '7 days', now() + interval '90 days')",
+        [(it.session_id, row["id"], it.hash) for it, row in zip(tokens, rows, strict=True)],
+    )
+    return [
+        Person(
+            id=row["id"],
+            session_id=it.session_id,
+            access_token=issue_access_token(row["id"], it.session_id),
+            refresh_token=it.text,
+            email=row["email"],
+        )
+        for it, row in zip(tokens, rows, strict=True)
+    ]
