@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from app.api import docs, root, v1
 from app.api.deps import Resources
-from app.core import keys, logs, migrations, openapi, problems
+from app.core import keys, logs, migrations, openapi, passwords, problems
 from app.core.backing import backing_services
 from app.core.batching import Batcher
 from app.core.cache import cache
@@ -42,6 +42,8 @@ from app.services.mail_worker import mail_worker
 logger = logging.getLogger(__name__)
 
 PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
+# As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
+MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 2
 MIDDLEWARE = [
     Middleware(SecurityHeaders, https_only=not settings.is_development),
     Middleware(RequestContext, trusted_proxies=settings.TRUSTED_PROXIES),
@@ -57,7 +59,12 @@ MIDDLEWARE = [
     ),
     Middleware(ClosedWhileDraining),
     Middleware(Unexpected),
-    Middleware(InFlightLimit, limit=settings.MAX_IN_FLIGHT, spared=PROBES),
+    Middleware(
+        InFlightLimit,
+        limit=settings.MAX_IN_FLIGHT,
+        spared=PROBES,
+        apart={f"{settings.API_V1_PREFIX}/auth/": MOST_SIGN_INS},
+    ),
     Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE, seconds=settings.BODY_TIMEOUT),
     Middleware(GZipMiddleware, minimum_size=1000),
     Middleware(HeadAsGet),

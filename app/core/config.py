@@ -116,6 +116,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     HEADER_TIMEOUT: PositiveFloat = 10
     BODY_TIMEOUT: PositiveFloat = 30
     MAX_IN_FLIGHT: PositiveInt = 200
+    MAX_SIGN_INS_IN_FLIGHT: PositiveInt | None = None
     DRAIN_SECONDS: Annotated[float, Field(ge=0)] = 3
     DEFAULT_PAGE_SIZE: PositiveInt = 20
     MAX_PAGE_SIZE: PositiveInt = 100

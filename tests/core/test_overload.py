@@ -60,6 +60,21 @@ async def test_a_probe_gets_in() -> None:
         assert (await probe).status == 200
 
 
+async def test_what_waits_apart_takes_no_place_from_the_others() -> None:
+    work = Work()
+    app = InFlightLimit(work, LIMIT, apart={"/auth/": 1})
+    async with asyncio.TaskGroup() as group:
+        sign_in = group.create_task(send(app, "POST", "/auth/login"))
+        others = [group.create_task(send(app, "GET", "/users/me")) for _ in range(LIMIT)]
+        while work.begun < 1 + LIMIT:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for path in ("/auth/login", "/auth/refresh", "/users/me"):
+            assert (await send(app, "POST", path)).status == 503
+        work.let.set()
+    assert [task.result().status for task in (sign_in, *others)] == [200] * (1 + LIMIT)
+    assert (await send(app, "POST", "/auth/login")).status == 200
+
+
 async def test_who_sends_slowly_takes_no_place() -> None:
     work = Work()
     work.reads = True

@@ -1,0 +1,32 @@
+"""Two hundred sign in at once, and the others do not notice. bench/login_storm.py measures it."""
+
+import asyncio
+
+import pytest
+from httpx2 import AsyncClient, Response
+
+from app.core.config import settings
+from tests.support.people import People
+
+
+async def test_a_storm_of_sign_ins_takes_no_place_from_the_others(
+    client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LOGIN_FAILURE_MS", 500)  # that long each keeps its place
+    ann = await people.enter()
+
+    async def guess(number: int) -> Response:
+        credentials = {"email": f"nobody{number}@example.com", "password": "Wrong-Horse-8"}
+        return await client.post("/auth/login", json=credentials)
+
+    storm = [asyncio.create_task(guess(number)) for number in range(settings.MAX_IN_FLIGHT + 50)]
+    await asyncio.sleep(0)
+    seen = []
+    while not all(guess.done() for guess in storm):
+        seen.append((await client.get("/users/me", headers=ann.headers)).status_code)
+        await asyncio.sleep(0.02)
+    answers = await asyncio.gather(*storm)
+
+    assert set(seen) == {200}
+    assert {answer.status_code for answer in answers} == {401, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
