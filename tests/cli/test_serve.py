@@ -23,10 +23,14 @@ def test_it_serves_and_ends_in_order(
 ) -> None:
     port, log = find_free_port(), tmp_path / "serve.log"
     settings = environment | {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
+    settings |= {"METRICS_PORT": str(find_free_port())}
     process = start_plinth("serve", "--port", str(port), "--workers", workers, log=log, **settings)
     check_until_its_end(process, port, log)
     # What it says before any log is a sentence for who typed the command.
-    check_log([line for line in log.read_text().splitlines() if not line.startswith("Serving on")])
+    lines = [line for line in log.read_text().splitlines() if not line.startswith("Serving on")]
+    check_log(lines)
+    ports = {line["event"] for line in map(json.loads, lines) if "metrics are on" in line["event"]}
+    assert len(ports) == int(workers), "each worker has figures of its own"
 
 
 def test_uvicorn_by_hand_logs_counts_and_traces_as_we_do(
