@@ -100,13 +100,13 @@ def _validate(**fields: str | None) -> UserCreate:
 async def _create(backing: Backing, account: UserCreate) -> int:
     async with connected(backing) as database:
         try:
-            async with database.transaction() as db:
-                return (await accounts.create_superuser(db, account)).id
+            made = await database.repeated(lambda db: accounts.create_superuser(db, account))
         except Rejected as error:
             way_out = ""
             if error.code == "email_taken":
                 way_out = ": pass --promote to make that user a superuser; the password stays"
             raise Failure(f"{error.detail}{way_out}. Nothing was changed.") from error
+    return made.id
 
 
 async def _find(backing: Backing, email: str) -> tuple[int, str]:
@@ -122,5 +122,5 @@ async def _find(backing: Backing, email: str) -> tuple[int, str]:
 
 
 async def _promote(backing: Backing, user_id: int) -> None:
-    async with connected(backing) as database, database.transaction() as db:
-        await accounts.promote(db, user_id)
+    async with connected(backing) as database:
+        await database.repeated(lambda db: accounts.promote(db, user_id))

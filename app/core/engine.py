@@ -54,7 +54,9 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
     bounds = {
         "statement_timeout": statement_seconds,
         "lock_timeout": min(settings.DB_LOCK_TIMEOUT, statement_seconds),
-        "idle_in_transaction_session_timeout": settings.DB_IDLE_IN_TRANSACTION_TIMEOUT,
+        "idle_in_transaction_session_timeout": max(
+            settings.DB_IDLE_IN_TRANSACTION_TIMEOUT, statement_seconds
+        ),
     }
     pooled = settings.DB_PGBOUNCER
     connector = Connector(

@@ -15,3 +15,7 @@ CACHE_CALL = 0.1
 
 def within(seconds: float) -> float:
     return seconds * GRACE
+
+
+LONG_ENOUGH = within(REFUSAL) + 2
+"""Seconds to be away for: who waits until it is back shall be seen to have waited too long."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.faults.bounds import FAILOVER, REFUSAL, within
+from tests.faults.bounds import FAILOVER, LONG_ENOUGH, REFUSAL, within
 from tests.faults.conftest import Measured
 from tests.faults.load import find_missing, loaded
 from tests.faults.test_postgres import await_recovery, tell
@@ -51,7 +51,7 @@ async def test_the_new_primary_is_found(
         await asyncio.to_thread(standby.promote)
         promoted = time.monotonic()
         recovered = await await_recovery(book, promoted)
-        await asyncio.sleep(4)
+        await asyncio.sleep(LONG_ENOUGH - 1)
         if fault == "frozen":  # and comes back, and takes itself for the primary
             postgres.thaw()
             await asyncio.sleep(2)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from tests.faults.bounds import REFUSAL, within
+from tests.faults.bounds import LONG_ENOUGH, REFUSAL, within
 from tests.faults.conftest import Measured
 from tests.faults.load import find_missing, loaded
 from tests.support.postgres import OwnPostgres
@@ -27,7 +27,7 @@ async def test_a_short_queue_and_then_503(
             await asyncio.sleep(3)
             postgres.freeze()
             frozen = time.monotonic()
-            await asyncio.sleep(5)
+            await asyncio.sleep(LONG_ENOUGH)
             postgres.thaw()
             thawed = time.monotonic()
             await asyncio.sleep(3)
