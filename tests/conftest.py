@@ -43,6 +43,7 @@ from app.services.mail_worker import mail_worker
 from tests.support.databases import TestServices, cloned_database, test_services
 from tests.support.mail_server import Inbox, serving_mail
 from tests.support.people import People
+from tests.support.rows import Rows
 
 UNGUARDED = "SET LOCAL session_replication_role = replica"  # events refuse to go
 EMPTY_ALL = (
@@ -121,6 +122,12 @@ async def client(app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]
 def people(client: AsyncClient, second: asyncpg.Connection) -> People:
     """Makes users and signs them in."""
     return People(client, second)
+
+
+@pytest.fixture
+def rows(second: asyncpg.Connection) -> Rows:
+    """Makes rows of any table."""
+    return Rows(second)
 
 
 @pytest.fixture

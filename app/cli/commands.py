@@ -13,6 +13,7 @@ from app.cli.keys.commands import keys
 from app.cli.users.commands import users
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the diff and change nothing.")]
 Port = Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)]
 
 plinth = typer.Typer(
@@ -143,6 +144,70 @@ def doctor(
     from app.cli.doctor import run
 
     run(workers, as_json=json)
+
+
+@plinth.command()
+def new(
+    name: Annotated[str, typer.Argument(help="One of them, in snake_case: note, work_item.")],
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FIELD...",
+            help="name:type[:length or table][?][=default], as title:str:200 body:text? "
+            "priority:int=0 project:ref:projects. Types: str, text, int, float, decimal, bool, "
+            "date, datetime, uuid, json, ref. With ? it may be null.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    owned: Annotated[
+        bool, typer.Option("--owned", help="Each row is of the user who made it.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="Anyone may read.")] = False,
+    search: Annotated[
+        str | None, typer.Option(metavar="A,B", help="The texts that ?q= looks through.")
+    ] = None,
+    unique: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A[,B]", help="No two rows (of an owner) with the same. May be given again."
+        ),
+    ] = None,
+    plural: Annotated[
+        str | None, typer.Option(help="The table's name, where it is guessed wrong.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Write a resource of your own: model, schemas, queries, routes, migration and tests.
+
+    Who may: with --owned its owner and superusers, else users read and superusers write; with
+    --public anyone reads. Run again, it does nothing; a file that you changed is never overwritten.
+    """
+    from app.cli.new import create
+
+    create.run(
+        name,
+        fields or (),
+        plural=plural,
+        owned=owned,
+        public=public,
+        search=search,
+        unique=unique or (),
+        dry_run=dry_run,
+    )
+
+
+@plinth.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="As `plinth new` got it.")],
+    *,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take a resource out again, with its tests; its table goes by a migration."""
+    from app.cli.new import remove
+
+    remove.run(name, dry_run=dry_run, yes=yes)
 
 
 plinth.add_typer(db)

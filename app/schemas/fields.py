@@ -1,15 +1,18 @@
 """Kinds of text that come in. What PostgreSQL or a log line cannot hold is refused here."""
 
 import re
-from typing import Annotated
+from math import isfinite
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
 LARGEST_ID = 2**63 - 1
+DEEPEST_JSON = 20
 
 # Control characters, line and paragraph separator, surrogates. A pattern, for it sees the text
 # before its length is checked: a megabyte takes a loop over `unicodedata.category` 15 times longer.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HARMFUL_IN_JSON = re.compile("[\x00\ud800-\udfff]")
 _HARMFUL_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -41,6 +44,26 @@ def _refuse_control_in_text(text: str) -> str:
     return text
 
 
+def _refuse_unstorable(document: dict[str, Any]) -> dict[str, Any]:
+    """What jsonb refuses, and what is nested so deep that others' parsers give up on it."""
+    level: list[Any] = [document]
+    for _ in range(DEEPEST_JSON):
+        inside: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inside += [*value, *value.values()]
+            elif isinstance(value, list):
+                inside += value
+            elif isinstance(value, str) and _HARMFUL_IN_JSON.search(value):
+                raise ValueError("must not contain NUL or lone surrogates")
+            elif isinstance(value, float) and not isfinite(value):
+                raise ValueError("must not contain numbers that are infinite or none")
+        if not inside:
+            return document
+        level = inside
+    raise ValueError(f"must not be nested deeper than {DEEPEST_JSON}")
+
+
 Line = Annotated[str, AfterValidator(_refuse_control)]
 """One line of text."""
 
@@ -54,6 +77,9 @@ RowRef = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 """The id of another row."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_refuse_unstorable)]
+"""Any JSON object that jsonb can hold."""
 
 Email = Annotated[EmailStr, StringConstraints(max_length=255)]
 Username = Annotated[

@@ -1,0 +1,68 @@
+"""The checkout that is written into: its files, its tables, its tools."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy import Table
+
+from app.cli.failure import Failure
+from app.models import Base
+
+ROOT = Path(__file__).parents[3]
+NEEDED = ("alembic/versions", "app/api/v1", "app/crud", "app/models", "app/schemas", "tests/api")
+
+
+def find_root() -> Path:
+    """
+    Raises:
+        Failure: only the application is here, as in the image.
+    """
+    if missing := [folder for folder in NEEDED if not (ROOT / folder).is_dir()]:
+        raise Failure(f"{ROOT} has no {missing[0]}: run this in a checkout of the project.")
+    return ROOT
+
+
+def tables() -> Mapping[str, Table]:
+    return dict(Base.metadata.tables)
+
+
+def read(root: Path, path: Path) -> str | None:
+    """
+    Raises:
+        Failure: it is there and cannot be read.
+    """
+    try:
+        return (root / path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{path} cannot be read: {error}") from error
+
+
+def tidy(root: Path, path: Path, text: str) -> str:
+    """As `make format` leaves it, without the imports that nothing uses.
+
+    Raises:
+        Failure: ruff is not there, or the text is no Python.
+    """
+    text = _ruff(root, path, text, "check", "--fix-only", "--select=F401,I,RUF022,COM819")
+    return _ruff(root, path, text, "format")
+
+
+def _ruff(root: Path, path: Path, text: str, *arguments: str) -> str:
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        raise Failure(f"{ruff} is not there, and what is written is formatted by it: make install")
+    found = subprocess.run(
+        [ruff, *arguments, "--quiet", "--stdin-filename", path, "-"],
+        cwd=root,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        raise Failure(f"{path} could not be formatted: {found.stderr.strip()}")
+    return found.stdout

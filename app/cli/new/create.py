@@ -1,0 +1,89 @@
+"""`plinth new`"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.cli.failure import Failure
+from app.cli.new import checkout, listed, plan, render
+from app.cli.new.design import Tables, design
+from app.cli.new.migrations import Migration, find_maker
+from app.cli.new.plan import Change
+from app.cli.new.resource import Resource
+from app.cli.output import out
+
+
+def run(
+    name: str,
+    fields: Sequence[str],
+    *,
+    plural: str | None,
+    owned: bool,
+    public: bool,
+    search: str | None,
+    unique: Sequence[str],
+    dry_run: bool,
+) -> None:
+    """
+    Raises:
+        Failure: what is wrong; then nothing was written.
+    """
+    root = checkout.find_root()
+    tables = checkout.tables()
+    resource = design(
+        name,
+        fields,
+        tables,
+        plural=plural,
+        owned=owned,
+        public=public,
+        search=search,
+        unique=unique,
+    )
+    _refuse_clashes(root, resource, tables)
+    changes = plan_new(root, resource)
+    if not changes:
+        out.print(f"Nothing is to be done: {resource.words} is there, as asked for.", markup=False)
+    elif dry_run:
+        plan.show(changes)
+    else:
+        plan.carry_out(root, changes)
+        plan.show_names(changes)
+        out.print("Next: plinth db upgrade, and make check.")
+
+
+def plan_new(root: Path, resource: Resource) -> list[Change]:
+    """
+    Raises:
+        Failure: a file is there with another content.
+    """
+    migration = find_maker(root, resource.plural) or Migration.begin(resource.plural)
+    changes = []
+    for path, text in render.render(resource, migration):
+        new, old = checkout.tidy(root, path, text), checkout.read(root, path)
+        if old is not None and old != new:
+            raise Failure(f"{path} is there with another content, and is left as it is.")
+        changes.append(Change(path, new, old))
+    for path in listed.FILES:
+        old = checkout.read(root, path) or ""
+        new = listed.enter(
+            path,
+            old,
+            name=resource.name,
+            plural=resource.plural,
+            model=resource.model,
+            public=resource.is_public,
+        )
+        changes.append(Change(path, checkout.tidy(root, path, new) if new != old else old, old))
+    return [change for change in changes if change.new != change.old]
+
+
+def _refuse_clashes(root: Path, resource: Resource, tables: Tables) -> None:
+    own = render.places(resource.name, resource.plural)
+    if resource.plural in tables and not (root / own["model"]).exists():
+        raise Failure(f"NAME: the table {resource.plural} is there already; choose another name.")
+    prefix = re.compile(rf"""prefix=["']/{resource.path}["'/]""")
+    for file in sorted((root / "app/api").rglob("*.py")):
+        path = file.relative_to(root)
+        if path != own["routes"] and prefix.search(file.read_text(encoding="utf-8")):
+            raise Failure(f"NAME: {path} has routes under /{resource.path}; choose another name.")

@@ -1,0 +1,216 @@
+"""`name:type[:length or table][?][=default]`, as a person types it."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from app.cli.failure import Failure
+from app.cli.new.kinds import KINDS, LONGEST_INDEXED, Default, Kind
+from app.cli.new.words import check_field_name, class_name
+
+SPEC = re.compile(
+    r"(?P<name>[^:=?]+):(?P<type>[a-z]+)(:(?P<more>[^?=]+))?(?P<optional>\?)?(=(?P<default>.*))?",
+    re.DOTALL,
+)
+LOOKS_BOUND = re.compile(r"(?<![:\w\\]):(?=\w)")
+"""A colon that SQLAlchemy takes for the beginning of a parameter."""
+
+IN_SCHEMAS = {"Annotated", "Any", "Decimal", "Field", "Line", "Text", "Finite"}
+LARGEST_SIZES = {"str": 10_000, "decimal": 30}
+
+
+@dataclass(frozen=True)
+class Field:
+    """
+    Attributes:
+        name: as it was typed; the column of a reference has `_id` behind it.
+        size: of a str its length, of a decimal its digits, as "12,2".
+        table: what a reference refers to.
+    """
+
+    name: str
+    kind: Kind
+    size: str
+    table: str | None
+    is_optional: bool
+    default: Default | None
+
+    @cached_property
+    def column(self) -> str:
+        return f"{self.name}_id" if self.table else self.name
+
+    @cached_property
+    def hint(self) -> str:
+        return f"{self.kind.hint} | None" if self.is_optional else self.kind.hint
+
+    @cached_property
+    def alias(self) -> str | None:
+        """The name of the type that its schemas share, where it has rules of its own."""
+        if not self.size:
+            return None
+        name = class_name(self.name)
+        return f"{name}Value" if name in IN_SCHEMAS else name
+
+    @cached_property
+    def schema(self) -> str:
+        return self.alias or self.kind.schema
+
+    @cached_property
+    def rules(self) -> str:
+        """What the type of that name is."""
+        if self.kind is KINDS["decimal"]:
+            digits, places = self.size.split(",")
+            return f"Annotated[Decimal, Field(max_digits={digits}, decimal_places={places})]"
+        least = "" if self.takes_empty else "min_length=1, "
+        return f"Annotated[Line, StringConstraints({least}max_length={self.size})]"
+
+    @cached_property
+    def takes_empty(self) -> bool:
+        return self.default is not None and self.default.json == '""'
+
+    @cached_property
+    def sa(self) -> str:
+        return self.kind.sa.format(size=self.size.replace(",", ", "))
+
+    @cached_property
+    def arguments(self) -> list[str]:
+        """Of `mapped_column`."""
+        found = [self.kind.column.format(size=self.size.replace(",", ", "))]
+        if self.has_server_default:
+            found.append(f'server_default=text("{self._sql_default}")')
+        if self.is_indexed:
+            found.append("index=True")
+        return list(filter(None, found))
+
+    @cached_property
+    def options(self) -> list[str]:
+        """Of `sa.Column`."""
+        said = f'server_default=sa.text("{self._sql_default}")' if self.has_server_default else None
+        return [*filter(None, [said]), f"nullable={self.is_optional}"]
+
+    @cached_property
+    def has_server_default(self) -> bool:
+        """Not where null may be meant: SQLAlchemy leaves a null to the server's default."""
+        return self.default is not None and not self.is_optional
+
+    @cached_property
+    def is_indexed(self) -> bool:
+        return self.kind.is_indexed
+
+    @cached_property
+    def is_sorted(self) -> bool:
+        return self.kind.is_sorted and self.fits_index
+
+    @cached_property
+    def fits_index(self) -> bool:
+        return not self.kind.is_text or (bool(self.size) and int(self.size) <= LONGEST_INDEXED)
+
+    @cached_property
+    def filters(self) -> list[str]:
+        if not self.kind.filters or not self.fits_index:
+            return []
+        return [*self.kind.filters, *(["NULL"] if self.is_optional else [])]
+
+    @cached_property
+    def is_range_only(self) -> bool:
+        return "EQUALS" not in self.filters
+
+    @cached_property
+    def samples(self) -> tuple[str, str]:
+        """Two values that differ, as source text for JSON."""
+        if self.kind is KINDS["decimal"]:
+            places = int(self.size.split(",")[1])
+            return tuple(f'"{Decimal(n).scaleb(-places)}"' for n in (1, 2))  # type: ignore[return-value]
+        first, second = (text.format(column=self._words) for text in self.kind.samples)
+        if self.size:
+            return tuple(f'"{text[1:-1][: int(self.size)].strip()}"' for text in (first, second))  # type: ignore[return-value]
+        return first, second
+
+    @cached_property
+    def bad(self) -> list[str]:
+        """What is refused, likewise."""
+        if self.kind is KINDS["decimal"]:
+            places = int(self.size.split(",")[1])
+            return [*self.kind.bad, f'"{Decimal(1).scaleb(-places - 1)}"']
+        found = [text.format(size=self.size) for text in self.kind.bad]
+        if self.size and not self.takes_empty:
+            found.insert(0, '""')
+        return found if self.is_optional else [*found, "None"]
+
+    @property
+    def _words(self) -> str:
+        return self.name.replace("_", " ")
+
+    @property
+    def _sql_default(self) -> str:
+        """As it stands between double quotes, for SQLAlchemy's `text`."""
+        assert self.default
+        escaped = LOOKS_BOUND.sub(r"\:", self.default.sql)
+        return escaped.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def parse_field(spec: str) -> Field:
+    """
+    Raises:
+        Failure: what is wrong with it, and how it would be right.
+    """
+    found = SPEC.fullmatch(spec)
+    if found is None:
+        raise Failure(f"{spec}: a field is name:type[:length or table][?][=default].")
+    kind = KINDS.get(found["type"])
+    if kind is None:
+        raise Failure(f"{spec}: {found['type']} is no type; there are {', '.join(KINDS)}.")
+    check_field_name(found["name"], spec)
+    table = _read_table(spec, found["name"], kind, found["more"])
+    size = "" if table else _read_size(spec, kind, found["type"], found["more"])
+    optional = found["optional"] is not None
+    default = _read_default(spec, kind, size, found["default"])
+    return Field(found["name"], kind, size, table, optional, default)
+
+
+def _read_table(spec: str, name: str, kind: Kind, more: str | None) -> str | None:
+    if kind is not KINDS["ref"]:
+        return None
+    if not more:
+        raise Failure(f"{spec}: say which table, as {name}:ref:projects.")
+    if name.endswith("_id"):
+        raise Failure(f"{spec}: leave out the _id; the column gets it of itself.")
+    return more
+
+
+def _read_size(spec: str, kind: Kind, type_name: str, more: str | None) -> str:
+    if not more:
+        return kind.size
+    if not kind.size:
+        raise Failure(f"{spec}: {type_name} takes no length.")
+    largest = LARGEST_SIZES[type_name]
+    if type_name == "str":
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", more) or int(more) > largest:
+            raise Failure(f"{spec}: a length is a number from 1 to {largest}; longer is text.")
+        return more
+    digits, _, places = more.partition(",")
+    if not re.fullmatch(r"[1-9][0-9]?,?[0-9]{0,2}", more) or not (
+        int(places or 0) <= int(digits) <= largest
+    ):
+        raise Failure(f"{spec}: a decimal's size is as 12,2: digits in all, and of them after it.")
+    return f"{digits},{places or 0}"
+
+
+def _read_default(spec: str, kind: Kind, size: str, text: str | None) -> Default | None:
+    if text is None:
+        return None
+    if kind.default is None:
+        raise Failure(f"{spec}: a reference has no default.")
+    try:
+        found = kind.default(text)
+    except ValueError as error:
+        raise Failure(f"{spec}: the default {text} does not fit: {error}.") from None
+    if kind is KINDS["str"] and len(text) > int(size):
+        raise Failure(f"{spec}: the default is longer than {size} characters.")
+    if kind is KINDS["decimal"]:
+        digits, places = map(int, size.split(","))
+        exponent = Decimal(text).as_tuple().exponent
+        if -int(exponent) > places or abs(Decimal(text)) >= Decimal(10) ** (digits - places):
+            raise Failure(f"{spec}: the default {text} does not fit into decimal:{size}.")
+    return found

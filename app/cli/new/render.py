@@ -1,0 +1,35 @@
+"""The files of a resource, from the templates beside."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from app.cli.new.migrations import Migration
+from app.cli.new.resource import Resource
+
+
+def places(name: str, plural: str) -> dict[str, Path]:
+    """Where the files are, by the name of their template."""
+    return {
+        "model": Path("app/models", f"{name}.py"),
+        "schemas": Path("app/schemas", f"{name}.py"),
+        "crud": Path("app/crud", f"{name}.py"),
+        "routes": Path("app/api/v1", f"{plural}.py"),
+        "tests": Path("tests/api", f"test_{plural}.py"),
+    }
+
+
+def render(resource: Resource, migration: Migration) -> Iterator[tuple[Path, str]]:
+    """Each file and its text, not yet tidied."""
+    environment = Environment(
+        loader=PackageLoader("app.cli.new"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - it is Python that is written
+        keep_trailing_newline=True,
+    )
+    environment.filters["quoted"] = '"{}"'.format
+    everywhere = {"it": resource, "migration": migration}
+    files = places(resource.name, resource.plural) | {"migration": migration.path}
+    for template, path in files.items():
+        yield path, environment.get_template(f"{template}.py.jinja").render(everywhere)
