@@ -1,5 +1,6 @@
 """Requests as bytes, straight into the application: what no client's good manners would send."""
 
+import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -50,8 +51,10 @@ async def send(
 
     await app(scope, receive, keep)
     start, *rest = sent
-    return Answer(
-        start["status"],
-        {name.decode("latin-1"): value.decode("latin-1") for name, value in start["headers"]},
-        b"".join(message.get("body", b"") for message in rest),
-    )
+    given: dict[str, str] = {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in start["headers"]
+    }
+    content = b"".join(message.get("body", b"") for message in rest)
+    if given.get("content-encoding") == "gzip":
+        content = gzip.decompress(content)
+    return Answer(start["status"], given, content)

@@ -95,7 +95,7 @@ class Operation:
             case "array":
                 return [self.example(name, schema["items"])] if schema.get("minItems") else []
             case "integer" | "number":
-                return schema.get("minimum", 1)
+                return int(max(schema.get("minimum", 1), 1))
             case "boolean":
                 return True
         return _example_text(name, schema)
@@ -144,4 +144,7 @@ def _example_text(name: str, schema: Schema) -> str:
             return f"00000000-0000-4000-8000-{number:012}"
         case "date-time":
             return "2026-01-01T00:00:00Z"
-    return f"Aa{number}".ljust(schema.get("minLength", 0), "z")
+        case "date":
+            return "2026-01-01"
+    text = f"Aa{number}".ljust(schema.get("minLength", 0), "z")
+    return text[-schema.get("maxLength", len(text)) :]

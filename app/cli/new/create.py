@@ -7,7 +7,7 @@ from pathlib import Path
 from app.cli.failure import Failure
 from app.cli.new import checkout, listed, plan, render
 from app.cli.new.design import Tables, design
-from app.cli.new.migrations import Migration, find_maker
+from app.cli.new.migrations import Migration, find_making
 from app.cli.new.plan import Change
 from app.cli.new.resource import Resource
 from app.cli.output import out
@@ -57,7 +57,8 @@ def plan_new(root: Path, resource: Resource) -> list[Change]:
     Raises:
         Failure: a file is there with another content.
     """
-    migration = find_maker(root, resource.plural) or Migration.begin(resource.plural)
+    making = find_making(root, resource.plural)
+    migration = making.migration if making else Migration.begin(resource.plural)
     changes = []
     for path, text in render.render(resource, migration):
         new, old = checkout.tidy(root, path, text), checkout.read(root, path)

@@ -1,7 +1,9 @@
 """Migrations as files: which is the newest, which one makes a table."""
 
+import ast
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ class Migration:
     """
     Attributes:
         path: from the checkout's root.
+        made: as its docstring says it.
     """
 
     path: Path
@@ -35,46 +38,81 @@ class Migration:
         return cls(path, secrets.token_hex(6), newest(), f"{now:%Y-%m-%d %H:%M:%S}+00:00")
 
 
+@dataclass(frozen=True, slots=True)
+class Making:
+    """
+    Attributes:
+        migration: the one that creates the table as it is now.
+        text: its file's.
+        later: those after it that change the table.
+    """
+
+    migration: Migration
+    text: str
+    later: tuple[Path, ...]
+
+
 def newest() -> str | None:
     """
     Raises:
         Failure: the migrations have several ends, or one cannot be read.
     """
     try:
-        return ScriptDirectory.from_config(migrations.find_config()).get_current_head()
+        return _scripts().get_current_head()
     except CommandError as error:
         raise Failure(f"alembic: {error}") from error
 
 
-def find_maker(root: Path, table: str) -> Migration | None:
-    """The migration that creates the table."""
-    creates = re.compile(rf'op\.create_table\(\s*"{table}"')
-    for file in sorted((root / FOLDER).glob("*.py")):
-        text = file.read_text(encoding="utf-8")
-        if creates.search(text.partition("def downgrade(")[0]):
-            return _read(FOLDER / file.name, text)
+def find_making(root: Path, table: str) -> Making | None:
+    """None where no migration creates the table, or one has dropped it since."""
+    makes = re.compile(rf'op\.create_table\(\s*"{table}"')
+    drops = re.compile(rf'op\.drop_table\(\s*"{table}"|\bDROP TABLE {table}\b')
+    names = re.compile(rf'"{table}"|\b(ON|TABLE) {table}\b')
+    later: list[Path] = []
+    for migration, text in _walk(root):
+        up = text.partition("\ndef downgrade(")[0]
+        if drops.search(up):
+            return None
+        if makes.search(up):
+            return Making(migration, text, tuple(later))
+        if names.search(up):
+            later.append(migration.path)
     return None
 
 
-def find_others(root: Path, table: str, maker: Migration) -> list[Path]:
-    """The migrations beside it that name the table."""
-    names = re.compile(rf"\b{table}\b")
-    return [
-        FOLDER / file.name
-        for file in sorted((root / FOLDER).glob("*.py"))
-        if file.name != maker.path.name and names.search(file.read_text(encoding="utf-8"))
-    ]
+def body_of_upgrade(text: str) -> str | None:
+    """What `upgrade` of a migration does, as source text; None where it makes several tables, or
+    has functions to help it."""
+    module = ast.parse(text)
+    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
+    if set(functions) != {"upgrade", "downgrade"}:
+        return None
+    body = functions["upgrade"].body
+    lines = text.split("\n")[body[0].lineno - 1 : body[-1].end_lineno]
+    found = "\n".join(lines)
+    return found if found.count("op.create_table(") == 1 else None
 
 
-def _read(path: Path, text: str) -> Migration:
-    found = {
-        name: match[1] if (match := re.search(pattern, text, re.MULTILINE)) else None
-        for name, pattern in {
-            "revision": r'^revision\b.*= ["\'](\w+)["\']',
-            "follows": r'^down_revision\b.*= ["\'](\w+)["\']',
-            "made": r"^Create Date: (.+)$",
-        }.items()
-    }
-    if found["revision"] is None:
-        raise Failure(f"{path} says no revision.")
-    return Migration(path, found["revision"], found["follows"], found["made"] or "")
+def _walk(root: Path) -> Iterator[tuple[Migration, str]]:
+    """From the newest back to the first."""
+    try:
+        for script in _scripts().walk_revisions():
+            path = Path(script.path)
+            text = path.read_text(encoding="utf-8")
+            made = re.search(r"^Create Date: (.+)$", text, re.MULTILINE)
+            follows = script.down_revision
+            yield (
+                Migration(
+                    path.resolve().relative_to(root.resolve()),
+                    script.revision,
+                    follows if isinstance(follows, str) else None,
+                    made[1] if made else "",
+                ),
+                text,
+            )
+    except CommandError as error:
+        raise Failure(f"alembic: {error}") from error
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(migrations.find_config())

@@ -22,6 +22,24 @@ def places(name: str, plural: str) -> dict[str, Path]:
 
 def render(resource: Resource, migration: Migration) -> Iterator[tuple[Path, str]]:
     """Each file and its text, not yet tidied."""
+    environment = _environment()
+    everywhere = {"it": resource, "migration": migration}
+    files = places(resource.name, resource.plural) | {"migration": migration.path}
+    for template, path in files.items():
+        yield path, environment.get_template(f"{template}.py.jinja").render(everywhere)
+
+
+def render_drop(table: str, migration: Migration, remake: str) -> str:
+    """A migration that drops a table.
+
+    Args:
+        remake: the statements that make it, as they stand in a function.
+    """
+    template = _environment().get_template("drop.py.jinja")
+    return template.render(table=table, migration=migration, remake=remake)
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("app.cli.new"),
         undefined=StrictUndefined,
@@ -29,7 +47,4 @@ def render(resource: Resource, migration: Migration) -> Iterator[tuple[Path, str
         keep_trailing_newline=True,
     )
     environment.filters["quoted"] = '"{}"'.format
-    everywhere = {"it": resource, "migration": migration}
-    files = places(resource.name, resource.plural) | {"migration": migration.path}
-    for template, path in files.items():
-        yield path, environment.get_template(f"{template}.py.jinja").render(everywhere)
+    return environment
