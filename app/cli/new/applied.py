@@ -21,8 +21,8 @@ def refuse_applied(migration: Migration, table: str) -> None:
     """
     if _find_revision() == migration.revision:
         raise Failure(
-            f"The database is at {migration.path.name}, which would go: undo it first, and lose the "
-            f"rows of {table}, by plinth db downgrade."
+            f"The database is at {migration.path.name}, which would go: undo it first by plinth db "
+            f"downgrade, and lose the rows of {table}."
         )
 
 

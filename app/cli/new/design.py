@@ -31,12 +31,12 @@ def design(
         Failure: what is wrong, with the argument that has it.
     """
     check_resource_name(name)
-    plural = plural or pluralise(name)
-    check_table_name(plural, f"--plural {plural}")
     if not specs:
         raise Failure(f"Say at least one field, as: plinth new {name} title:str:200")
     fields = [parse_field(spec) for spec in specs]
     _refuse_twice([field.column for field in fields], "a field")
+    plural = plural or pluralise(name)
+    check_table_name(plural, f"--plural {plural}")
     by_name = {field.name: field for field in fields} | {field.column: field for field in fields}
     resource = Resource(
         name=name,

@@ -98,7 +98,8 @@ def _uses(text: str, found: Found) -> bool:
         f"app.api.v1.{found.plural}",
         f"crud.{found.name}",
     }
-    return found.name in text and not wanted.isdisjoint(_names(ast.parse(text)))
+    mentioned = found.name in text or found.model in text
+    return mentioned and not wanted.isdisjoint(_names(ast.parse(text)))
 
 
 def _names(tree: ast.Module) -> Iterator[str]:

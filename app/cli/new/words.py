@@ -13,7 +13,7 @@ from app.models.base import NumberedBase
 LONGEST = 40
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
-PYTHON = {*keyword.kwlist, *keyword.softkwlist}
+PYTHON = {*keyword.kwlist, *keyword.softkwlist, "type"}  # the last one since Python 3.12
 OF_EVERY_ROW = {"id", "owner_id", "version", "created_at", "updated_at"}
 OF_EVERY_LIST = {"skip", "limit", "cursor", "sort", "total", "q"}
 # What the modules that are written call something else by: a field of that name would hide it.

@@ -1,0 +1,221 @@
+"""`plinth new` and `plinth remove` on the files of a checkout: all of it, or nothing."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.cli.failure import Failure
+from app.cli.new import checkout, create, plan, remove
+from app.cli.new.plan import Change
+from tests.support.command import plinth
+from tests.support.environment import ROOT
+
+FIELDS = ("title:str:200", "body:text?", "author:ref:users?")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What of a checkout is read or written."""
+    for folder in ("alembic", "app/api", "app/crud", "app/models", "app/schemas"):
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for file in ("alembic.ini", "pyproject.toml", "app/__init__.py"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    (tmp_path / "tests" / "api").mkdir(parents=True)
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(root)): file.read_text()
+        for file in sorted(root.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def make_note(*fields: str, dry_run: bool = False) -> None:
+    create.run(
+        "note",
+        fields or FIELDS,
+        plural=None,
+        owned=True,
+        public=False,
+        search="title,body",
+        unique=(),
+        dry_run=dry_run,
+    )
+
+
+def test_it_is_written_once_and_taken_out_without_a_trace(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(root)
+
+    make_note()
+    written = contents(root)
+    assert len(written) == len(before) + 6
+    assert {name for name in before if before[name] != written[name]} == {
+        "app/api/v1/__init__.py",
+        "app/crud/__init__.py",
+        "app/models/__init__.py",
+    }
+    capsys.readouterr()
+    make_note()
+    assert contents(root) == written
+    assert "Nothing is to be done" in capsys.readouterr().out
+
+    monkeypatch.setattr(remove, "refuse_applied", lambda *_: None)  # it has no database
+    remove.run("note", dry_run=False, yes=True)
+    assert contents(root) == before
+
+
+def test_a_dry_run_shows_and_changes_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(root)
+
+    make_note(dry_run=True)
+
+    shown = capsys.readouterr().out
+    assert "+class Note(Owned, Versioned, Timestamped, NumberedBase):" in shown
+    assert "+++ b/app/api/v1/__init__.py" in shown
+    assert contents(root) == before
+
+
+def test_a_file_that_was_changed_is_left_as_it_is(root: Path) -> None:
+    make_note()
+    model = root / "app/models/note.py"
+    model.write_text(model.read_text() + "# mine\n")
+    before = contents(root)
+
+    for fields in (FIELDS, (*FIELDS, "more:int")):
+        with pytest.raises(Failure, match=r"^app/models/note\.py is there with another content"):
+            make_note(*fields)
+    assert contents(root) == before
+
+
+def test_a_list_that_is_not_found_is_said_and_nothing_is_written(root: Path) -> None:
+    table_of_contents = root / "app/api/v1/__init__.py"
+    table_of_contents.write_text(table_of_contents.read_text().replace("PRIVATE = [", "MINE = ["))
+    before = contents(root)
+
+    with pytest.raises(Failure, match=r"app/api/v1/__init__\.py cannot be extended: .* PRIVATE"):
+        make_note()
+    assert contents(root) == before
+
+
+def test_routes_of_the_same_path_are_not_shadowed(root: Path) -> None:
+    (root / "app/api/v1/memos.py").write_text('router = APIRouter(prefix="/notes")\n')
+    with pytest.raises(Failure, match=r"app/api/v1/memos\.py has routes under /notes"):
+        make_note()
+
+
+@pytest.mark.parametrize("spoil", ["no folder", "in the way"])
+def test_what_fails_half_way_leaves_nothing_behind(
+    root: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if spoil == "no folder":
+        monkeypatch.setattr(checkout, "NEEDED", ())
+        (root / "tests" / "api").rmdir()
+    else:
+        (root / "tests" / "api" / "test_notes.py").mkdir()
+        monkeypatch.setattr(checkout, "read", _read_files)
+    before = contents(root)
+
+    with pytest.raises(Failure, match=r"test_notes\.py.*Nothing was changed"):
+        make_note()
+    assert contents(root) == before
+
+
+def _read_files(root: Path, path: Path) -> str | None:
+    return (root / path).read_text() if (root / path).is_file() else None
+
+
+def test_what_was_changed_and_removed_is_put_back(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old a")
+    (tmp_path / "b").write_text("old b")
+    changes = [
+        Change(Path("a"), "new a", "old a"),
+        Change(Path("b"), None, "old b"),
+        Change(Path("c"), "new c", None),
+        Change(Path("nowhere"), None, "was not there"),
+    ]
+    with pytest.raises(Failure, match="Nothing was changed"):
+        plan.carry_out(tmp_path, changes)
+    assert contents(tmp_path) == {"a": "old a", "b": "old b"}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+def _add_migration(root: Path) -> None:
+    made = next((root / "alembic/versions").glob("*_notes.py")).read_text()
+    at = made.split('revision: str = "')[1][:12]
+    _write(
+        root / "alembic/versions/2099-01-01_0000_more.py",
+        f'revision = "0123456789ab"\ndown_revision = "{at}"\n\n\n'
+        'def upgrade() -> None:\n    op.add_column("notes", 1)\n',
+    )
+
+
+REFUSED: dict[str, Callable[[Path], object]] = {
+    "app/services/uses.py uses note": lambda root: _write(
+        root / "app/services/uses.py", "from app import crud\n\ncrud.note.find\n"
+    ),
+    "tests/uses.py uses note": lambda root: _write(
+        root / "tests/uses.py", "from app.models import (\n    Note,\n)\n"
+    ),
+    "changes the table too": _add_migration,
+    "nothing that `plinth new` made": lambda root: (root / "app/models/note.py").unlink(),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_is_still_needed_is_not_removed(root: Path, why: str) -> None:
+    make_note()
+    REFUSED[why](root)
+    before = contents(root)
+
+    with pytest.raises(Failure, match=why):
+        remove.run("note", dry_run=False, yes=True)
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize("name", ["user", "session", "nothing", "../models/user"])
+def test_what_it_did_not_make_it_does_not_remove(root: Path, name: str) -> None:
+    with pytest.raises(Failure, match="nothing that `plinth new` made"):
+        remove.run(name, dry_run=False, yes=True)
+
+
+def test_a_table_that_is_not_the_newest_goes_by_a_migration(root: Path) -> None:
+    make_note()
+    (at,) = (root / "alembic/versions").glob("*_notes.py")
+    newest = at.read_text().split('revision: str = "')[1][:12]
+    _write(
+        root / "alembic/versions/2099-01-01_0000_other.py",
+        f'revision = "0123456789ab"\ndown_revision = "{newest}"\n',
+    )
+
+    remove.run("note", dry_run=False, yes=True)
+
+    (drop,) = (root / "alembic/versions").glob("*_drop_notes.py")
+    up, _, down = drop.read_text().partition("def downgrade() -> None:\n")
+    assert "DROP TABLE notes" in up
+    assert 'down_revision: str | None = "0123456789ab"' in up
+    assert down in at.read_text()
+
+
+def test_the_command_says_in_a_sentence_what_is_wrong() -> None:
+    refused = plinth("new", "note", "title:varchar", "--plural", "notes")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "title:varchar: varchar is no type; there are str, text, int, float, decimal, bool, date, "
+        "datetime, uuid, json, ref.\n"
+    )
