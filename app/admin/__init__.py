@@ -51,10 +51,13 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
         admin.add_view(view)
     for model in find_plain_models() if models is None else models:
         admin.add_view(Resource(model))
+    assets = Assets(HERE / "static", Path(str(files("starlette_admin"))) / "static")
+    admin.templates.env.globals["own_asset"] = lambda request, name: request.url_for(
+        "admin:static", path=f"/{assets.versioned(name)}"
+    )
     admin.mount_to(Starlette())
-    theirs = Path(str(files("starlette_admin"))) / "static"
     app.router.routes += [
-        Mount(f"{PLACE}/static", Assets(HERE / "static", theirs)),
+        Mount(f"{PLACE}/static", assets),
         Mount(PLACE, Door(admin.app, app), name=admin.route_name),
     ]
 

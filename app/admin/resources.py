@@ -39,7 +39,7 @@ class Resource(Table):
     """Superusers read and change its rows; which columns, by whom, is in the audit log."""
 
     icon = "fa-solid fa-table"
-    row_actions = ("view", "edit", "delete")
+    row_actions = ("edit", "delete")
     actions = ("delete",)
 
     def __init__(self, model: type[Any]) -> None:

@@ -26,7 +26,7 @@ class Table(ModelView):
     page_size_options = (25, 50, 100)
     row_actions_display_type = RowActionsDisplayType.DROPDOWN
     actions: Sequence[str] | None = ()
-    row_actions: Sequence[str] | None = ("view",)
+    row_actions: Sequence[str] | None = ()  # a click on a row shows it
     exporters = ()
     importers = ()
     fields_default_sort: Sequence[tuple[str, bool] | str] | None = (("id", True),)

@@ -39,7 +39,7 @@ class Users(Table):
     exclude_fields_from_list = ("updated_at",)
     exclude_fields_from_edit = ("id", "email", "created_at", "updated_at")
     actions = ("deactivate", "end_sessions")
-    row_actions = ("view", "edit", "deactivate", "activate", "end_sessions", "resend")
+    row_actions = ("edit", "deactivate", "activate", "end_sessions", "resend")
 
     def __init__(self) -> None:
         super().__init__(User)
@@ -140,7 +140,7 @@ class Sessions(Table):
     exclude_fields_from_list = ("id", "last_used_at", "revoked_reason")
     searched = ("user_agent", "ip", "revoked_reason")
     fields_default_sort = (("created_at", True),)
-    row_actions = ("view", "end")
+    row_actions = ("end",)
 
     def __init__(self) -> None:
         super().__init__(Session)
@@ -210,7 +210,7 @@ class Mails(Table):
     exclude_fields_from_list = ("id", "next_attempt_at")
     searched = ("kind", "recipient", "last_error")
     fields_default_sort = (("created_at", True),)
-    row_actions = ("view", "retry")
+    row_actions = ("retry",)
 
     def __init__(self) -> None:
         super().__init__(Mail)

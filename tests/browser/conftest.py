@@ -1,4 +1,5 @@
-"""The pages in a real browser, headless: `make test-browser`, and not with the other tests.
+"""The pages in a real browser, headless: `make test-browser`, and not in one process with other
+tests: Playwright runs a loop of its own.
 
 It is Debian's `chromium`, or the one that CHROMIUM names. Every page's picture lands in
 `.screenshots/`, for people to look at.

@@ -3,7 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SUPERUSER
-from tests.support.browser import Watched
+from tests.support.browser import SIZE, Watched
 from tests.support.people import PASSWORD
 
 
@@ -20,10 +20,20 @@ def test_a_superuser_signs_in_looks_around_and_acts(watched: Watched) -> None:
     watched.picture("admin-front")
 
     look_at_users(watched, page)
+    use_what_the_policy_changed(watched, page)
     for table in ("Sessions", "Events", "Mails"):
         page.get_by_role("link", name=table, exact=True).first.click()
         expect(page.get_by_role("heading", name=table)).to_be_visible()
         watched.picture(f"admin-{table.lower()}")
+    page.set_viewport_size({"width": 420, "height": 800})
+    page.goto("/admin/")
+    watched.picture("admin-front-narrow")
+    page.set_viewport_size(SIZE)
+    page.get_by_text("root", exact=True).last.click()
+    page.get_by_role("button", name="Logout").last.click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    page.goto("/admin/user/list")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
 def look_at_users(watched: Watched, page: Page) -> None:
@@ -57,3 +67,22 @@ def change_the_name(watched: Watched, page: Page) -> None:
     watched.picture("admin-user-edit")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Ann Others")).to_be_visible()
+
+
+def use_what_the_policy_changed(watched: Watched, page: Page) -> None:
+    """Handlers that stood in attributes: `app/admin/templating.py`."""
+    page.goto("/admin/event/list")
+    page.get_by_label("Page size").select_option("100")
+    page.wait_for_url("**page_size=100*")
+    expect(page.get_by_text("Showing 1 to 100 of")).to_be_visible()
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("checkbox", name="Reason").uncheck()
+    page.get_by_role("button", name="Apply").first.click()
+    expect(page.locator("th[data-column=reason]")).to_have_count(0)
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Field").select_option("outcome")
+    page.locator(".filter-row-value").first.fill("failure")
+    watched.picture("admin-filter", whole=False)
+    page.get_by_role("button", name="Apply filters").click()
+    expect(page.get_by_text("Filters:")).to_be_visible()
+    expect(page.locator("td[data-column=outcome]").first).to_have_text("failure")
