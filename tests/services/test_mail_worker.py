@@ -243,6 +243,7 @@ async def test_in_development_it_is_a_file_and_its_link_is_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
+    caplog.set_level("INFO")
     await write(page="reset-password", token="a-token")
     async with mail_worker(database):
         await none_waits(second)
