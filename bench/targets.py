@@ -88,10 +88,18 @@ def find_targets(secret: str, folder: Path, *, peers: bool) -> list[Target]:
     found = [
         Target(
             "plinth",
-            lambda port: [sys.executable, "-m", "app.cli", "serve", "--port", str(port)],
+            _serve,
             OURS,
             lambda person: f"Bearer {person.access_token}",
             EVERYTHING | {"login", "refresh", "register"},
+            ready="/api/v1/health",
+        ),
+        Target(
+            "two workers",
+            lambda port: [*_serve(port), "--workers", "2"],
+            OURS,
+            lambda person: f"Bearer {person.access_token}",
+            frozenset({"me"}),
             ready="/api/v1/health",
         ),
         Target(
@@ -198,6 +206,10 @@ def find_free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _serve(port: int) -> list[str]:
+    return [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
 
 
 def _uvicorn(python: str, module: str) -> Callable[[int], list[str]]:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import BinaryIO
@@ -25,7 +26,9 @@ STEP = 200  # lines from one stroke of the bar to the next
 
 def run(file: Path, given: Format | None, *, skip_duplicates: bool, superusers: bool) -> None:
     kind = find_format(file, given)
-    with reading(file) as source, backing_services(settings) as backing:
+    with reading(file) as source, backing_services(settings) as found:
+        # COPY prepares a statement with a name, which would meet another's in PgBouncer.
+        backing = replace(found, database_url=settings.DIRECT_DATABASE_URL or found.database_url)
         try:
             with reaching(backing.database_url):
                 done = asyncio.run(
