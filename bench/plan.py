@@ -5,6 +5,7 @@ from dataclasses import dataclass
 class Plan:
     """
     Attributes:
+        rounds: with the first size; two are enough with the others.
         sizes: how many users; all of the work with the first, searches and lists with the others.
         few: who is measured with those others, and with the connections in `Work.wide`.
         stuck: who may come to a standstill, and is measured alone at the end.
@@ -20,6 +21,9 @@ class Plan:
     stuck: str = "guide, pool of 5"
     names: tuple[str, ...] = ()
     skips: tuple[str, ...] = ()
+
+    def rounds_with(self, users: int) -> int:
+        return self.rounds if users == self.sizes[0] else min(self.rounds, 2)
 
     def takes(self, name: str) -> bool:
         return not self.names or name in self.names

@@ -79,7 +79,7 @@ class Bench:
             those = able
             if many in work.wide:
                 those = [one for one in able if one.target.name in self._plan.few]
-            for number in range(self._plan.rounds if rounds is None else rounds):
+            for number in range(rounds or self._plan.rounds_with(self._stage.users)):
                 turn = number % max(len(those), 1)
                 order = (*those[turn:], *those[:turn])
                 results += [self._run(work, one, many, number) for one in order]
