@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Response
 
 NOT_MODIFIED = 304
 TAG = re.compile(r'(W/)?"(\d{1,19})"')
+ONE_OR_MORE = r'^\s*(\*|(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*)\s*$'
 
 
 class HasVersion(Protocol):
@@ -27,7 +28,8 @@ class Copy:
         self,
         response: Response,
         if_match: Annotated[
-            str | None, Header(description="Change only the version with this `ETag`.")
+            str | None,
+            Header(description="Change only the version with this `ETag`.", pattern=ONE_OR_MORE),
         ] = None,
         if_none_match: Annotated[
             str | None, Header(description="Answer only if there is another than this `ETag`.")

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,11 +17,17 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.config import settings
 from app.crud.listing import By, Listing, Wanted
-from app.schemas.fields import LARGEST_ID, BigInt, Finite, Line, SearchText
+from app.schemas.fields import LARGEST_EXACT, Date, DateTime, Line, SearchText
 
 LONGEST_CURSOR = 4096
 MOST_VALUES = 100
-TYPES: dict[type, Any] = {int: BigInt, float: Finite, datetime: AwareDatetime}
+# In a query a number is a text, so these are not those of bodies.
+TYPES: dict[type, Any] = {
+    int: Annotated[int, Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT)],
+    float: Annotated[float, Field(allow_inf_nan=False)],
+    date: Date,
+    datetime: DateTime,
+}
 OWN = ("skip", "limit", "cursor", "sort", "total", "q")
 
 
@@ -30,7 +35,7 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     skip: Annotated[
-        int, Field(ge=0, le=LARGEST_ID, description="How many to leave out: a page by offset.")
+        int, Field(ge=0, le=LARGEST_EXACT, description="How many to leave out: a page by offset.")
     ] = 0
     limit: Annotated[int, Field(ge=1, le=settings.MAX_PAGE_SIZE, description="The most to give.")]
     cursor: Annotated[

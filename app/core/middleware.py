@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from http import HTTPStatus
 
-from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.client import Network, find_client
-from app.core.problems import problem
+from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
-from app.core.routes import Templates, declared_paths
+from app.core.routes import Templates, declared_methods
 
 logger = logging.getLogger(__name__)
 
@@ -146,26 +145,34 @@ class HeadAsGet:
 
 class EitherSlash:
     """Answers `/users` and `/users/` alike. A redirect from one to the other, which frameworks
-    send, makes many clients drop their Authorization header."""
+    send, makes many clients drop their Authorization header.
+
+    What a path without parameters does not answer to is a 405, also where one with a parameter
+    would match: `DELETE /users/me` is not `DELETE /users/{user_id}` with an odd id.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._declared: set[str] | None = None
+        self._declared: dict[str, set[str]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = self._find(scope["path"], scope["app"])
+            if self._declared is None:
+                self._declared = declared_methods(scope["app"])
+            path = self._find(scope["path"], self._declared)
             if path != scope["path"]:
                 scope = {**scope, "path": path}
+            methods = self._declared.get(path)
+            if methods and scope["method"] not in methods:
+                await refuse_method(scope["app"], scope["method"], path)(scope, receive, send)
+                return
         await self.app(scope, receive, send)
 
-    def _find(self, path: str, app: FastAPI) -> str:
-        if self._declared is None:
-            self._declared = declared_paths(app)
-        if path in self._declared or path == "/":
+    def _find(self, path: str, declared: Container[str]) -> str:
+        if path in declared or path == "/":
             return path
         other = path[:-1] if path.endswith("/") else f"{path}/"
-        return other if other in self._declared or path.endswith("/") else path
+        return other if other in declared or path.endswith("/") else path
 
 
 class RouteNoted:

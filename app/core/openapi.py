@@ -46,6 +46,8 @@ def _make(app: FastAPI) -> dict[str, Any]:
         schemas.pop(unused, None)
     for path in document["paths"].values():
         for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _never_null(parameter["schema"])
             if "requestBody" in operation:
                 operation["responses"] = UNREADABLE_BODY | operation["responses"]
             for status, response in operation["responses"].items():
@@ -62,6 +64,14 @@ def _tell_problem(status: str, response: dict[str, Any]) -> None:
     if status == "422":
         reference = {"$ref": "#/components/schemas/ValidationProblem"}
         response["content"] = {MEDIA_TYPE: {"schema": reference}}
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is there or is not: there is no way to send null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**kinds[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
 
 
 def _inline(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:

@@ -125,12 +125,9 @@ def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     code = CODES.get(status.value, status.name.lower())
-    headers = dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(allowed_methods(request.app, request.url.path)))
-        if request.method == "OPTIONS":
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-    return problem(status, str(error.detail), code, headers)
+        return refuse_method(request.app, request.method, request.url.path)
+    return problem(status, str(error.detail), code, dict(error.headers or {}))
 
 
 def _handle_validation(_: Request, error: Exception) -> Response:
@@ -154,6 +151,15 @@ def _tell_fields(fields: list[dict[str, Any]]) -> Response:
     where = ", ".join(".".join(str(part) for part in field["loc"][1:]) for field in fields[:3])
     detail = f"Not valid: {where}" if where.strip(", ") else "The request is not valid"
     return problem(status, detail, "validation_error", errors=fields)
+
+
+def refuse_method(app: FastAPI, method: str, path: str) -> Response:
+    """What is allowed there instead; to OPTIONS that is the answer (RFC 9110, 9.3.7)."""
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    headers = {"Allow": ", ".join(sorted(allowed_methods(app, path)))}
+    if method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+    return problem(status, status.phrase, status.name.lower(), headers)
 
 
 def problem(

@@ -16,10 +16,12 @@ def walk_routes(app: FastAPI) -> Iterator[RouteContext]:
 
 
 def allowed_methods(app: FastAPI, path: str) -> set[str]:
-    allowed: set[str] = set()
+    """Those of the path itself, or where none is declared so, of those with parameters."""
+    matching: dict[bool, set[str]] = {True: set(), False: set()}
     for context in iter_route_contexts(app.routes):
         if context.path and context.methods and compile_path(context.path)[0].fullmatch(path):
-            allowed |= context.methods
+            matching[context.path == path] |= context.methods
+    allowed = matching[True] or matching[False]
     if "GET" in allowed:
         allowed.add("HEAD")
     return allowed | {"OPTIONS"} if allowed else allowed
@@ -49,7 +51,12 @@ class Templates:
         return found or self._by_endpoint.get(id(scope.get("endpoint")))
 
 
-def declared_paths(app: FastAPI) -> set[str]:
-    """The paths that answer as they are written; of what is mounted, the one it begins with."""
-    mounted = {f"{route.path}/" for route in app.routes if isinstance(route, Mount)}
-    return mounted | {route.path for route in walk_routes(app) if route.path}
+def declared_methods(app: FastAPI) -> dict[str, set[str]]:
+    """By each path that answers as it is written; of what is mounted, by the one it begins with,
+    and without methods, which are its own affair."""
+    methods: dict[str, set[str]] = {
+        f"{route.path}/": set() for route in app.routes if isinstance(route, Mount)
+    }
+    for route in walk_routes(app):
+        methods.setdefault(route.path or "", set()).update(route.methods or ())
+    return methods

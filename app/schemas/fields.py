@@ -1,10 +1,18 @@
 """Kinds of text that come in. What PostgreSQL or a log line cannot hold is refused here."""
 
 import re
+from datetime import date
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, EmailStr, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    EmailStr,
+    Field,
+    StringConstraints,
+)
 
 LARGEST_ID = 2**63 - 1
 DEEPEST_JSON = 20
@@ -64,19 +72,57 @@ def _refuse_unstorable(document: dict[str, Any]) -> dict[str, Any]:
     raise ValueError(f"must not be nested deeper than {DEEPEST_JSON}")
 
 
-Line = Annotated[str, AfterValidator(_refuse_control)]
+def _require_number(value: object) -> object:
+    if isinstance(value, (bool, str)):
+        raise ValueError("must be a number")  # noqa: TRY004 - Pydantic reads ValueErrors
+    return value
+
+
+def _require_form(form: str, example: str) -> BeforeValidator:
+    """Pydantic would take a number as well: seconds since 1970."""
+    pattern = re.compile(form)
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not pattern.match(value):
+            raise ValueError(f"must be like {example}")
+        if isinstance(value, (int, float)):
+            raise ValueError(f"must be a text like {example}")  # noqa: TRY004
+        return value
+
+    return BeforeValidator(check)
+
+
+_NO_CONTROL = Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"})
+
+Line = Annotated[str, AfterValidator(_refuse_control), _NO_CONTROL]
 """One line of text."""
 
 Text = Annotated[
-    str, StringConstraints(max_length=100_000), AfterValidator(_refuse_control_in_text)
+    str,
+    StringConstraints(max_length=100_000),
+    AfterValidator(_refuse_control_in_text),
+    Field(
+        json_schema_extra={"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"}
+    ),
 ]
 """Text of several lines."""
 
-BigInt = Annotated[int, Field(ge=-(2**63), le=LARGEST_ID)]
-RowRef = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+LARGEST_EXACT = 2**53 - 1
+"""What a JSON number carries exactly, in JavaScript too (RFC 7493, 2.2)."""
+
+BigInt = Annotated[
+    int, BeforeValidator(_require_number), Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT)
+]
+RowRef = Annotated[int, BeforeValidator(_require_number), Field(ge=1, le=LARGEST_EXACT)]
 """The id of another row."""
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, BeforeValidator(_require_number), Field(allow_inf_nan=False)]
+Bool = Annotated[bool, Field(strict=True)]
+Date = Annotated[date, _require_form(r"\d{4}-\d{2}-\d{2}$", "2026-12-31")]
+DateTime = Annotated[
+    AwareDatetime, _require_form(r"\d{4}-\d{2}-\d{2}[Tt ]\d", "2026-12-31T23:59:59Z")
+]
+"""A moment: the offset from UTC belongs to it."""
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_refuse_unstorable)]
 """Any JSON object that jsonb can hold."""

@@ -4,7 +4,6 @@ from dataclasses import replace
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from httpx2 import ASGITransport, AsyncClient
-from sqlalchemy import Table
 
 from app.api.deps import Resources, get_current_user
 from app.core.config import settings
@@ -12,14 +11,8 @@ from app.core.database import Database
 from app.core.errors import Rejected, Unauthenticated, Unavailable
 from app.core.problems import responses
 from app.main import create_app
-from tests.kit.drafts import Apart, Draft, Folder, router
-
-TRIGGERS = """
-CREATE TRIGGER set_updated_at BEFORE UPDATE ON {table} FOR EACH ROW
-    WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION set_updated_at();
-CREATE TRIGGER count_version BEFORE UPDATE ON {table} FOR EACH ROW
-    WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION count_version();
-"""
+from tests.kit.drafts import Apart, router
+from tests.kit.tables import drop_tables, make_tables
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +21,7 @@ async def drafts_app(
 ) -> AsyncIterator[FastAPI]:
     """The application with a resource more."""
     database = Database(database_url, settings, Apart.metadata)
-    tables = [table for model in (Folder, Draft) if isinstance(table := model.__table__, Table)]
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Apart.metadata.create_all, tables)
-        for table in tables:
-            for trigger in TRIGGERS.format(table=table.name).split(";")[:-1]:
-                await connection.exec_driver_sql(trigger)
+    await make_tables(database)
     with_drafts = create_app()
     private = APIRouter()
     private.include_router(
@@ -44,8 +32,7 @@ async def drafts_app(
     with_drafts.include_router(private, prefix=settings.API_V1_PREFIX)
     with_drafts.state.resources = replace(resources, database=database)
     yield with_drafts
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Apart.metadata.drop_all, tables)
+    await drop_tables(database)
     await database.close()
 
 

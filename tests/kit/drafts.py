@@ -43,7 +43,9 @@ class Apart(NumberedBase):
     metadata = MetaData(naming_convention=NAMES)
 
 
-cast("Table", User.__table__).to_metadata(Apart.metadata)
+users = cast("Table", User.__table__).to_metadata(Apart.metadata)
+for index in users.indexes:  # what their violation means is not copied along
+    index.info |= next(it.info for it in User.__table__.indexes if it.name == index.name)  # type: ignore[attr-defined]
 
 
 class Folder(Owned, Versioned, Timestamped, Apart):
@@ -89,7 +91,7 @@ class DraftCreate(BaseModel):
 
     title: Title
     body: fields.Text | None = None
-    due: date | None = None
+    due: fields.Date | None = None
     priority: fields.BigInt = 0
     folder_id: fields.RowRef | None = None
 
@@ -101,7 +103,7 @@ class DraftUpdate(BaseModel):
 
     title: Title | MISSING = MISSING
     body: fields.Text | MISSING | None = MISSING
-    due: date | MISSING | None = MISSING
+    due: fields.Date | MISSING | None = MISSING
     priority: fields.BigInt | MISSING = MISSING
     folder_id: fields.RowRef | MISSING | None = MISSING
 

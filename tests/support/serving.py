@@ -50,15 +50,21 @@ class Serving:
 
 @contextmanager
 def serving(
-    folder: Path, *, plain: bool = False, workers: int = 1, **settings: str
+    folder: Path,
+    *,
+    plain: bool = False,
+    workers: int = 1,
+    application: str = "app.main:app",
+    **settings: str,
 ) -> Iterator[Serving]:
     """
     Args:
+        application: what plain uvicorn is to serve.
         plain: by uvicorn itself, and not by `plinth serve`.
         settings: DATABASE_URL and REDIS_URL, and what else is not as production has it.
     """
     port, log = find_free_port(), folder / "serve.log"
-    way = ["uvicorn", "app.main:app"] if plain else ["app.cli", "serve", f"--workers={workers}"]
+    way = ["uvicorn", application] if plain else ["app.cli", "serve", f"--workers={workers}"]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *way, f"--port={port}"],

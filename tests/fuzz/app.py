@@ -1,0 +1,43 @@
+"""The application with a resource of one's own (tests/kit/drafts.py), for a server to run."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from app import main
+from app.api.deps import get_current_user
+from app.core.config import settings
+from app.core.database import Database
+from app.core.errors import Rejected, Unauthenticated, Unavailable
+from app.core.problems import responses
+from tests.kit.drafts import Apart, router
+from tests.kit.tables import make_tables
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with main.lifespan(app):
+        assert settings.DATABASE_URL
+        database = Database(settings.DATABASE_URL, settings, Apart.metadata)
+        await make_tables(database)
+        app.state.resources = replace(app.state.resources, database=database)
+        yield
+        await database.close()
+
+
+def create_app() -> FastAPI:
+    app = main.create_app()
+    app.router.lifespan_context = lifespan
+    private = APIRouter()
+    private.include_router(
+        router,
+        dependencies=[Depends(get_current_user)],
+        responses=responses(Unauthenticated, Rejected, Unavailable),
+    )
+    app.include_router(private, prefix=settings.API_V1_PREFIX)
+    return app
+
+
+app = create_app()

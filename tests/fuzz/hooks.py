@@ -1,0 +1,31 @@
+"""What Schemathesis is told: who it is, and what a cursor is."""
+
+import os
+from typing import Any
+
+import httpx2
+import schemathesis
+from hypothesis import strategies
+
+API = os.environ["FUZZED_API"]
+ACCOUNT = {"username": os.environ["FUZZ_EMAIL"], "password": os.environ["FUZZ_PASSWORD"]}
+CLIENT = httpx2.Client()
+
+# A cursor is given out, and not made up: tests/kit has those that we did not give out.
+schemathesis.openapi.format("cursor", strategies.nothing())
+
+
+@schemathesis.auth(refresh_interval=None)
+class SignedIn:
+    """Signs in anew when it has signed itself out, which it may do at any time."""
+
+    token = "none"
+
+    def get(self, _case: Any, _context: Any) -> str:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if CLIENT.get(f"{API}/users/me", headers=headers).status_code != 200:
+            self.token = CLIENT.post(f"{API}/auth/token", data=ACCOUNT).json()["access_token"]
+        return self.token
+
+    def set(self, case: Any, data: str, _context: Any) -> None:
+        case.headers = {**(case.headers or {}), "Authorization": f"Bearer {data}"}
