@@ -7,7 +7,6 @@ from fastapi import Depends, Header, Response
 
 NOT_MODIFIED = 304
 TAG = re.compile(r'(W/)?"(\d{1,19})"')
-ONE_OR_MORE = r'^\s*(\*|(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*)\s*$'
 
 
 class HasVersion(Protocol):
@@ -29,7 +28,7 @@ class Copy:
         response: Response,
         if_match: Annotated[
             str | None,
-            Header(description="Change only the version with this `ETag`.", pattern=ONE_OR_MORE),
+            Header(description="Change only the version with this `ETag`."),
         ] = None,
         if_none_match: Annotated[
             str | None, Header(description="Answer only if there is another than this `ETag`.")
