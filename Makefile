@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test test-browser test-faults check lint format types floors migrations bench bench-quick \
+.PHONY: help install dev test test-browser test-document test-faults check lint format types floors migrations bench bench-quick \
     bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -44,6 +44,9 @@ test: $(INSTALLED) ## the whole suite, in parallel, with the coverage of branche
 
 test-browser: $(INSTALLED) ## the pages clicked through in headless Chromium; pictures in .screenshots/
 	@.ci/with-chromium $(BIN)/pytest -n 0 tests/browser
+
+test-document: $(INSTALLED) ## the OpenAPI document against a running server, by Schemathesis
+	@$(BIN)/pytest -n 0 tests/fuzz
 
 test-faults: $(INSTALLED) ## what holds when something is away: real servers, frozen and killed (docs/faults.md)
 	@$(BIN)/pytest -n 2 --dist load tests/faults

@@ -12,7 +12,8 @@ from uuid import UUID
 LONGEST_INDEXED = 500
 """Characters. An entry of a B-tree takes 2,704 bytes at the most, and a character up to four."""
 
-BIGGEST = 2**63
+BIGGEST = 2**53
+"""As app/schemas/fields.py bounds what comes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ def _quoted(text: str) -> Default:
 
 
 def _integer(text: str) -> Default:
-    if not re.fullmatch(r"-?[0-9]{1,19}", text) or not -BIGGEST <= int(text) < BIGGEST:
-        raise ValueError("must be a whole number of 64 bits")
+    if not re.fullmatch(r"-?[0-9]{1,16}", text) or not -BIGGEST < int(text) < BIGGEST:
+        raise ValueError("must be a whole number below 2**53, which JSON carries exactly")
     number = str(int(text))
     return Default(number, f"'{number}'" if number.startswith("-") else number, number)
 
@@ -186,17 +187,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             hint="bool",
             column="",
             sa="sa.Boolean()",
-            schema="bool",
+            schema="Bool",
             default=_truth,
             samples=("True", "False"),
-            bad=('"perhaps"', "5"),
+            bad=('"true"', "1"),
             filters=("EQUALS",),
         ),
         "date": Kind(
             hint="date",
             column="",
             sa="sa.Date()",
-            schema="date",
+            schema="Date",
             default=_day,
             samples=('"2026-03-14"', '"2026-03-15"'),
             bad=('"2026-02-30"', '"tomorrow"'),
@@ -207,7 +208,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             hint="datetime",
             column="",
             sa="sa.DateTime(True)",
-            schema="AwareDatetime",
+            schema="DateTime",
             default=_moment,
             samples=('"2026-03-14T09:00:00Z"', '"2026-03-15T09:00:00Z"'),
             bad=('"2026-03-14T09:00:00"', '"now"'),
