@@ -37,3 +37,4 @@ class Event(Base):
 
 
 Index("ix_events_subject_id", Event.subject_id, Event.id.desc())
+Index("ix_events_at", Event.at, postgresql_using="brin")

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import crud
 from app.core.config import settings
 from app.core.database import Database
+from app.crud import figures
 from app.models import Base
 from tests.support.databases import TestServices, cloned_database
 
@@ -109,3 +110,4 @@ async def test_a_users_sessions_and_events(crowd: AsyncSession) -> None:
     assert "ix_sessions_user_id" in sessions
     events = await indexes_used(crowd, crud.event.get_of(crowd, 1, skip=0, limit=20))
     assert events == {"ix_events_subject_id"}
+    assert await indexes_used(crowd, figures.by_day(crowd, days=30)) == {"ix_events_at"}
