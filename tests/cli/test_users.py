@@ -1,8 +1,12 @@
 """`plinth users`: files in, files out, and one person away."""
 
+import asyncio
 import io
 import json
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -13,16 +17,35 @@ from app.cli.failure import Failure
 from app.cli.users.files import find_format, read_lines
 from app.cli.users.formats import Format
 from app.services.bulk import Line
-from tests.support.command import plinth, plinth_at_terminal
+from tests.support.command import COMMAND, plinth, plinth_at_terminal
+from tests.support.environment import ROOT, bare_environment
 from tests.support.foreign_hashes import PBKDF2
 from tests.support.people import PASSWORD, People, Person
 
 HEADER = "email,username,full_name,hashed_password"
 COUNT = "SELECT count(*) FROM users"
+COPIED = (
+    "SELECT sum(tuples_processed) FROM pg_stat_progress_copy WHERE datname = current_database()"
+)
 
 
 def read(text: str | bytes, kind: Format = Format.CSV) -> list[Line]:
     return list(read_lines(io.BytesIO(text if isinstance(text, bytes) else text.encode()), kind))
+
+
+@contextmanager
+def importing(text: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """An import that was given this much, and waits for more."""
+    command = [*COMMAND, "users", "import", "-", "--format", "csv"]
+    given = bare_environment() | environment
+    with subprocess.Popen(command, cwd=ROOT, env=given, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        try:
+            process.stdin.write(text.encode())
+            process.stdin.flush()
+            yield process
+        finally:
+            process.kill()
 
 
 async def test_a_file_comes_in_and_its_people_sign_in(
@@ -65,6 +88,29 @@ async def test_what_stands_in_the_way_is_told_by_line_and_can_be_skipped(
     assert done.stdout == "2 users were imported; 2 lines were skipped.\n"
     assert "LOGIN_FAILURE_MS=0" in done.stderr
     assert await second.fetchval(COUNT) == 3
+
+
+async def test_killed_in_the_middle_it_has_done_nothing_and_is_run_again(
+    environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
+) -> None:
+    name = "n" * 250
+    rows = [f"user{number}@example.com,user{number},{name}\n" for number in range(6000)]
+    text = "email,username,full_name\n" + "".join(rows)
+    # Several times what asyncpg gathers before it sends (512 KiB): some of it is on the server.
+    with importing(text, environment) as process:
+        for _ in range(600):
+            if await second.fetchval(COPIED):
+                break
+            await asyncio.sleep(0.05)
+        assert await second.fetchval(COPIED)
+        process.kill()
+        process.wait()
+    assert await second.fetchval(COUNT) == 0
+
+    file = tmp_path / "users.csv"
+    file.write_text(text[: text.index("user200@")])
+    done = plinth("users", "import", str(file), **environment)
+    assert done.stdout == "200 users were imported.\n", done.stderr
 
 
 async def test_everyone_goes_out_into_a_file_of_ones_own(
