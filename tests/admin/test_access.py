@@ -50,6 +50,25 @@ async def test_a_superuser_comes_in_by_a_cookie_for_these_pages_alone(
     assert round(hours) == settings.ADMIN_SESSION_HOURS
 
 
+async def test_outside_development_every_cookie_is_for_https_alone(
+    stranger: Superuser, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a proxy ended the TLS and speaks HTTP with us."""
+    monkeypatch.setattr(settings, "ENVIRONMENT", "production")
+    page = await stranger.get("/login")
+    stranger.client.base_url = "https://test"
+    entered = await stranger.sign_in(await people.add(is_superuser=True))
+
+    cookies = [
+        *page.headers.get_list("set-cookie"),
+        *entered.headers.get_list("set-cookie"),
+    ]
+    assert len(cookies) >= 3
+    assert all("secure" in cookie.lower() for cookie in cookies)
+    assert entered.headers["location"].startswith("https://test/admin/")
+    assert await is_in(stranger)
+
+
 async def test_one_without_the_rights_stays_outside_and_leaves_a_trace(
     stranger: Superuser, people: People, second: asyncpg.Connection
 ) -> None:

@@ -4,17 +4,20 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
 from app.core.cache import cache
 from app.core.config import settings
+from app.core.cookie_tokens import make_cookie_token
 from app.main import create_app, lifespan
 from tests.support.asgi import send
 from tests.support.hostile import Attacker
 from tests.support.operations import Operation, find_operations
 from tests.support.people import People, Person
+from tests.support.superuser import Superuser
 
 INTERNALS = re.compile(
     r"traceback|errno|refused|asyncpg|sqlalchemy|redis\.|127\.0\.0\.1|postgresql://|redis://|\.py",
@@ -151,3 +154,22 @@ async def test_without_redis_every_route_goes_on(
     assert (await without_redis.delete(path, headers=superuser.headers)).status_code == 204
     listed = await without_redis.get("/users/", headers=superuser.headers)
     assert listed.json()["total"] == 1
+
+
+async def test_the_admins_pages_without_the_database(without_database: AsyncClient) -> None:
+    headers = {"Cookie": f"plinth_admin={make_cookie_token(uuid4()).text}"}
+    for path in ("/admin/", "/admin/user/list"):
+        answer = await without_database.get(f"http://test{path}", headers=headers)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert not INTERNALS.search(answer.text)
+
+
+async def test_the_admins_pages_without_redis(
+    without_redis: AsyncClient, superuser: Person
+) -> None:
+    browser = Superuser(without_redis)
+    browser.client.base_url = "http://test"
+    assert (await browser.sign_in(superuser)).status_code == 303
+    front = (await browser.get("/")).text
+    assert "every process caches and counts for itself" in front
+    assert front.count('status-red">bad') == 1
