@@ -19,7 +19,7 @@ SYNCREP = "syncrep.c"  # the server's source that speaks of the wait for a synch
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that is cut, and not talked to, once a statement does not end in time."""
+    """A connection that is closed without ado, and knows what is no success."""
 
     __slots__ = ("_unreplicated",)
 
@@ -53,14 +53,9 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
             await super().set_type_codec(*args, **options)
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """A frozen server does not say goodbye."""
+        """A frozen server does not say goodbye, nor that it cancelled what did not end in time: for
+        asyncpg two seconds to wait for, for each connection."""
         await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
-
-    def _cancel_current_command(self, *_: object) -> None:
-        # asyncpg would ask the server to cancel, over a second connection, and have the next
-        # statement wait for that. The server ends statements itself (`statement_timeout`), sooner
-        # than we do: one that we have to end means a server that does not answer.
-        self._loop.call_soon(self.terminate)
 
     def _note_warning(self, _: asyncpg.Connection, message: asyncpg.PostgresLogMessage) -> None:
         # By its source: the text comes in the server's language, and the SQLSTATE is any warning's.
