@@ -52,7 +52,7 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(database_u
 
 
 async def test_the_wait_for_a_free_connection_is_bounded(database_url: str) -> None:
-    few = {"DB_POOL_SIZE": 1, "DB_MAX_OVERFLOW": 0, "DB_WAIT_TIMEOUT": 0.1}
+    few = {"DB_POOL_SIZE": 1, "DB_MAX_OVERFLOW": 0, "DB_WAIT_TIMEOUT": 1.5}
     async with opened(database_url, **few) as database, database.transaction() as db:
         await db.execute(text("SELECT 1"))
         with pytest.raises(Unavailable):

@@ -110,5 +110,6 @@ async def test_a_worker_that_dies_or_hangs_is_replaced(
         f"{len(book.acknowledged)}, {len(book.refused)}, {len(book.broken)}",
     )
     assert len(before) == 2
-    assert {it.status for it in book.answers()} <= {0, 200, 201}
+    # 503: one that hangs may hold a lock, until PostgreSQL ends its transaction.
+    assert {it.status for it in book.answers()} <= {0, 200, 201, 503}
     assert await find_missing(book, postgres.url) == set()
