@@ -100,3 +100,4 @@ async def test_sentinel_fails_over(folder: Path, postgres: OwnPostgres, measured
     check(book)
     assert "cmdstat_evalsha" in used, "the limits are counted there"
     assert book.slowest(since=gone) < within(SLOW)
+    assert await find_missing(book, postgres.url) == set()
