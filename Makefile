@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test test-browser test-document test-faults check lint format types floors migrations bench bench-quick \
+.PHONY: help install dev test test-browser test-document test-faults test-new check lint format types floors migrations bench bench-quick \
     bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -50,6 +50,9 @@ test-document: $(INSTALLED) ## the OpenAPI document against a running server, by
 
 test-faults: $(INSTALLED) ## what holds when something is away: real servers, frozen and killed (docs/faults.md)
 	@$(BIN)/pytest -n 2 --dist load tests/faults
+
+test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checkout (docs/resources.md)
+	@$(BIN)/pytest -n 0 tests/new
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

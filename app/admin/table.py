@@ -7,10 +7,18 @@ from typing import Any, cast
 import sqlalchemy as sa
 from starlette.requests import Request
 from starlette_admin.contrib.sqla import ModelView
-from starlette_admin.fields import BaseField, DateTimeField
+from starlette_admin.contrib.sqla.converters import ModelConverter
+from starlette_admin.converters import converts
+from starlette_admin.fields import BaseField, DateTimeField, FloatField
 from starlette_admin.types import RequestAction, RowActionsDisplayType
 
 LONGEST_SEARCH = 100
+
+
+class _Converter(ModelConverter):
+    @converts("Float")  # since SQLAlchemy 2.1 it is no kind of Numeric
+    def conv_float(self, *args: Any, **kwargs: Any) -> BaseField:
+        return FloatField(**self._field_common(*args, **kwargs))
 
 
 class Table(ModelView):
@@ -33,7 +41,7 @@ class Table(ModelView):
 
     def __init__(self, model: type[Any]) -> None:
         self.fields = cast("list[BaseField]", list(self.columns))  # names will do as well
-        super().__init__(model)
+        super().__init__(model, converter=_Converter())
         for field in self.fields:
             field.label = (field.label or field.name).removeprefix("Is ").capitalize()
             if isinstance(field, DateTimeField):

@@ -16,7 +16,10 @@ SPEC = re.compile(
 LOOKS_BOUND = re.compile(r"(?<![:\w\\]):(?=\w)")
 """A colon that SQLAlchemy takes for the beginning of a parameter."""
 
-IN_SCHEMAS = {"Annotated", "Any", "Decimal", "Field", "Line", "Text", "Finite"}
+IN_SCHEMAS = {
+    *("Annotated", "Any", "BigInt", "Bool", "Date", "DateTime", "Decimal", "Field", "Finite"),
+    *("JsonObject", "Line", "RowRef", "Text"),
+}
 LARGEST_SIZES = {"str": 10_000, "decimal": 30}
 
 

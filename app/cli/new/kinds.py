@@ -162,8 +162,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "float": Kind(
             hint="float",
-            column="Double",
-            sa="sa.Double()",
+            column="",
+            sa="sa.Float()",
             schema="Finite",
             default=_floating,
             samples=("1.5", "2.5"),

@@ -3,6 +3,8 @@
 import builtins
 import keyword
 import re
+from typing import Any
+from unittest.mock import patch
 
 from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
@@ -74,10 +76,18 @@ def check_table_name(name: str, argument: str) -> None:
 
 def pluralise(name: str) -> str:
     """The plural of the last word: `work_item` gives `work_items`, `person` gives `people`."""
-    import inflect  # noqa: PLC0415 - it takes a second to load
-
     before, line, last = name.rpartition("_")
-    return f"{before}{line}{inflect.engine().plural_noun(last)}"
+    return f"{before}{line}{_load_inflect().plural_noun(last)}"
+
+
+def _load_inflect() -> Any:
+    """The engine, without the checks that typeguard builds into its code while it is imported:
+    these take ten times as long as all the rest."""
+    import typeguard  # noqa: PLC0415 - for the plural alone
+
+    with patch.object(typeguard, "typechecked", lambda function: function):
+        import inflect  # noqa: PLC0415
+    return inflect.engine()
 
 
 def class_name(name: str) -> str:

@@ -72,7 +72,7 @@ def test_the_plural_can_be_said() -> None:
         ("body:text?", "str | None", ["Text"]),
         ("count:int=-3", "int", ["server_default=text(\"'-3'\")"]),
         ("count:int?=3", "int | None", []),
-        ("weight:float=0.5", "float", ["Double", 'server_default=text("0.5")']),
+        ("weight:float=0.5", "float", ['server_default=text("0.5")']),
         ("price:decimal", "Decimal", ["Numeric(12, 2)"]),
         ("price:decimal:8,3?", "Decimal | None", ["Numeric(8, 3)"]),
         ("done:bool=false", "bool", ['server_default=text("false")']),

@@ -1,0 +1,111 @@
+"""`plinth new` and `plinth remove` on a copy of this checkout: `make test-new`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import TestServices
+from tests.support.environment import ROOT, bare_environment
+
+FIGURE = "figure"
+PATIENCE = 280  # seconds
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A copy of the project, whose commands see it and not us."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def plinth(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "app.cli", *arguments, **settings)
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "pytest", "-q", *arguments)
+
+    def texts(self) -> dict[str, str]:
+        """All that a person could have written."""
+        listed = self.run("git", "ls-files", "-co", "--exclude-standard").stdout.split("\n")
+        files = [self.folder / name for name in listed if name.endswith((".py", ".toml", ".md"))]
+        return {str(it.relative_to(self.folder)): it.read_text() for it in files if it.is_file()}
+
+
+def copy_checkout(folder: Path, services: TestServices) -> Checkout:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(BIN.parent)
+    environment = bare_environment() | {
+        "PYTHONPATH": str(folder),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "TEST_DATABASE_URL": services.server_url,
+        "TEST_REDIS_URL": services.redis_url,
+        "DATA_DIR": str(folder / ".data"),
+    }
+    checkout = Checkout(folder, environment)
+    _git(checkout, "init", "--quiet")
+    _git(checkout, "add", "--all")
+    _git(checkout, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "all")
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def checkout(
+    tmp_path_factory: pytest.TempPathFactory, services: TestServices
+) -> Iterator[Checkout]:
+    folder = tmp_path_factory.mktemp("checkout")
+    yield copy_checkout(folder, services)
+    shutil.rmtree(folder)
+
+
+def _git(checkout: Checkout, *arguments: str) -> None:
+    done = checkout.run("git", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def check(done: subprocess.CompletedProcess[str], *, status: int = 0) -> str:
+    """What it printed, once it is seen to have ended so."""
+    assert done.returncode == status, (done.stdout + done.stderr)[-8000:]
+    return done.stdout
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Notes a figure, to be read at the end of the run."""
+    return lambda value: record_property(FIGURE, value)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("measured")
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == FIGURE and report.when == "call":
+                terminalreporter.write_line(value)

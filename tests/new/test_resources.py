@@ -1,0 +1,206 @@
+"""Three resources, one after another: what is written is green without an edit, the tests that come
+with it go red when one of its promises is broken, and it goes again without a trace.
+
+The tests of this module are one story, in the order in which they stand.
+"""
+
+import re
+import shlex
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.new.conftest import BIN, Checkout, check
+from tests.support.databases import TestServices, empty_database
+
+COMMANDS = [
+    "project name:str:100 budget:decimal:10,2? --owned --unique name",
+    (
+        "note title:str:200 body:text? due:date? priority:int=0 project:ref:projects --owned "
+        "--search title,body --unique title"
+    ),
+    (
+        "category name:str:80 slug:str:40 weight:float=0.5 is_open:bool=true extra:json={} "
+        "--public --search name --unique slug"
+    ),
+]
+TESTS = ["tests/api/test_projects.py", "tests/api/test_notes.py", "tests/api/test_categories.py"]
+WALKERS = ["tests/test_house.py", "tests/api/test_bad_input.py", "tests/api/test_access.py"]
+
+
+def test_they_are_written(checkout: Checkout, measured: Callable[[str], None]) -> None:
+    for command in COMMANDS:
+        begun = time.monotonic()
+        check(checkout.plinth("new", *shlex.split(command)))
+        measured(f"plinth new {command.split()[0]}: {time.monotonic() - begun:.1f} s")
+    for command in COMMANDS:
+        assert "Nothing is to be done" in check(checkout.plinth("new", *shlex.split(command)))
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["ruff check .", "ruff format --check .", "mypy", "lint-imports"],
+)
+def test_they_pass_the_checks(checkout: Checkout, command: str) -> None:
+    program, *arguments = command.split()
+    check(checkout.run(BIN / program, *arguments))
+
+
+def test_they_pass_their_own_tests(checkout: Checkout) -> None:
+    check(checkout.pytest("-n", "2", *TESTS))
+
+
+def test_they_pass_the_projects_tests(checkout: Checkout) -> None:
+    walkers = [name for name in WALKERS if (checkout.folder / name).exists()]
+    names = "projects or notes or categories or test_house or access"
+    check(checkout.pytest("-n", "2", "-k", names, *walkers))
+    names = "undone or say_the_same or again_is_the_same or squawk"
+    check(checkout.pytest("-n", "2", "-k", names, "tests/schema/test_migrations.py"))
+
+
+NOTES = "app/api/v1/notes.py"
+CATEGORIES = "app/api/v1/categories.py"
+MIGRATION = "alembic/versions/*_notes.py"
+LIST = "return show_page(request, await crud.note.page(db, wanted, viewer=user))"
+N_PLUS_1 = """rows = await crud.note.page(db, wanted, viewer=user)
+    for row in rows.items:
+        await crud.project.find(db, row.project_id, viewer=user)
+    return show_page(request, rows)"""
+FOREIGN_KEY = """            ["project_id", "owner_id"],
+            ["projects.id", "projects.owner_id"],"""
+DONE_ONCE = "await once.run(NoteOut, lambda: crud.note.make(db, note, by=user))"
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+def demoted(function: str) -> Callable[[str], str]:
+    """That route asks for a user where it asked for a superuser."""
+    parameter = re.compile(rf"(async def {function}\([^)]*): Superuser")
+    imported = "from app.api.deps import CurrentUser\n"
+    return lambda text: imported + parameter.sub(r"\1: CurrentUser", text)
+
+
+# What is broken, in which file, how, and the test that sees it.
+OWNERS = "test_notes.py::test_of_others_nothing_can_be_seen_or_changed"
+SUPERUSERS = "test_categories.py::test_only_superusers_write"
+VERSIONS = "test_notes.py::test_a_change_is_of_the_version_that_it_names"
+UNIQUE = "test_notes.py::test_no_two_have_the_same_title"
+BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
+    "all may read": (
+        "app/crud/note.py",
+        replaced("Note, listing)", "Note, listing, open_to_read=True)"),
+        OWNERS,
+    ),
+    "all may write": (
+        "app/crud/resource.py",
+        replaced("== id, *self._owned_by(by))", "== id)"),
+        OWNERS,
+    ),
+    "anyone POSTs": (CATEGORIES, demoted("create_category"), SUPERUSERS),
+    "anyone POSTs many": (CATEGORIES, demoted("create_categories"), SUPERUSERS),
+    "anyone PATCHes": (CATEGORIES, demoted("update_category"), SUPERUSERS),
+    "anyone DELETEs": (CATEGORIES, demoted("delete_category"), SUPERUSERS),
+    "no unique title": (
+        MIGRATION,
+        replaced('sa.UniqueConstraint("owner_id", "title"', 'sa.Index("x"'),
+        UNIQUE,
+    ),
+    "no meaning of a conflict": ("app/models/note.py", replaced('"conflict"', '"nothing"'), UNIQUE),
+    "unique over all owners": (
+        "alembic/versions/*_projects.py",
+        replaced('"owner_id", "name", name=', '"name", name='),
+        "test_projects.py::test_no_two_have_the_same_name",
+    ),
+    "another's project": (
+        MIGRATION,
+        replaced(FOREIGN_KEY, '["project_id"], ["projects.id"],'),
+        "test_notes.py::test_project_id_names_one_that_is_there",
+    ),
+    "PATCH without If-Match": (
+        NOTES,
+        replaced("changes, by=user, versions=copy.versions", "changes, by=user"),
+        VERSIONS,
+    ),
+    "DELETE without If-Match": (
+        NOTES,
+        replaced("note_id, by=user, versions=copy.versions", "note_id, by=user"),
+        VERSIONS,
+    ),
+    "GET without If-None-Match": (
+        NOTES,
+        replaced("copy.show_unless_fresh(", "copy.show("),
+        "test_notes.py::test_a_fresh_copy_is_not_sent_again",
+    ),
+    "POST without Idempotency-Key": (
+        NOTES,
+        replaced(DONE_ONCE, "await crud.note.make(db, note, by=user)"),
+        "test_notes.py::test_a_request_that_is_sent_again_is_done_once",
+    ),
+    "N + 1": (
+        NOTES,
+        replaced(LIST, N_PLUS_1),
+        "test_notes.py::test_a_hundred_rows_cost_as_many_statements_as_one",
+    ),
+    "a client sets its version": (
+        "app/schemas/note.py",
+        replaced('extra="forbid"', 'extra="ignore"'),
+        "test_notes.py::test_a_bad_value_is_refused",
+    ),
+    "a search of one column": (
+        "app/models/note.py",
+        replaced("COALESCE(notes.body, '')", "''"),
+        "test_notes.py::test_a_search_finds_text_anywhere_without_case",
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_their_tests_see_what_is_broken(checkout: Checkout, broken: str) -> None:
+    name, change, sees = BREAKS[broken]
+    (file,) = checkout.folder.glob(name)
+    whole = file.read_text()
+    assert change(whole) != whole, "what is to be broken is written otherwise by now"
+    file.write_text(change(whole))
+    try:
+        seen = check(checkout.pytest("-n", "0", "-x", f"tests/api/{sees}"), status=1)
+    finally:
+        file.write_text(whole)
+    assert "1 failed" in seen
+
+
+def test_what_others_refer_to_stays(checkout: Checkout) -> None:
+    refused = checkout.plinth("remove", "project", "--yes")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "NAME: notes.project_id refers to projects; remove notes first, or that column.\n",
+    )
+
+
+def test_one_of_them_goes_by_a_migration(checkout: Checkout) -> None:
+    before = checkout.texts()
+    check(checkout.plinth("remove", "note", "--yes"))
+
+    gone = {name for name in before if name not in checkout.texts()}
+    assert {name for name in gone if "notes" in name or "note.py" in name} == gone
+    check(checkout.run(BIN / "ruff", "check", "."))
+    names = "undone or say_the_same or again_is_the_same or squawk"
+    check(checkout.pytest("-n", "2", "-k", names, "tests/schema/test_migrations.py"))
+    (drop,) = checkout.folder.glob("alembic/versions/*_drop_notes.py")
+    drop.unlink()
+    for name, text in before.items():
+        (checkout.folder / name).write_text(text)
+
+
+def test_all_go_without_a_trace(checkout: Checkout, services: TestServices) -> None:
+    with empty_database(services, "resources") as url:
+        check(checkout.plinth("db", "upgrade", DATABASE_URL=url))
+        newest = checkout.plinth("remove", "category", "--yes", DATABASE_URL=url)
+        assert newest.returncode == 1
+        assert "undo it first by plinth db downgrade" in newest.stderr
+        for name in ("category", "note", "project"):
+            check(checkout.plinth("db", "downgrade", DATABASE_URL=url))
+            check(checkout.plinth("remove", name, "--yes", DATABASE_URL=url))
+    assert check(checkout.run("git", "status", "--short")) == ""
