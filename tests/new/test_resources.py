@@ -105,7 +105,7 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     "anyone DELETEs": (CATEGORIES, demoted("delete_category"), SUPERUSERS),
     "no unique title": (
         MIGRATION,
-        replaced('sa.UniqueConstraint("owner_id", "title"', 'sa.Index("x"'),
+        replaced('sa.UniqueConstraint("owner_id", "title", name="uq_notes_owner_id_title"),', ""),
         UNIQUE,
     ),
     "no meaning of a conflict": ("app/models/note.py", replaced('"conflict"', '"nothing"'), UNIQUE),

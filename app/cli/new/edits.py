@@ -44,7 +44,9 @@ def remove_from_list(text: str, variable: str, element: str) -> str:
     elements = _find_list(text, variable).elts
     sources = [ast.unparse(it) for it in elements]
     wanted = _unparse(element)
-    return _drop(text, elements, sources.index(wanted)) if wanted in sources else text
+    if wanted not in sources:
+        return text
+    return _let_collapse(_drop(text, elements, sources.index(wanted)), variable)
 
 
 def _unparse(element: str) -> str:
@@ -65,6 +67,13 @@ def _find_list(text: str, variable: str) -> ast.List:
         if named and isinstance(value := getattr(node, "value", None), ast.List):
             return value
     raise Failure(f"it has no list {variable} = [...]")
+
+
+def _let_collapse(text: str, variable: str) -> str:
+    """Without the comma at its end, for which a formatter keeps a list on several lines."""
+    elements = _find_list(text, variable).elts
+    at = _end(text, elements[-1]) if elements else 0
+    return _cut(text, at, at + 1) if elements and text[at] == "," else text
 
 
 def _drop(text: str, items: Sequence[ast.expr | ast.alias], index: int) -> str:
