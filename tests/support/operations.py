@@ -4,6 +4,7 @@ document, so that a route added tomorrow is found as well."""
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import count
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.routing import compile_path
 from app.api.access import Declared, declared
 from app.core.routes import walk_routes
 from app.main import create_app
+from app.schemas.fields import LARGEST_EXACT
 from tests.support.people import PASSWORD
 
 Schema = Mapping[str, Any]
@@ -19,6 +21,7 @@ Schema = Mapping[str, Any]
 JSON = "application/json"
 
 _numbers = count(1)
+_DAYS = date(2026, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,10 @@ class Operation:
                 return self.examples(schema)
             case "array":
                 return [self.example(name, schema["items"])] if schema.get("minItems") else []
-            case "integer" | "number":
-                return int(max(schema.get("minimum", 1), 1))
             case "boolean":
                 return True
+            case "integer" | "number":
+                return _example_number(schema)
         return _example_text(name, schema)
 
     def is_cursor(self, schema: Schema) -> bool:
@@ -133,6 +136,13 @@ def find_operations() -> list[Operation]:
     ]
 
 
+def _example_number(schema: Schema) -> int:
+    if schema["type"] == "number":
+        return int(max(schema.get("minimum", 0), 0))
+    least = int(max(schema.get("minimum", 1), 1))
+    return min(least + next(_numbers), int(schema.get("maximum", LARGEST_EXACT)))
+
+
 def _example_text(name: str, schema: Schema) -> str:
     number = next(_numbers)
     if "password" in name:
@@ -143,8 +153,8 @@ def _example_text(name: str, schema: Schema) -> str:
         case "uuid":
             return f"00000000-0000-4000-8000-{number:012}"
         case "date-time":
-            return "2026-01-01T00:00:00Z"
+            return f"{_DAYS + timedelta(days=number % 1_000_000)}T00:00:00Z"
         case "date":
-            return "2026-01-01"
+            return str(_DAYS + timedelta(days=number % 1_000_000))
     text = f"Aa{number}".ljust(schema.get("minLength", 0), "z")
     return text[-schema.get("maxLength", len(text)) :]

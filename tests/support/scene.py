@@ -8,6 +8,7 @@ import asyncpg
 from httpx2 import AsyncClient, Response
 
 from app.api.access import SUPERUSER
+from app.models import Base
 from tests.support.operations import Operation, Schema
 from tests.support.people import PASSWORD, People, Person
 
@@ -83,8 +84,12 @@ class Scene:
                 self.known[name] = await self._make(name)
 
     async def _make(self, name: str) -> int:
-        """One of what `{name}` in a path stands for, made as its own routes make it."""
-        creating = self.creator_of(name)
+        """One of what `{name}` stands for in a path, or refers to in a body, made as its own
+        routes make it."""
+        table = find_referred(name)
+        if table == "users":
+            return self._owner.id
+        creating = self.creator_of(name) or self.creator_in(table or "")
         assert creating, f"no route makes what {name} names: put it into tests/support/scene.py"
         is_theirs = creating.declared is None or creating.declared.who is not SUPERUSER
         answer = await self.call(creating, "owner" if is_theirs else "superuser")
@@ -97,6 +102,11 @@ class Scene:
         collections = {it.path.removesuffix(suffix) for it in self._operations if suffix in it.path}
         makers = (it for it in self._operations if it.method == "POST" and it.path in collections)
         return next(makers, None)
+
+    def creator_in(self, table: str) -> Operation | None:
+        collection = f"/{table.replace('_', '-')}/"
+        makers = (it for it in self._operations if it.method == "POST")
+        return next((it for it in makers if it.path.endswith(collection)), None)
 
     async def _send(
         self, operation: Operation, headers: Mapping[str, str], whole: bool, more: dict[str, Any]
@@ -132,6 +142,13 @@ class Scene:
         values = operation.examples(schema, optional=whole)
         known = {name: value for name, value in self.known.items() if name in values}
         return values | known | more
+
+
+def find_referred(name: str) -> str | None:
+    """The table that columns of this name refer to."""
+    columns = (it.columns[name] for it in Base.metadata.sorted_tables if name in it.columns)
+    keys = (key for column in columns for key in column.foreign_keys)
+    return next((key.column.table.name for key in keys if key.column.name == "id"), None)
 
 
 async def make_scene(

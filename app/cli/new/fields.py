@@ -194,9 +194,12 @@ def _read_size(spec: str, kind: Kind, type_name: str, more: str | None) -> str:
         return more
     digits, _, places = more.partition(",")
     if not re.fullmatch(r"[1-9][0-9]?,?[0-9]{0,2}", more) or not (
-        int(places or 0) <= int(digits) <= largest
+        int(places or 0) < int(digits) <= largest
     ):
-        raise Failure(f"{spec}: a decimal's size is as 12,2: digits in all, and of them after it.")
+        raise Failure(
+            f"{spec}: a decimal's size is as 12,2: digits in all, up to {largest}, and how many of "
+            "them, not all, stand after the point."
+        )
     return f"{digits},{places or 0}"
 
 

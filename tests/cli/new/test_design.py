@@ -122,6 +122,7 @@ REFUSED_FIELDS = {
     "count:int=9007199254740992": "whole number below 2**53",
     "weight:float=nan": "a number such as 0.5",
     "price:decimal:4,5": "digits in all",
+    "price:decimal:2,2": "digits in all",
     "price:decimal:5,2=1.234": "does not fit into decimal:5,2",
     "price:decimal:5,2=1000": "does not fit into decimal:5,2",
     "price:decimal=NaN": "a number such as 9.90",
