@@ -42,6 +42,7 @@ class Entrance(BaseAuthProvider):
     async def authenticate(self, request: Request) -> AdminUser | None:
         db: AsyncSession = request.state.session
         user = await admin_sessions.authenticate(db, request.cookies.get(COOKIE))
+        await release(db)  # a body may be slow to arrive, and anyone can make up a cookie
         if user is None:
             return None
         if info := current_request():

@@ -1,14 +1,17 @@
 """A table in the admin: read only, and never by another's words. Views say what may change."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette_admin.actions import ActionSelection
 from starlette_admin.contrib.sqla import ModelView
 from starlette_admin.contrib.sqla.converters import ModelConverter
 from starlette_admin.converters import converts
+from starlette_admin.exceptions import ActionFailed
 from starlette_admin.fields import BaseField, DateTimeField, FloatField
 from starlette_admin.types import RequestAction, RowActionsDisplayType
 
@@ -76,6 +79,29 @@ class Table(ModelView):
             return await super().find_by_pk(request, pk)
         except ValueError:
             return None
+
+    async def handle_action(
+        self, request: Request, selection: ActionSelection, name: str
+    ) -> Response | None:
+        if not selection.is_select_all:
+            self._check_keys(await selection.pks())
+        return await super().handle_action(request, selection, name)
+
+    async def handle_row_action(self, request: Request, pk: Any, name: str) -> Response | None:
+        self._check_keys([pk])
+        return await super().handle_row_action(request, pk, name)
+
+    def _check_keys(self, pks: Iterable[str]) -> None:
+        """
+        Raises:
+            ActionFailed: one can be no key.
+        """
+        keys = sa.inspect(self.model).primary_key
+        try:
+            for pk in pks if len(keys) == 1 else ():
+                keys[0].type.python_type(pk)
+        except ValueError:
+            raise ActionFailed("There is no such row") from None
 
 
 def _show_time(_: Request, value: datetime | None) -> str | None:

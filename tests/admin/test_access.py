@@ -1,12 +1,17 @@
 """Who comes in, how long they stay, and what a request must bring along."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
+from app.api.deps import Resources
 from app.core.config import settings
 from app.core.cookie_tokens import make_cookie_token, parse_cookie_token
 from tests.support.people import People
@@ -219,3 +224,43 @@ async def test_a_redirect_after_the_login_stays_here(stranger: Superuser, people
         )
         assert answer.headers["location"] == "http://test/admin/"
         stranger.client.cookies.delete("plinth_admin")
+
+
+async def test_a_body_that_comes_slowly_holds_no_connection(
+    stranger: Superuser, resources: Resources
+) -> None:
+    """Else a few strangers with cookies they made up would lock everybody out of the database."""
+    await stranger.get("/login")
+    asked = asyncio.Event()
+
+    async def never_sent() -> AsyncIterator[bytes]:
+        asked.set()
+        await asyncio.Event().wait()
+        yield b""
+
+    headers = {
+        "Cookie": f"plinth_admin={make_cookie_token(uuid4()).text}; {CSRF}={stranger.csrf}",
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-CSRFToken": stranger.csrf,
+    }
+    sending = asyncio.create_task(
+        stranger.client.post("/admin/login", headers=headers, content=never_sent())
+    )
+    await asyncio.wait_for(asked.wait(), 10)
+    lent = resources.database.pool_status()["checked_out"]
+    sending.cancel()
+    with suppress(asyncio.CancelledError):
+        await sending
+    assert lent == 0
+
+
+async def test_a_link_back_leads_to_no_other_host(
+    root: Superuser, second: asyncpg.Connection
+) -> None:
+    me = await second.fetchval("SELECT id FROM users")
+    for origin in ("/%09/evil.example", "/%0a/evil.example", "/%0D%5cevil.example"):
+        page = (await root.client.get(f"/admin/user/edit?pk={me}&_origin={origin}")).text
+        assert "/admin/user/list" in page
+        for target in re.findall(r'href="([^"]*)"', page):
+            seen = re.sub(r"[\t\r\n]", "", target)  # as a browser reads it
+            assert not re.match(r"[/\\]{2}", seen), target

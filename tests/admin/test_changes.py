@@ -192,6 +192,15 @@ async def test_nothing_is_made_removed_exported_or_imported(
         assert sent.status_code == 403, table
 
 
+async def test_a_button_for_what_can_be_no_row_is_refused(root: Superuser) -> None:
+    buttons = ("user", "deactivate"), ("user", "resend"), ("session", "end"), ("mail", "retry")
+    for table, name in buttons:
+        for pk in ("", "x", "1.5", "-1", "\0", "9" * 30):
+            answer = await root.act(table, name, pk)
+            assert answer.status_code == 400, (table, name, pk)
+            assert (await root.act_on_many("user", "end_sessions", 1, pk)).status_code == 400
+
+
 async def test_the_pages_read_by_a_session_that_cannot_write(database: Database) -> None:
     """Whatever starlette-admin may do by itself one day."""
     with pytest.raises(Unavailable) as refused:
