@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.client import Network, find_client
 from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
-from app.core.routes import Templates, declared_methods
+from app.core.routes import Templates, declared_methods, route_path
 
 logger = logging.getLogger(__name__)
 
@@ -159,9 +159,10 @@ class EitherSlash:
         if scope["type"] == "http":
             if self._declared is None:
                 self._declared = declared_methods(scope["app"])
-            path = self._find(scope["path"], self._declared)
-            if path != scope["path"]:
-                scope = {**scope, "path": path}
+            given = route_path(scope)
+            path = self._find(given, self._declared)
+            if path != given:
+                scope = {**scope, "path": scope["path"].removesuffix(given) + path}
             methods = self._declared.get(path)
             if methods and scope["method"] not in methods:
                 await refuse_method(scope["app"], scope["method"], path)(scope, receive, send)

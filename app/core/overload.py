@@ -4,9 +4,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.problems import problem
+from app.core.routes import route_path
+
+DETAIL = "Too many requests are in work; try again in a moment"
+RETRY = {"Retry-After": "1"}
 
 
 @dataclass(slots=True)
@@ -20,7 +25,7 @@ class InFlightLimit:
     the queues behind it, which are short, and nobody waits for a place in the queue.
 
     A request whose body is still arriving takes no place: who sends slowly must not lock others
-    out.
+    out. Once it is there, it is refused like any other that finds no place.
 
     Args:
         spared: paths that always get in. A process that is busy is alive.
@@ -41,10 +46,11 @@ class InFlightLimit:
         self._common = _Lane(limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self.spared:
+        path = route_path(scope) if scope["type"] == "http" else None
+        if path is None or path in self.spared:
             await self.app(scope, receive, send)
             return
-        lane = self._find_lane(scope["path"])
+        lane = self._find_lane(path)
         if lane.in_flight >= lane.limit:
             await _refuse(scope, receive, send)
             return
@@ -60,6 +66,8 @@ class InFlightLimit:
             finally:
                 lane.in_flight += 1
             arriving = message.get("more_body", False)
+            if not arriving and lane.in_flight > lane.limit:
+                raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, DETAIL, RETRY)
             return message
 
         lane.in_flight += 1
@@ -76,8 +84,8 @@ class InFlightLimit:
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     answer = problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Too many requests are in work; try again in a moment",
+        DETAIL,
         "overloaded",
-        {"Retry-After": "1"},
+        RETRY,
     )
     await answer(scope, receive, send)

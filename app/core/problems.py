@@ -24,7 +24,7 @@ from app.core.errors import (
     Unavailable,
 )
 from app.core.request import current_request
-from app.core.routes import allowed_methods
+from app.core.routes import allowed_methods, route_path
 
 STATUS: dict[type[PlinthError], HTTPStatus] = {
     Rejected: HTTPStatus.BAD_REQUEST,
@@ -46,7 +46,7 @@ HEADERS: dict[type[PlinthError], dict[str, str]] = {
     },
 }
 MEDIA_TYPE = "application/problem+json"
-CODES = {413: "content_too_large"}  # where the standard library renamed its own
+CODES = {413: "content_too_large", 503: "overloaded"}  # the former was renamed in the library
 
 
 class FieldError(BaseModel):
@@ -126,7 +126,7 @@ def _handle_http(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     code = CODES.get(status.value, status.name.lower())
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        return refuse_method(request.app, request.method, request.url.path)
+        return refuse_method(request.app, request.method, route_path(request.scope))
     return problem(status, str(error.detail), code, dict(error.headers or {}))
 
 

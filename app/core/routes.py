@@ -27,6 +27,13 @@ def allowed_methods(app: FastAPI, path: str) -> set[str]:
     return allowed | {"OPTIONS"} if allowed else allowed
 
 
+def route_path(scope: Scope) -> str:
+    """As routes are declared: without what stands before it where a proxy has us, or a mount."""
+    path: str = scope["path"]
+    root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
 class Templates:
     """Tells the path that a route was declared with, `/users/{user_id}`, from the scope of a
     request that was routed. So there are only as many as an application has routes."""
@@ -44,8 +51,9 @@ class Templates:
 
     def find(self, scope: Scope) -> str | None:
         """None where no route took it."""
+        path = route_path(scope)
         for mount in self._mounts:
-            if scope["path"].startswith(f"{mount}/"):
+            if path.startswith(f"{mount}/"):
                 return f"{mount}/*"  # it has routes of its own, that are not ours to name
         found = self._paths.get(id(scope.get("route")))
         return found or self._by_endpoint.get(id(scope.get("endpoint")))

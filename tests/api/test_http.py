@@ -149,3 +149,21 @@ async def test_options_and_a_wrong_method_tell_what_is_allowed(
 async def test_a_path_that_is_not_there_is_not_found(client: AsyncClient) -> None:
     for path in ("/nowhere", "/users/me/more", "/auth", "/v2"):
         check_refusal(await client.get(path), 404, "Not Found")
+
+
+async def test_behind_a_proxy_that_has_us_under_a_path_all_is_as_before(
+    app: FastAPI, people: People
+) -> None:
+    """The server's `--root-path`: it stands before each path, and no route is declared with it."""
+    person = await people.enter(is_superuser=True)
+    under_a_path = ASGITransport(app, root_path="/under/a")
+    async with AsyncClient(transport=under_a_path, base_url="http://test/under/a") as client:
+        for path in ("/users", "/users/", "/users/me/", "/health/live/"):
+            answer = await client.get(f"{settings.API_V1_PREFIX}{path}", headers=person.headers)
+            assert answer.status_code == 200, path
+        refused = await client.delete(f"{settings.API_V1_PREFIX}/users/me", headers=person.headers)
+        assert (refused.status_code, "PATCH" in refused.headers["allow"]) == (405, True)
+        for path in ("/admin", "/admin/"):
+            to_login = await client.get(path)
+            assert to_login.status_code == 303, path
+            assert "http://test/under/a/admin/login" in to_login.headers["location"]

@@ -94,6 +94,30 @@ async def test_who_sends_slowly_takes_no_place() -> None:
     slow.cancel()
 
 
+async def test_a_body_that_came_slowly_is_no_way_past_the_limit() -> None:
+    work, sent = Work(), asyncio.Event()
+    work.reads = True
+    app = InFlightLimit(work, LIMIT)
+
+    async def receive_late() -> Message:
+        await sent.wait()
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def ignore(_: Message) -> None: ...
+
+    scope = {"type": "http", "path": "/"}
+    tasks = [asyncio.create_task(app(scope, receive_late, ignore)) for _ in range(LIMIT + 3)]
+    while work.begun < LIMIT + 3:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    sent.set()
+    refused, _ = await asyncio.wait(tasks, timeout=0.1)
+    work.let.set()
+    await asyncio.wait(tasks)
+    raised = [task.exception() for task in refused]
+    assert [getattr(it, "status_code", None) for it in raised] == [503] * 3
+    assert (await send(app, "POST", "/", body=b"whole")).status == 200, "all places are free again"
+
+
 @pytest.mark.parametrize("ending", [False, True])
 async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
     work = Work()
@@ -105,3 +129,24 @@ async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
     finally:
         draining.reset()
     assert answer.headers.get("connection") == ("close" if ending else None)
+
+
+async def test_lanes_and_probes_are_known_under_a_path_of_a_proxys() -> None:
+    work = Work()
+    work.let.set()
+    app = InFlightLimit(work, 0, spared=["/live"], apart={"/auth/": 1})
+    statuses = {}
+    for path in ("/live", "/auth/login", "/users/me"):
+        answer: list[Message] = []
+
+        async def keep(message: Message, answer: list[Message] = answer) -> None:
+            answer.append(message)
+
+        scope = {"type": "http", "path": f"/under{path}", "root_path": "/under"}
+        await app(scope, receive_nothing, keep)
+        statuses[path] = answer[0]["status"]
+    assert statuses == {"/live": 200, "/auth/login": 200, "/users/me": 503}
+
+
+async def receive_nothing() -> Message:
+    return {"type": "http.disconnect"}
