@@ -107,10 +107,12 @@ def _find_flaw(event: Event, *, number: int, before: bytes) -> str | None:
         return f"event {number} is missing: {event.id} stands in its place"
     if event.hash != hashlib.sha256(before + _content(event)).digest():
         return f"event {event.id} is not what was written, or not in its place"
-    if event.salt is not None:
-        ip = str(event.ip) if event.ip is not None else None
-        if event.personal != digest_traces(event.salt, ip, event.user_agent):
-            return f"the address or user agent of event {event.id} is not what was written"
+    ip = str(event.ip) if event.ip is not None else None
+    # Without a salt they were erased, and nothing has come in their place.
+    if (event.salt is None and (ip or event.user_agent)) or (
+        event.salt is not None and event.personal != digest_traces(event.salt, ip, event.user_agent)
+    ):
+        return f"the address or user agent of event {event.id} is not what was written"
     return None
 
 

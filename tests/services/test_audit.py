@@ -96,6 +96,10 @@ async def test_the_chain_holds_under_twenty_at_once(
         ("UPDATE events SET actor_id = 1 WHERE id = 3", "event 3 is not what was written"),
         ("UPDATE events SET at = at + interval '1s' WHERE id = 3", "event 3 is not what was"),
         ("UPDATE events SET ip = '10.0.0.1' WHERE id = 3", "the address or user agent of event 3"),
+        (
+            "UPDATE events SET ip = '10.0.0.1', salt = NULL WHERE id = 3",
+            "the address or user agent of event 3",
+        ),
         ("DELETE FROM events WHERE id = 3", "event 3 is missing"),
         ("DELETE FROM events WHERE id = 1", "event 1 is missing"),
         (
