@@ -97,7 +97,8 @@ class Once:
         return _respond(done.answer, again=True)
 
     async def _fingerprint(self) -> bytes:
-        line = f"{self._request.method} {self._request.url.path}\n".encode()
+        url = self._request.url
+        line = f"{self._request.method} {url.path}?{url.query}\n".encode()
         return hashlib.sha256(line + await self._request.body()).digest()
 
 

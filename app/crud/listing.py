@@ -163,6 +163,8 @@ class Listing(Generic[ModelT]):
             cursor = unseal_cursor(wanted.cursor, self._table)
         except ValueError as error:
             raise _refuse("is none that we gave out") from error
+        if not set(_names(cursor.sort)) <= {*self.sort, *_names(self.default)}:
+            raise _refuse("belongs to an order that there is no more")
         if wanted.sort not in (None, cursor.sort):
             raise _refuse(f"belongs to sort={cursor.sort}")
         return cursor
@@ -194,6 +196,10 @@ class Listing(Generic[ModelT]):
     @property
     def _table(self) -> str:
         return str(self.model.__tablename__)
+
+
+def _names(sort: str) -> list[str]:
+    return [part.removeprefix("-") for part in sort.split(",")]
 
 
 def _refuse(reason: str) -> InvalidField:

@@ -1,6 +1,7 @@
 """Lists: pages by offset and by key, sorted and filtered by declared columns."""
 
 import random
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -242,6 +243,16 @@ async def test_what_is_not_declared_is_refused(
     client: AsyncClient, user: Person, query: str, place: str
 ) -> None:
     check_invalid(await client.get(f"/drafts/?{query}", headers=user.headers), f"query.{place}")
+
+
+@pytest.mark.parametrize("column", ["body", "gone", "__class__"])
+async def test_a_cursor_of_an_order_that_is_not_declared_any_more_is_refused(
+    client: AsyncClient, user: Person, column: str
+) -> None:
+    old = {"sort": f"{column},-title", "backwards": False, "values": ["a", "b", 1]}
+    cursor = urlsafe_b64encode(seal(old, belongs_to="cursor of drafts")).decode()
+    answer = await client.get("/drafts/", params={"cursor": cursor}, headers=user.headers)
+    check_invalid(answer, "query.cursor")
 
 
 async def test_a_cursor_is_only_what_we_gave_out_for_this_order(

@@ -221,6 +221,8 @@ class TestOnce:
         check_invalid(answer, "header.idempotency-key")
         bulk = await client.post("/drafts/bulk", json=[{"title": "Once"}], headers=headers)
         check_invalid(bulk, "header.idempotency-key")
+        other = await client.post("/drafts/?a=b", json={"title": "Once"}, headers=headers)
+        check_invalid(other, "header.idempotency-key")
         assert await count(second) == 1
 
     async def test_a_key_is_its_users(
