@@ -76,7 +76,8 @@ def _target(field: Field, tables: Tables, plural: str, *, owned: bool) -> Target
             f"{said}: {table.name} belong to their owners, and a table without owners would show "
             "them to everyone: add --owned."
         )
-    return Target(field, table.name, is_private)
+    is_theirs = table.name == "users" or (not is_private and "owner_id" in table.columns)
+    return Target(field, table.name, is_private, goes_with_users=is_theirs)
 
 
 def _can_be_referred_to(table: Table) -> bool:

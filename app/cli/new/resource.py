@@ -18,11 +18,13 @@ class Target:
 
     Attributes:
         is_private: its rows are their owner's alone, and only their owner's rows refer to them.
+        goes_with_users: its rows are people's, and rows of others refer to them.
     """
 
     field: Field
     table: str
     is_private: bool
+    goes_with_users: bool
 
     @property
     def column(self) -> str:
@@ -38,10 +40,11 @@ class Target:
 
     @property
     def ondelete(self) -> str | None:
-        """A user can always be deleted; anything else not while something needs it."""
+        """A user can always be deleted, whatever others made refer to what is theirs; anything
+        else not while something needs it."""
         if self.field.is_optional:
             return f"SET NULL ({self.column})" if self.is_private else "SET NULL"
-        return "CASCADE" if self.table == "users" else None
+        return "CASCADE" if self.goes_with_users else None
 
 
 @dataclass(frozen=True)

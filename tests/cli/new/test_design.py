@@ -32,6 +32,13 @@ def tables() -> dict[str, Table]:
         Column("version", BigInteger),
         UniqueConstraint("id", "owner_id"),
     )
+    Table(
+        "posts",
+        apart,
+        Column("id", BigInteger),
+        Column("owner_id", BigInteger),
+        Column("version", BigInteger),
+    )
     return dict(apart.tables)
 
 
@@ -158,7 +165,7 @@ REFUSED = [
     ({"fields": ()}, "Say at least one field"),
     ({"fields": ("a:str", "a:int")}, "a: a field cannot be there twice"),
     ({"fields": ("a:ref:users", "a_id:int")}, "a_id: a field cannot be there twice"),
-    ({"fields": ("a:ref:nowhere",)}, "no such table; there are categories, projects, users"),
+    ({"fields": ("a:ref:nowhere",)}, "no such table; there are categories, posts, projects, users"),
     ({"fields": ("a:ref:sessions",)}, "no such table"),
     ({"fields": ("a:ref:notes",)}, "the table itself"),
     ({"fields": ("a:ref:projects",)}, "add --owned"),
@@ -195,6 +202,8 @@ def test_a_reference_between_owners_tables_is_within_one_owners_rows() -> None:
 def test_a_user_can_be_deleted_whatever_refers_to_them() -> None:
     needed, optional = designed("task", "author:ref:users", "reader:ref:users?").targets
     assert (needed.ondelete, optional.ondelete) == ("CASCADE", "SET NULL")
+    needed, optional = designed("comment", "post:ref:posts", "about:ref:posts?", owned=True).targets
+    assert (needed.ondelete, optional.ondelete) == ("CASCADE", "SET NULL"), "nor to what is theirs"
 
 
 def test_an_index_for_each_order_but_not_beside_a_unique_constraint() -> None:
