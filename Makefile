@@ -13,8 +13,8 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test test-browser test-document test-faults test-new check lint format types floors migrations bench bench-quick \
-    bench-login-timing bench-login-storm docs-assets lock clean broken
+.PHONY: help install dev test test-browser test-document test-faults test-new client test-client check lint format types \
+    floors migrations bench bench-quick bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
@@ -53,6 +53,13 @@ test-faults: $(INSTALLED) ## what holds when something is away: real servers, fr
 
 test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checkout (docs/resources.md)
 	@$(BIN)/pytest -n 0 tests/new
+
+client: $(INSTALLED) ## the typed TypeScript client of the API as it is, in clients/typescript (docs/clients.md)
+	@$(BIN)/plinth openapi --output clients/typescript/openapi.json
+	@cd clients/typescript && npm install --silent && npm run --silent generate && npm run --silent build
+
+test-client: $(INSTALLED) ## lint the OpenAPI document; compile the client and run it against a server
+	@$(BIN)/pytest -n 0 tests/clients
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

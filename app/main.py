@@ -58,7 +58,7 @@ MIDDLEWARE = [
         allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"],
+        expose_headers=["X-Request-ID", "ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
     ),
     Middleware(ClosedWhileDraining),
     Middleware(Unexpected),

@@ -147,6 +147,19 @@ def doctor(
 
 
 @plinth.command()
+def openapi(
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")
+    ] = None,
+) -> None:
+    """Print the OpenAPI document, from which clients are made; nothing has to run for it."""
+    from app.cli.openapi import run
+
+    run(output)
+
+
+@plinth.command()
 def new(
     name: Annotated[str, typer.Argument(help="One of them, in snake_case: note, work_item.")],
     fields: Annotated[

@@ -46,6 +46,7 @@ def _make(app: FastAPI) -> dict[str, Any]:
         schemas.pop(unused, None)
     for path in document["paths"].values():
         for operation in path.values():
+            operation.setdefault("security", [])  # open to anyone, and not forgotten
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
             if "requestBody" in operation:

@@ -58,12 +58,12 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """RFC 9457. `detail` is for people, `code` for programs; `request_id` finds it in the logs."""
 
-    type: str = "about:blank"
+    type: str
     title: str
     status: int
     detail: str
     code: str
-    request_id: str | None = None
+    request_id: str | None
 
 
 class ValidationProblem(Problem):

@@ -26,7 +26,9 @@ class RefreshRequest(BaseModel):
 
 
 class TokenPair(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(
+        from_attributes=True, json_schema_serialization_defaults_required=True
+    )
 
     access_token: str
     refresh_token: str

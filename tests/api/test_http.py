@@ -48,6 +48,7 @@ async def test_a_listed_origin_may_read_answers_and_refusals(
         answer = await outside.get(path, headers={"Origin": origin})
         assert answer.headers["access-control-allow-origin"] == origin
         assert answer.headers["access-control-allow-credentials"] == "true"
+        assert "ETag" in answer.headers["access-control-expose-headers"]  # else no If-Match
 
 
 @pytest.mark.parametrize("origin", ORIGINS)

@@ -1,0 +1,59 @@
+"""The client that `make client` makes: its types, and a journey against a running server."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import PATIENCE, check_npm
+from tests.support.command import find_free_port, plinth, start_plinth, wait_for_health
+from tests.support.environment import ROOT
+from tests.support.people import PASSWORD
+
+SUPERUSER = "root@example.com"
+
+
+@pytest.fixture
+def origin(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
+    """A running server, with a superuser."""
+    settings = environment | {"MAIL_WORKER": "false", "DATA_DIR": str(tmp_path)}
+    options = ["--email", SUPERUSER, "--username", "root", "--full-name", "", "--password-env", "P"]
+    made = plinth("create-superuser", *options, P=PASSWORD, **settings)
+    assert made.returncode == 0, made.stderr
+    port, log = find_free_port(), tmp_path / "serve.log"
+    process = start_plinth("serve", "--port", str(port), log=log, **settings)
+    try:
+        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health")
+        yield f"http://127.0.0.1:{port}"
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert "Traceback" not in log.read_text()
+
+
+def test_the_document_passes_the_linter(client: Path) -> None:
+    check_npm(client, "run", "lint")
+
+
+def test_what_is_handed_out_is_code_and_its_types(client: Path) -> None:
+    check_npm(client, "run", "build")
+    packed = check_npm(client, "pack", "--dry-run", "--json")
+    for name in ("client", "schema"):
+        assert f"dist/{name}.js" in packed
+        assert f"dist/{name}.d.ts" in packed
+
+
+def test_an_application_goes_its_way(client: Path, origin: str) -> None:
+    check_npm(client, "run", "build-tests")  # tests/types.ts too, which the compiler must refuse
+    said = check_npm(client, "run", "journey", API=origin, SUPERUSER=SUPERUSER)
+    assert "all pages to the end" in said
+
+
+def test_no_address_of_a_registry_is_kept() -> None:
+    folder = ROOT / "clients" / "typescript"
+    assert "package-lock=false" in (folder / ".npmrc").read_text()
+    assert "://" not in (folder / "package.json").read_text()
