@@ -16,12 +16,16 @@ SHOWS_SECRETS = {"shows_secrets": True}
 SECRET_NAMES = re.compile(r"password|secret|token|authorization|cookie|api_?key", re.IGNORECASE)
 NAMES = ("password", "secret", "token", "authorization", "cookie")
 # What looks like a secret, behind words without one of which it need not be looked for (in lower
-# case). The text before the secret, where it is to stay, is a group.
+# case). The text before the secret, where it is to stay, is a group. Each goes through a text once,
+# whatever stands in it: a client may have written a megabyte of beginnings.
 SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
-    (("eyj",), re.compile(r"()eyJ[\w-]+\.[\w-]+\.[\w-]*")),  # a JWT
+    (("eyj",), re.compile(r"()(?<![\w-])(?>[\w-]*?eyJ)[\w-]++\.[\w-]+\.[\w-]*")),  # a JWT
     (("$",), re.compile(r"()\$(?:argon2|2[abxy]|pbkdf2|scrypt)[\w-]*\$[^\s'\"]+")),  # a hash
     (("://",), re.compile(r"(://)[^/\s:@]*:[^/\s@]+(?=@)")),  # a URL's user and password
-    (("input_value=",), re.compile(r"(input_value=).*?(?=, input_type=)", re.DOTALL)),  # Pydantic
+    (
+        ("input_value=",),
+        re.compile(r"(input_value=).*?(?=, input_type=|\Z)", re.DOTALL),
+    ),  # Pydantic
     (("bearer ", "basic "), re.compile(r"((?:Bearer|Basic) )\S+", re.IGNORECASE)),
     (
         NAMES,
