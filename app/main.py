@@ -66,7 +66,7 @@ MIDDLEWARE = [
         InFlightLimit,
         limit=settings.MAX_IN_FLIGHT,
         spared=PROBES,
-        apart={f"{settings.API_V1_PREFIX}/auth/": MOST_SIGN_INS},
+        apart=dict.fromkeys((f"{settings.API_V1_PREFIX}/auth/", "/admin/login"), MOST_SIGN_INS),
     ),
     Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE, seconds=settings.BODY_TIMEOUT),
     Middleware(GZipMiddleware, minimum_size=1000),

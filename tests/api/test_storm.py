@@ -1,11 +1,14 @@
 """Two hundred sign in at once, and the others do not notice. bench/login_storm.py measures it."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from httpx2 import AsyncClient, Response
 
 from app.core.config import settings
+from app.core.overload import InFlightLimit
+from app.main import MIDDLEWARE
 from tests.support.people import People
 
 
@@ -30,3 +33,10 @@ async def test_a_storm_of_sign_ins_takes_no_place_from_the_others(
     assert set(seen) == {200}
     assert {answer.status_code for answer in answers} == {401, 503}
     assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/auth/token", "/admin/login"])
+def test_wherever_one_signs_in_is_counted_apart(path: str) -> None:
+    (limit,) = (it.kwargs for it in MIDDLEWARE if getattr(it, "cls", None) is InFlightLimit)
+    apart: Any = limit["apart"]
+    assert any(path.startswith(prefix) for prefix in apart)
