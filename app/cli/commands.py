@@ -193,8 +193,8 @@ def new(
 ) -> None:
     """Write a resource of your own: model, schemas, queries, routes, migration and tests.
 
-    Who may: with --owned its owner and superusers, else users read and superusers write; with
-    --public anyone reads. Run again, it does nothing; a file that you changed is never overwritten.
+    With --owned its owner reads and writes, else users read and superusers write; with --public
+    anyone reads. Run again, it does nothing; a file that you changed is never written over.
     """
     from app.cli.new import create
 

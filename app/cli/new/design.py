@@ -42,11 +42,15 @@ def design(
         name=name,
         plural=plural,
         fields=fields,
-        targets=[_target(field, tables, plural, owned=owned) for field in fields if field.table],
+        targets=[
+            _target(field, tables, plural, owned=owned, public=public)
+            for field in fields
+            if field.table
+        ],
         is_owned=owned,
         is_public=public,
         search=_searched(by_name, search),
-        unique=[_unique(by_name, names) for names in unique],
+        unique=[_unique(by_name, names, plural) for names in unique],
     )
     resource.check()
     return resource
@@ -58,10 +62,12 @@ def _refuse_twice(names: Sequence[str], what: str) -> None:
             raise Failure(f"{name}: {what} cannot be there twice.")
 
 
-def _target(field: Field, tables: Tables, plural: str, *, owned: bool) -> Target:
+def _target(field: Field, tables: Tables, plural: str, *, owned: bool, public: bool) -> Target:
     said = f"{field.name}:ref:{field.table}"
+    if field.table == plural and not field.is_optional:
+        raise Failure(f"{said}: the first of the {plural} could refer to none; say {said}?")
     if field.table == plural:
-        raise Failure(f"{said}: a reference to rows of the table itself is for you to write.")
+        return Target(field, plural, is_private=owned and not public, is_itself=True)
     table = tables.get(field.table or "")
     if table is None or not _can_be_referred_to(table):
         there = sorted(name for name, table in tables.items() if _can_be_referred_to(table))
@@ -95,9 +101,16 @@ def _searched(by_name: Mapping[str, Field], names: str | None) -> list[Field]:
     return fields
 
 
-def _unique(by_name: Mapping[str, Field], names: str) -> list[Field]:
+def _unique(by_name: Mapping[str, Field], names: str, plural: str) -> list[Field]:
     fields = _named(by_name, names, "--unique")
+    if all(field.default for field in fields):
+        raise Failure(f"--unique {names}: the second row with the default would be refused.")
     for field in fields:
+        if field.table == plural:
+            raise Failure(
+                f"--unique {names}: {field.name} is null where the {plural} begin, and nulls are "
+                "never the same: that constraint is for you to write."
+            )
         if not field.fits_index or field.kind.column == "JSONB":
             raise Failure(
                 f"--unique {names}: {field.name} is too large for an index; a str of up to 500 is "

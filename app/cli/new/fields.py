@@ -116,10 +116,6 @@ class Field:
         return [*self.kind.filters, *(["NULL"] if self.is_optional else [])]
 
     @cached_property
-    def is_range_only(self) -> bool:
-        return "EQUALS" not in self.filters
-
-    @cached_property
     def samples(self) -> tuple[str, str]:
         """Two values that differ, as source text for JSON."""
         if self.kind is KINDS["decimal"]:

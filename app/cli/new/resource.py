@@ -19,12 +19,14 @@ class Target:
     Attributes:
         is_private: its rows are their owner's alone, and only their owner's rows refer to them.
         goes_with_users: its rows are people's, and rows of others refer to them.
+        is_itself: it is the table that refers.
     """
 
     field: Field
     table: str
     is_private: bool
-    goes_with_users: bool
+    goes_with_users: bool = False
+    is_itself: bool = False
 
     @property
     def column(self) -> str:
@@ -136,12 +138,22 @@ class Resource:
         return [field for field in self.fields if field.filters]
 
     @cached_property
+    def sent(self) -> list[Field]:
+        """What its tests send: no reference to a row of its own table, which would be one more."""
+        own = [target.field for target in self.targets if target.is_itself]
+        return [field for field in self.fields if field not in own]
+
+    @cached_property
+    def equated(self) -> list[Field]:
+        return [field for field in self.sent if "EQUALS" in field.filters]
+
+    @cached_property
     def ranged(self) -> list[Field]:
         return [field for field in self.fields if "RANGE" in field.filters]
 
     @cached_property
     def nullable(self) -> list[Field]:
-        return [field for field in self.fields if "NULL" in field.filters]
+        return [field for field in self.sent if "NULL" in field.filters]
 
     @cached_property
     def left_out(self) -> list[Field]:

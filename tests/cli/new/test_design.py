@@ -167,12 +167,20 @@ REFUSED = [
     ({"fields": ("a:ref:users", "a_id:int")}, "a_id: a field cannot be there twice"),
     ({"fields": ("a:ref:nowhere",)}, "no such table; there are categories, posts, projects, users"),
     ({"fields": ("a:ref:sessions",)}, "no such table"),
-    ({"fields": ("a:ref:notes",)}, "the table itself"),
+    ({"fields": ("a:ref:notes",)}, "could refer to none; say a:ref:notes?"),
     ({"fields": ("a:ref:projects",)}, "add --owned"),
     ({"search": "count"}, "--search count: count is no text"),
     ({"search": "title,"}, "--search title,: nothing is none of the fields title, count, body"),
     ({"search": "title,title"}, "cannot be there twice"),
     ({"unique": ("body",)}, "--unique body: body is too large for an index"),
+    (
+        {"fields": ("a:ref:notes?", "title:str"), "unique": ("a,title",)},
+        "--unique a,title: a is null where the notes begin",
+    ),
+    (
+        {"fields": ("a:str=x", "b:int=1"), "unique": ("a,b",)},
+        "--unique a,b: the second row with the default",
+    ),
     ({"unique": ("titel",)}, "titel is none of the fields"),
     (
         {"plural": f"{'x' * 40}", "fields": (f"{'y' * 40}:int",)},
@@ -197,6 +205,11 @@ def test_a_reference_between_owners_tables_is_within_one_owners_rows() -> None:
     assert private.referred == ["projects.id", "projects.owner_id"]
     assert (private.ondelete, open_to_all.ondelete) == (None, "SET NULL")
     assert open_to_all.columns == ["category_id"]
+
+
+def test_a_row_can_refer_to_one_of_its_own_table() -> None:
+    (parent,) = designed("folder", "name:str", "parent:ref:folders?", owned=True).targets
+    assert (parent.columns, parent.ondelete) == (["parent_id", "owner_id"], "SET NULL (parent_id)")
 
 
 def test_a_user_can_be_deleted_whatever_refers_to_them() -> None:
