@@ -38,9 +38,9 @@ def contents(root: Path) -> dict[str, str]:
     }
 
 
-def make_note(*fields: str, dry_run: bool = False) -> None:
+def make_sundial(*fields: str, dry_run: bool = False) -> None:
     create.run(
-        "note",
+        "sundial",
         fields or FIELDS,
         plural=None,
         owned=True,
@@ -56,7 +56,7 @@ def test_it_is_written_once_and_taken_out_without_a_trace(
 ) -> None:
     before = contents(root)
 
-    make_note()
+    make_sundial()
     written = contents(root)
     assert len(written) == len(before) + 6
     assert {name for name in before if before[name] != written[name]} == {
@@ -65,12 +65,12 @@ def test_it_is_written_once_and_taken_out_without_a_trace(
         "app/models/__init__.py",
     }
     capsys.readouterr()
-    make_note()
+    make_sundial()
     assert contents(root) == written
     assert "Nothing is to be done" in capsys.readouterr().out
 
     monkeypatch.setattr(remove, "refuse_applied", lambda *_: None)  # it has no database
-    remove.run("note", dry_run=False, yes=True)
+    remove.run("sundial", dry_run=False, yes=True)
     assert contents(root) == before
 
 
@@ -79,23 +79,23 @@ def test_a_dry_run_shows_and_changes_nothing(
 ) -> None:
     before = contents(root)
 
-    make_note(dry_run=True)
+    make_sundial(dry_run=True)
 
     shown = capsys.readouterr().out
-    assert "+class Note(Owned, Versioned, Timestamped, NumberedBase):" in shown
+    assert "+class Sundial(Owned, Versioned, Timestamped, NumberedBase):" in shown
     assert "+++ b/app/api/v1/__init__.py" in shown
     assert contents(root) == before
 
 
 def test_a_file_that_was_changed_is_left_as_it_is(root: Path) -> None:
-    make_note()
-    model = root / "app/models/note.py"
+    make_sundial()
+    model = root / "app/models/sundial.py"
     model.write_text(model.read_text() + "# mine\n")
     before = contents(root)
 
     for fields in (FIELDS, (*FIELDS, "more:int")):
-        with pytest.raises(Failure, match=r"^app/models/note\.py is there with another content"):
-            make_note(*fields)
+        with pytest.raises(Failure, match=r"^app/models/sundial\.py is there with another content"):
+            make_sundial(*fields)
     assert contents(root) == before
 
 
@@ -105,14 +105,14 @@ def test_a_list_that_is_not_found_is_said_and_nothing_is_written(root: Path) -> 
     before = contents(root)
 
     with pytest.raises(Failure, match=r"app/api/v1/__init__\.py cannot be extended: .* PRIVATE"):
-        make_note()
+        make_sundial()
     assert contents(root) == before
 
 
 def test_routes_of_the_same_path_are_not_shadowed(root: Path) -> None:
-    (root / "app/api/v1/memos.py").write_text('router = APIRouter(prefix="/notes")\n')
-    with pytest.raises(Failure, match=r"app/api/v1/memos\.py has routes under /notes"):
-        make_note()
+    (root / "app/api/v1/memos.py").write_text('router = APIRouter(prefix="/sundials")\n')
+    with pytest.raises(Failure, match=r"app/api/v1/memos\.py has routes under /sundials"):
+        make_sundial()
 
 
 @pytest.mark.parametrize("spoil", ["no folder", "in the way"])
@@ -123,12 +123,12 @@ def test_what_fails_half_way_leaves_nothing_behind(
         monkeypatch.setattr(checkout, "NEEDED", ())
         (root / "tests" / "api").rmdir()
     else:
-        (root / "tests" / "api" / "test_notes.py").mkdir()
+        (root / "tests" / "api" / "test_sundials.py").mkdir()
         monkeypatch.setattr(checkout, "read", _read_files)
     before = contents(root)
 
-    with pytest.raises(Failure, match=r"test_notes\.py.*Nothing was changed"):
-        make_note()
+    with pytest.raises(Failure, match=r"test_sundials\.py.*Nothing was changed"):
+        make_sundial()
     assert contents(root) == before
 
 
@@ -156,35 +156,35 @@ def _write(path: Path, text: str) -> None:
 
 
 def _add_migration(root: Path) -> None:
-    made = next((root / "alembic/versions").glob("*_notes.py")).read_text()
+    made = next((root / "alembic/versions").glob("*_sundials.py")).read_text()
     at = made.split('revision: str = "')[1][:12]
     _write(
         root / "alembic/versions/2099-01-01_0000_more.py",
         f'revision = "0123456789ab"\ndown_revision = "{at}"\n\n\n'
-        'def upgrade() -> None:\n    op.add_column("notes", 1)\n',
+        'def upgrade() -> None:\n    op.add_column("sundials", 1)\n',
     )
 
 
 REFUSED: dict[str, Callable[[Path], object]] = {
-    "app/services/uses.py uses note": lambda root: _write(
-        root / "app/services/uses.py", "from app import crud\n\ncrud.note.find\n"
+    "app/services/uses.py uses sundial": lambda root: _write(
+        root / "app/services/uses.py", "from app import crud\n\ncrud.sundial.find\n"
     ),
-    "tests/uses.py uses note": lambda root: _write(
-        root / "tests/uses.py", "from app.models import (\n    Note,\n)\n"
+    "tests/uses.py uses sundial": lambda root: _write(
+        root / "tests/uses.py", "from app.models import (\n    Sundial,\n)\n"
     ),
     "changes the table too": _add_migration,
-    "nothing that `plinth new` made": lambda root: (root / "app/models/note.py").unlink(),
+    "nothing that `plinth new` made": lambda root: (root / "app/models/sundial.py").unlink(),
 }
 
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_is_still_needed_is_not_removed(root: Path, why: str) -> None:
-    make_note()
+    make_sundial()
     REFUSED[why](root)
     before = contents(root)
 
     with pytest.raises(Failure, match=why):
-        remove.run("note", dry_run=False, yes=True)
+        remove.run("sundial", dry_run=False, yes=True)
     assert contents(root) == before
 
 
@@ -195,25 +195,25 @@ def test_what_it_did_not_make_it_does_not_remove(root: Path, name: str) -> None:
 
 
 def test_a_table_that_is_not_the_newest_goes_by_a_migration(root: Path) -> None:
-    make_note()
-    (at,) = (root / "alembic/versions").glob("*_notes.py")
+    make_sundial()
+    (at,) = (root / "alembic/versions").glob("*_sundials.py")
     newest = at.read_text().split('revision: str = "')[1][:12]
     _write(
         root / "alembic/versions/2099-01-01_0000_other.py",
         f'revision = "0123456789ab"\ndown_revision = "{newest}"\n',
     )
 
-    remove.run("note", dry_run=False, yes=True)
+    remove.run("sundial", dry_run=False, yes=True)
 
-    (drop,) = (root / "alembic/versions").glob("*_drop_notes.py")
+    (drop,) = (root / "alembic/versions").glob("*_drop_sundials.py")
     up, _, down = drop.read_text().partition("def downgrade() -> None:\n")
-    assert "DROP TABLE notes" in up
+    assert "DROP TABLE sundials" in up
     assert 'down_revision: str | None = "0123456789ab"' in up
     assert down in at.read_text()
 
 
 def test_the_command_says_in_a_sentence_what_is_wrong() -> None:
-    refused = plinth("new", "note", "title:varchar", "--plural", "notes")
+    refused = plinth("new", "sundial", "title:varchar", "--plural", "sundials")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
         "title:varchar: varchar is no type; there are str, text, int, float, decimal, bool, date, "
