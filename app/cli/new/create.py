@@ -83,6 +83,11 @@ def _refuse_clashes(root: Path, resource: Resource, tables: Tables) -> None:
     own = render.places(resource.name, resource.plural)
     if resource.plural in tables and not (root / own["model"]).exists():
         raise Failure(f"NAME: the table {resource.plural} is there already; choose another name.")
+    for file in sorted((root / "tests").rglob("*.py")):
+        path = file.relative_to(root)
+        declared = f'__tablename__ = "{resource.plural}"'
+        if path != own["tests"] and declared in file.read_text(encoding="utf-8"):
+            raise Failure(f"NAME: {path} has a table {resource.plural}; choose another name.")
     prefix = re.compile(rf"""prefix=["']/{resource.path}["'/]""")
     for file in sorted((root / "app/api").rglob("*.py")):
         path = file.relative_to(root)

@@ -1,6 +1,7 @@
 """`plinth new` and `plinth remove` on the files of a checkout: all of it, or nothing."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,18 @@ def test_a_list_that_is_not_found_is_said_and_nothing_is_written(root: Path) -> 
 def test_routes_of_the_same_path_are_not_shadowed(root: Path) -> None:
     (root / "app/api/v1/memos.py").write_text('router = APIRouter(prefix="/sundials")\n')
     with pytest.raises(Failure, match=r"app/api/v1/memos\.py has routes under /sundials"):
+        make_sundial()
+
+
+def test_a_table_of_our_own_tests_is_not_made_twice(root: Path) -> None:
+    (root / "tests" / "apart.py").write_text('    __tablename__ = "sundials"\n')
+    with pytest.raises(Failure, match=r"tests/apart\.py has a table sundials"):
+        make_sundial()
+
+
+def test_without_ruff_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(root / "bin" / "python"))
+    with pytest.raises(Failure, match=r"bin/ruff is not there, .*: make install"):
         make_sundial()
 
 
