@@ -41,6 +41,7 @@ from app.main import create_app, lifespan
 from app.models import Base
 from app.services.mail_worker import mail_worker
 from tests.support.databases import TestServices, cloned_database, test_services
+from tests.support.documented import check_documented
 from tests.support.mail_server import Inbox, serving_mail
 from tests.support.people import People
 from tests.support.rows import Rows
@@ -113,8 +114,12 @@ async def second(database_url: str, database: Database) -> AsyncIterator[asyncpg
 
 @pytest.fixture
 async def client(app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]:
-    transport = ASGITransport(app)
-    async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+    """Every answer is held against the OpenAPI document."""
+    async with AsyncClient(
+        transport=ASGITransport(app),
+        base_url="http://test/api/v1",
+        event_hooks={"response": [check_documented(app)]},
+    ) as client:
         yield client
 
 

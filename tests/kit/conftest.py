@@ -13,6 +13,7 @@ from app.core.problems import responses
 from app.main import create_app
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import drop_tables, make_tables
+from tests.support.documented import check_documented
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,9 @@ async def drafts_app(
 
 @pytest.fixture
 async def client(drafts_app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]:
-    transport = ASGITransport(drafts_app)
-    async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+    async with AsyncClient(
+        transport=ASGITransport(drafts_app),
+        base_url="http://test/api/v1",
+        event_hooks={"response": [check_documented(drafts_app)]},
+    ) as client:
         yield client
