@@ -166,7 +166,7 @@ class Resource:
 
     @cached_property
     def private_targets(self) -> list[Target]:
-        return [target for target in self.targets if target.is_private]
+        return [it for it in self.targets if it.is_private and not it.is_itself]
 
     @cached_property
     def needle(self) -> tuple[str, str]:
