@@ -110,10 +110,11 @@ Text = Annotated[
 LARGEST_EXACT = 2**53 - 1
 """What a JSON number carries exactly, in JavaScript too (RFC 7493, 2.2)."""
 
+# The bounds before the validator: behind it Pydantic does not write them into the document.
 BigInt = Annotated[
-    int, BeforeValidator(_require_number), Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT)
+    int, Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT), BeforeValidator(_require_number)
 ]
-RowRef = Annotated[int, BeforeValidator(_require_number), Field(ge=1, le=LARGEST_EXACT)]
+RowRef = Annotated[int, Field(ge=1, le=LARGEST_EXACT), BeforeValidator(_require_number)]
 """The id of another row."""
 
 Finite = Annotated[float, BeforeValidator(_require_number), Field(allow_inf_nan=False)]

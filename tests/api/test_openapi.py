@@ -2,14 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, get_origin
 
 import pytest
+from pydantic import TypeAdapter
 
 from app.core.openapi import FIRST_ERROR
 from app.core.problems import MEDIA_TYPE
 from app.main import create_app
+from app.schemas import fields
 
 EMPTY = ("204", "304")
 DOCUMENT = create_app().openapi()
@@ -18,6 +20,15 @@ OPERATIONS = [
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 ]
+
+WORDS = {
+    *("$ref", "title", "description", "default", "examples", "format", "const", "enum"),
+    *("type", "anyOf", "oneOf", "allOf", "discriminator"),
+    *("properties", "required", "additionalProperties", "propertyNames"),
+    *("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
+    *("minLength", "maxLength", "pattern", "contentMediaType", "writeOnly"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+}
 
 each = pytest.mark.parametrize(
     "operation", [operation for _, operation in OPERATIONS], ids=[name for name, _ in OPERATIONS]
@@ -35,6 +46,16 @@ def references(part: Any) -> Iterator[str]:
             yield from references(value)
 
 
+def words(schemas: Iterable[dict[str, Any]]) -> set[str]:
+    found: set[str] = set()
+    for schema in schemas:
+        found |= set(schema)
+        found |= words(schema.get("properties", {}).values())
+        found |= words(schema.get("anyOf", ()))
+        found |= words([schema["items"]] if "items" in schema else ())
+    return found
+
+
 def statuses(operation: dict[str, Any]) -> set[int]:
     return {int(status) for status in operation["responses"]}
 
@@ -50,6 +71,16 @@ def test_each_operation_has_a_short_name_of_its_own() -> None:
 def test_each_reference_leads_somewhere_and_each_schema_is_used() -> None:
     used = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
     assert used == set(DOCUMENT["components"]["schemas"])
+
+
+def test_a_schema_is_written_in_words_of_json_schema() -> None:
+    """Pydantic writes `ge` for `minimum` where a bound stands behind a validator."""
+    adapters = [TypeAdapter(kind) for kind in vars(fields).values() if get_origin(kind)]
+    assert adapters
+    of_fields = [adapter.json_schema() for adapter in adapters]
+    assert words([*of_fields, *DOCUMENT["components"]["schemas"].values()]) <= WORDS, (
+        "in Annotated, put Field(ge=..., le=...) before the BeforeValidator"
+    )
 
 
 @each
