@@ -13,8 +13,8 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test test-browser test-document test-faults test-new client test-client check lint format types \
-    floors migrations bench bench-quick bench-login-timing bench-login-storm docs-assets lock clean broken
+.PHONY: help install dev test test-browser test-document test-faults test-new client test-client check lint format \
+    types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
@@ -88,6 +88,9 @@ bench-login-timing: $(INSTALLED) ## does the time of a refused sign-in tell anyt
 
 bench-login-storm: $(INSTALLED) ## do the others notice when 200 people sign in at once?
 	@$(BIN)/python -m bench.login_storm
+
+bench-keyset: $(INSTALLED) ## a page by key among a million rows, at the start and deep inside
+	@$(BIN)/python -m bench.keyset
 
 bench: $(INSTALLED) ## this backend beside its peers, in under ten minutes (docs/performance.md)
 	@$(BIN)/python -m bench

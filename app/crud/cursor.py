@@ -8,6 +8,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -119,4 +120,9 @@ def _after(keys: Sequence[SortKey], values: Sequence[Any]) -> ColumnElement[bool
 
 
 def _adapter(key: SortKey) -> TypeAdapter[Any]:
-    return TypeAdapter(key.column.type.python_type | None)
+    return _make_adapter(key.column.type.python_type)
+
+
+@cache  # making one takes longer than the page
+def _make_adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind | None)  # type: ignore[arg-type]

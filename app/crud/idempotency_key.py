@@ -2,14 +2,13 @@
 
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import IdempotencyKey
 
 KEPT = timedelta(hours=24)
-PATIENCE = timedelta(seconds=3)
 
 _old = IdempotencyKey.created_at < func.now() - KEPT
 
@@ -20,10 +19,8 @@ async def claim(db: AsyncSession, user_id: int, key: str, *, fingerprint: bytes)
     Of many at once one is let through, and the others wait here until it has committed.
 
     Raises:
-        LockNotAvailableError: it takes longer than `PATIENCE`; wrapped by SQLAlchemy.
+        LockNotAvailableError: it takes longer than `DB_LOCK_TIMEOUT`; wrapped by SQLAlchemy.
     """
-    milliseconds = f"{PATIENCE / timedelta(milliseconds=1):.0f}"
-    await db.execute(select(func.set_config("lock_timeout", milliseconds, True)))
     fresh = {"fingerprint": fingerprint, "answer": None, "created_at": func.now()}
     claimed = insert(IdempotencyKey).values(user_id=user_id, key=key, **fresh)
     return (

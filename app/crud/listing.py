@@ -114,7 +114,7 @@ class Listing(Generic[ModelT]):
         where = [*visible, *self._conditions(wanted)]
         cursor = self._read_cursor(wanted)
         sort = cursor.sort if cursor else wanted.sort or self.default
-        keys = self._keys(sort)
+        keys = self.keys(sort)
         page = select(self.model).where(*where).limit(wanted.limit + 1).offset(wanted.skip)
         rows, more = await self._read(db, page, keys, cursor, wanted.limit)
         backwards = bool(cursor and cursor.backwards)
@@ -169,7 +169,7 @@ class Listing(Generic[ModelT]):
             raise _refuse(f"belongs to sort={cursor.sort}")
         return cursor
 
-    def _keys(self, sort: str) -> list[SortKey]:
+    def keys(self, sort: str) -> list[SortKey]:
         """One for each column, and the table's key, so that the order is whole."""
         keys: dict[str, SortKey] = {}
         descending = False

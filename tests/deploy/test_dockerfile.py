@@ -18,6 +18,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 ENTRYPOINT = ROOT / "deploy" / "entrypoint.sh"
 HEALTHCHECK = ROOT / "deploy" / "healthcheck.py"
+PATIENCE = 60  # seconds
 HEALTH = "/api/v1/health/live"  # asks nobody
 
 
@@ -229,7 +230,7 @@ def calls(bin_folder: Path) -> list[tuple[int, str]]:
 
 def test_the_entrypoint_migrates_and_becomes_the_server(bin_folder: Path) -> None:
     process = start(bin_folder, "plinth", "serve", "--port", "8000")
-    process.communicate(timeout=5)
+    process.communicate(timeout=PATIENCE)
 
     (_, migration), (server, serve) = calls(bin_folder)
     assert (migration, serve) == ("db upgrade", "serve --port 8000")
@@ -237,20 +238,20 @@ def test_the_entrypoint_migrates_and_becomes_the_server(bin_folder: Path) -> Non
 
 
 def test_the_entrypoint_only_runs_any_other_command(bin_folder: Path) -> None:
-    start(bin_folder, "plinth", "doctor").communicate(timeout=5)
+    start(bin_folder, "plinth", "doctor").communicate(timeout=PATIENCE)
 
     assert [words for _, words in calls(bin_folder)] == ["doctor"]
 
 
 def test_the_entrypoint_need_not_migrate(bin_folder: Path) -> None:
-    start(bin_folder, "plinth", "serve", MIGRATE_ON_START="0").communicate(timeout=5)
+    start(bin_folder, "plinth", "serve", MIGRATE_ON_START="0").communicate(timeout=PATIENCE)
 
     assert [words for _, words in calls(bin_folder)] == ["serve"]
 
 
 def test_no_server_starts_on_a_failed_migration(bin_folder: Path) -> None:
     process = start(bin_folder, "plinth", "serve", MIGRATION_STATUS="3")
-    process.communicate(timeout=5)
+    process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 3
     assert [words for _, words in calls(bin_folder)] == ["db upgrade"]
@@ -261,25 +262,25 @@ def test_the_public_password_is_refused_outside_development(bin_folder: Path) ->
     (public,) = set(re.findall(r"\$\{POSTGRES_PASSWORD:-(.+?)\}", compose))
 
     refused = start(bin_folder, "plinth", "serve", POSTGRES_PASSWORD=public)
-    _, message = refused.communicate(timeout=5)
+    _, message = refused.communicate(timeout=PATIENCE)
     assert refused.returncode == 1
     assert "POSTGRES_PASSWORD" in message
     assert calls(bin_folder) == []
 
     developing = {"ENVIRONMENT": "development", "POSTGRES_PASSWORD": public}
-    start(bin_folder, "plinth", "serve", **developing).communicate(timeout=5)
+    start(bin_folder, "plinth", "serve", **developing).communicate(timeout=PATIENCE)
     assert [words for _, words in calls(bin_folder)] == ["db upgrade", "serve"]
 
 
 def test_a_stop_while_it_migrates_stops_the_migration(bin_folder: Path) -> None:
     process = start(bin_folder, "plinth", "serve", SLOW="1")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not calls(bin_folder) and time.monotonic() < deadline:
         time.sleep(0.01)
     ((migration, _),) = calls(bin_folder)
 
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=5)
+    process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 143
     assert [words for _, words in calls(bin_folder)] == ["db upgrade"]

@@ -1,14 +1,19 @@
 """Rows of one's own: made, changed and removed; whose they are, which version, and only once."""
 
 from asyncio import gather
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
 
+from app.core.config import settings
+from app.core.database import Database
 from app.crud import idempotency_key
+from tests.kit.drafts import Apart
 from tests.support.answers import check_invalid, check_refusal
 from tests.support.people import People, Person
 
@@ -263,12 +268,17 @@ class TestOnce:
 
     async def test_one_in_progress_is_a_conflict(
         self,
+        drafts_app: FastAPI,
         client: AsyncClient,
         user: Person,
         second: asyncpg.Connection,
+        database_url: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(idempotency_key, "PATIENCE", timedelta(milliseconds=50))
+        hurried = settings.model_copy(update={"DB_LOCK_TIMEOUT": 0.05})
+        database = Database(database_url, hurried, Apart.metadata)
+        resources = replace(drafts_app.state.resources, database=database)
+        monkeypatch.setattr(drafts_app.state, "resources", resources)
         async with second.transaction():
             await second.execute(
                 "INSERT INTO idempotency_keys (user_id, key, fingerprint) VALUES ($1, 'key', '')",
@@ -277,6 +287,7 @@ class TestOnce:
             answer = await make_with_key(client, user, "key")
         assert answer.json()["code"] == "in_progress"
         assert answer.status_code == 409
+        await database.close()
 
     @pytest.mark.parametrize("key", ["", "a b", "a" * 256, "é"])
     async def test_a_key_is_printable_and_short(

@@ -1,0 +1,83 @@
+"""A page by key costs the same at the start and deep inside, over a million rows; one by offset
+does not. `python -m bench.keyset [ROWS]` prints the ratios."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from app import crud
+from app.core import embedded
+from app.core.config import settings
+from app.core.database import Database
+from app.crud.cursor import Cursor
+from app.crud.listing import Wanted
+from app.models import Base, User
+from bench.seed import make_database, seed
+
+ROWS = 1_000_000
+ROUNDS = 40
+SORT = "created_at"
+KEYS = crud.user.listing.keys(SORT)
+
+
+async def main(rows: int) -> None:
+    with embedded.services(Path(settings.DATA_DIR) / "bench", valkey=False) as endpoints:
+        assert endpoints.database_url
+        url = await make_database(endpoints.database_url, "keyset")
+        await seed(url, rows)
+        database = Database(url, settings, Base.metadata)
+        try:
+            await measure(database, rows)
+        finally:
+            await database.close()
+
+
+async def measure(database: Database, rows: int) -> None:
+    deep = rows * 9 // 10
+    start, inside = await cursor_at(database, 10), await cursor_at(database, deep)
+    pages = {
+        "by key, at the start": Wanted(limit=20, cursor=start),
+        f"by key, at {deep:,}": Wanted(limit=20, cursor=inside),
+        "by offset, at the start": Wanted(limit=20, skip=10, sort=SORT),
+        f"by offset, at {deep:,}": Wanted(limit=20, skip=deep, sort=SORT),
+    }
+    times: dict[str, list[float]] = {name: [] for name in pages}
+    for _ in range(ROUNDS):  # in turn, so that what else the machine does hits them alike
+        for name, wanted in pages.items():
+            times[name].append(await timed(partial(fetch, database, wanted)))
+    first = median(times["by key, at the start"])
+    table = Table("page of 20", "median ms", "ratio")
+    for name, found in times.items():
+        table.add_row(name, f"{median(found) * 1000:.2f}", f"{median(found) / first:.2f}")
+    Console().print(table)
+
+
+async def cursor_at(database: Database, place: int) -> str:
+    async with database.reading_session() as db:
+        at = select(User).order_by(User.created_at, User.id).offset(place).limit(1)
+        row = (await db.scalars(at)).one()
+    return Cursor(SORT, False, [row.created_at, row.id]).seal("users", KEYS)
+
+
+async def fetch(database: Database, wanted: Wanted) -> None:
+    async with database.reading_session() as db:
+        rows = await crud.user.listing.fetch(db, wanted)
+    assert len(rows.items) == wanted.limit
+
+
+async def timed(act: Callable[[], Awaitable[None]]) -> float:
+    began = perf_counter()
+    await act()
+    return perf_counter() - began
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS))
