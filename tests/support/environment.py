@@ -16,10 +16,12 @@ COMPLETE = {
 INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
 
 
-def run_python(code: str, *, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    code: str, *arguments: str, cwd: Path, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run `code` in a fresh interpreter, whose environment holds `settings` and no others."""
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         cwd=cwd,
         env=bare_environment() | settings,
         capture_output=True,
