@@ -18,6 +18,7 @@ from tests.support.answers import check_invalid, check_refusal
 from tests.support.people import People, Person
 
 NOT_FOUND = "Draft not found"
+CLAIMED = "INSERT INTO idempotency_keys (user_id, key, fingerprint) VALUES ($1, 'key', '')"
 
 
 @pytest.fixture
@@ -273,21 +274,20 @@ class TestOnce:
         user: Person,
         second: asyncpg.Connection,
         database_url: str,
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         hurried = settings.model_copy(update={"DB_LOCK_TIMEOUT": 0.05})
         database = Database(database_url, hurried, Apart.metadata)
-        resources = replace(drafts_app.state.resources, database=database)
-        monkeypatch.setattr(drafts_app.state, "resources", resources)
-        async with second.transaction():
-            await second.execute(
-                "INSERT INTO idempotency_keys (user_id, key, fingerprint) VALUES ($1, 'key', '')",
-                user.id,
-            )
-            answer = await make_with_key(client, user, "key")
+        usual = drafts_app.state.resources
+        drafts_app.state.resources = replace(usual, database=database)
+        try:
+            async with second.transaction():
+                await second.execute(CLAIMED, user.id)
+                answer = await make_with_key(client, user, "key")
+        finally:
+            drafts_app.state.resources = usual
+            await database.close()
         assert answer.json()["code"] == "in_progress"
         assert answer.status_code == 409
-        await database.close()
 
     @pytest.mark.parametrize("key", ["", "a b", "a" * 256, "é"])
     async def test_a_key_is_printable_and_short(
