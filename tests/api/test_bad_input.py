@@ -11,6 +11,8 @@ from tests.support.hostile import Attack, Attacker
 from tests.support.operations import Operation, find_operations
 from tests.support.people import People, Person
 
+pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+
 OPERATIONS = find_operations()
 SHOWN = 20
 

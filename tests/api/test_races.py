@@ -18,6 +18,8 @@ from app.core.database import Database
 from app.models import Base
 from tests.support.people import PASSWORD, People
 
+pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+
 AT_ONCE = 20
 
 

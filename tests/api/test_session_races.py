@@ -9,6 +9,8 @@ from httpx2 import AsyncClient, Response
 
 from tests.support.people import PASSWORD, People, Person
 
+pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+
 # A hundred over the three ways that a session can end; each round has four requests at once.
 TIMES = 34
 Revoke = Callable[[AsyncClient, Person, Person], Awaitable[Response]]

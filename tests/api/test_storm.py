@@ -11,6 +11,8 @@ from app.core.overload import InFlightLimit
 from app.main import MIDDLEWARE
 from tests.support.people import People
 
+pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+
 
 async def test_a_storm_of_sign_ins_takes_no_place_from_the_others(
     client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,8 @@ from app.core.passwords import _Pool
 from tests.support.people import PASSWORD
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+
 
 class Held:
     """Work that lasts until the test lets it go on."""

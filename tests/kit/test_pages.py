@@ -15,6 +15,8 @@ from app.core.sealing import seal
 from tests.support.answers import check_invalid
 from tests.support.people import People, Person
 
+pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+
 WITHOUT_PREFIX = len("/api/v1")
 
 

@@ -205,6 +205,7 @@ class TestSeveral:
 
 
 class TestOnce:
+    @pytest.mark.no_cover
     @pytest.mark.parametrize("time", range(50))
     async def test_of_twenty_with_one_key_one_is_done(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection, time: int
