@@ -135,7 +135,8 @@ async def test_a_query_that_fails_was_slow_as_well(
             await connection.execute(text("SELECT pg_sleep(5)"))
         await connection.execute(text("RESET statement_timeout"))
 
-    assert [line["statement"] for line in log.lines] == ["SELECT pg_sleep(5)"]
+    slow = [line["statement"] for line in log.lines]
+    assert "SELECT pg_sleep(5)" in slow  # on a busy machine others may be slow, too
 
 
 async def test_an_unexpected_error_is_logged_with_its_request(
