@@ -37,7 +37,6 @@ from app.api.deps import Resources
 from app.core.cache import clear_cache_pattern
 from app.core.config import settings
 from app.core.database import Database
-from app.core.limits import limiter
 from app.main import create_app, lifespan
 from app.services.mail_worker import mail_worker
 from tests.support.databases import TestServices, cloned_database, test_services
@@ -100,8 +99,6 @@ def resources(app: FastAPI) -> Resources:
 @pytest.fixture
 async def database(resources: Resources) -> AsyncIterator[Database]:
     """The application's own database, left empty."""
-    await clear_cache_pattern("*")  # servers that tests started in processes count there, too
-    limiter.forget()  # what it counted by itself where a test took Redis away
     yield resources.database
     async with resources.database.transaction() as db:
         connection = await db.connection()

@@ -38,10 +38,6 @@ class Limiter:
         self._shared = Shared(cache)
         self._memory = Memory() if memory is None else memory
 
-    def forget(self) -> None:
-        """What was counted in this process."""
-        self._memory.forget()
-
     async def reserve(self, *buckets: Bucket) -> Reservation:
         """Count an attempt in all of these, or in none.
 

@@ -49,9 +49,6 @@ class Memory:
         self._room = room
         self._logs: OrderedDict[str, Log] = OrderedDict()
 
-    def forget(self) -> None:
-        self._logs.clear()
-
     async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Answer:
         now = self._clock()
         logs = [self._open(bucket.key) for bucket in buckets]
