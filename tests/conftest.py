@@ -96,15 +96,21 @@ def resources(app: FastAPI) -> Resources:
     return found
 
 
-@pytest.fixture
-async def database(resources: Resources) -> AsyncIterator[Database]:
-    """The application's own database, left empty."""
-    yield resources.database
-    async with resources.database.transaction() as db:
+async def empty(database: Database) -> None:
+    async with database.transaction() as db:
         connection = await db.connection()
         await connection.exec_driver_sql(UNGUARDED)
         await connection.exec_driver_sql(EMPTY_ALL)
     await clear_cache_pattern("*")
+
+
+@pytest.fixture
+async def database(resources: Resources) -> AsyncIterator[Database]:
+    """The application's own database, found and left empty: a command that a test ran in a process
+    may have left something."""
+    await empty(resources.database)
+    yield resources.database
+    await empty(resources.database)
 
 
 @pytest.fixture
