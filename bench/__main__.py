@@ -20,17 +20,21 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.core import embedded
 from app.core.config import settings
-from bench import load, report, seed, targets
+from bench import generated, load, report, seed, targets, verdicts
+from bench.figures import Figures
 from bench.plan import FULL, QUICK, Plan
-from bench.rounds import Bench, Result, Stage
+from bench.rounds import Bench, Result
+from bench.running import running
+from bench.stage import Stage
 from bench.targets import Target
-from bench.work import CONSTANT, FINDING, READING, WRITING, Work
+from bench.work import CONSTANT, FINDING, GENERATED, READING, WRITING, Work
 
 
 def main() -> None:
@@ -39,18 +43,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=settings.DATA_DIR / "bench" / "results")
     given = parser.parse_args()
     load.require_wrk()
-    began = time.monotonic()
+    began, load_before = time.monotonic(), round(os.getloadavg()[0], 1)
     results, facts = measure(QUICK if given.quick else FULL)
     facts |= {
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "python": platform.python_version(),
         "cores": os.cpu_count(),
+        "load": load_before,
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
     given.output.mkdir(parents=True, exist_ok=True)
-    told = {"facts": facts, "results": [result.as_dict() for result in results]}
+    figures = Figures(results, facts)
+    judged = verdicts.judge(figures)
+    told = {
+        "facts": facts,
+        "verdicts": [asdict(it) for it in judged],
+        "results": [result.as_dict() for result in results],
+    }
     (given.output / "results.json").write_text(json.dumps(told, indent=1))
-    report.write(results, facts, given.output)
+    report.write(figures, judged, given.output)
 
 
 def measure(plan: Plan) -> tuple[list[Result], dict[str, object]]:
@@ -58,50 +69,58 @@ def measure(plan: Plan) -> tuple[list[Result], dict[str, object]]:
     facts: dict[str, object] = {}
     results: list[Result] = []
     with cluster(folder) as (server_url, redis_url, postmaster):
+        environment = {
+            "REDIS_URL": redis_url,
+            "SECRET_KEY": SECRET,
+            "DATA_DIR": str(folder / "server"),
+        }
         found = targets.find_targets(SECRET, folder, peers=plan.installs_peers)
-        takes_part = [target for target in found if plan.takes(target.name)]
         for users in plan.sizes:
             print(f"{users:,} users ...", flush=True)
             url = asyncio.run(seed.make_database(server_url, f"bench_{users}"))
             people = asyncio.run(seed.seed(url, users))
-            stage = Stage(plan, people, users, url, postmaster, folder)
-            environment = {
-                "DATABASE_URL": url,
-                "REDIS_URL": redis_url,
-                "SECRET_KEY": SECRET,
-                "DATA_DIR": str(folder / "server"),
-                "CACHE_PREFIX": f"bench_{users}",
-            }
+            stage = Stage(plan, people, users, url, postmaster, folder, environment)
+            works: Sequence[Work] = FINDING
+            takes_part = [it for it in found if it.name in plan.few and it.does & targets.FINDS]
             if users == plan.sizes[0]:
-                works: Sequence[Work] = (CONSTANT, *READING, *FINDING, *WRITING)
-            else:
-                works = FINDING
-                takes_part = [target for target in takes_part if target.name in plan.few]
-            more, weights = measure_stage(stage, takes_part, environment, works)
+                works = (CONSTANT, *READING, *FINDING, *WRITING)
+                takes_part = [it for it in found if plan.takes(it.name)]
+                facts["starts"] = time_starts(stage, found[0])
+            more, facts[f"processes, {users:,} users"] = measure_stage(stage, takes_part, works)
             results += more
-            facts[f"processes, {users:,} users"] = weights
+        if plan.generates:
+            print("a resource by `plinth new` ...", flush=True)
+            made = generated.prepare(server_url, folder, environment)
+            its = (made.people, generated.USERS, made.database_url)
+            stage = Stage(plan, *its, postmaster, folder, environment)
+            results += measure_stage(stage, made.targets, GENERATED)[0]
     return results, facts
 
 
 def measure_stage(
-    stage: Stage, takes_part: Sequence[Target], environment: dict[str, str], works: Sequence[Work]
+    stage: Stage, takes_part: Sequence[Target], works: Sequence[Work]
 ) -> tuple[list[Result], object]:
     results: list[Result] = []
     stuck = [target for target in takes_part if target.name == stage.plan.stuck]
     with ExitStack() as stack:
-        alive = [
-            stack.enter_context(targets.running(it, environment, stage.people[0], stage.folder))
-            for it in takes_part
-            if it not in stuck
-        ]
+        alive = [stack.enter_context(running(it, stage)) for it in takes_part if it not in stuck]
         bench = Bench(alive, stage)
         for work in works:
             results += bench.do(work)
         weights = bench.weigh()
     for target in stuck:
-        with targets.running(target, environment, stage.people[0], stage.folder) as one:
+        with running(target, stage) as one:
             results += Bench([one], stage).do(READING[0], connections=(64,), rounds=1)
     return results, weights
+
+
+def time_starts(stage: Stage, ours: Target) -> list[float]:
+    """Seconds from the command to the first 200, with nothing else at work."""
+    times = []
+    for _ in range(stage.plan.starts):
+        with running(ours, stage) as one:
+            times.append(round(one.start_seconds, 2))
+    return times
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """wrk, and what it found. It is one thread, which leaves the other core to the server."""
 
 import json
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ class Load:
         p50, p99: milliseconds.
         refused: answers of 400 and above.
         lost: no answer, or none in time.
+        processor_seconds: of wrk itself.
     """
 
     requests: int
@@ -27,6 +29,7 @@ class Load:
     p99: float
     refused: int
     lost: int
+    processor_seconds: float
 
     @property
     def rate(self) -> float:
@@ -52,6 +55,7 @@ def put_load(
     file.write_bytes(b"".join(request + b"\0" for request in requests))
     command = [require_wrk(), "-t1", f"-c{connections}", f"-d{seconds:.0f}s"]
     command += ["--timeout", f"{ANSWER_SECONDS}s", "-s", str(SCRIPT), url, "--", str(file), mode]
+    before = _processor_seconds()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith(MARK))
     found = json.loads(line.removeprefix(MARK))
@@ -62,7 +66,14 @@ def put_load(
         p99=found["p99"] / 1e3,
         refused=found["refused"],
         lost=found["lost"],
+        processor_seconds=_processor_seconds() - before,
     )
+
+
+def _processor_seconds() -> float:
+    """Of the programs that were run and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def write_request(

@@ -1,5 +1,7 @@
 from dataclasses import dataclass
 
+from bench.targets import BARE, CONSTANT, GUIDE, OURS, PREPARED, STUCK
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -11,6 +13,8 @@ class Plan:
         stuck: who may come to a standstill, and is measured alone at the end.
         names: who takes part; empty for all.
         skips: work that is left out.
+        generates: measure a resource that `plinth new` writes, too.
+        starts: how often our start-up is timed.
     """
 
     rounds: int
@@ -18,7 +22,9 @@ class Plan:
     sizes: tuple[int, ...]
     few: tuple[str, ...]
     installs_peers: bool
-    stuck: str = "guide, pool of 5"
+    generates: bool
+    starts: int
+    stuck: str = STUCK
     names: tuple[str, ...] = ()
     skips: tuple[str, ...] = ()
 
@@ -33,15 +39,19 @@ FULL = Plan(
     rounds=3,
     seconds=2,
     sizes=(100_000, 1_000_000),
-    few=("plinth", "bare asyncpg", "guide, pool of 40", "Fastify"),
+    few=(OURS, BARE, PREPARED, GUIDE, "Fastify"),
     installs_peers=True,
+    generates=True,
+    starts=3,
 )
 QUICK = Plan(
     rounds=2,
     seconds=1,
     sizes=(100_000,),
-    few=("plinth", "bare asyncpg"),
+    few=(OURS, BARE, PREPARED),
     installs_peers=False,
-    names=("plinth", "bare asyncpg", "constant", "guide, pool of 40", "Fastify"),
+    generates=False,
+    starts=2,
+    names=(OURS, BARE, PREPARED, CONSTANT, GUIDE, "Fastify"),
     skips=("search common", "search two letters", "list deep", "register"),
 )

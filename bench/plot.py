@@ -4,24 +4,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LABELS, FIGURES, ROW, TOP = 760, 160, 90, 30, 44
+WIDTH, LABELS, FIGURES, ROW, TOP = 760, 170, 130, 30, 44
 INK, BAR, MARKED = "#6b7280", "#9ca3af", "#0f766e"
+PALE = 'fill-opacity="0.45"'
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A value, and between what it lay."""
+    """
+    Attributes:
+        further: a second part, after the first.
+        least, most: between what the value lay, where that is to be seen.
+    """
 
     label: str
     value: float
-    least: float
-    most: float
+    further: float = 0
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def end(self) -> float:
+        return max(self.value + self.further, self.most or 0)
 
 
-def draw(title: str, bars: Sequence[Bar], *, marked: str) -> str:
-    most = max((bar.most for bar in bars), default=1) or 1
+def draw(
+    title: str, bars: Sequence[Bar], *, marked: str, parts: tuple[str, str] | None = None
+) -> str:
+    """
+    Args:
+        marked: the label of the bar that is to stand out.
+        parts: what the two parts of each bar are.
+    """
+    most = max((bar.end for bar in bars), default=1) or 1
     scale = (WIDTH - LABELS - FIGURES) / most
-    height = TOP + ROW * len(bars) + 10
+    height = TOP + ROW * (len(bars) + bool(parts)) + 10
     size = f'viewBox="0 0 {WIDTH} {height}"'
     font = f'font-family="system-ui, sans-serif" font-size="13" fill="{INK}"'
     lines = [
@@ -31,17 +48,38 @@ def draw(title: str, bars: Sequence[Bar], *, marked: str) -> str:
     ]
     for number, bar in enumerate(bars):
         lines += _draw_bar(bar, TOP + ROW * number, scale, MARKED if bar.label == marked else BAR)
+    if parts:
+        lines += _draw_legend(parts, TOP + ROW * len(bars))
     return "\n".join([*lines, "</svg>", ""])
 
 
 def _draw_bar(bar: Bar, top: float, scale: float, colour: str) -> list[str]:
     middle = top + ROW / 2
-    left, right = (LABELS + length * scale for length in (bar.least, bar.most))
-    line, length = f'y="{middle + 4:.1f}"', f'width="{bar.value * scale:.1f}"'
-    box = f'x="{LABELS}" y="{top + 5:.1f}" {length} height="{ROW - 10}"'
-    return [
-        f'<text x="{LABELS - 10}" {line} text-anchor="end">{escape(bar.label)}</text>',
-        f'<rect {box} rx="2" fill="{colour}"/>',
-        f'<path d="M{left:.1f} {middle:.1f}H{right:.1f}" stroke="{INK}" stroke-width="1.5"/>',
-        f'<text x="{right + 8:.1f}" {line}>{bar.value:,.0f}</text>',
+    text = f'y="{middle + 4:.1f}"'
+    box = f'y="{top + 5:.1f}" height="{ROW - 10}" fill="{colour}"'
+    first, second = bar.value * scale, bar.further * scale
+    figure = f"{bar.value:,.0f} + {bar.further:,.0f}" if bar.further else f"{bar.value:,.0f}"
+    lines = [
+        f'<text x="{LABELS - 10}" {text} text-anchor="end">{escape(bar.label)}</text>',
+        f'<rect x="{LABELS}" width="{first:.1f}" {box}/>',
+        f'<text x="{LABELS + bar.end * scale + 8:.1f}" {text}>{figure}</text>',
     ]
+    if bar.further:
+        lines.append(f'<rect x="{LABELS + first:.1f}" width="{second:.1f}" {box} {PALE}/>')
+    if bar.least is not None and bar.most is not None:
+        left, right = (LABELS + length * scale for length in (bar.least, bar.most))
+        lines.append(
+            f'<path d="M{left:.1f} {middle:.1f}H{right:.1f}" stroke="{INK}" stroke-width="1.5"/>'
+        )
+    return lines
+
+
+def _draw_legend(parts: tuple[str, str], top: float) -> list[str]:
+    lines = []
+    for place, (part, more) in enumerate(zip(parts, ("", PALE), strict=True)):
+        left = LABELS + place * 130
+        lines += [
+            f'<rect x="{left}" y="{top + 9}" width="12" height="12" fill="{BAR}" {more}/>',
+            f'<text x="{left + 18}" y="{top + 19}">{escape(part)}</text>',
+        ]
+    return lines

@@ -1,99 +1,121 @@
-"""The runs as one table of ratios, and as a plot."""
+"""The runs as tables of ratios and as plots, and what they show of what they must."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from bench.figures import Figures, compare, show
 from bench.plot import Bar, draw
-from bench.rounds import OURS, Result
+from bench.rounds import Result
+from bench.targets import OURS
+from bench.verdicts import Judged
 
-Key = tuple[int, str, int]
-"""How many users, which work, how many connections."""
+Runs = Mapping[str, Sequence[Result]]
+"""Of one work by so many connections, by their target."""
+FEW = 1  # cells in a column: then it stands below the table, in a line of its own
+RULE = (
+    "What lies in the middle of the rounds decides; the smallest and the largest stand beside it."
+    " *By* is how many times the other's answers a second; *no room*: these cores cannot show it."
+)
+PLOTS = {
+    "me.svg": "GET /users/me by 64 connections: answers a second",
+    "cost.svg": "GET /users/me by 64 connections: microseconds of processor time an answer",
+}
 
 
-def write(results: Sequence[Result], facts: Mapping[str, object], folder: Path) -> None:
-    text = "\n\n".join(
-        [
-            _describe(facts),
-            _table(_list_ratios(results)),
-            "Processor time for each answer (server + PostgreSQL, microseconds):",
-            _table(_list_costs(results)),
-            "Processes:",
-            _table(_list_processes(facts)),
-        ]
-    )
+def write(figures: Figures, judged: Sequence[Judged], folder: Path) -> None:
+    text = "\n\n".join(_write_parts(figures, judged))
     (folder / "results.md").write_text(text + "\n")
-    (folder / "me.svg").write_text(_plot(results))
-    print(f"\n{text}\n\n{folder} has it, as results.json, results.md and me.svg.")
+    (folder / "me.svg").write_text(_plot_rates(figures))
+    (folder / "cost.svg").write_text(_plot_costs(figures))
+    print(f"\n{text}\n\n{folder} has it: results.json, results.md, {', '.join(PLOTS)}.")
 
 
-def group(results: Iterable[Result]) -> dict[Key, dict[str, list[Result]]]:
-    found: dict[Key, dict[str, list[Result]]] = {}
-    for one in results:
-        key = (one.users, one.work, one.connections)
-        found.setdefault(key, {}).setdefault(one.target, []).append(one)
-    return found
+def _write_parts(figures: Figures, judged: Sequence[Judged]) -> list[str]:
+    parts = [_describe(figures), "### What it must show", RULE, _table(_list_verdicts(judged), ())]
+    for users in sorted({users for users, _, _ in figures.grouped}):
+        parts += [f"### {users:,} users", *_write_ratios(figures, users)]
+    parts += [
+        "### Processor time for each answer",
+        "Microseconds, of the server and of PostgreSQL.",
+        _table(_list_costs(figures)),
+        "### Processes",
+        _table(_list_processes(figures)),
+    ]
+    return parts
 
 
-def compare(ours: Sequence[Result], theirs: Sequence[Result]) -> list[float]:
-    """Ours by theirs in each round that both were in."""
-    rates = {one.round: one.rate for one in theirs}
-    return [one.rate / rates[one.round] for one in ours if rates.get(one.round)]
-
-
-def _describe(facts: Mapping[str, object]) -> str:
+def _describe(figures: Figures) -> str:
+    facts = figures.facts
     return (
-        f"{facts['when']}, {facts['cores']} cores, Python {facts['python']}, "
-        f"{facts['minutes']} minutes. One worker each, nothing pinned, PostgreSQL and the load on "
-        "the same cores. How many times as many answers a second as the other gives: the median "
-        "of the rounds, and the smallest and the largest."
+        f"{facts['when']}, {figures.cores} cores, Python {facts['python']}, {facts['minutes']}"
+        f" minutes; the load on the machine was {facts['load']} when it began. One worker each,"
+        " nothing pinned, PostgreSQL and wrk on the same cores."
     )
 
 
-def _list_ratios(results: Sequence[Result]) -> list[list[str]]:
-    together = [found for found in group(results).values() if OURS in found]
-    others = [
-        name for name in dict.fromkeys(it for found in together for it in found) if name != OURS
-    ]
-    lines = [["work", "users", "connections", "a second", "p50 ms", "p99 ms", *others]]
-    for (users, work, connections), by_target in group(results).items():
-        ours = by_target.get(OURS, [])
-        if not ours:
+def _list_verdicts(judged: Sequence[Judged]) -> list[list[str]]:
+    head = ["work, connections", "bound", "seen", "verdict", ""]
+    return [head, *([it.what, it.bound, it.seen, it.verdict, it.note] for it in judged)]
+
+
+def _write_ratios(figures: Figures, users: int) -> list[str]:
+    works = _works_of(figures, users)
+    others = _names(works, lambda name, runs: name != OURS and OURS in runs)
+    counts = {name: sum(name in runs for runs in works.values()) for name in others}
+    wide = [name for name in others if counts[name] > FEW]
+    lines = [["work, connections", "a second", "p50 ms", "p99 ms", *wide]]
+    besides = []
+    for label, runs in works.items():
+        if OURS not in runs:
             continue
+        ours = runs[OURS]
         lines.append(
             [
-                work,
-                f"{users:,}",
-                str(connections),
-                f"{median(one.rate for one in ours):,.0f}{_flag(ours)}",
-                f"{median(one.p50 for one in ours):.1f}",
-                f"{median(one.p99 for one in ours):.1f}",
-                *(_show(ours, by_target.get(name, [])) for name in others),
+                label,
+                show([one.rate for one in ours]) + _flag(ours),
+                show([one.p50 for one in ours]),
+                show([one.p99 for one in ours]),
+                *(_show_ratio(ours, runs.get(name, ())) for name in wide),
             ]
         )
-    return lines
+        besides += [
+            f"{label}, by {name}: {_show_ratio(ours, theirs)}."
+            for name, theirs in runs.items()
+            if counts.get(name) == FEW
+        ]
+    explained = "Ours, and how many times the others' answers a second that is."
+    return [explained, _table(lines), *([" ".join(besides)] if besides else [])]
 
 
-def _show(ours: Sequence[Result], theirs: Sequence[Result]) -> str:
-    if not theirs:
-        return ""
+def _works_of(figures: Figures, users: int) -> dict[str, Runs]:
+    return {
+        f"{work}, {connections}": runs
+        for (number, work, connections), runs in figures.grouped.items()
+        if number == users
+    }
+
+
+def _names(works: Mapping[str, Runs], wanted: Callable[[str, Runs], bool]) -> list[str]:
+    found = (name for runs in works.values() for name in runs if wanted(name, runs))
+    return list(dict.fromkeys(found))
+
+
+def _show_ratio(ours: Sequence[Result], theirs: Sequence[Result]) -> str:
     ratios = compare(ours, theirs)
-    if not ratios:
-        return "gives none"
-    span = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""
-    return f"{median(ratios):.2f}{span}{_flag(theirs)}"
+    return f"{show(ratios)}{_flag(theirs)}" if ratios else ""
 
 
 def _flag(runs: Sequence[Result]) -> str:
     refused, lost = sum(one.refused for one in runs), sum(one.lost for one in runs)
-    said = [f"{refused} refused"] * bool(refused) + [f"{lost} lost"] * bool(lost)
+    said = [f"{refused:,} refused"] * bool(refused) + [f"{lost:,} lost"] * bool(lost)
     return f" [{', '.join(said)}]" if said else ""
 
 
-def _list_costs(results: Sequence[Result]) -> list[list[str]]:
-    names = list(dict.fromkeys(one.target for one in results if one.server_us))
-    lines = [["work", "users", "connections", *names]]
-    for (users, work, connections), by_target in group(results).items():
+def _list_costs(figures: Figures) -> list[list[str]]:
+    names = list(dict.fromkeys(one.target for one in figures.results if one.server_us))
+    lines = [["work, users, connections", *names]]
+    for (users, work, connections), by_target in figures.grouped.items():
         cells = [
             f"{median(one.server_us for one in runs):,.0f}"
             f" + {median(one.postgres_us for one in runs):,.0f}"
@@ -101,14 +123,14 @@ def _list_costs(results: Sequence[Result]) -> list[list[str]]:
             else ""
             for name in names
         ]
-        lines.append([work, f"{users:,}", str(connections), *cells])
+        lines.append([f"{work}, {users:,}, {connections}", *cells])
     return lines
 
 
-def _list_processes(facts: Mapping[str, object]) -> list[list[str]]:
+def _list_processes(figures: Figures) -> list[list[str]]:
     lines = [["", "first 200 after", "memory at first", "memory after the load"]]
-    for what, found in facts.items():
-        if isinstance(found, dict):
+    for what, found in figures.facts.items():
+        if isinstance(found, Mapping):
             users = what.removeprefix("processes, ")
             lines += [
                 [
@@ -122,20 +144,42 @@ def _list_processes(facts: Mapping[str, object]) -> list[list[str]]:
     return lines
 
 
-def _table(lines: Sequence[Sequence[str]]) -> str:
+def _table(lines: Sequence[Sequence[str]], right: Sequence[int] | None = None) -> str:
+    """
+    Args:
+        right: the columns that are set to the right; all but the first where left out.
+    """
     head, *rest = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rest))
+    numbers = range(1, len(head)) if right is None else right
+    rule = ["---:" if place in numbers else "---" for place in range(len(head))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rest))
 
 
-def _plot(results: Sequence[Result]) -> str:
-    most = max(one.users for one in results if one.work == "me")
-    runs = group(results).get((most, "me", 64), {})
+def _plot_rates(figures: Figures) -> str:
     bars = [
-        Bar(name, *(choose(one.rate for one in found) for choose in (median, min, max)))
-        for name, found in runs.items()
+        Bar(name, middle, least=min(rates), most=max(rates))
+        for name, runs in _runs_of_me(figures).items()
+        for rates in [[one.rate for one in runs]]
+        for middle in [median(rates)]
     ]
-    return draw(
-        "GET /users/me, answers a second, 64 connections",
-        sorted(bars, key=lambda bar: -bar.value),
-        marked=OURS,
-    )
+    return draw(PLOTS["me.svg"], sorted(bars, key=lambda bar: -bar.value), marked=OURS)
+
+
+def _plot_costs(figures: Figures) -> str:
+    bars = [
+        Bar(
+            name,
+            median(one.server_us for one in runs),
+            median(one.postgres_us for one in runs),
+        )
+        for name, runs in _runs_of_me(figures).items()
+        if any(one.rate for one in runs)
+    ]
+    parts = ("the server", "PostgreSQL")
+    ordered = sorted(bars, key=lambda bar: bar.value + bar.further)
+    return draw(PLOTS["cost.svg"], ordered, marked=OURS, parts=parts)
+
+
+def _runs_of_me(figures: Figures) -> Runs:
+    users = min((users for users, work, _ in figures.grouped if work == "me"), default=0)
+    return figures.grouped.get((users, "me", 64), {})

@@ -3,22 +3,25 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 
 from argon2 import PasswordHasher
 
-from bench.load import put_load
-from bench.plan import Plan
+from bench.load import Load, put_load
 from bench.processes import memory_mib, processor_seconds
-from bench.seed import PASSWORD, Person, sign_in_anew
-from bench.targets import Running
+from bench.running import Running
+from bench.seed import PASSWORD, sign_in_anew
+from bench.stage import Stage
+from bench.targets import OURS
 from bench.work import Work
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-OURS, RAW = "plinth", "raw argon2id"
+RAW = "raw argon2id"
+QUIET = ", quiet"
+SETTLED = 0.5  # seconds until those beside are at it, and for which they go on after
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Result:
     Attributes:
         rate: good answers a second.
         p50, p99: milliseconds.
-        server_us, postgres_us: processor time for each answer.
+        server_us, postgres_us, client_us: processor time for each answer.
     """
 
     work: str
@@ -43,21 +46,10 @@ class Result:
     lost: int
     server_us: float
     postgres_us: float
+    client_us: float = 0
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What all of them stand on."""
-
-    plan: Plan
-    people: Sequence[Person]
-    users: int
-    database_url: str
-    postmaster: int
-    folder: Path
 
 
 class Bench:
@@ -74,15 +66,15 @@ class Bench:
         if work.name in self._plan.skips:
             return []
         able = [one for one in self._alive if work.name in one.target.does]
-        results = []
+        results: list[Result] = []
         for many in connections or sorted((*work.connections, *work.wide)):
             those = able
-            if many in work.wide:
+            if work.few or many in work.wide:
                 those = [one for one in able if one.target.name in self._plan.few]
             for number in range(rounds or self._plan.rounds_with(self._stage.users)):
                 turn = number % max(len(those), 1)
-                order = (*those[turn:], *those[:turn])
-                results += [self._run(work, one, many, number) for one in order]
+                for one in (*those[turn:], *those[:turn]):
+                    results += self._measure(work, one, many, number)
                 if work.name == "login":
                     results.append(self._hash_raw(number))
             self._tell(results, work, many)
@@ -98,24 +90,33 @@ class Bench:
             for one in self._alive
         }
 
+    def _measure(self, work: Work, one: Running, connections: int, number: int) -> Iterator[Result]:
+        if work.beside is None:
+            yield self._run(work, one, connections, number)
+            return
+        alone = replace(work, name=f"{work.name}{QUIET}")
+        yield self._run(alone, one, connections, number)
+        with self._others(work.beside, one):
+            yield self._run(work, one, connections, number)
+
+    @contextmanager
+    def _others(self, work: Work, one: Running) -> Iterator[None]:
+        """Meanwhile, others ask for this."""
+        seconds = round(self._plan.seconds + 2 * SETTLED)
+        with ThreadPoolExecutor(1) as pool:
+            others = pool.submit(self._load, work, one, work.connections[0], seconds, "others")
+            time.sleep(SETTLED)
+            yield
+            others.result()
+
     def _run(self, work: Work, one: Running, connections: int, number: int) -> Result:
-        people, mode = self._stage.people, "in turn"
-        if work.mode == "refresh" and one.target.name == OURS:
-            people, mode = asyncio.run(sign_in_anew(self._stage.database_url)), work.mode
-        requests = list(work.write(one.target, people, self._stage.users))
         before = processor_seconds(one.pid), processor_seconds(self._stage.postmaster)
-        load = put_load(
-            one.url,
-            requests,
-            self._stage.folder / "requests",
-            connections=connections,
-            seconds=self._plan.seconds,
-            mode=mode,
-        )
+        load = self._load(work, one, connections, self._plan.seconds, "requests")
         after = processor_seconds(one.pid), processor_seconds(self._stage.postmaster)
-        server, postgres = (
-            (end - begin) / max(load.requests, 1) * 1e6
-            for begin, end in zip(before, after, strict=True)
+        spent = [end - begin for begin, end in zip(before, after, strict=True)]
+        server, postgres, client = (
+            round(seconds / max(load.requests, 1) * 1e6)
+            for seconds in (*spent, load.processor_seconds)
         )
         return Result(
             work=work.name,
@@ -128,8 +129,22 @@ class Bench:
             p99=load.p99,
             refused=load.refused,
             lost=load.lost,
-            server_us=round(server),
-            postgres_us=round(postgres),
+            server_us=server,
+            postgres_us=postgres,
+            client_us=client,
+        )
+
+    def _load(self, work: Work, one: Running, connections: int, seconds: int, file: str) -> Load:
+        people, mode = self._stage.people, "in turn"
+        if work.mode == "refresh" and one.target.name == OURS:
+            people, mode = asyncio.run(sign_in_anew(self._stage.database_url)), work.mode
+        return put_load(
+            one.url,
+            work.write(one.target, people, self._stage.users),
+            self._stage.folder / file,
+            connections=connections,
+            seconds=seconds,
+            mode=mode,
         )
 
     def _hash_raw(self, number: int) -> Result:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -14,17 +15,17 @@ from app.core.tokens import issue_access_token
 
 PASSWORD = "Correct-Horse-7"
 SIGNED_IN = 1000
-SUPERUSERS = (
-    SIGNED_IN  # so that each may see everyone, and no two requests ask for the same session
-)
+# So that each may see everyone, and no two requests ask for the same session.
+SUPERUSERS = SIGNED_IN
 PATIENCE = 600
+NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
 # Names of six and eight hexadecimal digits: searches find some, and the index has work to do.
 PEOPLE = """
 INSERT INTO users
     (email, username, full_name, hashed_password, is_superuser, is_verified, created_at)
 SELECT format('%s.%s%s@example.com', given, family, n), format('%s_%s', given, n),
-       initcap(given || ' ' || family), $2, n <= $3, true, now() - n * interval '1 minute'
+       initcap(given || ' ' || family), $2, n <= $3, true, $4::timestamptz - n * interval '1 minute'
 FROM generate_series(1, $1::int) n,
      LATERAL (SELECT substr(md5('g' || n % 977), 1, 6) AS given,
                      substr(md5('f' || n % 7919), 1, 8) AS family) made
@@ -47,7 +48,7 @@ async def seed(database_url: str, users: int) -> list[Person]:
     connection = await asyncpg.connect(database_url, command_timeout=PATIENCE)
     try:
         hashed = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(PASSWORD)
-        await connection.execute(PEOPLE, users, hashed, SUPERUSERS)
+        await connection.execute(PEOPLE, users, hashed, SUPERUSERS, NEWEST)
         people = await _sign_in(connection)
         # Its time is spent now and not in the middle of a run.
         await connection.execute("VACUUM (ANALYZE) users")
@@ -55,6 +56,12 @@ async def seed(database_url: str, users: int) -> list[Person]:
         return people
     finally:
         await connection.close()
+
+
+def find_edge(users: int, part: float) -> tuple[datetime, int]:
+    """The time and id of the one before whom this part of all were made, the oldest first."""
+    number = users - int(users * part)
+    return NEWEST - timedelta(minutes=number), number
 
 
 async def sign_in_anew(database_url: str) -> list[Person]:

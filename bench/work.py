@@ -6,11 +6,12 @@ from itertools import count
 from uuid import uuid4
 
 from bench.load import write_request
-from bench.seed import COMMON, PASSWORD, RARE, SHORT, Person
+from bench.seed import COMMON, PASSWORD, RARE, SHORT, Person, find_edge
 from bench.targets import ME, Target
 
-USERS = "/api/v1/users/"
+USERS, NOTES = "/api/v1/users/", "/api/v1/notes/"
 REGISTRATIONS = 2000  # more than can be hashed in a run
+DEEP = 0.9  # how much of all lies before a page deep inside
 STRIDE = 7919  # a prime, so that the ids asked for are spread over all
 
 Requests = Iterator[bytes]
@@ -24,6 +25,8 @@ class Work:
         write: its requests, for a target, those who are signed in, and how many users there are.
         wide: by how many connections, for the few that are held against it most.
         mode: of the script that sends them.
+        few: for those few alone.
+        beside: what others ask for meanwhile; it is measured without them as well, just before.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Work:
     connections: tuple[int, ...]
     wide: tuple[int, ...] = ()
     mode: str = "in turn"
+    few: bool = False
+    beside: "Work | None" = None
 
 
 def read_me(target: Target, people: Sequence[Person], _: int) -> Requests:
@@ -61,6 +66,16 @@ def list_page(part: float) -> Write:
     return write
 
 
+def list_by_key(target: Target, people: Sequence[Person], users: int) -> Requests:
+    """The page deep inside, by key where there is such a thing."""
+    if target.page_after is None:
+        yield from list_page(DEEP)(target, people, users)
+        return
+    path = f"{USERS}?{target.page_after(*find_edge(users, DEEP))}&limit=20"
+    for person in people:
+        yield write_request("GET", path, target.authorize(person))
+
+
 def read_constant(_: Target, __: Sequence[Person], ___: int) -> Requests:
     yield write_request("GET", "/constant")
 
@@ -85,20 +100,38 @@ def refresh(target: Target, people: Sequence[Person], _: int) -> Requests:
         yield write_request("POST", "/api/v1/auth/refresh", target.authorize(person), body)
 
 
+def make_note(target: Target, people: Sequence[Person], _: int) -> Requests:
+    body = {"title": "Groceries", "body": "Milk and bread", "priority": 1}
+    return (write_request("POST", NOTES, target.authorize(person), body) for person in people)
+
+
+def read_note(target: Target, people: Sequence[Person], _: int) -> Requests:
+    """One's own."""
+    for person in people:
+        yield write_request("GET", f"{NOTES}{person.id}", target.authorize(person))
+
+
 READING = (
-    Work("me", read_me, connections=(16, 64), wide=(1, 256)),
+    Work("me", read_me, connections=(64,), wide=(1, 16, 256)),
     Work("id", read_by_id, connections=(64,)),
 )
 FINDING = (
     Work("search rare", search(RARE), connections=(16,)),
-    Work("search common", search(COMMON), connections=(16,)),
-    Work("search two letters", search(SHORT), connections=(16,)),
+    Work("search common", search(COMMON), connections=(16,), few=True),
+    Work("search two letters", search(SHORT), connections=(16,), few=True),
     Work("list first", list_page(0), connections=(16,)),
-    Work("list deep", list_page(0.9), connections=(16,)),
+    Work("list deep", list_page(DEEP), connections=(16,)),
+    Work("list by key", list_by_key, connections=(16,)),
 )
+LOGIN = Work("login", sign_in, connections=(16,))
 WRITING = (
     Work("refresh", refresh, connections=(16,), mode="refresh"),
-    Work("login", sign_in, connections=(16,)),
+    LOGIN,
+    Work("me beside login", read_me, connections=(4,), beside=LOGIN),
     Work("register", register, connections=(16,)),
+)
+GENERATED = (
+    Work("create a note", make_note, connections=(16,)),
+    Work("a note", read_note, connections=(16,)),
 )
 CONSTANT = Work("constant", read_constant, connections=(64,))

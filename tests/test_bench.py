@@ -2,6 +2,10 @@
 
 import json
 import os
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from uuid import UUID
 from xml.etree import ElementTree
@@ -10,14 +14,19 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from app import crud
+from app.crud.cursor import read_values, unseal_cursor
+from bench.figures import Figures, compare
 from bench.processes import find_family, memory_mib, processor_seconds
-from bench.report import compare, group, write
+from bench.report import write
 from bench.rounds import Result
-from bench.seed import Person
-from bench.targets import Target, sign
-from bench.work import FINDING, READING, WRITING, Work
+from bench.seed import Person, find_edge
+from bench.targets import Target, find_targets, sign
+from bench.verdicts import judge
+from bench.work import FINDING, GENERATED, READING, WRITING, Work, list_by_key
 
-NOBODY = Target("peer", lambda _: [], {}, lambda person: f"Bearer {person.id}", frozenset())
+WORKS = [*READING, *FINDING, *WRITING, *GENERATED]
+NOBODY = Target("peer", lambda _: [], lambda person: f"Bearer {person.id}", frozenset())
 PEOPLE = [Person(number, UUID(int=number), "a", "r", f"{number}@x.y") for number in range(1, 4)]
 
 
@@ -27,32 +36,111 @@ def result(target: str, number: int, rate: float, **others: float) -> Result:
     return Result("me", 64, 1000, target, number, rate, **figures)  # type: ignore[arg-type]
 
 
+def figures_of(results: list[Result], **facts: object) -> Figures:
+    about = {"when": "now", "cores": 2, "python": "3", "minutes": 1, "load": 0}
+    return Figures(results, about | facts)
+
+
 def test_a_ratio_is_of_one_round() -> None:
     ours = [result("plinth", 0, 100), result("plinth", 1, 50)]
     theirs = [result("peer", 1, 100), result("peer", 0, 50), result("peer", 2, 1)]
     assert compare(ours, theirs) == [2.0, 0.5]
-    assert compare(ours, [result("peer", 0, 0)]) == []
+    assert compare(ours, [result("peer", 0, 0)]) == [inf]
 
 
 def test_the_table_has_the_middle_the_ends_and_what_went_wrong(tmp_path: Path) -> None:
     rates = {"plinth": (100, 220, 300), "peer": (100, 100, 100), "stuck": (0, 0, 0)}
     results = [
-        result(name, number, rate, lost=3 * (name == "stuck"))
+        replace(result(name, number, rate, lost=3 * (name == "stuck")), connections=connections)
         for name, row in rates.items()
         for number, rate in enumerate(row)
+        for connections in (16, 64)
+        if name != "stuck" or connections == 64
     ]
     weights = {"plinth": {"start_seconds": 1.0, "idle_mib": 60, "loaded_mib": 70}}
-    facts: dict[str, object] = {"when": "now", "cores": 2, "python": "3", "minutes": 1}
-    write(results, facts | {"processes, 1,000 users": weights}, tmp_path)
+    figures = figures_of(results, **{"processes, 1,000 users": weights})
+    write(figures, judge(figures), tmp_path)
     table = (tmp_path / "results.md").read_text()
-    assert "| me | 1,000 | 64 | 220 | 1.0 | 2.0 | 2.20 (1.00 to 3.00) | gives none |" in table
+    row = "| me, 64 | 220 (100 to 300) | 1.00 (1.00 to 1.00) | 2.00 (2.00 to 2.00) |"
+    assert f"{row} 2.20 (1.00 to 3.00) |\n" in table
+    assert "me, 64, by stuck: ∞ (∞ to ∞) [9 lost]." in table
     assert "| plinth, 1,000 users | 1.00 s | 60 MiB | 70 MiB |" in table
-    drawn = ElementTree.fromstring((tmp_path / "me.svg").read_text())
-    assert [it.text for it in drawn.iter("{http://www.w3.org/2000/svg}text")][1] == "plinth"
-    assert len(group(results)) == 1
+    for plot in ("me.svg", "cost.svg"):
+        drawn = ElementTree.fromstring((tmp_path / plot).read_text())
+        texts = [it.text for it in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert {"plinth", "peer"} <= set(texts)
 
 
-@pytest.mark.parametrize("work", [*READING, *FINDING, *WRITING], ids=lambda work: work.name)
+def test_a_verdict_is_by_the_round_in_the_middle() -> None:
+    # Round by round 1.2, 1.0 and 1.3 of the pool, 16 of the guide's stack, twice the p99 at 256.
+    results = [
+        result(name, number, rate * times, server_us=500, postgres_us=100, client_us=25)
+        for name, rates, times in (
+            ("plinth", (120, 100, 130), 10),
+            ("asyncpg pool", (100, 100, 100), 10),
+            ("guide, pool of 40", (10, 10, 10), 6),
+            ("two workers", (150, 150, 150), 10),
+        )
+        for number, rate in enumerate(rates)
+    ]
+    results += [
+        replace(result("plinth", number, 1100, p99=150, refused=7), connections=256)
+        for number in range(3)
+    ]
+    results += [
+        replace(result("plinth", 0, 1, p99=p99), work=work, connections=4)
+        for work, p99 in (("me beside login, quiet", 10), ("me beside login", 25))
+    ]
+    weights = {"plinth": {"start_seconds": 9, "idle_mib": 60, "loaded_mib": 70}}
+    facts = {"starts": [0.9, 0.8, 1.5], "processes, 1,000 users": weights}
+    judged = {it.what: it for it in judge(figures_of(results, **facts))}
+    assert {it.what: it.verdict for it in judged.values() if it.verdict != "not measured"} == {
+        "me, 64: by asyncpg pool": "met",
+        "me, 64: by guide, pool of 40": "met",
+        "me, 256: refused or lost": "not met",
+        "me, 256: by its figure at 64": "not met",
+        "me, 256: p99": "not met",
+        "me, 64: p99 by p50": "met",
+        "me beside login: p99 by its quiet p99": "not met",
+        "memory of a worker": "met",
+        "start-up to the first 200": "met",
+        "me, 64: two workers by one": "not met",
+    }
+    assert judged["me, 64: by asyncpg pool"].seen == "1.20 (1.00 to 1.30)"
+    two = judged["me, 64: two workers by one"]
+    assert two.seen == "1.25 (1.15 to 1.50)"
+    assert "so 2.67 at the most" in two.note  # 2 cores, 625 us an answer, 1,200 by one worker
+
+
+def test_what_the_cores_cannot_carry_is_no_failure() -> None:
+    results = [
+        result(name, 0, rate, server_us=1000, postgres_us=200, client_us=50)
+        for name, rate in (("plinth", 1000), ("two workers", 1500))
+    ]
+    verdicts = {it.what: it.verdict for it in judge(figures_of(results))}
+    assert verdicts["me, 64: two workers by one"] == "no room"
+
+
+def test_a_page_by_key_begins_where_the_offset_does(tmp_path: Path) -> None:
+    ours, bare = [
+        it for it in find_targets("s", tmp_path, peers=False) if "list by key" in it.does
+    ][:2]
+    edge = find_edge(1000, 0.9)
+    assert edge == (datetime(2025, 12, 31, 22, 20, tzinfo=UTC), 100)
+    [first, *_] = list_by_key(bare, PEOPLE, 1000)
+    assert b"?after=2025-12-31T22:20:00Z,100&limit=20 HTTP" in first
+    [first, *_] = list_by_key(ours, PEOPLE, 1000)
+    found = re.search(rb"cursor=([\w-]+)&", first)
+    assert found
+    cursor = unseal_cursor(found[1].decode(), "users")
+    assert read_values(crud.user.listing.keys("created_at"), cursor.values) == [*edge]
+    [first, *_] = list_by_key(NOBODY, PEOPLE, 1000)
+    assert b"?skip=900&limit=20 HTTP" in first
+
+
+@pytest.mark.parametrize(
+    "work", [*READING, *FINDING, *WRITING, *GENERATED], ids=lambda work: work.name
+)
 def test_requests_are_whole(work: Work) -> None:
     for request in work.write(NOBODY, PEOPLE, 1000):
         head, _, body = request.partition(b"\r\n\r\n")

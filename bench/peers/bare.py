@@ -2,16 +2,21 @@
 prepared statements that it keeps. No token is checked and nothing is validated: who asks is the
 session's id in the Authorization header. `/constant` asks nobody at all.
 
-Pydantic's serializer writes the JSON, as it does for the application."""
+The pool is as large as ours may grow. Pydantic's serializer writes the JSON, as it does for the
+application."""
 
 import os
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
 import asyncpg
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
+CONNECTIONS = 15
 USER = "id, email, username, full_name, is_active, is_superuser, is_verified, created_at"
+NOTE = "id, owner_id, title, body, due, priority, version, created_at, updated_at"
 WHO = """
 SELECT users.id, email, username, full_name, is_active, is_superuser, is_verified,
        users.created_at, sessions.id AS session_id,
@@ -22,29 +27,30 @@ BY_ID = f"SELECT {USER} FROM users WHERE id = $1"
 SEARCH = f"""
 SELECT {USER} FROM users
 WHERE email || E'\\n' || username || E'\\n' || coalesce(full_name, '') ILIKE '%' || $1 || '%'
-ORDER BY id LIMIT $2
+ORDER BY id OFFSET $2 LIMIT $3
 """
-PAGE = f"SELECT {USER} FROM users ORDER BY id OFFSET $1 LIMIT $2"
+# One more than is shown tells whether there is a next page.
+PAGE = f"SELECT {USER} FROM users ORDER BY id OFFSET $1 LIMIT $2 + 1"
+PAGE_AFTER = f"""
+SELECT {USER} FROM users WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3 + 1
+"""
 TOTAL = "SELECT count(*) FROM users"
 ROTATE = """
 UPDATE sessions SET rotations = rotations + 1, last_used_at = now() WHERE id = $1
 RETURNING user_id
 """
+MAKE_NOTE = f"""
+INSERT INTO notes (owner_id, title, body, priority) VALUES ($1, $2, $3, $4) RETURNING {NOTE}
+"""
+NOTE_BY_ID = f"SELECT {NOTE} FROM notes WHERE id = $1"
 
+SIZE = 20
+Answer = Callable[[Any, Any], Awaitable[Any]]
 state: dict[str, Any] = {}
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] == "lifespan":
-        await live(receive, send)
-        return
-    body = to_json(await answer(scope["path"], scope))
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def answer(path: str, scope: Any) -> Any:
+async def answer(scope: Any, receive: Any) -> Any:
+    path = scope["path"]
     if path == "/constant":
         return {"hello": "world"}
     session_id = dict(scope["headers"])[b"authorization"].decode()
@@ -52,23 +58,56 @@ async def answer(path: str, scope: Any) -> Any:
         if path.endswith("/refresh"):
             return dict(await connection.fetchrow(ROTATE, session_id))
         me = await connection.fetchrow(WHO, session_id)
-        what = path.removeprefix("/api/v1/users/")
-        if what == "me":
-            return dict(me)
-        if what.isdigit():
-            return dict(await connection.fetchrow(BY_ID, int(what)))
-        query = {name: found[0] for name, found in parse_qs(scope["query_string"].decode()).items()}
-        if what == "search":
-            return list(map(dict, await connection.fetch(SEARCH, query["q"], 20)))
-        items = await connection.fetch(PAGE, int(query["skip"]), 20)
-        return {"items": list(map(dict, items)), "total": state["total"]}
+        _, _, _, noun, what = path.split("/")
+        if noun == "notes":
+            return await answer_note(connection, me, what, receive)
+        if what == "me" or what.isdigit():
+            return dict(me if what == "me" else await connection.fetchrow(BY_ID, int(what)))
+        return await answer_several(connection, what, scope["query_string"])
+
+
+async def answer_several(connection: Any, what: str, query_string: bytes) -> Any:
+    query = {name: found[0] for name, found in parse_qs(query_string.decode()).items()}
+    if what == "search":
+        return list(map(dict, await connection.fetch(SEARCH, query["q"], 0, SIZE)))
+    if "after" in query:
+        created_at, _, number = query["after"].partition(",")
+        edge = datetime.fromisoformat(created_at), int(number)
+        return {"items": list(map(dict, (await connection.fetch(PAGE_AFTER, *edge, SIZE))[:SIZE]))}
+    rows = await connection.fetch(PAGE, int(query["skip"]), SIZE)
+    return {"items": list(map(dict, rows[:SIZE])), "total": state["total"]}
+
+
+async def answer_note(connection: Any, me: Any, what: str, receive: Any) -> Any:
+    if what:
+        return dict(await connection.fetchrow(NOTE_BY_ID, int(what)))
+    note = from_json((await receive())["body"])
+    values = note["title"], note["body"], note["priority"]
+    return dict(await connection.fetchrow(MAKE_NOTE, me["id"], *values))
 
 
 async def live(receive: Any, send: Any) -> None:
     await receive()
-    state["pool"] = await asyncpg.create_pool(os.environ["DATABASE_URL"])
+    url = os.environ["DATABASE_URL"]
+    state["pool"] = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS)
     state["total"] = await state["pool"].fetchval(TOTAL)  # remembered, as the application does
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await state["pool"].close()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+def make_app(answer: Answer, live: Callable[[Any, Any], Awaitable[None]]) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await live(receive, send)
+            return
+        body = to_json(await answer(scope, receive))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+app = make_app(answer, live)

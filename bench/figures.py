@@ -1,0 +1,84 @@
+"""What a run found, to be asked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isinf
+from statistics import median
+from typing import Any
+
+from bench.rounds import Result
+from bench.targets import OURS
+
+Numbers = Sequence[float]
+Key = tuple[int, str, int]
+"""How many users, which work, how many connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """
+    Attributes:
+        facts: of the machine, and of the processes.
+        grouped: the runs of each target.
+    """
+
+    results: Sequence[Result]
+    facts: Mapping[str, Any]
+    grouped: Mapping[Key, Mapping[str, Sequence[Result]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grouped", group(self.results))
+
+    @property
+    def cores(self) -> int:
+        return int(self.facts["cores"])
+
+    @property
+    def starts(self) -> Numbers:
+        return list(self.facts.get("starts", ()))
+
+    def runs(self, work: str, connections: int, target: str = OURS) -> Sequence[Result]:
+        """Among the fewest users with whom it was measured."""
+        for (_, name, many), by_target in sorted(self.grouped.items()):
+            if (name, many) == (work, connections):
+                return by_target.get(target, ())
+        return ()
+
+    def ratios(self, work: str, connections: int, target: str) -> Numbers:
+        """How many times the other's answers a second, in each round."""
+        return compare(self.runs(work, connections), self.runs(work, connections, target))
+
+    def weights(self) -> list[Mapping[str, float]]:
+        """Of our processes, with each number of users."""
+        found = (it for it in self.facts.values() if isinstance(it, Mapping))
+        return [it[OURS] for it in found if OURS in it]
+
+
+def group(results: Iterable[Result]) -> dict[Key, dict[str, list[Result]]]:
+    found: dict[Key, dict[str, list[Result]]] = {}
+    for one in results:
+        key = (one.users, one.work, one.connections)
+        found.setdefault(key, {}).setdefault(one.target, []).append(one)
+    return found
+
+
+def compare(ours: Sequence[Result], theirs: Sequence[Result]) -> list[float]:
+    """Ours by theirs in each round that both were in; endless where they gave none."""
+    rates = {one.round: one.rate for one in theirs}
+    both = [(one.rate, rates[one.round]) for one in ours if one.round in rates]
+    return [our / their if their else inf for our, their in both]
+
+
+def show(numbers: Numbers) -> str:
+    """The one in the middle, and between what they lay."""
+    middle = _shorten(median(numbers))
+    if len(numbers) == 1:
+        return middle
+    return f"{middle} ({_shorten(min(numbers))} to {_shorten(max(numbers))})"
+
+
+def _shorten(number: float) -> str:
+    if isinf(number):
+        return "∞"
+    places = 2 if number < 10 else 1 if number < 100 else 0
+    return f"{number:,.{places}f}"
