@@ -19,6 +19,7 @@ from app.core.batching import Batcher
 from app.core.cache import cache
 from app.core.config import SettingsError, settings
 from app.core.database import Database
+from app.core.dispatch import Dispatch
 from app.core.drain import ClosedWhileDraining, draining_at_sigterm
 from app.core.errors import PlinthError
 from app.core.health import Readiness, look_around
@@ -71,6 +72,7 @@ MIDDLEWARE = [
     Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE, seconds=settings.BODY_TIMEOUT),
     Middleware(GZipMiddleware, minimum_size=1000),
     Middleware(HeadAsGet),
+    Middleware(Dispatch),
     Middleware(EitherSlash),
     Middleware(RouteNoted),
 ]

@@ -35,6 +35,7 @@ class RequestInfo:
     client: Client
     user_id: int | None = None
     session_id: UUID | None = None
+    template: str | None = None
     find_route: Callable[[], str | None] | None = None
     queries: int = 0
     query_seconds: float = 0.0
@@ -42,7 +43,7 @@ class RequestInfo:
 
     @property
     def route(self) -> str:
-        return (self.find_route() if self.find_route else None) or NO_ROUTE
+        return self.template or (self.find_route() if self.find_route else None) or NO_ROUTE
 
 
 _current: ContextVar[RequestInfo | None] = ContextVar("request", default=None)

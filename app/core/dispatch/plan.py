@@ -1,0 +1,221 @@
+"""A route's dependencies in the order in which they are called, worked out once.
+
+FastAPI solves them as a tree, anew with each request. Here they are a list: each step's arguments
+are the request, parameters of it, and results of steps before it.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
+from starlette.background import BackgroundTasks
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+# What of a Dependant is understood here; a test holds FastAPI to it.
+UNDERSTOOD = {
+    "path_params", "query_params", "header_params", "cookie_params", "body_params", "dependencies",
+    "name", "call", "request_param_name", "websocket_param_name", "http_connection_param_name",
+    "response_param_name", "background_tasks_param_name", "security_scopes_param_name",
+    "own_oauth_scopes", "parent_oauth_scopes", "use_cache", "path", "scope", "concurrency",
+}  # fmt: skip
+PARAMETERS: dict[str, Callable[[Request], Any]] = {
+    "path_params": lambda request: request.path_params,
+    "query_params": lambda request: request.query_params,
+    "header_params": lambda request: request.headers,
+    "cookie_params": lambda request: request.cookies,
+}
+
+
+class NotPlanned(Exception):  # noqa: N818 - no error: FastAPI's own way is left to it
+    """There is something in it that is not known here."""
+
+
+class Way(Enum):
+    """How a step's function is called."""
+
+    AWAITED = auto()
+    IN_A_THREAD = auto()
+    UNTIL_THE_RESULT = auto()
+    """A generator whose end comes before the answer is sent (`scope="function"`)."""
+    UNTIL_THE_ANSWER = auto()
+    """A generator whose end comes when the answer was sent."""
+    LAST = auto()
+    """The route's own function, which is not called as a step."""
+
+
+class Solving:
+    """One request's way through a plan.
+
+    Attributes:
+        errors: of what was sent, as Pydantic has them.
+    """
+
+    __slots__ = ("background", "body", "errors", "request", "response")
+
+    def __init__(self, request: Request, body: Any) -> None:
+        self.request = request
+        self.body = body
+        self.errors: list[Any] = []
+        self.response: Response | None = None
+        self.background: BackgroundTasks | None = None
+
+    def share_response(self) -> Response:
+        """The one that dependencies set headers and the status of."""
+        if self.response is None:
+            self.response = Response()
+            del self.response.headers["content-length"]
+            self.response.status_code = None  # type: ignore[assignment]
+        return self.response
+
+    def share_background(self) -> BackgroundTasks:
+        if self.background is None:
+            self.background = BackgroundTasks()
+        return self.background
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    Attributes:
+        results: the names of arguments that are results, with the places of their steps.
+        needs: the places of all steps without which this one is not called.
+    """
+
+    call: Callable[..., Any]
+    way: Way
+    results: Sequence[tuple[str, int]]
+    needs: Sequence[int]
+    given: Sequence[tuple[str, Callable[[Solving], Any]]]
+    parameters: Sequence[tuple[Callable[[Request], Any], Sequence[Any]]]
+    body: Sequence[Any]
+
+
+@dataclass(slots=True)
+class Plan:
+    steps: list[Step] = field(default_factory=list)
+    embeds_body: bool = False
+
+    @property
+    def has_generators(self) -> bool:
+        return any(it.way in (Way.UNTIL_THE_RESULT, Way.UNTIL_THE_ANSWER) for it in self.steps)
+
+    async def solve(
+        self, solving: Solving, inner: AsyncExitStack | None, outer: AsyncExitStack | None
+    ) -> dict[str, Any]:
+        """The arguments of the route's function, unless there are errors."""
+        results: list[Any] = []
+        failed: set[int] = set()
+        values: dict[str, Any] = {}
+        for place, step in enumerate(self.steps):
+            values = {name: results[index] for name, index in step.results}
+            if step.parameters or step.body:
+                errors = await self._read(step, solving, values)
+                solving.errors += errors
+            else:
+                errors = ()
+            if errors or (failed and not failed.isdisjoint(step.needs)):
+                failed.add(place)
+                results.append(None)
+                continue
+            for name, give in step.given:
+                values[name] = give(solving)
+            if step.way is Way.AWAITED:
+                results.append(await step.call(**values))
+            elif step.way is Way.UNTIL_THE_RESULT:
+                assert inner is not None
+                results.append(await inner.enter_async_context(step.call(**values)))
+            elif step.way is Way.IN_A_THREAD:
+                results.append(await run_in_threadpool(step.call, **values))
+            elif step.way is Way.UNTIL_THE_ANSWER:
+                assert outer is not None
+                results.append(await outer.enter_async_context(step.call(**values)))
+        return values
+
+    async def _read(self, step: Step, solving: Solving, values: dict[str, Any]) -> list[Any]:
+        errors: list[Any] = []
+        for source, fields in step.parameters:
+            found, wrong = request_params_to_args(fields, source(solving.request))
+            values |= found
+            errors += wrong
+        if step.body:
+            found, wrong = await request_body_to_args(
+                body_fields=list(step.body),
+                received_body=solving.body,
+                embed_body_fields=self.embeds_body,
+            )
+            values |= found
+            errors += wrong
+        return errors
+
+
+def make_plan(route: Dependant, *, embeds_body: bool) -> Plan:
+    """
+    Raises:
+        NotPlanned: it has scopes of OAuth, sync generators, or what is wrapped otherwise.
+    """
+    plan = Plan(embeds_body=embeds_body)
+    _add(route, plan, {}, is_last=True)
+    return plan
+
+
+def _add(
+    node: Dependant, plan: Plan, known: dict[tuple[Any, Any], int], *, is_last: bool = False
+) -> int:
+    """The place of its step: that of an earlier one, where FastAPI would use its result again."""
+    key = (node.call, node.scope)
+    if node.use_cache and key in known and not is_last:
+        return known[key]
+    if node.own_oauth_scopes or node.security_scopes_param_name or node.concurrency:
+        raise NotPlanned
+    assert node.call is not None
+    places = [(below.name, _add(below, plan, known)) for below in node.dependencies]
+    call, way = (node.call, Way.LAST) if is_last else _classify(node)
+    plan.steps.append(
+        Step(
+            call=call,
+            way=way,
+            results=[(name, place) for name, place in places if name is not None],
+            needs=[place for _, place in places],
+            given=_given(node),
+            parameters=[
+                (source, fields)
+                for kind, source in PARAMETERS.items()
+                if (fields := getattr(node, kind))
+            ],
+            body=node.body_params,
+        )
+    )
+    known.setdefault(key, len(plan.steps) - 1)
+    return len(plan.steps) - 1
+
+
+def _given(node: Dependant) -> list[tuple[str, Callable[[Solving], Any]]]:
+    sources: dict[str | None, Callable[[Solving], Any]] = {
+        node.request_param_name: lambda solving: solving.request,
+        node.http_connection_param_name: lambda solving: solving.request,
+        node.response_param_name: Solving.share_response,
+        node.background_tasks_param_name: Solving.share_background,
+    }
+    return [(name, give) for name, give in sources.items() if name is not None]
+
+
+def _classify(node: Dependant) -> tuple[Callable[..., Any], Way]:
+    call = node.call
+    assert call is not None
+    function = call if inspect.isroutine(call) or inspect.isclass(call) else type(call).__call__
+    if hasattr(function, "__wrapped__") or inspect.isgeneratorfunction(function):
+        raise NotPlanned
+    if inspect.isasyncgenfunction(function):
+        ends_first = node.scope == "function"
+        way = Way.UNTIL_THE_RESULT if ends_first else Way.UNTIL_THE_ANSWER
+        return asynccontextmanager(call), way
+    if inspect.iscoroutinefunction(function):
+        return call, Way.AWAITED
+    return call, Way.IN_A_THREAD
