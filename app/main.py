@@ -1,30 +1,28 @@
 """The application, wired: middleware, handlers and routers in the order in which they work."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from uuid import UUID
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from app.api import docs, root, v1
 from app.api.deps import Resources
 from app.core import keys, logs, migrations, openapi, passwords, problems
 from app.core.backing import backing_services
-from app.core.batching import Batcher
 from app.core.cache import cache
+from app.core.collecting import collecting_seldom
 from app.core.config import SettingsError, settings
 from app.core.database import Database
 from app.core.dispatch import Dispatch
-from app.core.drain import ClosedWhileDraining, draining_at_sigterm
+from app.core.drain import close_while_draining, draining_at_sigterm
 from app.core.errors import PlinthError
 from app.core.health import Readiness, look_around
 from app.core.middleware import (
     BodyLimit,
+    Compressed,
+    CrossOrigin,
     EitherSlash,
     HeadAsGet,
     RequestContext,
@@ -36,32 +34,32 @@ from app.core.overload import InFlightLimit
 from app.core.security_headers import SecurityHeaders
 from app.core.threads import entered_in_thread
 from app.core.tracing import NATIVE_OFF, Traced
-from app.crud.principal import Principal, load_principals
+from app.crud.principal import load_principals
 from app.models import Base
 from app.services import figures
 from app.services.mail_worker import mail_worker
 
 logger = logging.getLogger(__name__)
 
-LOOK_UP_SECONDS = 0.75
-
 PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
 # As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
 MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 2
 MIDDLEWARE = [
-    Middleware(SecurityHeaders, https_only=not settings.is_development),
-    Middleware(RequestContext, trusted_proxies=settings.TRUSTED_PROXIES),
+    Middleware(
+        RequestContext,
+        trusted_proxies=settings.TRUSTED_PROXIES,
+        adding=[SecurityHeaders(https_only=not settings.is_development), close_while_draining],
+    ),
     Middleware(Traced),
     Middleware(Observed),
     Middleware(
-        CORSMiddleware,
+        CrossOrigin,
         allow_origins=settings.BACKEND_CORS_ORIGINS,
         allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=["X-Request-ID", "ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
     ),
-    Middleware(ClosedWhileDraining),
     Middleware(Unexpected),
     Middleware(
         InFlightLimit,
@@ -70,7 +68,7 @@ MIDDLEWARE = [
         apart=dict.fromkeys((f"{settings.API_V1_PREFIX}/auth/", "/admin/login"), MOST_SIGN_INS),
     ),
     Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE, seconds=settings.BODY_TIMEOUT),
-    Middleware(GZipMiddleware, minimum_size=1000),
+    Middleware(Compressed, minimum_size=1000),
     Middleware(HeadAsGet),
     Middleware(Dispatch),
     Middleware(EitherSlash),
@@ -92,7 +90,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         drain_seconds = 0 if settings.is_development else settings.DRAIN_SECONDS
         stack.enter_context(draining_at_sigterm(drain_seconds))
         readiness = Readiness(lambda: look_around(database, cache))
-        app.state.resources = Resources(database, _gather_principals(database), readiness)
+        app.state.resources = Resources(
+            database, database.reader.together(load_principals), readiness
+        )
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:
             await stack.enter_async_context(mail_worker(database))
@@ -102,6 +102,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             await stack.enter_async_context(sending_traces(settings.OTEL_EXPORTER_OTLP_ENDPOINT))
         if settings.METRICS_PORT is not None:
             await stack.enter_async_context(figures.shown(database, settings.METRICS_PORT))
+        stack.enter_context(collecting_seldom())
         yield
 
 
@@ -139,21 +140,6 @@ def _load_keys() -> None:
         keys.ring.load()
     except keys.KeyFileError as error:
         raise SettingsError(f"Plinth cannot start:\n  {error}") from None
-
-
-def _gather_principals(database: Database) -> Batcher[UUID, Principal]:
-    # One may wait for the batch before theirs: two of these are below the fault contract's 5 s.
-    seconds = settings.DB_WAIT_TIMEOUT + LOOK_UP_SECONDS
-
-    async def load(session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:
-        async with (
-            database.translated(),
-            asyncio.timeout(seconds),
-            database.reading() as connection,
-        ):
-            return await load_principals(connection, session_ids)
-
-    return Batcher(load)
 
 
 async def _warn_of_missing_migrations(database: Database) -> None:

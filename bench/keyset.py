@@ -61,15 +61,14 @@ async def measure(database: Database, rows: int) -> None:
 
 
 async def cursor_at(database: Database, place: int) -> str:
-    async with database.reading_session() as db:
+    async with database.transaction() as db:
         at = select(User).order_by(User.created_at, User.id).offset(place).limit(1)
         row = (await db.scalars(at)).one()
     return Cursor(SORT, False, [row.created_at, row.id]).seal("users", KEYS)
 
 
 async def fetch(database: Database, wanted: Wanted) -> None:
-    async with database.reading_session() as db:
-        rows = await crud.user.listing.fetch(db, wanted)
+    rows = await crud.user.listing.fetch(database.reader, wanted)
     assert len(rows.items) == wanted.limit
 
 

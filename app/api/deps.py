@@ -15,6 +15,7 @@ from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import Denied, Unauthenticated
 from app.core.health import Readiness
+from app.core.reading import Reader
 from app.core.request import current_request
 from app.crud.principal import Principal
 from app.schemas.fields import LARGEST_ID
@@ -45,13 +46,20 @@ async def get_db(request: Request) -> AsyncIterator[AsyncSession]:
 DB = Annotated[AsyncSession, Depends(get_db, scope="function")]
 
 
-async def get_reading_db(request: Request) -> AsyncIterator[AsyncSession]:
-    async with resources_of(request).database.reading_session() as session:
-        yield session
+async def get_database(request: Request) -> Database:
+    return resources_of(request).database
 
 
-# For routes that only read: no transaction to begin and to end.
-ReadDB = Annotated[AsyncSession, Depends(get_reading_db, scope="function")]
+# For routes whose service decides itself when a transaction begins.
+WholeDB = Annotated[Database, Depends(get_database)]
+
+
+async def get_reader(request: Request) -> Reader:
+    return resources_of(request).database.reader
+
+
+# For routes that only read: no session, no transaction, and no connection until a query is sent.
+ReadDB = Annotated[Reader, Depends(get_reader)]
 
 BearerToken = Annotated[
     str | None,

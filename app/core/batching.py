@@ -31,7 +31,8 @@ class Batcher(Generic[K, V]):
         self._load = load
         self._free = in_flight
         self._largest = largest
-        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        # A future for each who waits: one who hangs up takes no answer from the others.
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V | None:
@@ -39,39 +40,47 @@ class Batcher(Generic[K, V]):
         Raises:
             Exception: what `load` raised, for everyone in the batch.
         """
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.append(future)
+        else:
+            self._waiting[key] = [future]
             if self._free:
                 self._send()
-        # Shielded: one who hangs up must not take the answer from those who share it.
-        return await asyncio.shield(future)
+        return await future
 
     def _send(self) -> None:
-        batch = dict(list(self._waiting.items())[: self._largest])
-        for key in batch:
-            del self._waiting[key]
+        if len(self._waiting) <= self._largest:
+            batch, self._waiting = self._waiting, {}
+        else:
+            batch = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._largest]}
         self._free -= 1
         # In nobody's context: the query is all of theirs, and no one request's log has it.
         task = asyncio.get_running_loop().create_task(self._answer(batch), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, batch: dict[K, asyncio.Future[V | None]]) -> None:
+    async def _answer(self, batch: dict[K, list[asyncio.Future[V | None]]]) -> None:
         try:
             found = await self._load(list(batch))
         except BaseException as error:
-            for future in batch.values():
-                if not future.done():
-                    future.set_exception(error)
-                    future.exception()  # seen: nobody may be left to ask for it
+            for future in _open(batch):
+                future.set_exception(error)
+                future.exception()  # seen: nobody may be left to ask for it
             if not isinstance(error, Exception):
                 raise
         else:
-            for key, future in batch.items():
-                if not future.done():
-                    future.set_result(found.get(key))
+            for key, waiting in batch.items():
+                value = found.get(key)
+                for future in waiting:
+                    if not future.done():
+                        future.set_result(value)
         finally:
             self._free += 1
             if self._waiting:
                 self._send()
+
+
+def _open(batch: Mapping[K, Sequence[asyncio.Future[V | None]]]) -> list[asyncio.Future[V | None]]:
+    return [future for waiting in batch.values() for future in waiting if not future.done()]

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from app.core.headers import find_header
+
 LONGEST_USER_AGENT = 255
+REMEMBERED = 1024  # clients come again
 
 Network = IPv4Network | IPv6Network
 
@@ -30,11 +34,15 @@ def find_client(scope: Scope, trusted: Sequence[Network]) -> Client:
         trusted: the proxies whose `X-Forwarded-For` is believed. From anyone else the header is
             what the client likes to say.
     """
-    headers = Headers(scope=scope)
-    shown = "".join(char for char in headers.get("user-agent", "") if char.isprintable())
     peer = scope["client"][0] if scope.get("client") else None
-    forwarded = headers.getlist("x-forwarded-for") if trusted else []
-    return Client(_find_ip(peer, forwarded, trusted), shown[:LONGEST_USER_AGENT] or None)
+    forwarded = Headers(scope=scope).getlist("x-forwarded-for") if trusted else []
+    shown = _show(find_header(scope, b"user-agent") or "")
+    return Client(_find_ip(peer, forwarded, trusted), shown or None)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _show(user_agent: str) -> str:
+    return "".join(char for char in user_agent if char.isprintable())[:LONGEST_USER_AGENT]
 
 
 def _find_ip(peer: str | None, forwarded: list[str], trusted: Sequence[Network]) -> str | None:
@@ -50,6 +58,7 @@ def _find_ip(peer: str | None, forwarded: list[str], trusted: Sequence[Network])
     return ip
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _parse(text: str | None) -> str | None:
     try:
         address = ip_address(text or "")

@@ -13,18 +13,21 @@ from typing import Any, TypeVar
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import greenlet_spawn
 
 from app.core import queries
 from app.core.config import Settings
-from app.core.engine import make_engine
+from app.core.engine import Pool, make_engine
 from app.core.errors import Contended, Unresolved
+from app.core.lane import Lane
+from app.core.reading import Query, Reader, timed
 from app.core.violations import Violations
 
 T = TypeVar("T")
 
 BEFORE_COMMIT, AFTER_COMMIT = "before_commit", "after_commit"
+# One may wait for the query before theirs: two of these are below the fault contract's 5 s.
+LOOK_UP_SECONDS = 0.75
 REPEATS = 4
 REPEAT_SECONDS = 0.05  # before the first repeat; each later one waits twice as long
 
@@ -58,6 +61,10 @@ class Database:
             isolation_level="READ COMMITTED" if settings.DB_PGBOUNCER else "AUTOCOMMIT"
         )
         queries.watch(self.engine)
+        self._lane = Lane(self.engine, in_transactions=settings.DB_PGBOUNCER)
+        self.reader = Reader(
+            self._lane, self._violations.explain, settings.DB_WAIT_TIMEOUT + LOOK_UP_SECONDS
+        )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -79,6 +86,15 @@ class Database:
                 raise
             await _commit(session)
 
+    async def in_one_statement(self, query: Query, **values: Any) -> Sequence[Any]:
+        """The rows of a statement that is the whole transaction. When this returns, it is durable.
+
+        Raises:
+            PlinthError: as `transaction`.
+        """
+        async with self.translated():
+            return query.make_rows(await timed(self._lane.write, query, values))
+
     async def repeated(self, unit: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Do the whole unit in a transaction, and again in a new one where it lost to another.
 
@@ -97,21 +113,6 @@ class Database:
                     raise
                 await asyncio.sleep(REPEAT_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
         raise AssertionError
-
-    @asynccontextmanager
-    async def reading_session(self) -> AsyncIterator[AsyncSession]:
-        """A session that only reads, each statement by itself: nothing to begin, nothing to end.
-
-        Raises:
-            RuntimeError: something was to be written by it.
-        """
-        async with (
-            self.translated(),
-            AsyncSession(
-                self._reading, sync_session_class=_ReadOnly, expire_on_commit=False
-            ) as session,
-        ):
-            yield session
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -138,7 +139,7 @@ class Database:
     def pool_status(self) -> dict[str, int]:
         """Connections: the steady pool's size, lent out, idle, and open beyond the size."""
         pool = self.engine.pool
-        assert isinstance(pool, AsyncAdaptedQueuePool)
+        assert isinstance(pool, Pool)
         return {
             "size": pool.size(),
             "checked_out": pool.checkedout(),
@@ -147,14 +148,10 @@ class Database:
         }
 
     async def close(self) -> None:
+        pool = self.engine.pool
+        if isinstance(pool, Pool):
+            await greenlet_spawn(pool.let_go)
         await self.engine.dispose()
-
-
-class _ReadOnly(Session):
-    def flush(self, objects: Sequence[Any] | None = None) -> None:
-        if self.new or self.dirty or self.deleted:
-            raise RuntimeError("this session only reads: ask for `db: DB` to write")
-        super().flush(objects)
 
 
 def before_commit(session: AsyncSession, act: Callable[[], Awaitable[object]]) -> None:

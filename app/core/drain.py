@@ -7,17 +7,17 @@ moment. Requests that come in it are served, and their connections closed.
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Server
 
 from app.core.health import draining
 
 logger = logging.getLogger(__name__)
+
+CLOSE = (b"connection", b"close")
 
 
 @contextmanager
@@ -51,17 +51,7 @@ def draining_at_sigterm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGTERM, server.handle_exit)
 
 
-class ClosedWhileDraining:
+def close_while_draining(_: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
     """Has clients that keep their connections make new ones, elsewhere: the server would close
     theirs just when they send the next request."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_and_close(message: Message) -> None:
-            if draining and message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        await self.app(scope, receive, send_and_close)
+    return [CLOSE] if draining else []

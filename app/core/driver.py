@@ -38,11 +38,15 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         """
         self._unreplicated = False
         status: str = await super().execute(query, *args, timeout=timeout)
-        if self._unreplicated:
-            raise asyncpg.TransactionResolutionUnknownError(
-                "committed, but not confirmed by the synchronous standby"
-            )
+        self._require_replicated()
         return status
+
+    async def fetch_durably(self, query: str, *args: Any) -> list[asyncpg.Record]:
+        """The same for a statement that is a transaction by itself, and gives rows."""
+        self._unreplicated = False
+        rows: list[asyncpg.Record] = await self.fetch(query, *args)
+        self._require_replicated()
+        return rows
 
     async def set_type_codec(self, *args: Any, **options: Any) -> None:
         """In one transaction, so that through PgBouncer its questions go to one server."""
@@ -56,6 +60,12 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         """A frozen server does not say goodbye, nor that it cancelled what did not end in time: for
         asyncpg two seconds to wait for, for each connection."""
         await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
+
+    def _require_replicated(self) -> None:
+        if self._unreplicated:
+            raise asyncpg.TransactionResolutionUnknownError(
+                "committed, but not confirmed by the synchronous standby"
+            )
 
     def _note_warning(self, _: asyncpg.Connection, message: asyncpg.PostgresLogMessage) -> None:
         # By its source: the text comes in the server's language, and the SQLSTATE is any warning's.

@@ -2,45 +2,66 @@
 
 import asyncio
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from http import HTTPStatus
+from time import perf_counter
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.client import Network, find_client
+from app.core.headers import find_header
 from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
 from app.core.routes import Templates, declared_methods, route_path
 
 logger = logging.getLogger(__name__)
 
+RawHeaders = Iterable[tuple[bytes, bytes]]
+AddHeaders = Callable[[RawHeaders], RawHeaders]
+
 LONGEST_NUMBER = 20  # digits; beyond a few thousand int() raises
 CLOSE = {"Connection": "close"}
+VARIES = (b"vary", b"Origin")
 TOO_LARGE = HTTPStatus(413)  # its name differs between versions of Python
 
 
 class RequestContext:
-    """Notes what is known of each request (`core/request.py`), and returns its `X-Request-ID`."""
+    """Notes what is known of each request (`core/request.py`), its answer included, and gives every
+    answer what it has to carry. It is the outermost, and the only one that looks at each piece that
+    is sent: the others read what it noted.
 
-    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[Network]) -> None:
+    Args:
+        adding: each is given an answer's headers, and gives more of them.
+    """
+
+    def __init__(
+        self, app: ASGIApp, trusted_proxies: Sequence[Network], adding: Sequence[AddHeaders] = ()
+    ) -> None:
         self.app = app
         self.trusted_proxies = trusted_proxies
+        self.adding = adding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         client = find_client(scope, self.trusted_proxies)
-        request_id = begin_request(Headers(scope=scope).get(HEADER), client).id
+        request = begin_request(find_header(scope, HEADER), client)
 
-        async def send_with_id(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                request.status = message["status"]
+                said = message["headers"]
+                message["headers"] = [*said, (HEADER, request.id.encode())]
+                for add in self.adding:
+                    message["headers"] += add(said)
             await send(message)
+            request.sent_at = perf_counter()
 
-        await self.app(scope, receive, send_with_id)
+        await self.app(scope, receive, send_and_note)
 
 
 class Unexpected:
@@ -53,22 +74,15 @@ class Unexpected:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        request = current_request()
+        if scope["type"] != "http" or request is None:
             await self.app(scope, receive, send)
             return
-        started = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send)
         except Exception:
-            request = current_request()
-            logger.exception("unexpected error at %s", request.route if request else "start")
-            if started:
+            logger.exception("unexpected error at %s", request.route)
+            if request.status is not None:
                 raise  # too late for another answer: the server has to cut the connection
             answer = problem(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -76,6 +90,32 @@ class Unexpected:
                 "internal_error",
             )
             await answer(scope, receive, send)
+
+
+class CrossOrigin(CORSMiddleware):
+    """CORS for those who ask across origins. To the others it only says that the answer varies."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or find_header(scope, b"origin") is not None:
+            await super().__call__(scope, receive, send)
+            return
+
+        async def send_varied(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], VARIES]
+            await send(message)
+
+        await self.app(scope, receive, send_varied)
+
+
+class Compressed(GZipMiddleware):
+    """GZip for those who take it. The library looks at every piece of the others' answers too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "gzip" in (find_header(scope, b"accept-encoding") or ""):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class BodyLimit:
@@ -92,10 +132,13 @@ class BodyLimit:
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
+        declared = find_header(scope, b"content-length") if scope["type"] == "http" else None
+        if declared is None and (
+            scope["type"] != "http" or find_header(scope, b"transfer-encoding") is None
+        ):
+            await self.app(scope, receive, send)  # there is no body (RFC 9112, 6.3)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = declared or ""
         if declared.isdecimal() and (len(declared) > LONGEST_NUMBER or int(declared) > self.limit):
             await problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
             return

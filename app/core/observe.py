@@ -1,9 +1,11 @@
 """What is told of each request: a line in the log, and its figures."""
 
 import logging
+from functools import lru_cache
 from time import perf_counter
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Histogram
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core import metrics
 from app.core.logs import REQUESTS, RequestLine
@@ -13,6 +15,7 @@ logger = logging.getLogger(REQUESTS)
 
 FAULT, CLIENT_GONE = 500, 499
 PROBES = "/health"
+SERIES = 4096  # more than there are of methods, routes and statuses together
 
 
 class Observed:
@@ -27,31 +30,30 @@ class Observed:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        ended, status = 0.0, None
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal ended, status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-            ended = perf_counter()  # of the last piece; what a route left for later is not in it
-
         metrics.requests_in_progress.inc()
+        fault = False
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send)
         except Exception:
-            status = status or FAULT  # what the server answers for us
+            fault = True  # what the server answers for us
             raise
         finally:
-            seconds = (ended or perf_counter()) - began
             metrics.requests_in_progress.dec()
-            _tell(request, name_method(scope), status or CLIENT_GONE, seconds)
+            # Until the last piece was sent; what a route left for later is not in it.
+            seconds = (request.sent_at or perf_counter()) - began
+            status = request.status or (FAULT if fault else CLIENT_GONE)
+            _tell(request, name_method(scope), status, seconds)
 
 
 def _tell(request: RequestInfo, method: str, status: int, seconds: float) -> None:
     route = request.route
-    metrics.request_seconds.labels(method, route, str(status)).observe(seconds)
+    _find_histogram(method, route, status).observe(seconds)
     _log(request, method, route, status, seconds)
+
+
+@lru_cache(maxsize=SERIES)
+def _find_histogram(method: str, route: str, status: int) -> Histogram:
+    return metrics.request_seconds.labels(method, route, str(status))
 
 
 def _log(request: RequestInfo, method: str, route: str, status: int, seconds: float) -> None:

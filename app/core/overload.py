@@ -77,8 +77,10 @@ class InFlightLimit:
             lane.in_flight -= 1
 
     def _find_lane(self, path: str) -> _Lane:
-        apart = (lane for prefix, lane in self._apart.items() if path.startswith(prefix))
-        return next(apart, self._common)
+        for prefix, lane in self._apart.items():
+            if path.startswith(prefix):
+                return lane
+        return self._common
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

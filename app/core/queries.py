@@ -37,17 +37,18 @@ def _begin(
 def _succeed(
     _conn: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    _note(statement, perf_counter() - context.began, failed=False)
+    note(statement, perf_counter() - context.began, failed=False)
 
 
 def _fail(failure: ExceptionContext) -> None:
     """One that ran into its timeout was the slowest of all."""
     began = getattr(failure.execution_context, "began", None)
     if began is not None and failure.statement:
-        _note(failure.statement, perf_counter() - began, failed=True)
+        note(failure.statement, perf_counter() - began, failed=True)
 
 
-def _note(statement: str, seconds: float, *, failed: bool) -> None:
+def note(statement: str, seconds: float, *, failed: bool) -> None:
+    """One that did not go by the engine's events is told here."""
     request = current_request()
     (metrics.queries_of_requests if request else metrics.other_queries).observe(seconds)
     if request:

@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from secrets import token_hex
+from uuid import UUID
 
 from starlette.types import Scope
 
 from app.core.client import Client
 
-HEADER = "X-Request-ID"
+HEADER = b"x-request-id"
 # What a caller may choose: nothing that could break a log line or a header.
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NO_ROUTE = "unmatched"
@@ -29,6 +30,7 @@ class RequestInfo:
         user_id: who asks, once that is known; likewise the session.
         route: the path as it is declared, `/users/{user_id}`; never what the client wrote.
         queries: what this request sent to the database; what it shares with others is not in it.
+        status: of the answer, once it has begun; likewise when its last piece was sent.
     """
 
     id: str
@@ -40,6 +42,8 @@ class RequestInfo:
     queries: int = 0
     query_seconds: float = 0.0
     trace_id: str | None = None
+    status: int | None = None
+    sent_at: float | None = None
 
     @property
     def route(self) -> str:
@@ -51,7 +55,7 @@ _current: ContextVar[RequestInfo | None] = ContextVar("request", default=None)
 
 def begin_request(asked_id: str | None, client: Client) -> RequestInfo:
     """Take the caller's id when it is sane, else make one."""
-    request_id = asked_id if asked_id and SANE.fullmatch(asked_id) else uuid4().hex
+    request_id = asked_id if asked_id and SANE.fullmatch(asked_id) else token_hex(16)
     info = RequestInfo(request_id, client)
     _current.set(info)
     return info

@@ -6,6 +6,7 @@ A dump, a replica or a backup shows nothing of it, and no row's content can be m
 import hmac
 import json
 import secrets
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -40,4 +41,9 @@ def unseal(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
 
 
 def _cipher() -> AESGCM:
-    return AESGCM(hmac.digest(settings.SECRET_KEY.encode(), b"plinth sealed content", "sha256"))
+    return _make_cipher(settings.SECRET_KEY)
+
+
+@lru_cache(maxsize=4)  # the secret is one, but for tests
+def _make_cipher(secret: str) -> AESGCM:
+    return AESGCM(hmac.digest(secret.encode(), b"plinth sealed content", "sha256"))

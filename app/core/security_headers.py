@@ -1,6 +1,6 @@
 """What every answer tells the browser to refuse. A page that needs more says so itself."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from collections.abc import Iterable, Sequence
 
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
@@ -17,30 +17,22 @@ UNLESS_SAID = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
+MAY_BE_SAID = {name for name, _ in UNLESS_SAID}
 
 
 class SecurityHeaders:
-    """Adds them to every answer, as the outermost middleware: to errors and refusals as well.
+    """Those for an answer, whatever it is: an error or a refusal as well.
 
     Args:
         https_only: tell browsers to come by HTTPS alone, for a year (RFC 6797).
     """
 
-    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
-        self.app = app
+    def __init__(self, *, https_only: bool) -> None:
         self._always = [*ALWAYS, HSTS] if https_only else [*ALWAYS]
+        self._usual = [*self._always, *UNLESS_SAID]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                said = {name for name, _ in headers}
-                more = [header for header in UNLESS_SAID if header[0] not in said]
-                message["headers"] = [*headers, *self._always, *more]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+    def __call__(self, said: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+        names = {name for name, _ in said}
+        if names.isdisjoint(MAY_BE_SAID):
+            return self._usual
+        return [*self._always, *(more for more in UNLESS_SAID if more[0] not in names)]

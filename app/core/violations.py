@@ -13,7 +13,8 @@ field whose value names nothing that is there.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from asyncpg import PostgresError
+from asyncpg import DataError, PostgresError
+from asyncpg import InterfaceError as DriverError
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -52,6 +53,8 @@ BY_SQLSTATE = {
     "53": Unavailable,  # insufficient_resources: too many connections, disk full
 }
 AWAY = (OSError, TimeoutError, PoolTimeoutError)
+DRIVERS = (InterfaceError, DriverError)
+UNSENDABLE = (DataError, UnicodeEncodeError, OverflowError)  # PostgreSQL was not even asked
 
 
 class Violations:
@@ -69,16 +72,15 @@ class Violations:
         """The meaning of a database error, or None where it is a fault of this program."""
         if isinstance(error, AWAY):
             return Unavailable()
-        if not isinstance(error, DBAPIError):
-            return None
-        cause = error.orig.__cause__ if error.orig else None
+        cause: BaseException | None = error
+        if isinstance(error, DBAPIError):
+            cause = error.orig.__cause__ if error.orig else None
         if isinstance(cause, PostgresError):
             return self._explain_refusal(cause)
-        if isinstance(cause, (UnicodeEncodeError, OverflowError)):
+        if isinstance(cause, UNSENDABLE):
             return Invalid()
-        if error.connection_invalidated or isinstance(error, InterfaceError):
-            return Unavailable()
-        return None
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        return Unavailable() if lost or isinstance(error, DRIVERS) else None
 
     def _explain_refusal(self, cause: PostgresError) -> PlinthError | None:
         if meaning := self._by_name.get(getattr(cause, "constraint_name", None) or ""):

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import ColumnElement, Row, UnaryExpression, and_, false, literal, or_, tuple_
+from sqlalchemy import BindParameter, ColumnElement, UnaryExpression, and_, false, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.sealing import seal, unseal
@@ -97,32 +97,31 @@ def read_values(keys: Sequence[SortKey], values: Sequence[Any]) -> list[Any]:
         raise ValueError("of columns that have changed since") from None
 
 
-def after(keys: Sequence[SortKey], values: Sequence[Any]) -> ColumnElement[bool]:
-    """The rows that come after one with these values."""
+def after(
+    keys: Sequence[SortKey], values: Sequence[BindParameter[Any] | None]
+) -> ColumnElement[bool]:
+    """The rows that come after one with these values, where None is a NULL."""
     if len({key.descending for key in keys}) == 1 and not any(key.is_nullable for key in keys):
         # One comparison of rows, which one look into an index answers.
         columns = tuple_(*(key.column for key in keys))
-        edge = tuple_(
-            *(literal(value, key.column.type) for key, value in zip(keys, values, strict=True))
-        )
+        edge = tuple_(*values)
         return columns < edge if keys[0].descending else columns > edge
     return _after(keys, values)
 
 
-def edge_of(row: Row[Any] | object, keys: Sequence[SortKey]) -> list[Any]:
+def edge_of(row: object, keys: Sequence[SortKey]) -> list[Any]:
     return [getattr(row, key.column.key) for key in keys]
 
 
-def _after(keys: Sequence[SortKey], values: Sequence[Any]) -> ColumnElement[bool]:
+def _after(
+    keys: Sequence[SortKey], values: Sequence[BindParameter[Any] | None]
+) -> ColumnElement[bool]:
     (key, *more), (value, *others) = keys, values
     beyond = key.beyond(value)
     return or_(beyond, and_(key.at(value), _after(more, others))) if more else beyond
 
 
-def _adapter(key: SortKey) -> TypeAdapter[Any]:
-    return _make_adapter(key.column.type.python_type)
-
-
 @cache  # making one takes longer than the page
-def _make_adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind | None)  # type: ignore[arg-type]
+def _adapter(key: SortKey) -> TypeAdapter[Any]:
+    kind = key.column.type.python_type
+    return TypeAdapter(kind | None)

@@ -1,22 +1,22 @@
 """Lists: which columns a table is sorted and filtered by, and the pages of it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.errors import InvalidField
-from app.crud.cursor import Cursor, SortKey, after, edge_of, read_values, unseal_cursor
+from app.core.reading import Readable, read_all, read_one
+from app.crud.cursor import Cursor, SortKey, edge_of, read_values, unseal_cursor
+from app.crud.page_query import PageQuery, Shape, pattern
 from app.models.base import NumberedBase
 
 ModelT = TypeVar("ModelT", bound=NumberedBase)
 
-COUNTED = 10_000
-"""Up to where rows are counted: counting reads each, a million take a tenth of a second."""
+SHAPES = 256  # of a list's pages; clients choose among many, and each takes some 20 KiB
 
 
 class By(Flag):
@@ -30,18 +30,6 @@ class By(Flag):
     """`due__null=true` or `false`."""
     CONTAINS = auto()
     """`title__contains`: plain text, anywhere, without case. Wants a trigram index."""
-
-
-OPERATORS: Mapping[str, Callable[[InstrumentedAttribute[Any], Any], ColumnElement[bool]]] = {
-    "": lambda column, values: column.in_(values),
-    "gte": lambda column, value: column >= value,
-    "gt": lambda column, value: column > value,
-    "lte": lambda column, value: column <= value,
-    "lt": lambda column, value: column < value,
-    "null": lambda column, value: column.is_(None) if value else column.is_not(None),
-    "contains": lambda column, value: column.icontains(value, autoescape=True),
-}
-"""By what stands after the `__` of a query parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +86,59 @@ class Listing(Generic[ModelT]):
     default: str
     filters: Mapping[str, By] = field(default_factory=dict)
     search: ColumnElement[str] | None = None
+    _queries: dict[Shape, PageQuery] = field(default_factory=dict, init=False, repr=False)
 
     def column(self, name: str) -> InstrumentedAttribute[Any]:
         found: InstrumentedAttribute[Any] = getattr(self.model, name)
         return found
 
     async def fetch(
-        self, db: AsyncSession, wanted: Wanted, *visible: ColumnElement[bool]
+        self, db: Readable, wanted: Wanted, *, owner_id: int | None = None
     ) -> Rows[ModelT]:
-        """A page of the rows for which `visible` holds.
+        """A page.
+
+        Args:
+            owner_id: only the rows of this user; None for everyone's.
 
         Raises:
             InvalidField: the cursor is none of ours, of another order or beside a `skip`.
         """
-        where = [*visible, *self._conditions(wanted)]
         cursor = self._read_cursor(wanted)
         sort = cursor.sort if cursor else wanted.sort or self.default
         keys = self.keys(sort)
-        page = select(self.model).where(*where).limit(wanted.limit + 1).offset(wanted.skip)
-        rows, more = await self._read(db, page, keys, cursor, wanted.limit)
-        backwards = bool(cursor and cursor.backwards)
+        edge = self._read_edge(keys, cursor)
+        query = self._query(Shape(
+            keys=keys,
+            backwards=bool(cursor and cursor.backwards),
+            edge=None if edge is None else tuple(value is not None for value in edge),
+            filters=tuple(
+                (name, value if name.endswith("__null") else None)
+                for name, value in wanted.filters.items()
+            ),
+            has_query=wanted.query is not None,
+            is_owned=owner_id is not None,
+        ))  # fmt: skip
+        values = self._values(wanted, edge, owner_id)
+        found = await read_all(db, query.page, limit=wanted.limit + 1, skip=wanted.skip, **values)
+        rows = self._arrange(found, wanted, cursor, keys, sort)
+        if not wanted.total:
+            return rows
+        counted = await read_one(db, query.count, **values)
+        return replace(rows, total=counted.total if counted else 0)
+
+    def _arrange(
+        self,
+        found: Sequence[Any],
+        wanted: Wanted,
+        cursor: Cursor | None,
+        keys: Sequence[SortKey],
+        sort: str,
+    ) -> Rows[ModelT]:
+        """In the order that is asked for, with the ways to its neighbours."""
+        backwards, more = bool(cursor and cursor.backwards), len(found) > wanted.limit
+        rows = list(found[: wanted.limit])
+        if backwards:
+            rows.reverse()
 
         def lead(to: int, *, back: bool) -> str:
             edge = Cursor(sort, back, edge_of(rows[to], keys))
@@ -130,29 +151,40 @@ class Listing(Generic[ModelT]):
             wanted,
             next=lead(-1, back=False) if rows and follows else None,
             prev=lead(0, back=True) if rows and precedes else None,
-            total=await self._count(db, where) if wanted.total else None,
         )
 
-    async def _read(
-        self,
-        db: AsyncSession,
-        page: Select[ModelT],
-        keys: Sequence[SortKey],
-        cursor: Cursor | None,
-        limit: int,
-    ) -> tuple[list[ModelT], bool]:
-        """The rows, and whether there are more in the direction that was read."""
-        way = [key.turned() for key in keys] if cursor and cursor.backwards else keys
-        if cursor:
-            try:
-                page = page.where(after(way, read_values(keys, cursor.values)))
-            except ValueError as error:
-                raise _refuse(str(error)) from error
-        found = (await db.scalars(page.order_by(*(key.order for key in way)))).all()
-        rows = list(found[:limit])
-        if cursor and cursor.backwards:
-            rows.reverse()
-        return rows, len(found) > limit
+    def _query(self, shape: Shape) -> PageQuery:
+        query = self._queries.get(shape)
+        if query is None:
+            if len(self._queries) >= SHAPES:
+                del self._queries[next(iter(self._queries))]
+            query = self._queries[shape] = PageQuery(self.model, self.search, shape)
+        return query
+
+    def _values(
+        self, wanted: Wanted, edge: Sequence[Any] | None, owner_id: int | None
+    ) -> dict[str, Any]:
+        values = {
+            f"by_{name}": pattern(value) if name.endswith("__contains") else value
+            for name, value in wanted.filters.items()
+            if not name.endswith("__null")
+        }
+        for place, value in enumerate(edge or ()):
+            if value is not None:
+                values[f"edge_{place}"] = value
+        if wanted.query is not None and self.search is not None:
+            values["query"] = pattern(wanted.query)
+        if owner_id is not None:
+            values["owner"] = owner_id
+        return values
+
+    def _read_edge(self, keys: Sequence[SortKey], cursor: Cursor | None) -> list[Any] | None:
+        if cursor is None:
+            return None
+        try:
+            return read_values(keys, cursor.values)
+        except ValueError as error:
+            raise _refuse(str(error)) from error
 
     def _read_cursor(self, wanted: Wanted) -> Cursor | None:
         if wanted.cursor is None:
@@ -169,7 +201,7 @@ class Listing(Generic[ModelT]):
             raise _refuse(f"belongs to sort={cursor.sort}")
         return cursor
 
-    def keys(self, sort: str) -> list[SortKey]:
+    def keys(self, sort: str) -> tuple[SortKey, ...]:
         """One for each column, and the table's key, so that the order is whole."""
         keys: dict[str, SortKey] = {}
         descending = False
@@ -177,21 +209,7 @@ class Listing(Generic[ModelT]):
             name, descending = part.removeprefix("-"), part.startswith("-")
             keys.setdefault(name, SortKey(self.column(name), descending))
         keys.setdefault("id", SortKey(self.column("id"), descending))
-        return list(keys.values())
-
-    def _conditions(self, wanted: Wanted) -> list[ColumnElement[bool]]:
-        conditions = [self._condition(name, value) for name, value in wanted.filters.items()]
-        if wanted.query is not None and self.search is not None:
-            conditions.append(self.search.icontains(wanted.query, autoescape=True))
-        return conditions
-
-    def _condition(self, parameter: str, value: Any) -> ColumnElement[bool]:
-        name, _, operator = parameter.partition("__")
-        return OPERATORS[operator](self.column(name), value)
-
-    async def _count(self, db: AsyncSession, where: Sequence[ColumnElement[bool]]) -> int:
-        some = select(literal(1)).select_from(self.model).where(*where).limit(COUNTED)
-        return await db.scalar(select(func.count()).select_from(some.subquery())) or 0
+        return tuple(keys.values())
 
     @property
     def _table(self) -> str:

@@ -6,8 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.reading import Query, Reader
 from app.models import Session, User
 
 
@@ -43,15 +44,12 @@ _asking = (
     .select_from(Session)
     .join(User, User.id == Session.user_id)
 )
-_found = _asking.where(Session.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
+_found = Query(_asking.where(Session.id == any_(bindparam("ids", type_=ARRAY(Uuid())))))
 
 
-async def load_principals(
-    connection: AsyncConnection, session_ids: Sequence[UUID]
-) -> Mapping[UUID, Principal]:
-    rows = await connection.execute(_found, {"ids": list(session_ids)})
-    principals = (Principal(**row) for row in rows.mappings())
-    return {principal.session_id: principal for principal in principals}
+async def load_principals(reader: Reader, session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:
+    rows = await reader.all(_found, ids=session_ids)
+    return {row.session_id: Principal(*row) for row in rows}
 
 
 async def load_by_token(db: AsyncSession, session_id: UUID, token_hash: bytes) -> Principal | None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.errors import Changed, Conflict, NotFound
+from app.core.reading import Readable, read_by_id
 from app.crud.base import CRUDBase
 from app.crud.listing import Listing, Rows, Wanted
 from app.crud.principal import Principal
@@ -21,6 +22,9 @@ from app.models.base import NumberedBase, Owned
 ModelT = TypeVar("ModelT", bound=NumberedBase)
 CreateT = TypeVar("CreateT", bound=BaseModel)
 UpdateT = TypeVar("UpdateT", bound=BaseModel)
+
+
+NOBODY = 0  # no user's id
 
 
 class InUse(Conflict):
@@ -45,22 +49,22 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
         self._is_owned = issubclass(model, Owned)
         self._is_open_to_read = open_to_read
 
-    async def find(self, db: AsyncSession, id: int, *, viewer: Principal | None) -> ModelT:  # noqa: A002
-        """
+    async def find(self, db: Readable, id: int, *, viewer: Principal | None) -> ModelT:  # noqa: A002
+        """A row to look at; `edit` is for a change.
+
         Raises:
             NotFound: it is not there, or not there for `viewer`.
         """
-        found = select(self.model).where(self.model.id == id, *self._readable_by(viewer))
-        return self._require(await db.scalar(found))
+        row = self._require(await read_by_id(db, self.model, id))
+        only = self._readable_of(viewer)
+        return self._require(row if only is None or row.owner_id == only else None)  # type: ignore[attr-defined]
 
-    async def page(
-        self, db: AsyncSession, wanted: Wanted, *, viewer: Principal | None
-    ) -> Rows[ModelT]:
+    async def page(self, db: Readable, wanted: Wanted, *, viewer: Principal | None) -> Rows[ModelT]:
         """
         Raises:
             InvalidField: the cursor does not fit.
         """
-        return await self.listing.fetch(db, wanted, *self._readable_by(viewer))
+        return await self.listing.fetch(db, wanted, owner_id=self._readable_of(viewer))
 
     async def make(self, db: AsyncSession, obj_in: CreateT, *, by: Principal) -> ModelT:
         """
@@ -149,11 +153,18 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
         values = obj_in.model_dump()
         return values | {"owner_id": by.id} if self._is_owned else values
 
-    def _readable_by(self, viewer: Principal | None) -> list[ColumnElement[bool]]:
-        return [] if self._is_open_to_read else self._owned_by(viewer)
+    def _readable_of(self, viewer: Principal | None) -> int | None:
+        """The user whose rows alone are there for `viewer`; None for everyone's."""
+        return None if self._is_open_to_read else self._owner(viewer)
 
     def _owned_by(self, user: Principal | None) -> list[ColumnElement[bool]]:
-        if not self._is_owned or (user and user.is_superuser):
+        only = self._owner(user)
+        if only is None:
             return []
         owner: InstrumentedAttribute[int] = self.model.owner_id  # type: ignore[attr-defined]
-        return [owner == (user.id if user else None)]
+        return [owner == only]
+
+    def _owner(self, user: Principal | None) -> int | None:
+        if not self._is_owned or (user and user.is_superuser):
+            return None
+        return user.id if user else NOBODY

@@ -4,17 +4,43 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.client import Client
 from app.core.config import settings
+from app.core.reading import Query
 from app.models import Session, User
 
 GRACE = timedelta(seconds=10)
 GRACES = 3
 
 _alive = (Session.revoked_at.is_(None), Session.expires_at > func.now())
+
+
+def _expiry() -> ColumnElement[datetime]:
+    days = min(settings.REFRESH_TOKEN_EXPIRE_DAYS, settings.SESSION_IDLE_DAYS)
+    return func.now() + timedelta(days=days)
+
+
+rotation = Query(
+    update(Session)
+    .where(Session.id == bindparam("session_id"), Session.token_hash == bindparam("old_hash"))
+    .where(*_alive)
+    .where(User.id == Session.user_id, User.is_active)
+    .values(
+        token_hash=bindparam("new_hash"),
+        previous_hash=bindparam("old_hash"),
+        successor=bindparam("sealed"),
+        rotations=Session.rotations + 1,
+        graces=0,
+        last_used_at=func.now(),
+        expires_at=func.least(Session.ends_at, _expiry()),
+    )
+    .returning(Session.user_id)
+)
+"""Put the new token in the place of the old one; the user's id, or no row where the old one is not
+the current token of a live session of an active user. Of many at once, one gets the id."""
 
 
 async def count_alive(db: AsyncSession) -> int:
@@ -46,29 +72,6 @@ async def add(
             ip=client.ip,
             user_agent=client.user_agent,
         )
-    )
-
-
-async def rotate(
-    db: AsyncSession, session_id: UUID, *, old_hash: bytes, new_hash: bytes, successor: bytes
-) -> int | None:
-    """Put the new token in the place of the old one; the user's id, or None where the old one is
-    not the current token of a live session of an active user. Of many at once, one gets the id."""
-    return await db.scalar(
-        update(Session)
-        .where(Session.id == session_id, Session.token_hash == old_hash, *_alive)
-        .where(User.id == Session.user_id, User.is_active)
-        .values(
-            token_hash=new_hash,
-            previous_hash=old_hash,
-            successor=successor,
-            rotations=Session.rotations + 1,
-            graces=0,
-            last_used_at=func.now(),
-            expires_at=func.least(Session.ends_at, _expiry()),
-        )
-        .returning(Session.user_id)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -138,8 +141,3 @@ async def revoke_all(
     if keep is not None:
         ending = ending.where(Session.id != keep)
     await db.execute(ending.values(revoked_at=func.now(), revoked_reason=reason))
-
-
-def _expiry() -> ColumnElement[datetime]:
-    days = min(settings.REFRESH_TOKEN_EXPIRE_DAYS, settings.SESSION_IDLE_DAYS)
-    return func.now() + timedelta(days=days)

@@ -1,14 +1,29 @@
 from collections.abc import AsyncIterator, Sequence
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import release
 from app.core.passwords import Verdict, hash_password, verify_password
+from app.core.reading import Query, Readable, read_all, read_one, select_columns
 from app.crud.base import CRUDBase
 from app.crud.listing import By, Listing
+from app.crud.page_query import containing, pattern
 from app.models.user import SEARCHED, User
 from app.schemas.user import UserAdminUpdate, UserCreate, UserUpdate
+
+_matching = (
+    select_columns(User)
+    .where(containing(SEARCHED, "query"))
+    .order_by(User.id)
+    .offset(bindparam("skip"))
+    .limit(bindparam("limit"))
+)
+_searching = Query(_matching)
+_searching_names = Query(
+    _matching.where(containing(User.username, "query") | containing(User.full_name, "query"))
+)
+_counting = Query(select(func.count().label("total")).select_from(User))
 
 
 class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
@@ -55,7 +70,7 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         )
 
     async def search_users(
-        self, db: AsyncSession, *, query: str, skip: int = 0, limit: int = 20, emails: bool = True
+        self, db: Readable, *, query: str, skip: int = 0, limit: int = 20, emails: bool = True
     ) -> Sequence[User]:
         """Users whose e-mail, username or full name holds `query`, without case, as plain text.
 
@@ -63,19 +78,13 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             emails: False leaves e-mails out, for one who may not read them: else they could be
                 guessed letter by letter.
         """
-        found = (
-            select(User)
-            .where(SEARCHED.icontains(query, autoescape=True))
-            .order_by(User.id)
-            .offset(skip)
-            .limit(limit)
-        )
-        if not emails:
-            found = found.where(
-                User.username.icontains(query, autoescape=True)
-                | User.full_name.icontains(query, autoescape=True)
-            )
-        return (await db.scalars(found)).all()
+        found = _searching if emails else _searching_names
+        return await read_all(db, found, query=pattern(query), skip=skip, limit=limit)
+
+    async def count(self, db: Readable) -> int:
+        """All of them, whatever it takes."""
+        counted = await read_one(db, _counting)
+        return counted.total if counted else 0
 
     async def get_active_users(
         self, db: AsyncSession, *, skip: int = 0, limit: int = 100

@@ -11,6 +11,7 @@ from app.core.cache import cached
 from app.core.database import after_commit, release
 from app.core.errors import NotFound, Rejected
 from app.core.passwords import hash_password, verify_password
+from app.core.reading import Readable, read_by_id
 from app.crud.listing import Rows, Wanted
 from app.models import User
 from app.schemas.user import UserCreate, UserUpdate
@@ -126,7 +127,19 @@ async def get_locked(db: AsyncSession, user_id: int) -> User:
     return user
 
 
-async def list_page(db: AsyncSession, wanted: Wanted) -> Rows[User]:
+async def find(db: Readable, user_id: int) -> User:
+    """Somebody to look at.
+
+    Raises:
+        UserNotFound
+    """
+    user = await read_by_id(db, User, user_id)
+    if user is None:
+        raise UserNotFound
+    return user
+
+
+async def list_page(db: Readable, wanted: Wanted) -> Rows[User]:
     """
     Raises:
         InvalidField: the cursor does not fit.
@@ -138,9 +151,9 @@ async def list_page(db: AsyncSession, wanted: Wanted) -> Rows[User]:
 
 
 @cached(expire=60, key_prefix="users:count")
-async def count_users(db: AsyncSession) -> int:
+async def count_users(db: Readable) -> int:
     # Counting reads the whole table: 6 ms for 100,000 users, 80 for a million.
-    return await crud.user.get_count(db)
+    return await crud.user.count(db)
 
 
 async def _create(db: AsyncSession, account: UserCreate) -> User:

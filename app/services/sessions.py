@@ -13,7 +13,7 @@ from app import crud
 from app.core.batching import Batcher
 from app.core.client import Client
 from app.core.config import settings
-from app.core.database import after_commit, release
+from app.core.database import Database, after_commit, release
 from app.core.errors import NotFound, PlinthError, Rejected, TooMany, Unauthenticated
 from app.core.limits import Reservation
 from app.core.refresh_tokens import (
@@ -129,7 +129,7 @@ async def start(
     audit.record(db, "session.started", actor_id=user.id, subject_id=user.id, session_id=session_id)
 
 
-async def refresh(db: AsyncSession, text: str) -> Tokens:
+async def refresh(database: Database, text: str) -> Tokens:
     """Put a new refresh token in the place of this one.
 
     The token before the current one is met kindly for a moment: a client that lost the answer, or
@@ -145,16 +145,17 @@ async def refresh(db: AsyncSession, text: str) -> Tokens:
         raise InvalidRefreshToken
     await throttle.refresh(token)
     new = make_refresh_token(token.session_id)
-    user_id = await crud.session.rotate(
-        db,
-        token.session_id,
+    rotated = await database.in_one_statement(
+        crud.session.rotation,
+        session_id=token.session_id,
         old_hash=token.hash,
         new_hash=new.hash,
-        successor=seal_successor(new, token),
+        sealed=seal_successor(new, token),
     )
-    if user_id is not None:
-        return _give(user_id, new)
-    return await _meet_late_comer(db, token)
+    if rotated:
+        return _give(rotated[0].user_id, new)
+    async with database.transaction() as db:
+        return await _meet_late_comer(db, token)
 
 
 async def authenticate(principals: Batcher[UUID, Principal], access_token: str) -> Principal:

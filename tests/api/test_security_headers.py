@@ -63,7 +63,7 @@ async def test_they_stand_on_what_the_outermost_handlers_say(app: FastAPI) -> No
         assert answer.status in (400, 413)
         assert {name: answer.headers.get(name) for name in EXPECTED} == EXPECTED
     outermost = getattr(MIDDLEWARE[0].cls, "__name__", None)
-    assert outermost == SecurityHeaders.__name__, "outside of it an answer would go without"
+    assert outermost == RequestContext.__name__, "outside of it an answer would go without"
 
 
 async def test_an_unexpected_error_carries_them_as_well() -> None:
@@ -72,8 +72,9 @@ async def test_an_unexpected_error_carries_them_as_well() -> None:
 
     app = Starlette(
         middleware=[
-            Middleware(SecurityHeaders, https_only=True),
-            Middleware(RequestContext, trusted_proxies=[]),
+            Middleware(
+                RequestContext, trusted_proxies=[], adding=[SecurityHeaders(https_only=True)]
+            ),
             Middleware(Unexpected),
         ]
     )

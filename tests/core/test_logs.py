@@ -46,14 +46,12 @@ async def test_a_request_leaves_one_line(
 ) -> None:
     person = await people.enter()
     log.clear()
-    await client.get(
-        f"/users/{person.id}?x=private", headers=person.headers | {"X-Request-ID": "r-1"}
-    )
+    await client.get("/users/search?q=private", headers=person.headers | {"X-Request-ID": "r-1"})
 
     (line,) = log.lines
     assert set(line) == LINE_FIELDS
     assert line["event"] == "request"
-    assert (line["method"], line["route"]) == ("GET", "/api/v1/users/{user_id}")
+    assert (line["method"], line["route"]) == ("GET", "/api/v1/users/search")
     assert (line["status"], line["level"], line["request_id"]) == (200, "info", "r-1")
     assert line["user_id"] == person.id
     assert UUID(line["session_id"]) == await second.fetchval("SELECT id FROM sessions")
@@ -103,10 +101,12 @@ async def test_queries_are_counted_for_the_request_that_sent_them(
     person = await people.enter(is_superuser=True)
     log.clear()
     await client.get("/users/me", headers=person.headers)  # the look-up that requests share
-    await client.get(f"/users/{person.id}", headers=person.headers)  # and the ORM
+    await client.get(f"/users/{person.id}", headers=person.headers)  # and another
+    await client.get("/users/search?q=abc", headers=person.headers)
+    await client.get("/users/me/events", headers=person.headers)  # by the ORM
     await client.get("/users/", headers=person.headers)  # rows, and their number
 
-    assert [line["queries"] for line in log.requests] == [0, 1, 2]
+    assert [line["queries"] for line in log.requests] == [0, 0, 1, 1, 2]
 
 
 async def test_a_slow_query_is_logged_with_its_route_and_without_its_values(

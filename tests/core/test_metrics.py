@@ -63,7 +63,7 @@ async def test_queries_belong_to_a_request_or_to_the_process(
     queries = "plinth_db_query_duration_seconds_count"
     await scrape(port)  # its own queries; the next within some seconds asks for nothing
     before = await scrape(port)
-    await client.get(f"/users/{person.id}", headers=person.headers)
+    await client.get("/users/search?q=abc", headers=person.headers)
     after = await scrape(port)
 
     def grown(origin: str) -> float:

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.core.drain import ClosedWhileDraining
+from app.core.drain import close_while_draining
 from app.core.health import draining
+from app.core.middleware import RequestContext
 from app.core.overload import InFlightLimit
 from tests.support.asgi import Answer, send
 
@@ -122,10 +123,11 @@ async def test_a_body_that_came_slowly_is_no_way_past_the_limit() -> None:
 async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
     work = Work()
     work.let.set()
+    app = RequestContext(work, trusted_proxies=[], adding=[close_while_draining])
     if ending:
         draining.start()
     try:
-        answer: Answer = await send(ClosedWhileDraining(work), "GET", "/")
+        answer: Answer = await send(app, "GET", "/")
     finally:
         draining.reset()
     assert answer.headers.get("connection") == ("close" if ending else None)

@@ -53,7 +53,7 @@ async def list_my_events(
 @router.get("/search")
 @access(USER, queries=2)
 async def search_users(
-    db: DB,
+    db: ReadDB,
     user: CurrentUser,
     q: Annotated[SearchText, Query(description="Plain text, anywhere, without case.")],
     skip: Skip = 0,
@@ -66,9 +66,9 @@ async def search_users(
 
 @router.get("/{user_id}", responses=responses(NotFound))
 @access(USER, queries=2)
-async def get_user(db: DB, user: CurrentUser, user_id: UserId) -> UserOut | PublicUser:
+async def get_user(db: ReadDB, user: CurrentUser, user_id: UserId) -> UserOut | PublicUser:
     """Superusers, and the user themselves, see all of it; others what is public."""
-    return _show([await accounts.get(db, user_id)], to=user)[0]
+    return _show([await accounts.find(db, user_id)], to=user)[0]
 
 
 @router.get("/", response_model=Page[UserOut], responses=responses(Denied))

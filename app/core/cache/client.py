@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,11 +11,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.core import metrics
+from app.core.batching import Batcher
 from app.core.breaker import Breaker
 from app.core.cache.connecting import connect, disconnect
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 CONNECTIONS = 50
 SCANNED_AT_ONCE = 500
@@ -98,6 +101,26 @@ class Cache:
             return otherwise
         self._breaker.succeed()
         return answer
+
+    def together(
+        self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
+    ) -> Callable[[K], Awaitable[V | None]]:
+        """Have calls that are made at the same time share a command: the library's part of one
+        costs more than the server's. Waiting for the one before is within a call's budget.
+
+        Args:
+            load: answers them all by `call`; those that it leaves out get None.
+        """
+        batcher = Batcher(load, in_flight=1)
+
+        async def ask(key: K) -> V | None:
+            try:
+                async with asyncio.timeout(self._budget):
+                    return await batcher.get(key)
+            except TimeoutError:
+                return None
+
+        return ask
 
     def name(self, key: str) -> str:
         return f"{self._prefix}:{key}"

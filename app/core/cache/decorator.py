@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
@@ -17,12 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.core import metrics
 from app.core.cache.client import Cache, cache
+from app.core.reading import Reader
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Plain = str | int | float | bool | None | UUID | date | Decimal | Enum
-NOT_IN_THE_KEY = (AsyncSession, AsyncConnection)
+NOT_IN_THE_KEY = (AsyncSession, AsyncConnection, Reader)
 
 
 def cached(
@@ -60,6 +61,7 @@ class Cached(Generic[P, R]):
         self._expire = expire
         self._prefix = prefix
         self._cache = store
+        self._look = store.together(self._read)
         self._flights: dict[tuple[str, bytes], asyncio.Future[R]] = {}
         update_wrapper(self, function)
 
@@ -105,23 +107,30 @@ class Cached(Generic[P, R]):
 
     async def _look_up(self, key: str) -> tuple[bytes | None, bytes | None]:
         """The mark (None: Redis is away) and the value (None: none under this mark)."""
-        mark_name, name = self._names(key)
-
-        async def read(redis: Redis) -> list[bytes | None]:
-            return [_as_bytes(item) for item in await redis.mget(mark_name, name)]
-
-        found = await self._cache.call(read, None)
+        found = await self._look(key)
         if found is None:
             return None, None
         mark, stored = found
         if mark is None:
             metrics.cache_misses.inc()
-            return await self._set_mark(mark_name), None
+            return await self._set_mark(self._names(key)[0]), None
         if stored is None or not stored.startswith(mark):
             metrics.cache_misses.inc()
             return mark, None
         metrics.cache_hits.inc()
         return mark, stored[len(mark) :]
+
+    async def _read(self, keys: Sequence[str]) -> Mapping[str, Sequence[bytes | None]]:
+        """Marks and values, of all that ask at the same time by one command."""
+        names = [name for key in keys for name in self._names(key)]
+
+        async def read(redis: Redis) -> list[bytes | None]:
+            return [_as_bytes(item) for item in await redis.mget(names)]
+
+        found = await self._cache.call(read, None)
+        if found is None:
+            return {}
+        return dict(zip(keys, zip(found[::2], found[1::2], strict=True), strict=True))
 
     async def _set_mark(self, mark_name: str) -> bytes | None:
         mark = uuid4().bytes

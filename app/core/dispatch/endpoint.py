@@ -40,9 +40,7 @@ class Answer:
     background: BackgroundTask | None
 
     async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
-        await send(
-            {"type": "http.response.start", "status": self.status, "headers": self.headers}
-        )
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
         if self.background is not None:
             await self.background()
@@ -131,7 +129,7 @@ class Endpoint:
 
     def _serialize(self, result: Any) -> bytes:
         if self._field is None:
-            return JSONResponse(jsonable_encoder(result)).body
+            return bytes(JSONResponse(jsonable_encoder(result)).body)
         value, errors = self._field.validate(result, {}, loc=("response",))
         if errors:
             raise ResponseValidationError(errors=errors, body=result)

@@ -12,11 +12,13 @@ from enum import Enum, auto
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
+from fastapi.dependencies.utils import request_body_to_args
 from starlette.background import BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+
+from app.core.dispatch.parameters import SOURCES, Read, make_reader
 
 # What of a Dependant is understood here; a test holds FastAPI to it.
 UNDERSTOOD = {
@@ -25,15 +27,9 @@ UNDERSTOOD = {
     "response_param_name", "background_tasks_param_name", "security_scopes_param_name",
     "own_oauth_scopes", "parent_oauth_scopes", "use_cache", "path", "scope", "concurrency",
 }  # fmt: skip
-PARAMETERS: dict[str, Callable[[Request], Any]] = {
-    "path_params": lambda request: request.path_params,
-    "query_params": lambda request: request.query_params,
-    "header_params": lambda request: request.headers,
-    "cookie_params": lambda request: request.cookies,
-}
 
 
-class NotPlanned(Exception):  # noqa: N818 - no error: FastAPI's own way is left to it
+class NotPlanned(Exception):
     """There is something in it that is not known here."""
 
 
@@ -93,7 +89,7 @@ class Step:
     results: Sequence[tuple[str, int]]
     needs: Sequence[int]
     given: Sequence[tuple[str, Callable[[Solving], Any]]]
-    parameters: Sequence[tuple[Callable[[Request], Any], Sequence[Any]]]
+    parameters: Sequence[Read]
     body: Sequence[Any]
 
 
@@ -115,11 +111,10 @@ class Plan:
         values: dict[str, Any] = {}
         for place, step in enumerate(self.steps):
             values = {name: results[index] for name, index in step.results}
-            if step.parameters or step.body:
-                errors = await self._read(step, solving, values)
+            reads = step.parameters or step.body
+            errors = await self._read(step, solving, values) if reads else None
+            if errors:
                 solving.errors += errors
-            else:
-                errors = ()
             if errors or (failed and not failed.isdisjoint(step.needs)):
                 failed.add(place)
                 results.append(None)
@@ -140,8 +135,8 @@ class Plan:
 
     async def _read(self, step: Step, solving: Solving, values: dict[str, Any]) -> list[Any]:
         errors: list[Any] = []
-        for source, fields in step.parameters:
-            found, wrong = request_params_to_args(fields, source(solving.request))
+        for read in step.parameters:
+            found, wrong = read(solving.request)
             values |= found
             errors += wrong
         if step.body:
@@ -185,9 +180,9 @@ def _add(
             needs=[place for _, place in places],
             given=_given(node),
             parameters=[
-                (source, fields)
-                for kind, source in PARAMETERS.items()
-                if (fields := getattr(node, kind))
+                make_reader(place, fields)
+                for place in SOURCES
+                if (fields := getattr(node, f"{place}_params"))
             ],
             body=node.body_params,
         )

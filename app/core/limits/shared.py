@@ -1,8 +1,8 @@
 """The counts in Redis, for all processes: a sorted set of attempts a bucket, by their time."""
 
 import hashlib
-from collections.abc import Awaitable, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
@@ -42,21 +42,28 @@ return reply
 """
 DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
+Arguments = tuple[Any, ...]
+
 
 class Shared:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
+        self._run = cache.together(self._run_all)
 
     async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Answer | None:
         """None while Redis is away."""
         names = [_name(bucket) for bucket in buckets]
         keys = [*names, *(f"{name}:refused" for name in names)]
         figures = (figure for bucket in buckets for figure in _figures(bucket))
-        arguments = [*keys, attempt, *figures]
-        reply = await self._cache.call(lambda redis: _run(redis, len(keys), arguments), None)
+        reply = await self._run((len(keys), *keys, attempt, *figures))
         if reply is None:
             return None
         return Answer([wait / 1000 for wait in reply[1:]], is_first=reply[0] == 1)
+
+    async def _run_all(self, calls: Sequence[Arguments]) -> Mapping[Arguments, list[int]]:
+        """Each by itself, one after another, in one exchange with the server."""
+        replies = await self._cache.call(lambda redis: _run(redis, calls), None)
+        return {} if replies is None else dict(zip(calls, replies, strict=True))
 
     async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None:
         async def remove(redis: Redis) -> None:
@@ -77,10 +84,19 @@ def _figures(bucket: Bucket) -> tuple[int, int]:
     return bucket.rate.most, bucket.rate.seconds * 1000
 
 
-async def _run(redis: Redis, count: int, arguments: Sequence[Any]) -> list[int]:
-    try:
-        running = redis.evalsha(DIGEST, count, *arguments)
-        return await cast("Awaitable[list[int]]", running)
-    except NoScriptError:  # a new or restarted server, or SCRIPT FLUSH
-        running = redis.eval(SCRIPT, count, *arguments)
-        return await cast("Awaitable[list[int]]", running)
+async def _run(redis: Redis, calls: Sequence[Arguments]) -> list[list[int]]:
+    replies = await _send(redis, calls)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        await redis.script_load(SCRIPT)  # a new or restarted server, or SCRIPT FLUSH
+        replies = await _send(redis, calls)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+async def _send(redis: Redis, calls: Sequence[Arguments]) -> list[Any]:
+    async with redis.pipeline(transaction=False) as pipeline:
+        for call in calls:
+            pipeline.evalsha(DIGEST, *call)
+        return await pipeline.execute(raise_on_error=False)

@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.request import RequestInfo, current_request, name_method
 
@@ -46,14 +46,6 @@ class Traced:
         if tracer is None or request is None or scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status = FAULT
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         with tracer.start_as_current_span(
             scope["method"],
             context=_propagator.extract(dict(Headers(scope=scope)), Context()),
@@ -63,9 +55,9 @@ class Traced:
         ) as span:
             request.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
             try:
-                await self.app(scope, receive, send_and_note)
+                await self.app(scope, receive, send)
             finally:
-                _describe(span, name_method(scope), request, status)
+                _describe(span, name_method(scope), request, request.status or FAULT)
 
 
 def _describe(span: Span, method: str, request: RequestInfo, status: int) -> None:

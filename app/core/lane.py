@@ -1,0 +1,64 @@
+"""Single statements, each a transaction by itself, on connections that are lent without ado."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from asyncpg import PostgresConnectionError, PostgresError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
+
+from app.core.engine import Pool
+from app.core.errors import Unresolved
+
+Rows = Sequence[Any]
+
+
+class Lane:
+    """
+    Args:
+        in_transactions: wrap each in one, where that is all that holds a statement's steps together
+            (PgBouncer).
+    """
+
+    def __init__(self, engine: AsyncEngine, *, in_transactions: bool) -> None:
+        assert isinstance(engine.pool, Pool)
+        self._engine = engine
+        self._pool = engine.pool
+        self._in_transactions = in_transactions
+
+    async def read(self, sql: str, values: Sequence[Any]) -> Rows:
+        if self._in_transactions:
+            async with self._engine.connect() as connection:
+                return (await connection.exec_driver_sql(sql, tuple(values))).all()
+        return await self._fetch(sql, values)
+
+    async def write(self, sql: str, values: Sequence[Any]) -> Rows:
+        """When this returns, it is durable.
+
+        Raises:
+            Unresolved: nobody answered whether it is.
+        """
+        if self._in_transactions:
+            async with self._engine.begin() as connection:
+                return (await connection.exec_driver_sql(sql, tuple(values))).all()
+        return await self._fetch(sql, values, durably=True)
+
+    async def _fetch(self, sql: str, values: Sequence[Any], *, durably: bool = False) -> Rows:
+        lent = await self._pool.lend()
+        connection: Any = lent.driver_connection
+        try:
+            fetch = connection.fetch_durably if durably else connection.fetch
+            found: Rows = await fetch(sql, *values)
+        except BaseException as error:
+            # A refusal leaves a connection as it was; of all else, a cancellation too, one cannot
+            # know what the server is about to send.
+            refused = isinstance(error, PostgresError) and not connection.is_closed()
+            if not refused:
+                await greenlet_spawn(lent.invalidate, error)
+            await greenlet_spawn(lent.close)
+            lost = isinstance(error, (PostgresConnectionError, OSError)) or not refused
+            if durably and lost and isinstance(error, Exception):
+                raise Unresolved from error
+            raise
+        await self._pool.keep(lent)
+        return found

@@ -1,0 +1,182 @@
+"""Reads outside of any transaction, at the least that they can cost: docs/decisions/lean-reads.md.
+
+SQLAlchemy writes the SQL, once; asyncpg runs it on a connection of the engine's pool. There is no
+session to make, no transaction to begin and to end, and no row to be tracked. What is read so can
+be shown and cannot be changed: for that there is `Database.transaction`.
+"""
+
+import asyncio
+from collections import namedtuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cache
+from time import perf_counter
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import ARRAY, Select, any_, bindparam, select
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, class_mapper
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from app.core import queries
+from app.core.batching import Batcher
+from app.core.lane import Lane
+
+ModelT = TypeVar("ModelT", bound=DeclarativeBase)
+K = TypeVar("K")
+V = TypeVar("V")
+
+Process = Callable[[Any], Any]
+Statement = Select[*tuple[Any, ...]] | ReturningUpdate[*tuple[Any, ...]]
+
+_dialect = dialect()  # type: ignore[no-untyped-call]
+
+
+class Query:
+    """A statement that gives rows, compiled once; its `bindparam`s' values come with each run.
+
+    Its rows are named tuples of the columns. They read like the objects that the ORM would make.
+    """
+
+    def __init__(self, statement: Statement) -> None:
+        compiled = statement.compile(dialect=_dialect)
+        self.statement = statement
+        self.sql = str(compiled)
+        # Those with a value of their own: what stood in the statement as a literal.
+        self._constants = {
+            name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
+        }
+        self._order: Sequence[str] = compiled.positiontup or ()
+        self._binding: Mapping[str, Process] = compiled._bind_processors  # type: ignore[assignment]  # noqa: SLF001
+        columns = statement.exported_columns
+        row: Any = namedtuple("Row", map(str, columns.keys()))  # type: ignore[misc]
+        self._row: Callable[[Iterable[Any]], Any] = row._make
+        self._reading = {
+            place: process
+            for place, column in enumerate(columns)
+            if (process := column.type._cached_result_processor(_dialect, None))  # noqa: SLF001
+        }
+
+    def arrange(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values as the statement numbers them."""
+        given = {**self._constants, **values}
+        binding = self._binding
+        return [
+            binding[name](given[name]) if name in binding else given[name] for name in self._order
+        ]
+
+    def make_rows(self, records: Sequence[Any]) -> list[Any]:
+        if not self._reading:
+            return list(map(self._row, records))
+        return [self._row(map(self._read, enumerate(record))) for record in records]
+
+    def _read(self, placed: tuple[int, Any]) -> Any:
+        place, value = placed
+        process = self._reading.get(place)
+        return process(value) if process else value
+
+
+def select_columns(model: type[DeclarativeBase]) -> Select[*tuple[Any, ...]]:
+    """All that an object of it would have, without what it refers to."""
+    attributes = class_mapper(model).column_attrs
+    return select(*(getattr(model, attribute.key) for attribute in attributes))
+
+
+class Reader:
+    """Runs queries, each by itself and as fresh as the moment in which it is sent.
+
+    Args:
+        translate: what an error of the database means.
+        shared_seconds: the most that a query may take that requests share.
+    """
+
+    def __init__(
+        self, lane: Lane, translate: Callable[[Exception], Exception | None], shared_seconds: float
+    ) -> None:
+        self._lane = lane
+        self._translate = translate
+        self._shared_seconds = shared_seconds
+        self._by_id: dict[type[Any], Batcher[int, Any]] = {}
+
+    async def all(self, query: Query, /, **values: Any) -> list[Any]:
+        """
+        Raises:
+            PlinthError: what went wrong, as `Database.translated` has it.
+        """
+        try:
+            records = await timed(self._lane.read, query, values)
+        except Exception as error:
+            if meaning := self._translate(error):
+                raise meaning from error
+            raise
+        return query.make_rows(records)
+
+    def together(
+        self, load: Callable[["Reader", Sequence[K]], Awaitable[Mapping[K, V]]]
+    ) -> Batcher[K, V]:
+        """Have look-ups that arrive together share a query."""
+
+        async def load_in_time(keys: Sequence[K]) -> Mapping[K, V]:
+            try:
+                async with asyncio.timeout(self._shared_seconds):
+                    return await load(self, keys)
+            except TimeoutError as error:
+                raise self._translate(error) or error from error
+
+        return Batcher(load_in_time)
+
+    async def get(self, model: type[ModelT], id: int) -> ModelT | None:  # noqa: A002
+        """A row by its key, in a query that is shared."""
+        batcher = self._by_id.get(model)
+        if batcher is None:
+            query = _by_ids(model)
+
+            async def load(reader: Reader, ids: Sequence[int]) -> Mapping[int, Any]:
+                return {row.id: row for row in await reader.all(query, ids=ids)}
+
+            batcher = self._by_id[model] = self.together(load)
+        return cast("ModelT | None", await batcher.get(id))
+
+
+async def timed(
+    run: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]],
+    query: Query,
+    values: Mapping[str, Any],
+) -> Sequence[Any]:
+    """Run it, and have it counted where all queries are."""
+    began = perf_counter()
+    failed = True
+    try:
+        records = await run(query.sql, query.arrange(values))
+        failed = False
+    finally:
+        queries.note(query.sql, perf_counter() - began, failed=failed)
+    return records
+
+
+Readable = Reader | AsyncSession
+
+
+async def read_all(db: Readable, query: Query, /, **values: Any) -> Sequence[Any]:
+    """By a reader; or by a session, and so with what its transaction has changed."""
+    if isinstance(db, Reader):
+        return await db.all(query, **values)
+    return (await db.execute(query.statement, values)).all()
+
+
+async def read_one(db: Readable, query: Query, /, **values: Any) -> Any | None:
+    """The first row, or None."""
+    rows = await read_all(db, query, **values)
+    return rows[0] if rows else None
+
+
+async def read_by_id(db: Readable, model: type[ModelT], id: int) -> ModelT | None:  # noqa: A002
+    if isinstance(db, Reader):
+        return await db.get(model, id)
+    return cast("ModelT | None", await read_one(db, _by_ids(model), ids=[id]))
+
+
+@cache
+def _by_ids(model: type[Any]) -> Query:
+    ids = bindparam("ids", type_=ARRAY(model.id.type))
+    return Query(select_columns(model).where(model.id == any_(ids)))

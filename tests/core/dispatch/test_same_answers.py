@@ -1,0 +1,333 @@
+"""What goes the short way is answered as FastAPI itself answers it: the same application twice,
+once without `Dispatch`, and what it did along the way."""
+
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import fields
+from typing import Annotated, Any
+
+import pytest
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Body,
+    Cookie,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Path,
+    Query,
+    Request,
+    Response,
+)
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import OAuth2PasswordBearer
+from httpx2 import ASGITransport, AsyncClient
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from app.core.dispatch import Dispatch, make_table
+from app.core.dispatch.plan import UNDERSTOOD
+from app.core.routes import walk_routes
+
+did: ContextVar[list[str]] = ContextVar("did")
+router = APIRouter(prefix="/it")
+
+
+class Thing(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str = Field(min_length=2)
+    size: int = 1
+
+
+class Narrowed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    sort: Annotated[str | None, Field(pattern="^[ab]$")] = None
+    tags: list[str] = []
+    since: Annotated[int, Field(alias="from", ge=0)] = 0
+
+
+class Refused(Exception):
+    pass
+
+
+class Special(Refused):
+    pass
+
+
+def note(what: str) -> None:
+    did.get().append(what)
+
+
+async def first() -> str:
+    note("first")
+    return "1"
+
+
+async def second(one: Annotated[str, Depends(first)], flag: bool = False) -> str:
+    note(f"second {flag}")
+    return one + "2"
+
+
+def in_a_thread(one: Annotated[str, Depends(first)]) -> str:
+    return f"{one} in a thread"
+
+
+class Copied:
+    def __init__(
+        self, response: Response, if_match: Annotated[str | None, Header()] = None
+    ) -> None:
+        self.response, self.if_match = response, if_match
+
+
+async def until_the_result() -> AsyncIterator[str]:
+    note("result begins")
+    try:
+        yield "r"
+    except Exception as error:
+        note(f"result sees {type(error).__name__}")
+        raise
+    finally:
+        note("result ends")
+
+
+async def until_the_answer() -> AsyncIterator[str]:
+    note("answer begins")
+    yield "a"
+    note("answer ends")
+
+
+R = Annotated[str, Depends(until_the_result, scope="function")]
+A = Annotated[str, Depends(until_the_answer)]
+
+
+@router.get("/plain", response_model=Thing)
+async def plain() -> dict[str, Any]:
+    return {"name": "plain", "size": 3, "secret": "not shown"}
+
+
+@router.get("/wrong", response_model=Thing)
+async def wrong() -> dict[str, Any]:
+    return {"name": "x"}
+
+
+@router.get("/none")
+async def none():  # type: ignore[no-untyped-def]  # noqa: ANN201 - no response model
+    return {"at": None, "of": {1, 2}}
+
+
+@router.get("/tree")
+async def tree(
+    b: Annotated[str, Depends(second)],
+    a: Annotated[str, Depends(first)],
+    t: Annotated[str, Depends(in_a_thread)],
+    again: Annotated[str, Depends(first, use_cache=False)],
+) -> list[str]:
+    return [a, b, t, again]
+
+
+@router.get("/things/{thing_id}/{kind}")
+async def read(
+    thing_id: Annotated[int, Path(ge=1)],
+    kind: str,
+    many: Annotated[list[int], Query(default_factory=list)],
+    must: Annotated[int, Query(alias="Must")],
+    q: Annotated[str | None, Query(max_length=3)] = None,
+) -> dict[str, Any]:
+    return {"id": thing_id, "kind": kind, "q": q, "many": many, "must": must}
+
+
+@router.get("/narrowed")
+async def narrowed(query: Annotated[Narrowed, Query()]) -> Narrowed:
+    return query
+
+
+@router.get("/heads")
+async def heads(
+    copy: Annotated[Copied, Depends()],
+    x_many: Annotated[list[str] | None, Header()] = None,
+    c: Annotated[str | None, Cookie()] = None,
+) -> list[Any]:
+    copy.response.headers["ETag"] = '"1"'
+    copy.response.set_cookie("seen", "1")
+    copy.response.status_code = 202
+    return [copy.if_match, x_many, c]
+
+
+@router.post("/things", status_code=201)
+async def create(
+    thing: Thing, background: BackgroundTasks, b: Annotated[str, Depends(second)]
+) -> Thing:
+    background.add_task(note, "background")
+    return thing
+
+
+@router.post("/two")
+async def two(thing: Thing, times: Annotated[int, Body(ge=1)]) -> list[Thing]:
+    return [thing] * times
+
+
+@router.delete("/things/{thing_id}", status_code=204)
+async def remove(thing_id: int) -> None:
+    note(f"removed {thing_id}")
+
+
+@router.get("/generators")
+async def generators(r: R, a: A) -> str:
+    note("route")
+    return r + a
+
+
+@router.get("/generators/{how}")
+async def failing(how: str, r: R, a: A) -> Response:
+    note("route")
+    if how == "refused":
+        raise Refused
+    if how == "special":
+        raise Special
+    if how == "http":
+        raise HTTPException(418, "teapot", headers={"X-Tea": "green"})
+    return PlainTextResponse("as it is", 203, background=None)
+
+
+@router.get("/self")
+async def itself(request: Request) -> list[Any]:
+    return [str(request.url_for("read", thing_id=1, kind="k")), request.path_params,
+            request.scope["route"].path, request.scope["endpoint"].__name__]  # fmt: skip
+
+
+@router.get("/secure")
+async def secure(token: Annotated[str, Depends(OAuth2PasswordBearer("t"))]) -> str:
+    return token
+
+
+async def handle_refusal(_: Request, error: Exception) -> Response:
+    return JSONResponse({"refused": type(error).__name__}, 409)
+
+
+def handle_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{k: str(v) for k, v in it.items() if k != "ctx"} for it in error.errors()]
+    return JSONResponse({"errors": errors, "body": str(error.body)}, 422)
+
+
+def make_app(*, short: bool) -> FastAPI:
+    app = FastAPI(middleware=[Middleware(Dispatch)] if short else [])
+    app.include_router(router, prefix="/api", dependencies=[Depends(first)])
+    app.add_exception_handler(Refused, handle_refusal)
+    app.add_exception_handler(RequestValidationError, handle_validation)
+    return app
+
+
+REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("GET", "/plain", {}),
+    ("GET", "/wrong", {}),
+    ("GET", "/none", {}),
+    ("GET", "/tree?flag=true", {}),
+    ("GET", "/tree?flag=perhaps", {}),
+    ("GET", "/things/7/big?Must=3", {}),
+    ("GET", "/things/7/big?Must=3&q=abcd&many=1&many=2", {}),
+    ("GET", "/things/7/big?many=1&many=x&Must=1&Must=2", {}),
+    ("GET", "/things/0/a%20b?q=&Must=", {}),
+    ("GET", "/things/x/y", {}),
+    ("GET", "/narrowed", {}),
+    ("GET", "/narrowed?sort=a&tags=1&tags=2&from=3", {}),
+    ("GET", "/narrowed?sort=c&from=-1&since=1&more=1&more=2", {}),
+    ("GET", "/narrowed?sort=b&sort=a", {}),
+    ("GET", "/heads", {}),
+    ("GET", "/heads", {"headers": [("If-Match", "x"), ("X-Many", "1"), ("X-Many", "2"),
+                                   ("Cookie", "c=d")]}),
+    ("POST", "/things", {"json": {"name": "thing"}}),
+    ("POST", "/things?flag=x", {"json": {"name": "t"}}),
+    ("POST", "/things", {"content": b"{", "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/things", {"content": b"\xff", "headers": {"Content-Type": "application/json"}}),
+    ("POST", "/things", {"content": b'{"name": "ab"}', "headers": {"Content-Type": "text/plain"}}),
+    ("POST", "/things", {"content": b'{"name": "ab"}'}),
+    ("POST", "/things", {"content": b'{"name": "ab"}',
+                         "headers": {"Content-Type": "application/x+json; charset=utf-8"}}),
+    ("POST", "/things", {}),
+    ("POST", "/two", {"json": {"thing": {"name": "ab"}, "times": 2}}),
+    ("POST", "/two", {"json": {"thing": {"name": "a"}, "times": 0}}),
+    ("POST", "/two", {"json": [1]}),
+    ("DELETE", "/things/3", {}),
+    ("GET", "/generators", {}),
+    ("GET", "/generators/refused", {}),
+    ("GET", "/generators/special", {}),
+    ("GET", "/generators/http", {}),
+    ("GET", "/generators/response", {}),
+    ("GET", "/self", {}),
+    ("GET", "/secure", {}),
+    ("GET", "/secure", {"headers": {"Authorization": "Bearer abc"}}),
+    ("GET", "/nowhere", {}),
+    ("PATCH", "/plain", {}),
+]  # fmt: skip
+
+
+async def run(app: FastAPI, method: str, path: str, options: dict[str, Any]) -> dict[str, Any]:
+    token = did.set([])
+    transport = ASGITransport(app, raise_app_exceptions=True)
+    try:
+        async with AsyncClient(transport=transport, base_url="http://test") as client:
+            answer = await client.request(method, f"/api/it{path}", **options)
+        told: dict[str, Any] = {
+            "status": answer.status_code,
+            "headers": sorted(answer.headers.multi_items()),
+            "body": answer.text,
+        }
+    except Exception as error:  # noqa: BLE001 - whatever it is, both have to raise it
+        told = {"raised": type(error).__name__}
+    told["did"] = list(did.get())
+    did.reset(token)
+    return told
+
+
+@pytest.mark.parametrize(("method", "path", "options"), REQUESTS)
+async def test_the_short_way_and_fastapis_own_answer_alike(
+    method: str, path: str, options: dict[str, Any]
+) -> None:
+    ours = await run(make_app(short=True), method, path, options)
+    theirs = await run(make_app(short=False), method, path, options)
+
+    if ours.get("status") == 204:  # to an answer without a body FastAPI gives a type all the same
+        theirs["headers"] = []
+    assert ours == theirs
+
+
+def test_all_of_these_go_the_short_way() -> None:
+    table = make_table(make_app(short=True))
+    paths = {path.partition("?")[0] for _, path, _ in REQUESTS} - {"/nowhere", "/things"}
+
+    assert [path for path in sorted(paths) if not table.find(f"/api/it{path}", "GET")] == [
+        "/things/3", "/two",
+    ]  # fmt: skip
+    assert table.find("/api/it/two", "POST")
+    assert table.find("/api/it/things/", "POST"), "with a slash more as well"
+
+
+async def test_while_something_is_overridden_fastapi_does_it() -> None:
+    app = make_app(short=True)
+    app.dependency_overrides[first] = lambda: "overridden"
+
+    answer = await run(app, "GET", "/tree", {})
+    assert answer["body"].startswith('["overridden"')
+
+
+def test_nothing_of_a_dependency_is_overlooked() -> None:
+    """An update of FastAPI that adds something to it has to be understood first."""
+    assert {field.name for field in fields(Dependant)} == UNDERSTOOD
+
+
+async def test_of_our_own_routes_only_the_one_with_a_form_goes_the_long_way(app: FastAPI) -> None:
+    table = make_table(app)
+    long = {
+        route.path
+        for route in walk_routes(app)
+        for method in route.methods or ()
+        if not table.find((route.path or "").replace("{", "x").replace("}", ""), method)
+    }
+    assert long == {"/api/v1/auth/token"}
