@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test coverage test-browser test-document test-faults test-new client test-client check lint format \
+.PHONY: help install dev test coverage test-browser test-document test-faults test-new test-budget client test-client check lint format \
     types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -56,6 +56,9 @@ test-faults: $(INSTALLED) ## what holds when something is away: real servers, fr
 
 test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checkout (docs/resources.md)
 	@$(BIN)/pytest -n 0 tests/new
+
+test-budget: $(INSTALLED) ## what a request costs, by a bare function in the same run (docs/performance.md)
+	@$(BIN)/pytest -n 0 tests/budget
 
 client: $(INSTALLED) ## the typed TypeScript client of the API as it is, in clients/typescript (docs/clients.md)
 	@$(BIN)/plinth openapi --output clients/typescript/openapi.json

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import pytest
 
 from tests.support.databases import TestServices
 from tests.support.environment import ROOT, bare_environment
+from tests.support.measured import measured, pytest_terminal_summary
 
-FIGURE = "figure"
+__all__ = ["measured", "pytest_terminal_summary"]
+
 WRITTEN = ("project", "note", "category")
 PATIENCE = 280  # seconds
 BIN = Path(sys.executable).parent
@@ -98,17 +100,3 @@ def check(done: subprocess.CompletedProcess[str], *, status: int = 0) -> str:
     """What it printed, once it is seen to have ended so."""
     assert done.returncode == status, (done.stdout + done.stderr)[-8000:]
     return done.stdout
-
-
-@pytest.fixture
-def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Notes a figure, to be read at the end of the run."""
-    return lambda value: record_property(FIGURE, value)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.section("measured")
-    for report in terminalreporter.stats.get("passed", ()):
-        for name, value in getattr(report, "user_properties", ()):
-            if name == FIGURE and report.when == "call":
-                terminalreporter.write_line(value)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.new.conftest import BIN, Checkout, check
 from tests.support.databases import TestServices, empty_database
+from tests.support.measured import Measured
 
 COMMANDS = [
     "project name:str:100 budget:decimal:10,2? --owned --unique name",
@@ -35,7 +36,7 @@ WALKERS = [
 ]
 
 
-def test_they_are_written(checkout: Checkout, measured: Callable[[str], None]) -> None:
+def test_they_are_written(checkout: Checkout, measured: Measured) -> None:
     for command in COMMANDS:
         begun = time.monotonic()
         check(checkout.plinth("new", *shlex.split(command)))

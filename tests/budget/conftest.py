@@ -1,0 +1,45 @@
+"""What a request may cost, on the server as it runs in production: `make test-budget`."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from app.core.config import settings
+from bench.plan import QUICK
+from bench.running import Running, running
+from bench.seed import seed
+from bench.stage import Stage
+from bench.targets import BARE, EVERYTHING, OURS, make_bare, make_ours
+from tests.support.databases import TestServices, cloned_database
+from tests.support.measured import measured, pytest_terminal_summary
+
+__all__ = ["measured", "pytest_terminal_summary"]
+
+USERS = 2000
+
+
+@pytest.fixture(scope="session")
+def stage(
+    services: TestServices, worker_id: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("budget")
+    given = {
+        "REDIS_URL": services.redis_url,
+        "SECRET_KEY": settings.SECRET_KEY,
+        "DATA_DIR": str(folder),
+        "LIMITS_ENABLED": "true",  # the suite's own process has them off, which production may not
+    }
+    with cloned_database(services, f"budget_{worker_id}") as url:
+        people = asyncio.run(seed(url, USERS))
+        yield Stage(QUICK, people, USERS, url, 0, folder, given)
+
+
+@pytest.fixture(scope="session")
+def servers(stage: Stage) -> Iterator[Mapping[str, Running]]:
+    """Ours and the bare one."""
+    with (
+        running(make_ours(EVERYTHING), stage) as ours,
+        running(make_bare(BARE, EVERYTHING), stage) as bare,
+    ):
+        yield {OURS: ours, BARE: bare}

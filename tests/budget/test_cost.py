@@ -1,0 +1,54 @@
+"""The processor time that a request costs the server, by that of the bare function which sends the
+same SQL, both in this run. A ratio of processor times stands a busy machine, where rates and times
+on the clock would not; and the best of the rounds stands a moment in which the caches were cold.
+
+How many queries a route makes is bound apart: `@access(queries=...)`, tests/api/test_access.py.
+"""
+
+from collections.abc import Mapping
+from math import inf
+
+import pytest
+
+from bench.processes import processor_seconds
+from bench.running import Running
+from bench.stage import Stage
+from bench.targets import BARE, OURS
+from bench.work import FINDING, READING, Work
+from tests.budget.asking import ask
+from tests.support.measured import Measured
+
+# How many times the bare function's: twice what is seen while nothing is wrong. `make test-budget`
+# prints what it sees; where that became less for good, this becomes tighter.
+BUDGETS = {"me": 12, "id": 32, "list first": 32}
+
+ROUNDS = 4
+CONNECTIONS = 16
+TIMES = {OURS: 400, BARE: 1600}  # so that both take some tenths of a second: a tick is a hundredth
+WORKS = {work.name: work for work in (*READING, *FINDING)}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_request_stays_within_its_budget(
+    name: str, servers: Mapping[str, Running], stage: Stage, measured: Measured
+) -> None:
+    best = dict.fromkeys(servers, inf)
+    for _ in range(ROUNDS):
+        for target, server in servers.items():
+            best[target] = min(best[target], cost_of(WORKS[name], server, stage))
+    ratio = best[OURS] / best[BARE]
+    figures = f"{ratio:.1f} times the bare function's ({best[OURS]:.0f} us by {best[BARE]:.0f})"
+    measured(f"{name}: {figures}, and may be {BUDGETS[name]}")
+    assert ratio <= BUDGETS[name], (
+        f"{name} costs {figures}, and may cost {BUDGETS[name]} times: find what was added to each"
+        " request, or, where it is worth that, say so and raise BUDGETS"
+    )
+
+
+def cost_of(work: Work, server: Running, stage: Stage) -> float:
+    """Microseconds of processor time for each answer."""
+    requests = list(work.write(server.target, stage.people, stage.users))
+    times = TIMES[server.target.name]
+    before = processor_seconds(server.pid)
+    ask(server.url, requests, times=times, connections=CONNECTIONS)
+    return (processor_seconds(server.pid) - before) / times * 1e6
