@@ -98,7 +98,7 @@ bench-login-storm: $(INSTALLED) ## do the others notice when 200 people sign in 
 bench-keyset: $(INSTALLED) ## a page by key among a million rows, at the start and deep inside
 	@$(BIN)/python -m bench.keyset
 
-bench: $(INSTALLED) ## this backend beside its peers, in under ten minutes (docs/performance.md)
+bench: $(INSTALLED) ## this backend beside its peers, in under ten minutes; python -m bench.publish shows it in docs/performance.md
 	@$(BIN)/python -m bench
 
 bench-quick: $(INSTALLED) ## the same, of fewer kinds, in under two

@@ -18,10 +18,11 @@ from app import crud
 from app.crud.cursor import read_values, unseal_cursor
 from bench.figures import Figures, compare
 from bench.processes import find_family, memory_mib, processor_seconds
+from bench.publish import BEGIN, END, publish
 from bench.report import write
 from bench.rounds import Result
 from bench.seed import Person, find_edge
-from bench.targets import Target, find_targets, sign
+from bench.targets import ROOT, Target, find_targets, sign
 from bench.verdicts import judge
 from bench.work import FINDING, GENERATED, READING, WRITING, Work, list_by_key
 
@@ -69,6 +70,28 @@ def test_the_table_has_the_middle_the_ends_and_what_went_wrong(tmp_path: Path) -
         drawn = ElementTree.fromstring((tmp_path / plot).read_text())
         texts = [it.text for it in drawn.iter("{http://www.w3.org/2000/svg}text")]
         assert {"plinth", "peer"} <= set(texts)
+
+
+def test_a_run_takes_the_place_of_the_one_before_it(tmp_path: Path) -> None:
+    page, run = tmp_path / "performance.md", tmp_path / "run"
+    run.mkdir()
+    page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    for table in ("first", "second"):
+        (run / "results.md").write_text(table)
+        for name in ("me.svg", "cost.svg"):
+            (run / name).write_text(f"<svg>{table}</svg>")
+        publish(run, page)
+    text = page.read_text()
+    assert text.startswith(f"before\n\n{BEGIN}\n\n![")
+    assert text.endswith(f"\n\nsecond\n\n{END}\n\nafter\n")
+    assert not {"old", "first"} & set(text.split())
+    for name in re.findall(r"!\[.*\]\((.*)\)", text):
+        assert (tmp_path / name).read_text() == "<svg>second</svg>"
+    page.write_text("no place")
+    with pytest.raises(ValueError, match="has no"):
+        publish(run, page)
+    published = (ROOT / "docs" / "performance.md").read_text()
+    assert 0 < published.find(BEGIN) < published.find(END)
 
 
 def test_a_verdict_is_by_the_round_in_the_middle() -> None:

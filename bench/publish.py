@@ -1,0 +1,43 @@
+"""A run's tables and plots, out of DATA_DIR/bench/results into docs/performance.md.
+
+make bench && python -m bench.publish [--results FOLDER]
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from app.core.config import settings
+from bench.report import PLOTS
+from bench.targets import ROOT
+
+BEGIN, END = "<!-- the run: python -m bench.publish -->", "<!-- the end of the run -->"
+
+
+def publish(results: Path, page: Path) -> None:
+    """
+    Raises:
+        ValueError: the page has no place for a run.
+    """
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{page} has no {BEGIN} with {END} after it")
+    shown = []
+    for plot, title in PLOTS.items():
+        name = f"{page.stem}-{plot}"
+        shutil.copyfile(results / plot, page.with_name(name))
+        shown.append(f"![{title}]({name})")
+    tables = (results / "results.md").read_text().strip()
+    page.write_text("\n\n".join([f"{before}{BEGIN}", *shown, tables, f"{END}{after}"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    folder = settings.DATA_DIR / "bench" / "results"
+    parser.add_argument("--results", type=Path, default=folder)
+    publish(parser.parse_args().results, ROOT / "docs" / "performance.md")
+
+
+if __name__ == "__main__":
+    main()
