@@ -105,6 +105,7 @@ def measure_stage(
     with ExitStack() as stack:
         alive = [stack.enter_context(running(it, stage)) for it in takes_part if it not in stuck]
         bench = Bench(alive, stage)
+        bench.warm(works)
         for work in works:
             results += bench.do(work)
         weights = bench.weigh()

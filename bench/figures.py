@@ -80,5 +80,7 @@ def show(numbers: Numbers) -> str:
 def _shorten(number: float) -> str:
     if isinf(number):
         return "∞"
+    if isinstance(number, int) or number == 0:  # counted
+        return f"{number:,.0f}"
     places = 2 if number < 10 else 1 if number < 100 else 0
     return f"{number:,.{places}f}"

@@ -21,6 +21,7 @@ from bench.work import Work
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 RAW = "raw argon2id"
 QUIET = ", quiet"
+WARMING = 1  # seconds
 SETTLED = 0.5  # seconds until those beside are at it, and for which they go on after
 
 
@@ -71,7 +72,8 @@ class Bench:
             those = able
             if work.few or many in work.wide:
                 those = [one for one in able if one.target.name in self._plan.few]
-            for number in range(rounds or self._plan.rounds_with(self._stage.users)):
+            most = 2 if work.few else self._plan.rounds
+            for number in range(rounds or min(most, self._plan.rounds_with(self._stage.users))):
                 turn = number % max(len(those), 1)
                 for one in (*those[turn:], *those[:turn]):
                     results += self._measure(work, one, many, number)
@@ -79,6 +81,13 @@ class Bench:
                     results.append(self._hash_raw(number))
             self._tell(results, work, many)
         return results
+
+    def warm(self, works: Sequence[Work]) -> None:
+        """Have each compile, prepare and open what it keeps, before anything is measured."""
+        for one in self._alive:
+            able = (work for work in works if work.name in one.target.does)
+            if work := next(able, None):
+                self._load(work, one, 64, WARMING, "requests")
 
     def weigh(self) -> dict[str, dict[str, float]]:
         return {

@@ -30,6 +30,9 @@ FROM generate_series(1, $1::int) n,
      LATERAL (SELECT substr(md5('g' || n % 977), 1, 6) AS given,
                      substr(md5('f' || n % 7919), 1, 8) AS family) made
 """
+SEARCHES = """
+SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'users' AND indexdef ~ 'USING gin'
+"""
 RARE, COMMON, SHORT = "_77777", "example.c", "ab"
 
 
@@ -48,7 +51,13 @@ async def seed(database_url: str, users: int) -> list[Person]:
     connection = await asyncpg.connect(database_url, command_timeout=PATIENCE)
     try:
         hashed = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(PASSWORD)
+        # Of all rows at once, an index for searches is made in half the time.
+        searches = await connection.fetch(SEARCHES)
+        for index in searches:
+            await connection.execute(f"DROP INDEX {index['indexname']}")
         await connection.execute(PEOPLE, users, hashed, SUPERUSERS, NEWEST)
+        for index in searches:
+            await connection.execute(index["indexdef"])
         people = await _sign_in(connection)
         # Its time is spent now and not in the middle of a run.
         await connection.execute("VACUUM (ANALYZE) users")

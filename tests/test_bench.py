@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
@@ -17,7 +19,7 @@ from joserfc.jwk import OctKey
 from app import crud
 from app.crud.cursor import read_values, unseal_cursor
 from bench.figures import Figures, compare
-from bench.processes import find_family, memory_mib, processor_seconds
+from bench.processes import memory_mib, processor_seconds
 from bench.publish import BEGIN, END, publish
 from bench.report import write
 from bench.rounds import Result
@@ -182,6 +184,17 @@ def test_a_peers_token_is_one_that_libraries_read() -> None:
 
 
 def test_processes_are_weighed_with_their_children() -> None:
-    assert next(iter(find_family(os.getpid()))) == os.getpid()
-    assert processor_seconds(os.getpid()) > 0
-    assert 5 < memory_mib(os.getpid()) < 50_000
+    alone = memory_mib(os.getpid())
+    assert 5 < alone < 50_000
+    burn = "import sys, time; [sum(range(9999)) for _ in range(1999)]; print(flush=True); input()"
+    before = processor_seconds(os.getpid())
+    with subprocess.Popen(
+        [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout
+        child.stdout.readline()
+        during = processor_seconds(os.getpid())
+        assert memory_mib(os.getpid()) > alone + 2
+        child.communicate(b"\n")
+    assert during > before + 0.03
+    assert processor_seconds(os.getpid()) >= during, "who has ended counts, too"
