@@ -72,8 +72,8 @@ class Bench:
             those = able
             if work.few or many in work.wide:
                 those = [one for one in able if one.target.name in self._plan.few]
-            most = 2 if work.few else self._plan.rounds
-            for number in range(rounds or min(most, self._plan.rounds_with(self._stage.users))):
+            usual = self._plan.rounds_with(self._stage.users) - work.few
+            for number in range(rounds or usual):
                 turn = number % max(len(those), 1)
                 for one in (*those[turn:], *those[:turn]):
                     results += self._measure(work, one, many, number)
