@@ -1,5 +1,6 @@
 """The runs as tables of ratios and as plots, and what they show of what they must."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -32,8 +33,13 @@ def write(figures: Figures, judged: Sequence[Judged], folder: Path) -> None:
 
 
 def _write_parts(figures: Figures, judged: Sequence[Judged]) -> list[str]:
-    parts = [_describe(figures), "### What it must show", RULE, _table(_list_verdicts(judged), ())]
-    for users in sorted({users for users, _, _ in figures.grouped}):
+    parts = [
+        _describe(figures),
+        "### What it must show",
+        f"{_count_verdicts(judged)} {RULE}",
+        _table(_list_verdicts(judged), ()),
+    ]
+    for users in dict.fromkeys(users for users, _, _ in figures.grouped):
         parts += [f"### {users:,} users", *_write_ratios(figures, users)]
     parts += [
         "### Processor time for each answer",
@@ -52,6 +58,11 @@ def _describe(figures: Figures) -> str:
         f" minutes; the load on the machine was {facts['load']} when it began. One worker each,"
         " nothing pinned, PostgreSQL and wrk on the same cores."
     )
+
+
+def _count_verdicts(judged: Sequence[Judged]) -> str:
+    counts = Counter(it.verdict for it in judged if it.bound)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()) + "."
 
 
 def _list_verdicts(judged: Sequence[Judged]) -> list[list[str]]:
