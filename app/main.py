@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 
 from app.api import docs, root, v1
 from app.api.deps import Resources
-from app.core import keys, logs, migrations, openapi, passwords, problems
+from app.core import keys, logs, openapi, passwords, problems, revisions
 from app.core.backing import backing_services
 from app.core.cache import cache
 from app.core.collecting import collecting_seldom
@@ -144,7 +144,7 @@ def _load_keys() -> None:
 
 async def _warn_of_missing_migrations(database: Database) -> None:
     try:
-        at, newest = await migrations.applied(database), migrations.newest()
+        at, newest = await revisions.applied(database), revisions.newest()
     except PlinthError:
         logger.warning("the database does not answer; the requests that need it will get a 503")
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from app.core import migrations
+from app.core import revisions
 from app.core.cache import Cache
 from app.core.database import Database
 from app.core.errors import PlinthError
@@ -101,10 +101,10 @@ async def _check_schema(database: Database) -> tuple[bool, bool]:
     do: while a new version is rolled out, its migrations have run and the old one still serves."""
     try:
         async with asyncio.timeout(PATIENCE):
-            at = await migrations.applied(database)
+            at = await revisions.applied(database)
     except (PlinthError, TimeoutError):
         return False, False
-    return True, at is not None and at not in await asyncio.to_thread(migrations.outgrown)
+    return True, at is not None and at not in await asyncio.to_thread(revisions.outgrown)
 
 
 async def check_database(database: Database) -> bool:

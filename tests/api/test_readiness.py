@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from app.api.deps import Resources
-from app.core import migrations
+from app.core import revisions
 from app.core.health import Readiness, Report, draining
 
 FINE = Report(database=True, schema=True, cache=True)
@@ -63,8 +63,8 @@ async def test_a_database_that_is_behind_is_not_ready_and_one_ahead_is(
     database: str,
 ) -> None:
     at = await second.fetchval("SELECT version_num FROM alembic_version")
-    older = next(iter(migrations.outgrown()))
-    assert at not in migrations.outgrown()
+    older = next(iter(revisions.outgrown()))
+    assert at not in revisions.outgrown()
     await second.execute("DELETE FROM alembic_version")
     if version:
         version = older if version == "behind" else version

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from alembic import command
 
-from app.core import migrations
+from app.core import migrations, revisions
 from app.core.embedded import postgres_bin
 from tests.support.command import plinth
 from tests.support.databases import TestServices, empty_database
@@ -102,7 +102,7 @@ MIGRATE_AT_ONCE = f"""
 import os, sys, traceback
 import alembic.command
 import app.models
-from app.core import migrations
+from app.core import migrations, revisions
 
 def migrate():
     try:
@@ -126,7 +126,7 @@ async def test_of_twenty_at_once_one_works_and_the_others_find_nothing_to_do(emp
         at = await connection.fetchval("SELECT version_num FROM alembic_version")
     finally:
         await connection.close()
-    assert at == migrations.newest()
+    assert at == revisions.newest()
 
 
 async def test_a_migration_gives_up_on_a_table_that_is_held(empty: str) -> None:
@@ -142,7 +142,7 @@ async def test_a_migration_gives_up_on_a_table_that_is_held(empty: str) -> None:
             assert refused.returncode == 1
             assert "lock timeout" in refused.stderr
         assert (
-            await holder.fetchval("SELECT version_num FROM alembic_version") == migrations.newest()
+            await holder.fetchval("SELECT version_num FROM alembic_version") == revisions.newest()
         )
     finally:
         await holder.close()

@@ -9,7 +9,7 @@ from app.cli.ask import confirm
 from app.cli.connecting import connected, reaching
 from app.cli.failure import Failure, describe
 from app.cli.output import out
-from app.core import migrations
+from app.core import migrations, revisions
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
 
@@ -44,8 +44,8 @@ def _change(backing: Backing, act: Callable[[str], None]) -> None:
 
 async def _find_revision(backing: Backing) -> str:
     async with connected(backing) as database:
-        at = await migrations.applied(database)
-    return f"{at} (head)" if at == migrations.newest() else str(at or "none")
+        at = await revisions.applied(database)
+    return f"{at} (head)" if at == revisions.newest() else str(at or "none")
 
 
 @contextmanager

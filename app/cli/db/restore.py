@@ -9,7 +9,7 @@ from app.cli.db.facts import count_rows, find_server, find_tables
 from app.cli.db.programs import Program, Target, find_programs, first_complaint
 from app.cli.failure import Failure, describe
 from app.cli.output import err, out, print_facts, warn
-from app.core import migrations
+from app.core import revisions
 from app.core.backing import Backing, backing_services
 from app.core.cache import clear_cache_pattern
 from app.core.config import settings
@@ -72,11 +72,11 @@ def _restore(program: Program, target: Target, file: Path) -> None:
 async def _report(backing: Backing, url: str) -> None:
     async with connected(backing) as database:
         await clear_cache_pattern("*")  # what was read from the database that is gone
-        at = await migrations.applied(database)
+        at = await revisions.applied(database)
     counts = await count_rows(url)
     out.print(f"Restored, at migration {at or 'none'}. The rows of each table:")
     print_facts((table, str(count)) for table, count in counts.items())
     out.print("Restart the servers that are running on it.")
-    if at != migrations.newest():
-        where, advice = migrations.compare(at)
+    if at != revisions.newest():
+        where, advice = revisions.compare(at)
         warn(f"The database is {where}. {advice}")

@@ -10,7 +10,7 @@ import asyncpg
 from app.cli.connecting import find_cause
 from app.cli.doctor.finding import Finding, broken, doubtful, fine
 from app.cli.failure import describe
-from app.core import migrations
+from app.core import revisions
 from app.core.config import Settings
 from app.core.database import libpq_url
 
@@ -117,8 +117,8 @@ def check_extensions(facts: Facts) -> Finding:
 
 
 def check_migrations(facts: Facts) -> Finding:
-    if facts.revision != migrations.newest():
-        return broken("migrations", *migrations.compare(facts.revision))
+    if facts.revision != revisions.newest():
+        return broken("migrations", *revisions.compare(facts.revision))
     return fine("migrations", f"at {facts.revision} (head)")
 
 

@@ -5,7 +5,7 @@ import asyncio
 from app.cli.connecting import connected
 from app.cli.failure import Failure
 from app.cli.new.migrations import Migration
-from app.core import migrations
+from app.core import revisions
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
 from app.core.embedded.errors import EmbeddedError
@@ -39,4 +39,4 @@ def _find_revision() -> str | None:
 
 async def _ask(backing: Backing) -> str | None:
     async with connected(backing) as database:
-        return await migrations.applied(database)
+        return await revisions.applied(database)
