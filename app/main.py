@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from app.api import docs, root, v1
+from app.api import root, v1
 from app.api.deps import Resources
 from app.core import keys, logs, openapi, passwords, problems, revisions
 from app.core.backing import backing_services
@@ -37,7 +37,6 @@ from app.core.tracing import NATIVE_OFF, Traced
 from app.crud.principal import load_principals
 from app.models import Base
 from app.services import figures
-from app.services.mail_worker import mail_worker
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +94,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:
+            from app.services.mail_worker import mail_worker  # noqa: PLC0415 - and all of mail
+
             await stack.enter_async_context(mail_worker(database))
         if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
             from app.core.tracing.otlp import sending_traces  # noqa: PLC0415 - costs 0.2 s
@@ -126,10 +127,13 @@ def create_app() -> FastAPI:
     openapi.install(app)
     app.include_router(root.router)
     app.include_router(v1.router, prefix=settings.API_V1_PREFIX)
+    # Where one of these is off, none of it is loaded.
     if settings.shows_docs:
+        from app.api import docs  # noqa: PLC0415
+
         docs.install(app)
     if settings.has_admin:
-        from app import admin  # noqa: PLC0415 - where it is off, none of it is loaded
+        from app import admin  # noqa: PLC0415
 
         admin.install(app)
     return app

@@ -10,6 +10,7 @@ import typer
 from app.cli.audit.commands import audit
 from app.cli.db.commands import db
 from app.cli.keys.commands import keys
+from app.cli.loading import loading
 from app.cli.users.commands import users
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -80,7 +81,8 @@ def serve(
 
     Behind a proxy, set TRUSTED_PROXIES.
     """
-    from app.cli.serve import run
+    with loading():
+        from app.cli.serve import run
 
     run(host, port, workers, grace=timeout_graceful_shutdown)
 

@@ -1,6 +1,5 @@
 import os
 
-from app.cli.output import out
 from app.cli.server import address, listening, serve_workers
 from app.core import logs
 from app.core.backing import backing_services
@@ -13,5 +12,5 @@ def run(host: str, port: int, workers: int, *, grace: int) -> None:
     with listening(host, port, way_out=way_out) as opened, backing_services(settings) as backing:
         # Held here, embedded services start once, and not with each worker.
         os.environ |= {"DATABASE_URL": backing.database_url, "REDIS_URL": backing.redis_url}
-        out.print(f"Serving on {address(opened)}, workers: {workers}")
+        print(f"Serving on {address(opened)}, workers: {workers}", flush=True)
         serve_workers(opened, workers, grace=grace)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, EADDRINUSE
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -18,6 +19,7 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 from uvicorn.supervisors.basereload import BaseReload
 
 from app.cli.failure import Failure
+from app.cli.loading import loading
 from app.cli.protocol import BoundedHttp
 from app.cli.signals import Stopped
 from app.core.logs import make_config
@@ -93,6 +95,13 @@ def serve_workers(opened: socket.socket, workers: int, *, grace: int) -> None:
         server.run([opened])
 
 
+class _Config(uvicorn.Config):
+    def load_app(self) -> Any:
+        """In the process that serves, whoever started it."""
+        with loading():
+            return super().load_app()
+
+
 def _await_ctrl_c(supervisor: BaseReload) -> None:
     signal.sigwait({signal.SIGINT})
     supervisor.should_exit.set()
@@ -100,7 +109,7 @@ def _await_ctrl_c(supervisor: BaseReload) -> None:
 
 def _configure(opened: socket.socket, *, grace: int, **more: object) -> uvicorn.Config:
     host, port = opened.getsockname()[:2]
-    return uvicorn.Config(
+    return _Config(
         APP,
         host=host,
         port=port,
