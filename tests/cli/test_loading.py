@@ -1,0 +1,61 @@
+"""What a process loads before it serves: time of each start, and memory of each worker."""
+
+import gc
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+
+from app.cli.loading import loading
+from app.core.lean import without
+from tests.support.environment import COMPLETE, ROOT, run_python
+
+# docs/decisions/start-up.md says of each who brought it in, and what it cost.
+NOT_TO_SERVE = {
+    "alembic",
+    "app.core.migrations",
+    "app.services.mail_worker",
+    "jinja2",
+    "mako",
+    "opentelemetry.sdk",
+    "pygments",
+    "rich",
+    "smtplib",
+    "starlette_admin",
+}
+LOAD = """
+import sys
+import app.cli.commands, app.cli.serve, app.main
+print(*sys.modules)
+"""
+
+
+def test_a_process_that_serves_loads_nothing_that_it_does_not_need() -> None:
+    assert all(map(find_spec, NOT_TO_SERVE)), "one is not installed: its absence shows nothing"
+    done = run_python(LOAD, cwd=ROOT, **COMPLETE)
+    assert done.returncode == 0, done.stderr
+    loaded = NOT_TO_SERVE & set(done.stdout.split())
+    assert not loaded, "find who imports it by `python -X importtime -c 'import app.main'`"
+
+
+def test_while_modules_are_loaded_nothing_is_collected_and_then_again() -> None:
+    def fail() -> None:
+        assert not gc.isenabled()
+        raise ImportError
+
+    try:
+        with pytest.raises(ImportError), loading():
+            fail()
+        assert gc.isenabled()
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
+def test_a_module_is_out_of_sight_only_until_somebody_asks_for_it() -> None:
+    with without("zipapp", "json"):
+        assert "json" in sys.modules, "one that is loaded stays"
+        with pytest.raises(ModuleNotFoundError):
+            import_module("zipapp")
+    assert import_module("zipapp")
