@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from platform import libc_ver
 
 import pytest
 from argon2 import PasswordHasher
@@ -12,6 +13,7 @@ from httpx2 import AsyncClient
 from app.core import passwords
 from app.core.errors import Unavailable
 from app.core.passwords import _Pool
+from tests.support.environment import COMPLETE, ROOT, run_python
 from tests.support.people import PASSWORD
 from tests.support.waiting import until
 
@@ -133,3 +135,31 @@ async def test_who_waited_too_long_is_told_so_and_is_not_hashed(
     assert (refusal.value.code, refusal.value.retry_after) == ("busy", 1)
     assert await running == "done"
     assert held.begun == 1
+
+
+HASHING = """
+import asyncio, os
+from time import monotonic
+from app.core.passwords import hash_password
+
+def resident():
+    pages = int(open("/proc/self/statm").read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+async def hash():
+    before = resident()
+    for _ in range(3):
+        await asyncio.gather(*(hash_password("Correct-Horse-7") for _ in range(4)))
+    until = monotonic() + 5
+    while (more := resident() - before) > 10 and monotonic() < until:
+        await asyncio.sleep(0.01)
+    assert more < 10, more
+
+asyncio.run(hash())
+"""
+
+
+@pytest.mark.skipif(libc_ver()[0] != "glibc", reason="what glibc keeps, others give back or not")
+def test_when_nobody_signs_in_the_memory_of_hashing_is_given_back() -> None:
+    done = run_python(HASHING, cwd=ROOT, **COMPLETE, PASSWORD_THREADS="2")
+    assert done.returncode == 0, done.stderr
