@@ -90,6 +90,7 @@ class Bench:
                 self._load(work, one, 64, WARMING, "requests")
 
     def weigh(self) -> dict[str, dict[str, float]]:
+        time.sleep(2 * SETTLED)  # the last requests are still in work when wrk has left
         return {
             one.target.name: {
                 "start_seconds": round(one.start_seconds, 2),
