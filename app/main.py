@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
 # As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
-MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 2
+MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
 MIDDLEWARE = [
     Middleware(
         RequestContext,

@@ -28,7 +28,6 @@ TYPES: dict[type, Any] = {
     date: Date,
     datetime: DateTime,
 }
-OWN = ("skip", "limit", "cursor", "sort", "total", "q")
 
 
 class ListQuery(BaseModel):
@@ -63,8 +62,10 @@ def wanted_of(listing: Listing[Any]) -> Callable[..., Awaitable[Wanted]]:
         **_filters(listing),
     )
 
+    filters = sorted(_filters(listing))
+
     async def read(query: Any) -> Wanted:
-        given = query.model_dump(exclude_none=True, exclude=set(OWN))
+        given = {name: value for name in filters if (value := getattr(query, name)) is not None}
         total = query.cursor is None if query.total is None else query.total
         return Wanted(
             limit=query.limit,

@@ -115,7 +115,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     MAX_BODY_SIZE: PositiveInt = 1024 * 1024
     HEADER_TIMEOUT: PositiveFloat = 10
     BODY_TIMEOUT: PositiveFloat = 30
-    MAX_IN_FLIGHT: PositiveInt = 200
+    MAX_IN_FLIGHT: PositiveInt = 400
     MAX_SIGN_INS_IN_FLIGHT: PositiveInt | None = None
     DRAIN_SECONDS: Annotated[float, Field(ge=0)] = 3
     DEFAULT_PAGE_SIZE: PositiveInt = 20
