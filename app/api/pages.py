@@ -1,7 +1,7 @@
 """A page of rows as it is answered, with the links to its neighbours."""
 
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Request
 
@@ -28,6 +28,6 @@ def _link(request: Request, cursor: str | None) -> str | None:
     """Without scheme and host, which a proxy may have changed (RFC 3986, 4.2)."""
     if cursor is None:
         return None
-    asked = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    kept = [(name, value) for name, value in asked if name not in OF_ONE_PAGE]
-    return f"{quote(request.scope['path'])}?{urlencode([*kept, ('cursor', cursor)])}"
+    asked: str = request.scope["query_string"].decode("latin-1")
+    kept = [pair for pair in asked.split("&") if pair and pair.partition("=")[0] not in OF_ONE_PAGE]
+    return f"{quote(request.scope['path'])}?{'&'.join([*kept, f'cursor={cursor}'])}"

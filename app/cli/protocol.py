@@ -6,6 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from app.cli.corked import Corked
 from app.core.config import settings
 
 HEADER_BYTES = 64 * 1024
@@ -21,20 +22,27 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._bound: asyncio.TimerHandle | None = None
         self._arrived = 0
+        self._is_whole = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._await_headers()
+        super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
+        self._start_waiting()
 
     def data_received(self, data: bytes) -> None:
-        if self._bound is None and (self.cycle is None or self.cycle.response_complete):
-            self._await_headers()
+        if self._is_whole and (self.cycle is None or self.cycle.response_complete):
+            self._is_whole = False
+            self._arrived = 0
         self._arrived += len(data)
         super().data_received(data)
-        if self._bound and self._arrived > HEADER_BYTES:
+        if self._is_whole:
+            return
+        if self._bound is None:  # most come in one piece, and need no clock
+            self._start_waiting()
+        if self._arrived > HEADER_BYTES:
             self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
+        self._is_whole = True
         self._stop_waiting()
         super().on_headers_complete()
 
@@ -42,8 +50,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def _await_headers(self) -> None:
-        self._arrived = 0
+    def _start_waiting(self) -> None:
         self._bound = self.loop.call_later(
             settings.HEADER_TIMEOUT, self._end, HTTPStatus.REQUEST_TIMEOUT
         )

@@ -19,6 +19,7 @@ class Batcher(Generic[K, V]):
         load: finds the values of many keys; a key without a value is left out.
         in_flight: how many batches may be under way at once.
         largest: the most keys in a batch.
+        patience: gives the seconds after which one who waits is given None.
     """
 
     def __init__(
@@ -27,41 +28,55 @@ class Batcher(Generic[K, V]):
         *,
         in_flight: int = 2,
         largest: int = 200,
+        patience: Callable[[], float] | None = None,
     ) -> None:
         self._load = load
         self._free = in_flight
         self._largest = largest
+        self._patience = patience
         # A future for each who waits: one who hangs up takes no answer from the others.
         self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def get(self, key: K) -> V | None:
         """
         Raises:
             Exception: what `load` raised, for everyone in the batch.
         """
-        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        if not self._tasks or self._loop is None or self._loop.is_closed():
+            # Asked for when nothing is under way: before Python 3.12 it is a call of the system.
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[V | None] = self._loop.create_future()
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.append(future)
         else:
             self._waiting[key] = [future]
             if self._free:
-                self._send()
-        return await future
+                self._send(self._loop)
+        if self._patience is None:
+            return await future
+        bound = self._loop.call_later(self._patience(), _give_up, future)
+        try:
+            return await future
+        finally:
+            bound.cancel()
 
-    def _send(self) -> None:
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
         if len(self._waiting) <= self._largest:
             batch, self._waiting = self._waiting, {}
         else:
             batch = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._largest]}
         self._free -= 1
         # In nobody's context: the query is all of theirs, and no one request's log has it.
-        task = asyncio.get_running_loop().create_task(self._answer(batch), context=Context())
+        task = loop.create_task(self._answer(batch, loop), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, batch: dict[K, list[asyncio.Future[V | None]]]) -> None:
+    async def _answer(
+        self, batch: dict[K, list[asyncio.Future[V | None]]], loop: asyncio.AbstractEventLoop
+    ) -> None:
         try:
             found = await self._load(list(batch))
         except BaseException as error:
@@ -79,7 +94,12 @@ class Batcher(Generic[K, V]):
         finally:
             self._free += 1
             if self._waiting:
-                self._send()
+                self._send(loop)
+
+
+def _give_up(future: asyncio.Future[V | None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _open(batch: Mapping[K, Sequence[asyncio.Future[V | None]]]) -> list[asyncio.Future[V | None]]:

@@ -26,8 +26,6 @@ from app.core.violations import Violations
 T = TypeVar("T")
 
 BEFORE_COMMIT, AFTER_COMMIT = "before_commit", "after_commit"
-# One may wait for the query before theirs: two of these are below the fault contract's 5 s.
-LOOK_UP_SECONDS = 0.75
 REPEATS = 4
 REPEAT_SECONDS = 0.05  # before the first repeat; each later one waits twice as long
 
@@ -62,9 +60,7 @@ class Database:
         )
         queries.watch(self.engine)
         self._lane = Lane(self.engine, in_transactions=settings.DB_PGBOUNCER)
-        self.reader = Reader(
-            self._lane, self._violations.explain, settings.DB_WAIT_TIMEOUT + LOOK_UP_SECONDS
-        )
+        self.reader = Reader(self._lane, self._violations.explain)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:

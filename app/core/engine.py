@@ -7,6 +7,7 @@ server costs: 4.5 seconds, where the fault contract says five.
 
 import asyncio
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any
 
 from asyncpg import InterfaceError, PostgresError
@@ -35,6 +36,8 @@ SET_BOUNDS = (
     " '{idle_in_transaction_session_timeout}', true)"
 )
 
+# By the clock of the loops, asyncio's and uvloop's alike. Asking a loop for it costs a call of the
+# system before Python 3.12: what the running loop is depends on the process.
 _until: ContextVar[float] = ContextVar("until")
 
 
@@ -62,7 +65,7 @@ class Pool(AsyncAdaptedQueuePool):
         return self._pool.maxsize + self._overflow - self._steady
 
     def connect(self) -> PoolProxiedConnection:
-        began = _now()
+        began = monotonic()
         _until.set(began + self.timeout())
         self._wanted += 1
         metrics.pool_waiting.inc()
@@ -71,7 +74,7 @@ class Pool(AsyncAdaptedQueuePool):
         finally:
             self._wanted -= 1
             metrics.pool_waiting.dec()
-            metrics.pool_wait_seconds.observe(_now() - began)
+            metrics.pool_wait_seconds.observe(monotonic() - began)
 
     def checkedout(self) -> int:
         return super().checkedout() - len(self._kept)
@@ -84,7 +87,7 @@ class Pool(AsyncAdaptedQueuePool):
         without ado, where the usual way costs as much as the query."""
         while self._kept:
             lent, used_at = self._kept.pop()
-            if _now() - used_at < SURE and not _driver(lent).is_closed():
+            if monotonic() - used_at < SURE and not _driver(lent).is_closed():
                 return lent
             await greenlet_spawn(lent.close)
         return await greenlet_spawn(self.connect)
@@ -94,7 +97,7 @@ class Pool(AsyncAdaptedQueuePool):
         if self._wanted:
             await greenlet_spawn(lent.close)
         else:
-            self._kept.append((lent, _now()))
+            self._kept.append((lent, monotonic()))
 
     def let_go(self) -> None:
         """Of all that are kept: the server that they lead to is not to be trusted."""
@@ -107,7 +110,7 @@ class Pool(AsyncAdaptedQueuePool):
         return super()._do_get()
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        now = _now()
+        now = monotonic()
         if self.checkedout() > self._steady:
             self._needed_at = now
         if self.overflow() > 0 and now - self._needed_at > LINGER:
@@ -169,7 +172,7 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
 
 
 def _note_use(_: object, entry: ConnectionPoolEntry) -> None:
-    entry.info[LAST_USED] = _now()
+    entry.info[LAST_USED] = monotonic()
 
 
 def _driver(lent: PoolProxiedConnection) -> Any:
@@ -184,7 +187,7 @@ def _see_that_it_lives(adapted: Any, entry: ConnectionPoolEntry, _: object) -> N
     """
     if adapted.driver_connection.is_closed():
         raise InvalidatePoolError
-    now = _now()
+    now = monotonic()
     if now - entry.info[LAST_USED] < SURE:
         return
     seconds = max(min(PING_SECONDS, _until.get() - now), 0.001)
@@ -200,7 +203,3 @@ def _leave_a_read_only_server(context: ExceptionContext) -> None:
         context.is_disconnect = True
     if context.is_disconnect and context.engine and isinstance(context.engine.pool, Pool):
         context.engine.pool.let_go()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

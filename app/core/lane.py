@@ -1,5 +1,6 @@
 """Single statements, each a transaction by itself, on connections that are lent without ado."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,11 +27,15 @@ class Lane:
         self._pool = engine.pool
         self._in_transactions = in_transactions
 
-    async def read(self, sql: str, values: Sequence[Any]) -> Rows:
-        if self._in_transactions:
-            async with self._engine.connect() as connection:
-                return (await connection.exec_driver_sql(sql, tuple(values))).all()
-        return await self._fetch(sql, values)
+    async def read(self, sql: str, values: Sequence[Any], *, seconds: float | None = None) -> Rows:
+        """
+        Args:
+            seconds: the most that it may take; None leaves it to the engine.
+        """
+        if not self._in_transactions:
+            return await self._fetch(sql, values, seconds=seconds)
+        async with self._engine.connect() as connection, asyncio.timeout(seconds):
+            return (await connection.exec_driver_sql(sql, tuple(values))).all()
 
     async def write(self, sql: str, values: Sequence[Any]) -> Rows:
         """When this returns, it is durable.
@@ -43,12 +48,19 @@ class Lane:
                 return (await connection.exec_driver_sql(sql, tuple(values))).all()
         return await self._fetch(sql, values, durably=True)
 
-    async def _fetch(self, sql: str, values: Sequence[Any], *, durably: bool = False) -> Rows:
+    async def _fetch(
+        self,
+        sql: str,
+        values: Sequence[Any],
+        *,
+        durably: bool = False,
+        seconds: float | None = None,
+    ) -> Rows:
         lent = await self._pool.lend()
         connection: Any = lent.driver_connection
         try:
-            fetch = connection.fetch_durably if durably else connection.fetch
-            found: Rows = await fetch(sql, *values)
+            fetch = connection.fetch_durably if durably else connection.fetch_prepared
+            found: Rows = await fetch(sql, *values, timeout=seconds)
         except BaseException as error:
             # A refusal leaves a connection as it was; of all else, a cancellation too, one cannot
             # know what the server is about to send.

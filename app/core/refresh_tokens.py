@@ -10,6 +10,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -23,7 +24,7 @@ LENGTH = ID + SECRET + MARK
 _mark_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth refresh token mark", "sha256")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RefreshToken:
     data: bytes
 
@@ -31,16 +32,16 @@ class RefreshToken:
     def text(self) -> str:
         return urlsafe_b64encode(self.data).decode()
 
-    @property
+    @cached_property
     def session_id(self) -> UUID:
         return UUID(bytes=self.data[:ID])
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         # A plain hash is enough: nobody guesses 256 random bits, however fast the hash.
         return hashlib.sha256(self.data).digest()
 
-    @property
+    @cached_property
     def is_ours(self) -> bool:
         return hmac.compare_digest(_mark(self.data[:-MARK]), self.data[-MARK:])
 

@@ -10,10 +10,12 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
 from joserfc.errors import JoseError
+from pydantic_core import to_json
 
 from app.core import keys
 from app.core.config import settings
@@ -47,7 +49,7 @@ def issue_access_token(user_id: int, session_id: UUID) -> str:
         "exp": now + _lifetime(),
     }
     key = keys.ring.signing_key
-    unsigned = f"{_format({'alg': key.alg, 'typ': TYPE, 'kid': key.kid})}.{_format(claims)}"
+    unsigned = f"{_make_header(key.alg, key.kid)}.{_encode(to_json(claims))}"
     return f"{unsigned}.{_encode(key.sign(unsigned.encode()))}"
 
 
@@ -133,8 +135,9 @@ def _lifetime() -> int:
     return settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60
 
 
-def _format(value: dict[str, Any]) -> str:
-    return _encode(json.dumps(value, separators=(",", ":")).encode())
+@lru_cache(maxsize=16)
+def _make_header(alg: str, kid: str) -> str:
+    return _encode(to_json({"alg": alg, "typ": TYPE, "kid": kid}))
 
 
 def _encode(data: bytes) -> str:

@@ -93,12 +93,18 @@ class Listing(Generic[ModelT]):
         return found
 
     async def fetch(
-        self, db: Readable, wanted: Wanted, *, owner_id: int | None = None
+        self,
+        db: Readable,
+        wanted: Wanted,
+        *,
+        owner_id: int | None = None,
+        total: int | None = None,
     ) -> Rows[ModelT]:
         """A page.
 
         Args:
             owner_id: only the rows of this user; None for everyone's.
+            total: how many there are, where that is known already.
 
         Raises:
             InvalidField: the cursor is none of ours, of another order or beside a `skip`.
@@ -120,11 +126,11 @@ class Listing(Generic[ModelT]):
         ))  # fmt: skip
         values = self._values(wanted, edge, owner_id)
         found = await read_all(db, query.page, limit=wanted.limit + 1, skip=wanted.skip, **values)
+        if wanted.total and total is None:
+            counted = await read_one(db, query.count, **values)
+            total = counted.total if counted else 0
         rows = self._arrange(found, wanted, cursor, keys, sort)
-        if not wanted.total:
-            return rows
-        counted = await read_one(db, query.count, **values)
-        return replace(rows, total=counted.total if counted else 0)
+        return rows if total is None else replace(rows, total=total)
 
     def _arrange(
         self,

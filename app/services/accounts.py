@@ -1,6 +1,5 @@
 """A person's account: made, changed, removed, found."""
 
-from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -144,10 +143,8 @@ async def list_page(db: Readable, wanted: Wanted) -> Rows[User]:
     Raises:
         InvalidField: the cursor does not fit.
     """
-    if not (wanted.total and wanted.is_all):
-        return await crud.user.listing.fetch(db, wanted)
-    rows = await crud.user.listing.fetch(db, replace(wanted, total=False))
-    return replace(rows, total=await count_users(db))
+    known = await count_users(db) if wanted.total and wanted.is_all else None
+    return await crud.user.listing.fetch(db, wanted, total=known)
 
 
 @cached(expire=60, key_prefix="users:count")

@@ -111,16 +111,7 @@ class Cache:
         Args:
             load: answers them all by `call`; those that it leaves out get None.
         """
-        batcher = Batcher(load, in_flight=1)
-
-        async def ask(key: K) -> V | None:
-            try:
-                async with asyncio.timeout(self._budget):
-                    return await batcher.get(key)
-            except TimeoutError:
-                return None
-
-        return ask
+        return Batcher(load, in_flight=1, patience=lambda: self._budget).get
 
     def name(self, key: str) -> str:
         return f"{self._prefix}:{key}"

@@ -57,6 +57,7 @@ class Cached(Generic[P, R]):
     ) -> None:
         self._function = function
         self._signature = inspect.signature(function)
+        self._takes_one = len(self._signature.parameters) == 1
         self._type: TypeAdapter[R] = TypeAdapter(get_type_hints(function)["return"])
         self._expire = expire
         self._prefix = prefix
@@ -87,6 +88,8 @@ class Cached(Generic[P, R]):
         Raises:
             TypeError: an argument is neither plain nor a session.
         """
+        if self._takes_one and len(args) == 1 and isinstance(args[0], NOT_IN_THE_KEY):
+            return self._prefix  # as below, at once
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         parts = [self._prefix]

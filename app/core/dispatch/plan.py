@@ -91,6 +91,8 @@ class Step:
     given: Sequence[tuple[str, Callable[[Solving], Any]]]
     parameters: Sequence[Read]
     body: Sequence[Any]
+    reads: bool
+    """Whether there is anything of the request to read, and so to be wrong."""
 
 
 @dataclass(slots=True)
@@ -109,26 +111,29 @@ class Plan:
         results: list[Any] = []
         failed: set[int] = set()
         values: dict[str, Any] = {}
-        for place, step in enumerate(self.steps):
-            values = {name: results[index] for name, index in step.results}
-            reads = step.parameters or step.body
-            errors = await self._read(step, solving, values) if reads else None
-            if errors:
+        # Without comprehensions: each is a call, and this runs some six times a request.
+        for step in self.steps:
+            values = {}
+            for name, index in step.results:
+                values[name] = results[index]
+            if step.reads and (errors := await self._read(step, solving, values)):
                 solving.errors += errors
-            if errors or (failed and not failed.isdisjoint(step.needs)):
-                failed.add(place)
+                failed.add(len(results))
+            if failed and (len(results) in failed or not failed.isdisjoint(step.needs)):
+                failed.add(len(results))
                 results.append(None)
                 continue
             for name, give in step.given:
                 values[name] = give(solving)
-            if step.way is Way.AWAITED:
+            way = step.way
+            if way is Way.AWAITED:
                 results.append(await step.call(**values))
-            elif step.way is Way.UNTIL_THE_RESULT:
+            elif way is Way.UNTIL_THE_RESULT:
                 assert inner is not None
                 results.append(await inner.enter_async_context(step.call(**values)))
-            elif step.way is Way.IN_A_THREAD:
+            elif way is Way.IN_A_THREAD:
                 results.append(await run_in_threadpool(step.call, **values))
-            elif step.way is Way.UNTIL_THE_ANSWER:
+            elif way is Way.UNTIL_THE_ANSWER:
                 assert outer is not None
                 results.append(await outer.enter_async_context(step.call(**values)))
         return values
@@ -172,6 +177,11 @@ def _add(
     assert node.call is not None
     places = [(below.name, _add(below, plan, known)) for below in node.dependencies]
     call, way = (node.call, Way.LAST) if is_last else _classify(node)
+    parameters = [
+        make_reader(place, fields)
+        for place in SOURCES
+        if (fields := getattr(node, f"{place}_params"))
+    ]
     plan.steps.append(
         Step(
             call=call,
@@ -179,12 +189,9 @@ def _add(
             results=[(name, place) for name, place in places if name is not None],
             needs=[place for _, place in places],
             given=_given(node),
-            parameters=[
-                make_reader(place, fields)
-                for place in SOURCES
-                if (fields := getattr(node, f"{place}_params"))
-            ],
+            parameters=parameters,
             body=node.body_params,
+            reads=bool(parameters or node.body_params),
         )
     )
     known.setdefault(key, len(plan.steps) - 1)

@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from random import getrandbits
 from typing import Protocol
-from uuid import uuid4
 
 from app.core import metrics
 from app.core.cache import Cache
@@ -44,7 +44,7 @@ class Limiter:
         Raises:
             TooMany: one of them is full.
         """
-        attempt = uuid4().hex
+        attempt = f"{getrandbits(128):032x}"  # it has to differ, and not to be a secret
         if not buckets:
             return Reservation(attempt, (), self._memory)
         if (answer := await self._shared.take(attempt, buckets)) is not None:
