@@ -1,4 +1,4 @@
-"""Reads outside of any transaction, at the least that they can cost: docs/decisions/lean-reads.md.
+"""Reads outside of any transaction, at the least that they can cost: docs/decisions/hot-path.md.
 
 SQLAlchemy writes the SQL, once; asyncpg runs it on a connection of the engine's pool. There is no
 session to make, no transaction to begin and to end, and no row to be tracked. What is read so can
@@ -11,11 +11,12 @@ from functools import cache
 from time import perf_counter
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import ARRAY, Select, any_, bindparam, select
+from sqlalchemy import ARRAY, Float, Numeric, Select, any_, bindparam, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, class_mapper
 from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.types import TypeEngine
 
 from app.core import queries
 from app.core.batching import Batcher
@@ -28,6 +29,7 @@ V = TypeVar("V")
 # With the wait for a connection. One may wait for the query before theirs: two of these are below
 # the fault contract's 5 s.
 LOOK_UP_SECONDS = 0.75
+FLOAT8, NUMERIC = 701, 1700  # PostgreSQL's numbers of these types
 
 Process = Callable[[Any], Any]
 Statement = Select[*tuple[Any, ...]] | ReturningUpdate[*tuple[Any, ...]]
@@ -57,7 +59,7 @@ class Query:
         self._reading = {
             place: process
             for place, column in enumerate(columns)
-            if (process := column.type._cached_result_processor(_dialect, None))  # noqa: SLF001
+            if (process := _find_processor(column.type))
         }
 
     def arrange(self, values: Mapping[str, Any]) -> list[Any]:
@@ -77,6 +79,13 @@ class Query:
         place, value = placed
         process = self._reading.get(place)
         return process(value) if process else value
+
+
+def _find_processor(kind: TypeEngine[Any]) -> Process | None:
+    """What SQLAlchemy does with a value of this type as it comes from asyncpg."""
+    sent_as = FLOAT8 if isinstance(kind, Float) else NUMERIC if isinstance(kind, Numeric) else None
+    process: Process | None = kind._cached_result_processor(_dialect, sent_as)  # noqa: SLF001
+    return process
 
 
 def select_columns(model: type[DeclarativeBase]) -> Select[*tuple[Any, ...]]:

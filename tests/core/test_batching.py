@@ -147,3 +147,34 @@ async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader
         loader.let_go()
     assert await asyncio.gather(*asked) == [f"old {key}" for key in range(8)]
     assert loader.batches == [[0], [1, 2, 3], [4, 5, 6], [7]]
+
+
+async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None:
+    batcher = Batcher(loader.load, in_flight=1, patience=lambda: 0.05)
+    first, late = ask(batcher, 1, 2)
+
+    assert list(await asyncio.wait_for(asyncio.gather(first, late), 5)) == [None, None]
+    loader.let_go()
+    await until(lambda: len(loader.batches) == 2)
+    loader.let_go()
+    assert loader.batches == [[1], [2]]
+
+
+def test_it_serves_one_loop_after_another(loader: Loader) -> None:
+    batcher = Batcher(loader.load, in_flight=1, patience=lambda: 0.05)
+
+    async def hang_up() -> None:
+        await batcher.get(2)
+
+    asyncio.run(hang_up())  # and its batch is broken off with the loop
+    loader.gates.clear()
+    for _ in range(2):
+
+        async def serve() -> str | None:
+            asking = asyncio.ensure_future(batcher.get(1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            loader.let_go()
+            return await asking
+
+        assert asyncio.run(serve()) == "old 1"

@@ -1,9 +1,11 @@
 import time
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from httpx2 import AsyncClient, Response
 
+from app.core import keys, tokens
 from app.core.config import settings
 from app.core.errors import Unauthenticated
 from app.core.tokens import AccessToken, issue_access_token, read_access_token
@@ -108,3 +110,45 @@ async def test_a_token_is_for_its_user_and_its_session_together(
 async def send(client: AsyncClient, authorization: str) -> Response:
     raw = authorization.encode("utf-8", "surrogatepass")
     return await client.get("/users/me", headers={b"Authorization": raw})
+
+
+def test_one_that_was_read_is_known_by_its_text_until_it_or_its_key_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = issue_access_token(USER, SESSION)
+    first = read_access_token(text)
+    verified: list[bytes] = []
+    verifies = keys.Key.verifies
+
+    def note(key: keys.Key, message: bytes, signature: bytes) -> bool:
+        verified.append(message)
+        return verifies(key, message, signature)
+
+    monkeypatch.setattr(keys.Key, "verifies", note)
+    assert read_access_token(text) is first
+    assert not verified
+
+    with pytest.raises(Unauthenticated):
+        read_access_token(text[:-1] + ("A" if text[-1] != "A" else "E"))
+    key = keys.ring.signing_key
+    with monkeypatch.context() as patch:
+        patch.setattr(keys.ring, "find", lambda _: None)  # it was taken out of the ring
+        with pytest.raises(Unauthenticated):
+            read_access_token(text)
+    with monkeypatch.context() as patch:
+        patch.setattr(keys.ring, "find", lambda _: replace(key))  # another of the same name
+        verified.clear()
+        assert read_access_token(text) == first
+        assert verified
+    monkeypatch.setattr(time, "time", lambda: first.expires_at + 0.5)
+    with pytest.raises(Unauthenticated):
+        read_access_token(text)
+
+
+def test_no_more_than_so_many_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "REMEMBERED", 3)
+    monkeypatch.setattr(tokens, "_known", {})
+    texts = [issue_access_token(USER, SESSION) for _ in range(5)]
+    for text in texts:
+        read_access_token(text)
+    assert list(tokens._known) == texts[2:]  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""The short way from a request to its route: docs/decisions/dispatch.md has the figures.
+"""The short way from a request to its route: docs/decisions/hot-path.md has the figures.
 
 Routes are written and documented as FastAPI has them. What it works out again with each request,
 which route a path means, which dependencies it has and in which order, is worked out once here. A

@@ -1,0 +1,249 @@
+"""Reads outside of transactions, and single statements that are one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from enum import Enum
+from uuid import UUID
+
+import asyncpg
+import pytest
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy import Enum as EnumType
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core import engine as engines
+from app.core.config import settings
+from app.core.database import Database
+from app.core.errors import Invalid, Rejected, Unavailable, Unresolved
+from app.core.reading import Query, read_all, read_by_id
+from app.models import Base, User
+from tests.support.people import People
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+PID = Query(select(func.pg_backend_pid().label("pid")))
+NAP = Query(select(func.pg_sleep(bindparam("seconds", type_=Numeric)).label("nothing")))
+RENAME = Query(
+    update(User)
+    .where(User.id == bindparam("user_id"))
+    .values(username=bindparam("new_name"))
+    .returning(User.id, User.username)
+)
+
+
+@asynccontextmanager
+async def opened(url: str, **changed: object) -> AsyncIterator[Database]:
+    database = Database(url, settings.model_copy(update=changed), Base.metadata)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_a_row_reads_like_the_object_that_the_orm_would_make(
+    database_url: str, people: People, db: AsyncSession, pgbouncer: bool
+) -> None:
+    person = await people.enter()
+    async with opened(database_url, DB_PGBOUNCER=pgbouncer) as database:
+        row = await read_by_id(database.reader, User, person.id)
+        missing = await read_by_id(database.reader, User, 10**9)
+    user = await db.get(User, person.id)
+    seen = await read_by_id(db, User, person.id)
+
+    assert user
+    assert row
+    names = [attribute.key for attribute in User.__mapper__.column_attrs]
+    assert [getattr(row, name) for name in names] == [getattr(user, name) for name in names]
+    assert row == seen
+    assert missing is None
+
+
+async def test_values_are_those_of_their_types(database: Database, db: AsyncSession) -> None:
+    """Whatever SQLAlchemy does with them on their way, each way."""
+    query = Query(
+        select(
+            cast(bindparam("j", type_=JSONB), JSONB).label("j"),
+            cast(literal({"b": [1]}, JSON), JSON).label("k"),
+            cast(bindparam("n", type_=Numeric), Numeric(6, 2)).label("n"),
+            cast(literal("0.5"), Float).label("f"),
+            cast(literal("0.5"), Numeric(asdecimal=False)).label("g"),
+            cast(bindparam("u", type_=Uuid), Uuid).label("u"),
+            cast(literal("red"), EnumType(Colour, values_callable=lambda it: [c.value for c in it],
+                                          native_enum=False)).label("e"),
+        )
+    )  # fmt: skip
+    given = {"j": {"a": None}, "n": Decimal("1.50"), "u": UUID(int=7)}
+    (row,) = await database.reader.all(query, **given)
+
+    assert tuple(row) == (
+        {"a": None},
+        {"b": [1]},
+        Decimal("1.50"),
+        0.5,
+        0.5,
+        UUID(int=7),
+        Colour.RED,
+    )
+    (same,) = await read_all(db, query, **given)
+    assert tuple(same) == tuple(row)
+
+
+async def test_a_value_that_postgresql_cannot_take_is_invalid(database: Database) -> None:
+    query = Query(select(cast(bindparam("number", type_=Integer), Integer).label("it")))
+    for number in (2**31, "seven"):
+        with pytest.raises(Invalid):
+            await database.reader.all(query, number=number)
+    (row,) = await database.reader.all(query, number=7)
+    assert row.it == 7
+
+
+async def test_those_who_ask_together_share_a_query(
+    database: Database, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [(await people.enter()).id for _ in range(5)]
+    asked: list[object] = []
+    read = database.reader._lane.read  # noqa: SLF001
+
+    async def note(sql: str, values: list[object], **more: float | None) -> object:
+        asked.extend(values)
+        return await read(sql, values, **more)
+
+    monkeypatch.setattr(database.reader._lane, "read", note)  # noqa: SLF001
+    rows = await asyncio.gather(*(read_by_id(database.reader, User, it) for it in [*ids, *ids]))
+
+    assert [row and row.id for row in rows] == [*ids, *ids]
+    # Two are under way at once; all others wait for the third.
+    assert asked == [ids[:1], ids[1:2], [*ids[2:], *ids[:2]]]
+
+
+async def test_a_connection_is_lent_again_and_given_to_who_needs_it(database_url: str) -> None:
+    few = {"DB_POOL_SIZE": 1, "DB_MAX_OVERFLOW": 0, "DB_WAIT_TIMEOUT": 5}
+    async with opened(database_url, **few) as database:
+        pids = {(await database.reader.all(PID))[0].pid for _ in range(5)}
+        assert database.pool_status() == {
+            "size": 1, "checked_out": 0, "checked_in": 1, "overflow": 0,
+        }  # fmt: skip
+
+        async def write() -> None:
+            async with database.transaction() as db:
+                pids.add((await db.execute(PID.statement)).scalar_one())
+
+        reads = [database.reader.all(NAP, seconds=Decimal("0.01")) for _ in range(20)]
+        await asyncio.gather(*reads, *(write() for _ in range(10)))
+        assert len(pids) == 1
+
+
+async def test_one_that_ended_is_not_lent(database_url: str, second: asyncpg.Connection) -> None:
+    async with opened(database_url) as database:
+        (row,) = await database.reader.all(PID)
+        await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
+        await asyncio.sleep(0.2)  # until the loop has read it
+        assert (await database.reader.all(PID))[0].pid != row.pid
+
+
+async def test_one_that_is_lost_meanwhile_is_unavailable_and_then_replaced(
+    database_url: str, second: asyncpg.Connection
+) -> None:
+    async with opened(database_url, DB_POOL_SIZE=1) as database:
+        (row,) = await database.reader.all(PID)
+        reading = asyncio.ensure_future(database.reader.all(NAP, seconds=Decimal(60)))
+        await asyncio.sleep(0.2)
+        await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
+        with pytest.raises(Unavailable):
+            await reading
+        assert (await database.reader.all(PID))[0].pid != row.pid
+
+
+async def test_who_hangs_up_leaves_nothing_behind(database_url: str) -> None:
+    """The server may still be about to answer him: nobody else may get that."""
+    async with opened(database_url, DB_POOL_SIZE=1, DB_MAX_OVERFLOW=0) as database:
+        (row,) = await database.reader.all(PID)
+        reading = asyncio.ensure_future(database.reader.all(NAP, seconds=Decimal(60)))
+        await asyncio.sleep(0.2)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert (await database.reader.all(PID))[0].pid != row.pid
+
+
+async def test_connections_beyond_the_size_stay_for_a_while(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(database_url, DB_POOL_SIZE=1, DB_MAX_OVERFLOW=5) as database:
+
+        async def burst() -> None:
+            nap = Decimal("0.1")
+            await asyncio.gather(*(database.reader.all(NAP, seconds=nap) for _ in range(4)))
+
+        await burst()
+        stayed = {"size": 1, "checked_out": 0, "checked_in": 4, "overflow": 3}
+        assert database.pool_status() == stayed
+        monkeypatch.setattr(engines, "LINGER", -1)
+        for _ in range(4):
+            async with database.transaction() as db:
+                await db.execute(PID.statement)
+        await database.engine.dispose()
+
+
+async def test_a_statement_outlives_a_migration(
+    database: Database, second: asyncpg.Connection
+) -> None:
+    table = Table("changing", MetaData(), Column("it", Integer))
+    query = Query(select(table.c.it))
+    await second.execute("CREATE TABLE changing AS SELECT 1 AS it")
+    try:
+        assert [row.it for row in await database.reader.all(query)] == [1]
+        await second.execute("ALTER TABLE changing ALTER it TYPE text USING 'one'")
+        assert [row.it for row in await database.reader.all(query)] == ["one"]
+    finally:
+        await second.execute("DROP TABLE changing")
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_one_statement_is_a_whole_transaction(
+    database_url: str, people: People, second: asyncpg.Connection, pgbouncer: bool
+) -> None:
+    one, two = await people.enter(), await people.enter()
+    async with opened(database_url, DB_PGBOUNCER=pgbouncer) as database:
+        (row,) = await database.in_one_statement(RENAME, user_id=one.id, new_name="renamed")
+        assert tuple(row) == (one.id, "renamed")
+        name = "SELECT username FROM users WHERE id = $1"
+        assert await second.fetchval(name, one.id) == "renamed"
+
+        with pytest.raises(Rejected, match="Username already taken"):
+            await database.in_one_statement(RENAME, user_id=two.id, new_name="RENAMED")
+        assert await database.in_one_statement(RENAME, user_id=0, new_name="nobody") == []
+
+
+async def test_whether_a_lost_one_was_done_nobody_knows(
+    database_url: str, second: asyncpg.Connection
+) -> None:
+    async with opened(database_url, DB_POOL_SIZE=1) as database:
+        (row,) = await database.reader.all(PID)
+        writing = asyncio.ensure_future(database.in_one_statement(NAP, seconds=Decimal(60)))
+        await asyncio.sleep(0.2)
+        await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
+        with pytest.raises(Unresolved):
+            await writing
