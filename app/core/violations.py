@@ -16,6 +16,7 @@ from typing import Any
 from asyncpg import DataError, PostgresError
 from asyncpg import InterfaceError as DriverError
 from sqlalchemy import MetaData
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -72,9 +73,9 @@ class Violations:
         """The meaning of a database error, or None where it is a fault of this program."""
         if isinstance(error, AWAY):
             return Unavailable()
-        cause: BaseException | None = error
-        if isinstance(error, DBAPIError):
-            cause = error.orig.__cause__ if error.orig else None
+        cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, AsyncAdapt_asyncpg_dbapi.Error):
+            cause = cause.__cause__
         if isinstance(cause, PostgresError):
             return self._explain_refusal(cause)
         if isinstance(cause, UNSENDABLE):
