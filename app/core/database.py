@@ -20,7 +20,7 @@ from app.core.config import Settings
 from app.core.engine import Pool, make_engine
 from app.core.errors import Contended, Unresolved
 from app.core.lane import Lane
-from app.core.reading import Query, Reader, timed
+from app.core.reading import Query, Reader, read_all
 from app.core.violations import Violations
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ class Database:
             isolation_level="READ COMMITTED" if settings.DB_PGBOUNCER else "AUTOCOMMIT"
         )
         queries.watch(self.engine)
+        self._through_pgbouncer = settings.DB_PGBOUNCER
         self._lane = Lane(self.engine, in_transactions=settings.DB_PGBOUNCER)
         self.reader = Reader(self._lane, self._violations.explain)
 
@@ -88,8 +89,11 @@ class Database:
         Raises:
             PlinthError: as `transaction`.
         """
+        if self._through_pgbouncer:
+            async with self.transaction() as session:
+                return await read_all(session, query, **values)
         async with self.translated():
-            return query.make_rows(await timed(self._lane.write, query, values))
+            return query.make_rows(await self._lane.write(query.sql, query.arrange(values)))
 
     async def repeated(self, unit: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Do the whole unit in a transaction, and again in a new one where it lost to another.

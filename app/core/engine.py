@@ -7,6 +7,7 @@ server costs: 4.5 seconds, where the fault contract says five.
 
 import asyncio
 from contextvars import ContextVar
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -54,8 +55,9 @@ class Pool(AsyncAdaptedQueuePool):
         super().__init__(creator, pool_size + max_overflow, 0, **options)
         self._steady = pool_size
         self._needed_at = 0.0
-        self._kept: list[tuple[PoolProxiedConnection, float]] = []
+        self._kept: list[Lent] = []
         self._wanted = 0
+        self._generation = 0
 
     def size(self) -> int:
         return self._steady
@@ -82,31 +84,34 @@ class Pool(AsyncAdaptedQueuePool):
     def checkedin(self) -> int:
         return super().checkedin() + len(self._kept)
 
-    async def lend(self) -> PoolProxiedConnection:
+    async def lend(self) -> "Lent":
         """For one query outside of any transaction. One that was used so a moment ago is lent again
         without ado, where the usual way costs as much as the query."""
         while self._kept:
-            lent, used_at = self._kept.pop()
-            if monotonic() - used_at < SURE and not _driver(lent).is_closed():
+            lent = self._kept.pop()
+            if monotonic() - lent.used_at < SURE and not lent.driver.is_closed():
                 return lent
-            await greenlet_spawn(lent.close)
-        return await greenlet_spawn(self.connect)
+            await greenlet_spawn(lent.connection.close)
+        return Lent(await greenlet_spawn(self.connect), self._generation)
 
-    async def keep(self, lent: PoolProxiedConnection) -> None:
+    async def keep(self, lent: "Lent") -> None:
         """After a query that left it as it was; unless somebody waits for one."""
-        if self._wanted:
-            await greenlet_spawn(lent.close)
+        if self._wanted or lent.generation != self._generation:
+            await greenlet_spawn(lent.connection.close)
         else:
-            self._kept.append((lent, monotonic()))
+            lent.used_at = monotonic()
+            self._kept.append(lent)
 
     def let_go(self) -> None:
-        """Of all that are kept: the server that they lead to is not to be trusted."""
+        """Of all that are kept, or are in use: the server that they lead to is not to be trusted,
+        and the usual way will see to it."""
+        self._generation += 1
         while self._kept:
-            self._kept.pop()[0].close()
+            self._kept.pop().connection.close()
 
     def _do_get(self) -> ConnectionPoolEntry:
         if self._kept and self._pool.empty():
-            self._kept.pop(0)[0].close()
+            self._kept.pop(0).connection.close()
         return super()._do_get()
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
@@ -120,6 +125,22 @@ class Pool(AsyncAdaptedQueuePool):
                 self._dec_overflow()
         else:
             super()._do_return_conn(record)
+
+
+@dataclass(slots=True)
+class Lent:
+    """
+    Attributes:
+        generation: of the pool's connections, when it was taken from there.
+    """
+
+    connection: PoolProxiedConnection
+    generation: int
+    used_at: float = 0.0
+
+    @property
+    def driver(self) -> Any:
+        return self.connection.driver_connection
 
 
 def make_engine(url: str, settings: Settings, statement_seconds: float) -> AsyncEngine:
@@ -173,10 +194,6 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
 
 def _note_use(_: object, entry: ConnectionPoolEntry) -> None:
     entry.info[LAST_USED] = monotonic()
-
-
-def _driver(lent: PoolProxiedConnection) -> Any:
-    return lent.driver_connection
 
 
 def _see_that_it_lives(adapted: Any, entry: ConnectionPoolEntry, _: object) -> None:

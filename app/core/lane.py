@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from asyncpg import PostgresConnectionError, PostgresError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
+from app.core import queries
 from app.core.engine import Pool
 from app.core.errors import Unresolved
 
@@ -17,8 +19,8 @@ Rows = Sequence[Any]
 class Lane:
     """
     Args:
-        in_transactions: wrap each in one, where that is all that holds a statement's steps together
-            (PgBouncer).
+        in_transactions: wrap each read in one, where that is all that holds a statement's steps
+            together (PgBouncer). A write is not for this lane then.
     """
 
     def __init__(self, engine: AsyncEngine, *, in_transactions: bool) -> None:
@@ -43,9 +45,6 @@ class Lane:
         Raises:
             Unresolved: nobody answered whether it is.
         """
-        if self._in_transactions:
-            async with self._engine.begin() as connection:
-                return (await connection.exec_driver_sql(sql, tuple(values))).all()
         return await self._fetch(sql, values, durably=True)
 
     async def _fetch(
@@ -57,20 +56,24 @@ class Lane:
         seconds: float | None = None,
     ) -> Rows:
         lent = await self._pool.lend()
-        connection: Any = lent.driver_connection
+        connection = lent.driver
+        fetch = connection.fetch_durably if durably else connection.fetch_prepared
+        began, failed = perf_counter(), True
         try:
-            fetch = connection.fetch_durably if durably else connection.fetch_prepared
             found: Rows = await fetch(sql, *values, timeout=seconds)
+            failed = False
         except BaseException as error:
             # A refusal leaves a connection as it was; of all else, a cancellation too, one cannot
             # know what the server is about to send.
             refused = isinstance(error, PostgresError) and not connection.is_closed()
             if not refused:
-                await greenlet_spawn(lent.invalidate, error)
-            await greenlet_spawn(lent.close)
+                await greenlet_spawn(lent.connection.invalidate, error)
+            await greenlet_spawn(lent.connection.close)
             lost = isinstance(error, (PostgresConnectionError, OSError)) or not refused
             if durably and lost and isinstance(error, Exception):
                 raise Unresolved from error
             raise
+        finally:
+            queries.note(sql, perf_counter() - began, failed=failed)
         await self._pool.keep(lent)
         return found

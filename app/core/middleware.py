@@ -54,7 +54,7 @@ class RequestContext:
         async def send_and_note(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-                said = message["headers"]
+                said = message.get("headers", ())
                 message["headers"] = [*said, (HEADER, request.id.encode())]
                 for add in self.adding:
                     message["headers"] += add(said)
@@ -102,7 +102,7 @@ class CrossOrigin(CORSMiddleware):
 
         async def send_varied(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], VARIES]
+                message["headers"] = [*message.get("headers", ()), VARIES]
             await send(message)
 
         await self.app(scope, receive, send_varied)

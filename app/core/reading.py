@@ -8,7 +8,6 @@ be shown and cannot be changed: for that there is `Database.transaction`.
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
-from time import perf_counter
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import ARRAY, Float, Numeric, Select, any_, bindparam, select
@@ -18,7 +17,6 @@ from sqlalchemy.orm import DeclarativeBase, class_mapper
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
-from app.core import queries
 from app.core.batching import Batcher
 from app.core.lane import Lane
 
@@ -119,7 +117,7 @@ class Reader:
             PlinthError: what went wrong, as `Database.translated` has it.
         """
         try:
-            records = await timed(self._read, query, values)
+            records = await self._lane.read(query.sql, query.arrange(values), seconds=self._seconds)
         except Exception as error:
             if meaning := self._translate(error):
                 raise meaning from error
@@ -144,25 +142,6 @@ class Reader:
 
             batcher = self._by_id[model] = self.together(load)
         return cast("ModelT | None", await batcher.get(id))
-
-    async def _read(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
-        return await self._lane.read(sql, values, seconds=self._seconds)
-
-
-async def timed(
-    run: Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]],
-    query: Query,
-    values: Mapping[str, Any],
-) -> Sequence[Any]:
-    """Run it, and have it counted where all queries are."""
-    began = perf_counter()
-    failed = True
-    try:
-        records = await run(query.sql, query.arrange(values))
-        failed = False
-    finally:
-        queries.note(query.sql, perf_counter() - began, failed=failed)
-    return records
 
 
 Readable = Reader | AsyncSession
