@@ -11,8 +11,7 @@ YOUNG = 20_000
 
 @contextmanager
 def collecting_seldom() -> Iterator[None]:
-    """What was loaded so far stays, and is not looked at again: a full collection of it stops all
-    requests for some 40 ms."""
+    """What was loaded so far stays, and is not looked at again."""
     usual = gc.get_threshold()
     gc.collect()
     gc.freeze()
