@@ -37,6 +37,9 @@ class Way(Enum):
     """How a step's function is called."""
 
     AWAITED = auto()
+    CALLED = auto()
+    """A class. FastAPI makes its objects in a thread, which takes longer than most routes; one
+    whose making blocks wants a function."""
     IN_A_THREAD = auto()
     UNTIL_THE_RESULT = auto()
     """A generator whose end comes before the answer is sent (`scope="function"`)."""
@@ -128,14 +131,14 @@ class Plan:
             way = step.way
             if way is Way.AWAITED:
                 results.append(await step.call(**values))
-            elif way is Way.UNTIL_THE_RESULT:
-                assert inner is not None
-                results.append(await inner.enter_async_context(step.call(**values)))
+            elif way is Way.CALLED:
+                results.append(step.call(**values))
             elif way is Way.IN_A_THREAD:
                 results.append(await run_in_threadpool(step.call, **values))
-            elif way is Way.UNTIL_THE_ANSWER:
-                assert outer is not None
-                results.append(await outer.enter_async_context(step.call(**values)))
+            elif way is not Way.LAST:
+                stack = inner if way is Way.UNTIL_THE_RESULT else outer
+                assert stack is not None
+                results.append(await stack.enter_async_context(step.call(**values)))
         return values
 
     async def _read(self, step: Step, solving: Solving, values: dict[str, Any]) -> list[Any]:
@@ -220,4 +223,4 @@ def _classify(node: Dependant) -> tuple[Callable[..., Any], Way]:
         return asynccontextmanager(call), way
     if inspect.iscoroutinefunction(function):
         return call, Way.AWAITED
-    return call, Way.IN_A_THREAD
+    return call, Way.CALLED if inspect.isclass(call) else Way.IN_A_THREAD

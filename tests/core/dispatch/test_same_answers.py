@@ -30,7 +30,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from app.core.dispatch import Dispatch, make_table
-from app.core.dispatch.plan import UNDERSTOOD
+from app.core.dispatch.plan import UNDERSTOOD, Way, make_plan
 from app.core.routes import walk_routes
 
 did: ContextVar[list[str]] = ContextVar("did")
@@ -320,6 +320,14 @@ async def test_while_something_is_overridden_fastapi_does_it() -> None:
 def test_nothing_of_a_dependency_is_overlooked() -> None:
     """An update of FastAPI that adds something to it has to be understood first."""
     assert {field.name for field in fields(Dependant)} == UNDERSTOOD
+
+
+async def test_none_of_our_own_dependencies_waits_for_a_thread(app: FastAPI) -> None:
+    plans = [
+        (route.path, make_plan(route.dependant, embeds_body=False)) for route in walk_routes(app)
+    ]
+    assert len(plans) > 30
+    assert not [path for path, plan in plans for it in plan.steps if it.way is Way.IN_A_THREAD]
 
 
 async def test_of_our_own_routes_only_the_one_with_a_form_goes_the_long_way(app: FastAPI) -> None:
