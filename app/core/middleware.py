@@ -132,13 +132,10 @@ class BodyLimit:
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        declared = find_header(scope, b"content-length") if scope["type"] == "http" else None
-        if declared is None and (
-            scope["type"] != "http" or find_header(scope, b"transfer-encoding") is None
-        ):
-            await self.app(scope, receive, send)  # there is no body (RFC 9112, 6.3)
+        if scope["type"] != "http" or _has_no_body(scope):
+            await self.app(scope, receive, send)
             return
-        declared = declared or ""
+        declared = find_header(scope, b"content-length") or ""
         if declared.isdecimal() and (len(declared) > LONGEST_NUMBER or int(declared) > self.limit):
             await problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
             return
@@ -165,6 +162,15 @@ class BodyLimit:
     @property
     def _detail(self) -> str:
         return f"The body is larger than {self.limit} bytes"
+
+
+def _has_no_body(scope: Scope) -> bool:
+    """As HTTP/1.1 tells it by its headers (RFC 9112, 6.3); later versions need not."""
+    return (
+        scope["http_version"] == "1.1"
+        and find_header(scope, b"content-length") is None
+        and find_header(scope, b"transfer-encoding") is None
+    )
 
 
 class HeadAsGet:

@@ -3,11 +3,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from app.core.drain import close_while_draining
 from app.core.health import draining
-from app.core.middleware import RequestContext
+from app.core.middleware import BodyLimit, RequestContext
 from app.core.overload import InFlightLimit
 from tests.support.asgi import Answer, send
 
@@ -152,3 +153,30 @@ async def test_lanes_and_probes_are_known_under_a_path_of_a_proxys() -> None:
 
 async def receive_nothing() -> Message:
     return {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+async def test_a_body_that_nobody_announced_is_counted_where_there_can_be_one(version: str) -> None:
+    """HTTP/1.1 has none then; HTTP/2 has them without a word of it in the headers."""
+    incoming = [{"type": "http.request", "body": b"x" * 11, "more_body": False}]
+    read: list[Message] = []
+
+    async def receive() -> Message:
+        return incoming.pop()
+
+    async def work(_: Scope, receive: Receive, __: Send) -> None:
+        read.append(await receive())
+
+    app = BodyLimit(work, limit=10, seconds=5)
+    scope = {"type": "http", "http_version": version, "headers": [(b"host", b"x")]}
+    if version == "2":
+        with pytest.raises(HTTPException, match="larger than 10 bytes"):
+            await app(scope, receive, keep_nothing)
+        assert not read
+    else:
+        await app(scope, receive, keep_nothing)
+        assert read
+
+
+async def keep_nothing(_: Message) -> None:
+    pass
