@@ -1,18 +1,17 @@
 """Each route is what it declares: called over HTTP in every role, a team's own routes included."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
-from sqlalchemy import event
 
 from app.api.access import OWNER, PUBLIC, SUPERUSER, USER, VERIFIED, Who
 from app.api.deps import Resources
 from tests.support.operations import Operation, find_operations
 from tests.support.people import People
 from tests.support.scene import MARK, Scene, make_scene
+from tests.support.statements import recorded_statements
 
 OPERATIONS = find_operations()
 REFUSED = {
@@ -90,15 +89,8 @@ def was_taken_by_one_before(operation: Operation, role: str, answer: Response) -
 @pytest.fixture
 def statements(resources: Resources) -> Iterator[list[str]]:
     """What goes to the database, as it goes."""
-    sent: list[str] = []
-
-    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    engine = resources.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(engine, "before_cursor_execute", note)
+    with recorded_statements(resources.database) as sent:
+        yield sent
 
 
 def actor(operation: Operation) -> str:

@@ -1,7 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy import event
 
 from app.core.database import Database
@@ -9,15 +10,25 @@ from app.core.database import Database
 
 @contextmanager
 def recorded_statements(database: Database) -> Iterator[list[str]]:
-    """The SQL that is sent to the database within the block."""
+    """The SQL that is sent to the database within the block: by the engine, and by the lane beside
+    it, which the engine's events do not see."""
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         sent.append(statement)
 
+    lane = database._lane  # noqa: SLF001
+    fetch = lane._fetch  # noqa: SLF001
+
+    async def note_and_fetch(sql: str, values: Sequence[Any], **more: Any) -> Sequence[Any]:
+        sent.append(sql)
+        return await fetch(sql, values, **more)
+
     engine = database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     try:
-        yield sent
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lane, "_fetch", note_and_fetch)
+            yield sent
     finally:
         event.remove(engine, "before_cursor_execute", note)
