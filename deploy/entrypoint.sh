@@ -21,9 +21,10 @@ refuse_public_password() {
 # Any number of replicas may do this at once: the migrations hold an advisory lock. The shell is
 # process 1 here, and process 1 without a handler does not hear SIGTERM; hence the trap.
 migrate() {
+    migration=
+    trap 'kill -TERM $migration 2>/dev/null; wait; exit 143' TERM INT
     plinth db upgrade &
     migration=$!
-    trap 'kill -TERM "$migration" 2>/dev/null; wait "$migration"; exit 143' TERM INT
     wait "$migration"
     trap - TERM INT
 }

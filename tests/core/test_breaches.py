@@ -121,12 +121,12 @@ async def test_more_than_a_few_at_once_pass_without_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A service that hangs must not make a queue here."""
-    monkeypatch.setattr(breaches, "SECONDS", 0.3)
-    with breach_service(slow(0.5)) as service:
+    monkeypatch.setattr(breaches, "SECONDS", 0.8)
+    with breach_service(slow(1.2)) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
         began = time.monotonic()
         found = await asyncio.gather(*(breaches.contain(LOST) for _ in range(30)))
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 3
         assert len(service.asked) == breaches.AT_ONCE
     assert found == [False] * 30
     assert caplog.text.count("too many at once") == 30 - breaches.AT_ONCE
