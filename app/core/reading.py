@@ -14,7 +14,8 @@ from sqlalchemy import ARRAY, Float, Numeric, Select, any_, bindparam, select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, class_mapper
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
+from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import TypeEngine
 
 from app.core.batching import Batcher
@@ -44,6 +45,10 @@ class Query:
     def __init__(self, statement: Statement) -> None:
         compiled = statement.compile(dialect=_dialect)
         self.statement = statement
+        self.only_reads = isinstance(statement, Select) and not any(
+            isinstance(part, UpdateBase)
+            for part in iterate(statement)  # in a CTE, say
+        )
         self.sql = str(compiled)
         # Those with a value of their own: what stood in the statement as a literal.
         self._constants = {
@@ -115,7 +120,10 @@ class Reader:
         """
         Raises:
             PlinthError: what went wrong, as `Database.translated` has it.
+            RuntimeError: it would write, and commit by itself, past `core/database.py`.
         """
+        if not query.only_reads:
+            raise RuntimeError("this only reads: ask for `db: DB` to write")
         try:
             records = await self._lane.read(query.sql, query.arrange(values), seconds=self._seconds)
         except Exception as error:

@@ -247,3 +247,16 @@ async def test_whether_a_lost_one_was_done_nobody_knows(
         await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
         with pytest.raises(Unresolved):
             await writing
+
+
+async def test_a_reader_does_not_write(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    """It would be a transaction of its own, committed past the one place that commits."""
+    person = await people.enter()
+    hidden = RENAME.statement.cte("hidden")
+    for query in (RENAME, Query(select(hidden.c.id))):
+        with pytest.raises(RuntimeError, match="only reads"):
+            await database.reader.all(query, user_id=person.id, new_name="renamed")
+    name = "SELECT username FROM users WHERE id = $1"
+    assert await second.fetchval(name, person.id) != "renamed"
