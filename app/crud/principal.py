@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.reading import Query, Reader
+from app.core.reading import Query, Reader, one_of
 from app.models import Session, User
 
 
@@ -44,11 +44,11 @@ _asking = (
     .select_from(Session)
     .join(User, User.id == Session.user_id)
 )
-_found = Query(_asking.where(Session.id == any_(bindparam("ids", type_=ARRAY(Uuid())))))
+by_session = Query(_asking.where(one_of(Session.id, "ids")))
 
 
 async def load_principals(reader: Reader, session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:
-    rows = await reader.all(_found, ids=session_ids)
+    rows = await reader.all(by_session, ids=session_ids)
     return {row.session_id: Principal(*row) for row in rows}
 
 

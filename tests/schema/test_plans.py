@@ -5,14 +5,16 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import crud
 from app.core.config import settings
 from app.core.database import Database
+from app.core.reading import Query, one_of
 from app.crud import figures
-from app.models import Base
+from app.crud.principal import by_session
+from app.models import Base, User
 from tests.support.databases import TestServices, cloned_database
 
 SEED = """
@@ -21,6 +23,11 @@ SEED = """
            initcap(substr(md5('first' || n), 1, 7)) || ' ' || initcap(substr(md5('l' || n), 1, 8)),
            n % 10 = 0, now() - n * interval '1 minute'
     FROM generate_series(1, 100000) AS n
+"""
+SIGN_IN = """
+    INSERT INTO sessions (id, user_id, token_hash, expires_at, ends_at)
+    SELECT gen_random_uuid(), id, sha256(username::bytea), 'infinity', 'infinity' FROM users
+    ORDER BY id LIMIT 1000
 """
 
 
@@ -34,7 +41,8 @@ def crowded(services: TestServices, worker_id: str) -> Iterator[str]:
 async def many(crowded: str) -> AsyncIterator[Database]:
     connection = await asyncpg.connect(crowded)
     await connection.execute(SEED)
-    await connection.execute("VACUUM ANALYZE users")
+    await connection.execute(SIGN_IN)
+    await connection.execute("VACUUM ANALYZE users, sessions")
     await connection.close()
     database = Database(crowded, settings, Base.metadata)
     yield database
@@ -70,6 +78,26 @@ def find_indexes(plan: dict[str, Any]) -> Iterator[str]:
         yield name
     for part in plan.get("Plans", ()):
         yield from find_indexes(part)
+
+
+@pytest.mark.parametrize("table", ["users", "sessions"])
+async def test_look_ups_by_key_are_planned_once_however_many_ask(
+    crowded: str, many: Database, table: str
+) -> None:
+    """Planning costs more than the look-up; and where the planner sees how many keys there are, it
+    does so each time."""
+    connection = await asyncpg.connect(crowded)
+    keys = [row["id"] for row in await connection.fetch(f"SELECT id FROM {table} LIMIT 64")]
+    query = (
+        by_session if table == "sessions" else Query(select(User.id).where(one_of(User.id, "ids")))
+    )
+    statement = await connection.prepare(query.sql)
+    for length in (1, 1, 1, 1, 1, 64, 1, 30, 1):
+        await statement.fetch(keys[:length])
+    counted = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = $1"
+    counts = await connection.fetchrow(counted, statement.get_name())
+    await connection.close()
+    assert tuple(counts) == (4, 5), "it looks at the first five, and decides by them"
 
 
 @pytest.mark.parametrize("emails", [True, False], ids=["superuser", "user"])
