@@ -4,9 +4,14 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from app.cli.corked import Corked
+from app.cli.answering import Answering
 from app.core.config import settings
 
 HEADER_BYTES = 64 * 1024
@@ -25,7 +30,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._is_whole = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self._start_waiting()
 
     def data_received(self, data: bytes) -> None:
@@ -49,6 +54,10 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.__class__ = Answering  # uvicorn takes no class of ours, and this adds no attributes
+        super()._start_asgi_task(cycle, app)
 
     def _start_waiting(self) -> None:
         self._bound = self.loop.call_later(
