@@ -35,14 +35,17 @@ def find_client(scope: Scope, trusted: Sequence[Network]) -> Client:
             what the client likes to say.
     """
     peer = scope["client"][0] if scope.get("client") else None
-    forwarded = Headers(scope=scope).getlist("x-forwarded-for") if trusted else []
-    shown = _show(find_header(scope, b"user-agent") or "")
-    return Client(_find_ip(peer, forwarded, trusted), shown or None)
+    if trusted:
+        forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+        peer = _find_ip(peer, forwarded, trusted)
+    user_agent = find_header(scope, b"user-agent") or ""
+    return _describe(peer, user_agent[: 2 * LONGEST_USER_AGENT])
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _show(user_agent: str) -> str:
-    return "".join(char for char in user_agent if char.isprintable())[:LONGEST_USER_AGENT]
+def _describe(peer: str | None, user_agent: str) -> Client:
+    shown = "".join(char for char in user_agent if char.isprintable())
+    return Client(_parse(peer), shown[:LONGEST_USER_AGENT] or None)
 
 
 def _find_ip(peer: str | None, forwarded: list[str], trusted: Sequence[Network]) -> str | None:

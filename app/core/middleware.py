@@ -1,8 +1,12 @@
-"""What stands around every request, as plain ASGI: a `BaseHTTPMiddleware` costs a task each."""
+"""What stands around every request, as plain ASGI: a `BaseHTTPMiddleware` costs a task each.
+
+Those that have nothing to do when the request is done return what is inside them, and await
+nothing: they then are no more than a call.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from http import HTTPStatus
 from time import perf_counter
 
@@ -95,27 +99,25 @@ class Unexpected:
 class CrossOrigin(CORSMiddleware):
     """CORS for those who ask across origins. To the others it only says that the answer varies."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         if scope["type"] != "http" or find_header(scope, b"origin") is not None:
-            await super().__call__(scope, receive, send)
-            return
+            return super().__call__(scope, receive, send)
 
         async def send_varied(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), VARIES]
             await send(message)
 
-        await self.app(scope, receive, send_varied)
+        return self.app(scope, receive, send_varied)
 
 
 class Compressed(GZipMiddleware):
     """GZip for those who take it. The library looks at every piece of the others' answers too."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         if scope["type"] == "http" and "gzip" in (find_header(scope, b"accept-encoding") or ""):
-            await super().__call__(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return super().__call__(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class BodyLimit:
@@ -131,14 +133,12 @@ class BodyLimit:
         self.limit = limit
         self.seconds = seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or _has_no_body(scope):
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         declared = find_header(scope, b"content-length") or ""
         if declared.isdecimal() and (len(declared) > LONGEST_NUMBER or int(declared) > self.limit):
-            await problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
-            return
+            return problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
         arrived, arriving = 0, True
         until = asyncio.get_running_loop().time() + self.seconds
 
@@ -157,7 +157,7 @@ class BodyLimit:
                 raise HTTPException(TOO_LARGE, self._detail)
             return message
 
-        await self.app(scope, receive_and_count, send)
+        return self.app(scope, receive_and_count, send)
 
     @property
     def _detail(self) -> str:
@@ -179,17 +179,16 @@ class HeadAsGet:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
 
         async def send_no_body(message: Message) -> None:
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, send_no_body)
+        return self.app({**scope, "method": "GET"}, receive, send_no_body)
 
 
 class EitherSlash:
@@ -204,7 +203,7 @@ class EitherSlash:
         self.app = app
         self._declared: dict[str, set[str]] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             if self._declared is None:
                 self._declared = declared_methods(scope["app"])
@@ -214,9 +213,8 @@ class EitherSlash:
                 scope = {**scope, "path": scope["path"].removesuffix(given) + path}
             methods = self._declared.get(path)
             if methods and scope["method"] not in methods:
-                await refuse_method(scope["app"], scope["method"], path)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+                return refuse_method(scope["app"], scope["method"], path)(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _find(self, path: str, declared: Container[str]) -> str:
         if path in declared or path == "/":
@@ -233,8 +231,8 @@ class RouteNoted:
         self.app = app
         self._templates: Templates | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and (request := current_request()):
             templates = self._templates = self._templates or Templates(scope["app"])
             request.find_route = lambda: templates.find(scope)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)

@@ -23,6 +23,8 @@ class Observed:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._in_progress = 0
+        metrics.requests_in_progress.set_function(lambda: self._in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = current_request()
@@ -30,7 +32,7 @@ class Observed:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        metrics.requests_in_progress.inc()
+        self._in_progress += 1
         fault = False
         try:
             await self.app(scope, receive, send)
@@ -38,7 +40,7 @@ class Observed:
             fault = True  # what the server answers for us
             raise
         finally:
-            metrics.requests_in_progress.dec()
+            self._in_progress -= 1
             # Until the last piece was sent; what a route left for later is not in it.
             seconds = (request.sent_at or perf_counter()) - began
             status = request.status or (FAULT if fault else CLIENT_GONE)

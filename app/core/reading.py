@@ -41,10 +41,12 @@ _dialect = dialect()  # type: ignore[no-untyped-call]
 class Query:
     """A statement that gives rows, compiled once; its `bindparam`s' values come with each run.
 
-    Its rows are named tuples of the columns. They read like the objects that the ORM would make.
+    Args:
+        row: the class of its rows, with the columns as its fields; by default one is made. They
+            read like the objects that the ORM would make.
     """
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, row: Any = None) -> None:
         compiled = statement.compile(dialect=_dialect)
         self.statement = statement
         self.only_reads = isinstance(statement, Select) and not any(
@@ -59,7 +61,9 @@ class Query:
         self._order: Sequence[str] = compiled.positiontup or ()
         self._binding: Mapping[str, Process] = compiled._bind_processors  # type: ignore[assignment]  # noqa: SLF001
         columns = statement.exported_columns
-        row: Any = namedtuple("Row", map(str, columns.keys()))  # type: ignore[misc]
+        names = tuple(map(str, columns.keys()))
+        row = row or namedtuple("Row", names)
+        assert row._fields == names
         self._row: Callable[[Iterable[Any]], Any] = row._make
         self._reading = {
             place: process

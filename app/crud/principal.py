@@ -1,8 +1,8 @@
 """Who is asking: the session and its user, read fresh with each request."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -12,8 +12,7 @@ from app.core.reading import Query, Reader, one_of
 from app.models import Session, User
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """A user as the database had them when this request came in, and the session they act in."""
 
     id: int
@@ -44,12 +43,12 @@ _asking = (
     .select_from(Session)
     .join(User, User.id == Session.user_id)
 )
-by_session = Query(_asking.where(one_of(Session.id, "ids")))
+by_session = Query(_asking.where(one_of(Session.id, "ids")), Principal)
 
 
 async def load_principals(reader: Reader, session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:
     rows = await reader.all(by_session, ids=session_ids)
-    return {row.session_id: Principal(*row) for row in rows}
+    return {row.session_id: row for row in rows}
 
 
 async def load_by_token(db: AsyncSession, session_id: UUID, token_hash: bytes) -> Principal | None:

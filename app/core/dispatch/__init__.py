@@ -9,6 +9,8 @@ One thing differs: the most specific route answers, wherever it was declared. `/
 taken for `/users/{user_id}`.
 """
 
+from collections.abc import Awaitable
+
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.routing import Mount
@@ -28,7 +30,7 @@ class Dispatch:
         self.app = app
         self._table: Table[Endpoint] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and not scope["app"].dependency_overrides:
             table = self._table = self._table or make_table(scope["app"])
             found = table.find(route_path(scope), scope["method"])
@@ -36,9 +38,8 @@ class Dispatch:
                 endpoint, scope["path_params"] = found
                 if request := current_request():
                     request.template = endpoint.path
-                await endpoint(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+                return endpoint(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def make_table(app: FastAPI) -> Table[Endpoint]:

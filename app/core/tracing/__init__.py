@@ -5,6 +5,7 @@ sends (`otlp.py`) comes in when it is wanted. FastAPI's own `telemetry=` is swit
 the path and the query of each request, in which people's data stands.
 """
 
+from collections.abc import Awaitable
 from time import time_ns
 from typing import Any
 
@@ -41,11 +42,15 @@ class Traced:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         tracer, request = tracing.tracer, current_request()
         if tracer is None or request is None or scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
+        return self._trace(tracer, request, scope, receive, send)
+
+    async def _trace(
+        self, tracer: Tracer, request: RequestInfo, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         with tracer.start_as_current_span(
             scope["method"],
             context=_propagator.extract(dict(Headers(scope=scope)), Context()),
