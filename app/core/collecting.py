@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 # A request in work holds some hundred objects that the collector looks at, and frees them without
 # it. By the usual 700 it would look at all requests in work every few requests, and find nothing.
-YOUNG = 20_000
+# So this is more than all have that may be in work together (`MAX_IN_FLIGHT`).
+YOUNG = 50_000
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class InFlightLimit:
         self.app = app
         self.spared = frozenset(spared)
         self._apart = {prefix: _Lane(own) for prefix, own in (apart or {}).items()}
+        self._prefixes = tuple(self._apart)
         self._common = _Lane(limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,10 +78,9 @@ class InFlightLimit:
             lane.in_flight -= 1
 
     def _find_lane(self, path: str) -> _Lane:
-        for prefix, lane in self._apart.items():
-            if path.startswith(prefix):
-                return lane
-        return self._common
+        if not path.startswith(self._prefixes):
+            return self._common
+        return next(lane for prefix, lane in self._apart.items() if path.startswith(prefix))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

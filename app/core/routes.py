@@ -31,6 +31,8 @@ def route_path(scope: Scope) -> str:
     """As routes are declared: without what stands before it where a proxy has us, or a mount."""
     path: str = scope["path"]
     root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    if not root:
+        return path
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.params import Form
 from fastapi.responses import JSONResponse
 from fastapi.routing import RouteContext
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, ValidationError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -66,6 +66,9 @@ class Endpoint:
         self._has_generators = self._plan.has_generators
         self._has_body = route.body_field is not None
         self._field = route.response_field
+        if self._field is not None:
+            shown = self._field._type_adapter  # noqa: SLF001
+            self._validate, self._write = shown.validator.validate_python, shown.serializer.to_json
         self._status: int | None = route.status_code
         self._more = {
             "endpoint": route.endpoint,
@@ -130,10 +133,12 @@ class Endpoint:
     def _serialize(self, result: Any) -> bytes:
         if self._field is None:
             return bytes(JSONResponse(jsonable_encoder(result)).body)
-        value, errors = self._field.validate(result, {}, loc=("response",))
-        if errors:
-            raise ResponseValidationError(errors=errors, body=result)
-        written: bytes = self._field.serialize_json(value, **self._shape)
+        try:
+            value = self._validate(result, from_attributes=True)
+        except ValidationError:
+            _, errors = self._field.validate(result, {}, loc=("response",))
+            raise ResponseValidationError(errors=errors, body=result) from None
+        written: bytes = self._write(value, **self._shape)
         return written
 
     async def _explain(self, request: Request, error: Exception) -> Response:

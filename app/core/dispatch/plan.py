@@ -94,8 +94,6 @@ class Step:
     given: Sequence[tuple[str, Callable[[Solving], Any]]]
     parameters: Sequence[Read]
     body: Sequence[Any]
-    reads: bool
-    """Whether there is anything of the request to read, and so to be wrong."""
 
 
 @dataclass(slots=True)
@@ -119,43 +117,46 @@ class Plan:
             values = {}
             for name, index in step.results:
                 values[name] = results[index]
-            if step.reads and (errors := await self._read(step, solving, values)):
+            errors: list[Any] = []
+            for read in step.parameters:
+                found, wrong = read(solving.request)
+                values |= found
+                errors += wrong
+            if step.body:
+                errors += await self._read_body(step, solving, values)
+            if errors or (failed and not failed.isdisjoint(step.needs)):
                 solving.errors += errors
-                failed.add(len(results))
-            if failed and (len(results) in failed or not failed.isdisjoint(step.needs)):
                 failed.add(len(results))
                 results.append(None)
                 continue
             for name, give in step.given:
                 values[name] = give(solving)
-            way = step.way
-            if way is Way.AWAITED:
+            if step.way is Way.AWAITED:
                 results.append(await step.call(**values))
-            elif way is Way.CALLED:
-                results.append(step.call(**values))
-            elif way is Way.IN_A_THREAD:
-                results.append(await run_in_threadpool(step.call, **values))
-            elif way is not Way.LAST:
-                stack = inner if way is Way.UNTIL_THE_RESULT else outer
-                assert stack is not None
-                results.append(await stack.enter_async_context(step.call(**values)))
+            elif step.way is not Way.LAST:
+                results.append(await _call(step, values, inner, outer))
         return values
 
-    async def _read(self, step: Step, solving: Solving, values: dict[str, Any]) -> list[Any]:
-        errors: list[Any] = []
-        for read in step.parameters:
-            found, wrong = read(solving.request)
-            values |= found
-            errors += wrong
-        if step.body:
-            found, wrong = await request_body_to_args(
-                body_fields=list(step.body),
-                received_body=solving.body,
-                embed_body_fields=self.embeds_body,
-            )
-            values |= found
-            errors += wrong
+    async def _read_body(self, step: Step, solving: Solving, values: dict[str, Any]) -> list[Any]:
+        found, errors = await request_body_to_args(
+            body_fields=list(step.body),
+            received_body=solving.body,
+            embed_body_fields=self.embeds_body,
+        )
+        values |= found
         return errors
+
+
+async def _call(
+    step: Step, values: dict[str, Any], inner: AsyncExitStack | None, outer: AsyncExitStack | None
+) -> Any:
+    if step.way is Way.CALLED:
+        return step.call(**values)
+    if step.way is Way.IN_A_THREAD:
+        return await run_in_threadpool(step.call, **values)
+    stack = inner if step.way is Way.UNTIL_THE_RESULT else outer
+    assert stack is not None
+    return await stack.enter_async_context(step.call(**values))
 
 
 def make_plan(route: Dependant, *, embeds_body: bool) -> Plan:
@@ -194,7 +195,6 @@ def _add(
             given=_given(node),
             parameters=parameters,
             body=node.body_params,
-            reads=bool(parameters or node.body_params),
         )
     )
     known.setdefault(key, len(plan.steps) - 1)
