@@ -92,8 +92,13 @@ class Database:
         if self._through_pgbouncer:
             async with self.transaction() as session:
                 return await read_all(session, query, **values)
-        async with self.translated():
-            return query.make_rows(await self._lane.write(query.sql, query.arrange(values)))
+        try:
+            records = await self._lane.write(query.sql, query.arrange(values))
+        except Exception as error:
+            if meaning := self._violations.explain(error):
+                raise meaning from error
+            raise
+        return query.make_rows(records)
 
     async def repeated(self, unit: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Do the whole unit in a transaction, and again in a new one where it lost to another.

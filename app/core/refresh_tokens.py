@@ -9,8 +9,6 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
-from functools import cached_property
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -24,24 +22,24 @@ LENGTH = ID + SECRET + MARK
 _mark_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth refresh token mark", "sha256")
 
 
-@dataclass(frozen=True)
 class RefreshToken:
-    data: bytes
+    """
+    Attributes:
+        hash: a plain one is enough: nobody guesses 256 random bits, however fast the hash.
+    """
+
+    __slots__ = ("data", "hash", "session_id")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.session_id = UUID(bytes=data[:ID])
+        self.hash = hashlib.sha256(data).digest()
 
     @property
     def text(self) -> str:
         return urlsafe_b64encode(self.data).decode()
 
-    @cached_property
-    def session_id(self) -> UUID:
-        return UUID(bytes=self.data[:ID])
-
-    @cached_property
-    def hash(self) -> bytes:
-        # A plain hash is enough: nobody guesses 256 random bits, however fast the hash.
-        return hashlib.sha256(self.data).digest()
-
-    @cached_property
+    @property
     def is_ours(self) -> bool:
         return hmac.compare_digest(_mark(self.data[:-MARK]), self.data[-MARK:])
 
@@ -57,8 +55,10 @@ def parse_refresh_token(text: str) -> RefreshToken | None:
         data = urlsafe_b64decode(text.encode("ascii"))
     except ValueError:
         return None
+    if len(data) != LENGTH:
+        return None
     token = RefreshToken(data)
-    return token if len(data) == LENGTH and token.text == text else None
+    return token if token.text == text else None
 
 
 def seal_successor(successor: RefreshToken, previous: RefreshToken) -> bytes:

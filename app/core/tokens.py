@@ -11,8 +11,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from secrets import token_urlsafe
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from joserfc.errors import JoseError
 from pydantic_core import to_json
@@ -44,7 +45,7 @@ def issue_access_token(user_id: int, session_id: UUID) -> str:
         "aud": settings.TOKEN_AUDIENCE,
         "sub": str(user_id),
         "sid": str(session_id),
-        "jti": str(uuid4()),
+        "jti": token_urlsafe(16),
         "iat": now,
         "exp": now + _lifetime(),
     }

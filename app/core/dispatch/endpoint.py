@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined, ValidationError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -187,7 +187,7 @@ async def _read_body(request: Request) -> Any:
         HTTPException: something else is wrong with it.
     """
     try:
-        body = await request.body()
+        body = await _receive_body(request)
         if not body:
             return PydanticUndefined
         return await request.json() if _is_json(request.headers.get("content-type")) else body
@@ -205,6 +205,20 @@ async def _read_body(request: Request) -> Any:
     except Exception as error:
         detail = "There was an error parsing the body"
         raise HTTPException(HTTPStatus.BAD_REQUEST, detail) from error
+
+
+async def _receive_body(request: Request) -> bytes:
+    """As `request.body`, which then has it: without the generator that it reads by."""
+    pieces: list[bytes] = []
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    request._body = body = b"".join(pieces)  # noqa: SLF001
+    return body
 
 
 def _is_json(content_type: str | None) -> bool:

@@ -1,7 +1,8 @@
 import hmac
-import json
 from dataclasses import dataclass, replace
 from typing import Self
+
+from pydantic_core import to_json
 
 from app.core.config import settings
 from app.core.rates import Rate, parse_rate
@@ -29,7 +30,7 @@ class Bucket:
             rate: as the settings have it, `5/5m`.
             parts: what tells this bucket from others of its name.
         """
-        mark = hmac.digest(_key, json.dumps([name, *parts]).encode(), "sha256").hex()[:32]
+        mark = hmac.digest(_key, to_json([name, *parts]), "sha256").hex()[:32]
         return cls(name, parse_rate(rate), f"{name}:{mark}")
 
     def stricter(self) -> Self:
