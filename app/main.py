@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -11,6 +12,7 @@ from app.api import root, v1
 from app.api.deps import Resources
 from app.core import keys, logs, openapi, passwords, problems, revisions
 from app.core.backing import backing_services
+from app.core.batching import Batcher
 from app.core.cache import cache
 from app.core.collecting import collecting_seldom
 from app.core.config import SettingsError, settings
@@ -35,6 +37,7 @@ from app.core.security_headers import SecurityHeaders
 from app.core.threads import entered_in_thread
 from app.core.tracing import NATIVE_OFF, Traced
 from app.crud.principal import load_principals
+from app.crud.session import rotate_many
 from app.models import Base
 from app.services import figures
 
@@ -90,7 +93,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.enter_context(draining_at_sigterm(drain_seconds))
         readiness = Readiness(lambda: look_around(database, cache))
         app.state.resources = Resources(
-            database, database.reader.together(load_principals), readiness
+            database,
+            principals=database.reader.together(load_principals),
+            rotations=Batcher(partial(rotate_many, database)),
+            readiness=readiness,
         )
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:

@@ -20,6 +20,7 @@ from app.core.health import Readiness
 from app.core.reading import Reader
 from app.core.request import current_request
 from app.crud.principal import Principal
+from app.crud.session import Rotation
 from app.schemas.fields import LARGEST_ID
 from app.services import sessions
 
@@ -30,6 +31,7 @@ class Resources:
 
     database: Database
     principals: Batcher[UUID, Principal]
+    rotations: Batcher[Rotation, int]
     readiness: Readiness
 
 
@@ -58,6 +60,13 @@ WholeDB = Annotated[Database, Depends(get_database)]
 
 async def get_reader(request: Request) -> Reader:
     return resources_of(request).database.reader
+
+
+async def get_rotations(request: Request) -> Batcher[Rotation, int]:
+    return resources_of(request).rotations
+
+
+Rotations = Annotated[Batcher[Rotation, int], Depends(get_rotations)]
 
 
 # For routes that only read: no session, no transaction, and no connection until a query is sent.

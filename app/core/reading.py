@@ -104,14 +104,18 @@ def select_columns(model: type[DeclarativeBase]) -> Select[*tuple[Any, ...]]:
 
 
 def one_of(column: Column, name: str) -> ColumnElement[bool]:
-    """For look-ups by key: the value of `name` is a list, and this is in it.
+    """For look-ups by key: the value of `name` is a list, and this is in it."""
+    return column == any_(listed(name, column.type))
 
-    The list comes by a subquery, which hides it from the planner. Of a list that it sees it takes
-    the length into account, and so plans anew each time, at twice what the look-up itself costs.
+
+def listed(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    """A parameter that is a list, of these.
+
+    It comes by a subquery, which hides it from the planner. Of a list that it sees it takes the
+    length into account, and so plans anew each time, at twice what a look-up itself costs.
     """
-    kind = ARRAY(column.type)
-    given = select(bindparam(name, type_=kind)).scalar_subquery()
-    return column == any_(sql_cast(given, kind))
+    kinds = ARRAY(kind)
+    return sql_cast(select(bindparam(name, type_=kinds)).scalar_subquery(), kinds)
 
 
 class Reader:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -22,18 +23,20 @@ LENGTH = ID + SECRET + MARK
 _mark_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth refresh token mark", "sha256")
 
 
+@dataclass(slots=True, repr=False)
 class RefreshToken:
     """
     Attributes:
         hash: a plain one is enough: nobody guesses 256 random bits, however fast the hash.
     """
 
-    __slots__ = ("data", "hash", "session_id")
+    data: bytes
+    session_id: UUID = field(init=False)
+    hash: bytes = field(init=False)
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.session_id = UUID(bytes=data[:ID])
-        self.hash = hashlib.sha256(data).digest()
+    def __post_init__(self) -> None:
+        self.session_id = UUID(bytes=self.data[:ID])
+        self.hash = hashlib.sha256(self.data).digest()
 
     @property
     def text(self) -> str:

@@ -1,15 +1,30 @@
 """Sessions and their refresh tokens. What decides is one conditional UPDATE, never a look first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Row,
+    Uuid,
+    and_,
+    bindparam,
+    column,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.core.client import Client
 from app.core.config import settings
-from app.core.reading import Query
+from app.core.database import Database
+from app.core.reading import Query, listed
 from app.models import Session, User
 
 GRACE = timedelta(seconds=10)
@@ -23,24 +38,78 @@ def _expiry() -> ColumnElement[datetime]:
     return func.now() + timedelta(days=days)
 
 
-rotation = Query(
-    update(Session)
-    .where(Session.id == bindparam("session_id"), Session.token_hash == bindparam("old_hash"))
-    .where(*_alive)
-    .where(User.id == Session.user_id, User.is_active)
-    .values(
-        token_hash=bindparam("new_hash"),
-        previous_hash=bindparam("old_hash"),
-        successor=bindparam("sealed"),
-        rotations=Session.rotations + 1,
-        graces=0,
-        last_used_at=func.now(),
-        expires_at=func.least(Session.ends_at, _expiry()),
+class Rotation(NamedTuple):
+    """A new token in the place of the old one, where that is the current token of a live session of
+    an active user.
+
+    Attributes:
+        sealed: the new token, as the holder of the old one can open it.
+    """
+
+    session_id: UUID
+    old_hash: bytes
+    new_hash: bytes
+    sealed: bytes
+
+
+def _rotate(
+    session_id: Any, old_hash: Any, new_hash: Any, sealed: Any
+) -> ReturningUpdate[int, bytes]:
+    return (
+        update(Session)
+        .where(Session.id == session_id, Session.token_hash == old_hash)
+        .where(*_alive)
+        .where(User.id == Session.user_id, User.is_active)
+        .values(
+            token_hash=new_hash,
+            previous_hash=old_hash,
+            successor=sealed,
+            rotations=Session.rotations + 1,
+            graces=0,
+            last_used_at=func.now(),
+            expires_at=func.least(Session.ends_at, _expiry()),
+        )
+        .returning(Session.user_id, Session.token_hash)
     )
-    .returning(Session.user_id)
+
+
+_rotating = Query(_rotate(*map(bindparam, Rotation._fields)))
+
+_asked = (
+    func.unnest(
+        listed("session_ids", Uuid()),
+        *(listed(it, LargeBinary()) for it in ("old", "new", "sealed")),
+    )
+    .table_valued(*(column(name) for name in Rotation._fields), name="asked")
+    .render_derived()
 )
-"""Put the new token in the place of the old one; the user's id, or no row where the old one is not
-the current token of a live session of an active user. Of many at once, one gets the id."""
+# Who waits for nobody stops nobody: of two statements that both want some sessions, in another
+# order, neither would come to an end. What is left out is tried by itself.
+_held = (
+    select(Session.id, *_asked.c)
+    .join(_asked, and_(Session.id == _asked.c.session_id, Session.token_hash == _asked.c.old_hash))
+    .with_for_update(of=Session, key_share=True, skip_locked=True)
+    .cte("held")
+)
+_rotating_many = Query(_rotate(_held.c.id, _held.c.old_hash, _held.c.new_hash, _held.c.sealed))
+
+
+async def rotate(database: Database, rotation: Rotation) -> int | None:
+    """The user's id, once it is durable; None where it was refused. Of many with the same old token
+    one gets the id."""
+    done = await database.in_one_statement(_rotating, **rotation._asdict())
+    return done[0].user_id if done else None
+
+
+async def rotate_many(database: Database, rotations: Sequence[Rotation]) -> Mapping[Rotation, int]:
+    """The same for those who ask at the same time, by one statement and one wait for the disk. One
+    that is left out was refused, or its session is just being changed: `rotate` tells."""
+    ids, old, new, sealed = zip(*rotations, strict=True)
+    done = await database.in_one_statement(
+        _rotating_many, session_ids=ids, old=old, new=new, sealed=sealed
+    )
+    users = {row.token_hash: row.user_id for row in done}
+    return {it: users[it.new_hash] for it in rotations if it.new_hash in users}
 
 
 async def count_alive(db: AsyncSession) -> int:

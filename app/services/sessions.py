@@ -25,6 +25,7 @@ from app.core.refresh_tokens import (
 )
 from app.core.tokens import issue_access_token, read_access_token
 from app.crud.principal import Principal
+from app.crud.session import Rotation
 from app.models import User
 from app.services import audit, throttle
 
@@ -129,11 +130,14 @@ async def start(
     audit.record(db, "session.started", actor_id=user.id, subject_id=user.id, session_id=session_id)
 
 
-async def refresh(database: Database, text: str) -> Tokens:
+async def refresh(database: Database, rotations: Batcher[Rotation, int], text: str) -> Tokens:
     """Put a new refresh token in the place of this one.
 
     The token before the current one is met kindly for a moment: a client that lost the answer, or
     has two tabs, gets the current token, and never a second line. An older one is a replay.
+
+    Args:
+        rotations: gathers those that are asked for at the same time.
 
     Raises:
         InvalidRefreshToken
@@ -145,15 +149,12 @@ async def refresh(database: Database, text: str) -> Tokens:
         raise InvalidRefreshToken
     await throttle.refresh(token)
     new = make_refresh_token(token.session_id)
-    rotated = await database.in_one_statement(
-        crud.session.rotation,
-        session_id=token.session_id,
-        old_hash=token.hash,
-        new_hash=new.hash,
-        sealed=seal_successor(new, token),
-    )
-    if rotated:
-        return _give(rotated[0].user_id, new)
+    rotation = Rotation(token.session_id, token.hash, new.hash, seal_successor(new, token))
+    user_id = await rotations.get(rotation)
+    if user_id is None:
+        user_id = await crud.session.rotate(database, rotation)
+    if user_id is not None:
+        return _give(user_id, new)
     async with database.transaction() as db:
         return await _meet_late_comer(db, token)
 

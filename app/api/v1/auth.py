@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form
 
 from app.api.access import PUBLIC, USER, access
-from app.api.deps import DB, Client, CurrentUser, Device, WholeDB, forbid_storing
+from app.api.deps import DB, Client, CurrentUser, Device, Rotations, WholeDB, forbid_storing
 from app.core.errors import Rejected, TooMany, Unauthenticated, Unavailable
 from app.core.problems import responses
 from app.models import User
@@ -56,10 +56,12 @@ async def login_by_form(
 @router.post(
     "/refresh", response_model=TokenPair, responses=responses(Unauthenticated, TooMany, Unavailable)
 )
-@access(PUBLIC, queries=2)
-async def refresh(database: WholeDB, request: RefreshRequest) -> sessions.Tokens:
+@access(PUBLIC, queries=3)
+async def refresh(
+    database: WholeDB, rotations: Rotations, request: RefreshRequest
+) -> sessions.Tokens:
     """A new access token, and the refresh token to use next time."""
-    return await sessions.refresh(database, request.refresh_token)
+    return await sessions.refresh(database, rotations, request.refresh_token)
 
 
 @leaving.post("/logout", status_code=204)

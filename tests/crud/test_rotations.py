@@ -1,0 +1,103 @@
+"""Refreshes that are asked for together share a statement, and each is decided by itself."""
+
+import asyncio
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient
+
+from app import crud
+from app.core.config import settings
+from app.core.database import Database
+from app.core.refresh_tokens import make_refresh_token, parse_refresh_token
+from app.crud.session import Rotation
+from app.models import Base
+from tests.support.people import People, Person
+
+HOLD = "SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE"
+STATE = "SELECT token_hash, rotations FROM sessions WHERE id = $1"
+
+
+@dataclass(frozen=True)
+class Asked:
+    person: Person
+    rotation: Rotation
+
+
+def ask(person: Person) -> Asked:
+    old = parse_refresh_token(person.tokens["refresh_token"])
+    assert old
+    new = make_refresh_token(old.session_id)
+    return Asked(person, Rotation(old.session_id, old.hash, new.hash, b"sealed"))
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_each_gets_its_own_and_who_has_no_right_nothing(
+    database_url: str, people: People, second: asyncpg.Connection, pgbouncer: bool
+) -> None:
+    good = [ask(await people.enter()) for _ in range(5)]
+    ended, inactive, used = [ask(await people.enter()) for _ in range(3)]
+    await second.execute(
+        "UPDATE sessions SET revoked_at = now() WHERE id = $1", ended.rotation.session_id
+    )
+    await second.execute("UPDATE users SET is_active = false WHERE id = $1", inactive.person.id)
+    used = Asked(used.person, used.rotation._replace(old_hash=b"another"))
+    asked = [it.rotation for it in (ended, *good, inactive, used)]
+
+    changed = settings.model_copy(update={"DB_PGBOUNCER": pgbouncer})
+    database = Database(database_url, changed, Base.metadata)
+    done = await crud.session.rotate_many(database, asked)
+    await database.close()
+
+    assert done == {it.rotation: it.person.id for it in good}
+    for it in (ended, *good, inactive, used):
+        rotation, fits = it.rotation, it in good
+        state = await second.fetchrow(STATE, rotation.session_id)
+        assert (state["token_hash"] == rotation.new_hash, state["rotations"]) == (fits, int(fits))
+
+
+async def test_of_two_for_one_session_one_gets_it(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    person = await people.enter()
+    asked = [ask(person).rotation for _ in range(5)]
+
+    done = await crud.session.rotate_many(database, asked)
+
+    ((winner, user_id),) = done.items()
+    assert user_id == person.id
+    assert tuple(await second.fetchrow(STATE, winner.session_id)) == (winner.new_hash, 1)
+
+
+async def test_one_that_is_held_by_another_holds_up_nobody(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    held, free = ask(await people.enter()), ask(await people.enter())
+    both = [held.rotation, free.rotation]
+    async with second.transaction():
+        await second.fetch(HOLD, held.rotation.session_id)
+        done = await asyncio.wait_for(crud.session.rotate_many(database, both), 5)
+        assert done == {free.rotation: free.person.id}
+        waiting = asyncio.create_task(crud.session.rotate(database, held.rotation))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+    assert await waiting == held.person.id
+
+
+async def test_over_http_it_waits_and_is_served(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    held, free = await people.enter(), await people.enter()
+
+    async def refresh(person: Person) -> int:
+        token = {"refresh_token": person.tokens["refresh_token"]}
+        return (await client.post("/auth/refresh", json=token)).status_code
+
+    async with second.transaction():
+        await second.fetch(HOLD, ask(held).rotation.session_id)
+        waiting = asyncio.create_task(refresh(held))
+        await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(refresh(free), 5) == 200
+        assert not waiting.done()
+    assert await waiting == 200
