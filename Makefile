@@ -24,7 +24,7 @@ install: ## everything into .venv, and nothing else
 	@$(MAKE) --no-print-directory $(INSTALLED)
 
 $(INSTALLED): requirements-dev.txt pyproject.toml $(BROKEN)
-	@$(UV) pip sync --quiet --python $(BIN)/python requirements-dev.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements-dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
