@@ -11,7 +11,6 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 REMEMBERED = 1024  # lines of heads; most say the same in every answer
-LENGTH = b"content-length"
 FRAMING = {b"connection", b"transfer-encoding"}
 
 
@@ -45,19 +44,13 @@ class Answering(RequestResponseCycle):
             return None
         if self.flow.write_paused or self.disconnected:
             return None
-        lines = [STATUS_LINE[start["status"]]]
-        said = None
-        for header in (*self.default_headers, *start.get("headers", ())):
-            name, line = _write(*header)
-            if name in FRAMING:
-                return None
-            if name == LENGTH:
-                said = header[1]
-            lines.append(line)
-        if said != b"%d" % length:
+        headers = [*self.default_headers, *start.get("headers", ())]
+        if (b"content-length", b"%d" % length) not in headers:
             return None
-        lines.append(b"\r\n")
-        return b"".join(lines)
+        try:
+            return b"".join((STATUS_LINE[start["status"]], *map(_write, headers), b"\r\n"))
+        except _Unusual:
+            return None
 
     def _send_whole(self, head: bytes, body: bytes) -> None:
         self.response_started = self.response_complete = True
@@ -68,13 +61,19 @@ class Answering(RequestResponseCycle):
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _write(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """The name in lower case, and the line.
-
-    Raises:
-        RuntimeError: it would end the line, and begin another.
+def _write(header: tuple[bytes, bytes]) -> bytes:
     """
+    Raises:
+        _Unusual: it says how the answer goes on.
+        RuntimeError: it would end its line and begin another.
+    """
+    name, value = header
+    if name in FRAMING or name != name.lower():
+        raise _Unusual
     if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
         raise RuntimeError("Invalid HTTP header")
-    name = name.lower()
-    return name, b"%b: %b\r\n" % (name, value)
+    return b"%b: %b\r\n" % header
+
+
+class _Unusual(Exception):
+    pass
