@@ -159,6 +159,16 @@ async def heads(
     return [copy.if_match, x_many, c]
 
 
+@router.get("/strict-heads")
+async def strict_heads(
+    x_count: Annotated[int, Header(ge=1)],
+    key: Annotated[str, Header(alias="The-Key", pattern="^k")] = "k",
+    under_score: Annotated[str | None, Header(convert_underscores=False)] = None,
+    c: Annotated[int, Cookie(le=9)] = 3,
+) -> list[Any]:
+    return [x_count, key, under_score, c]
+
+
 @router.post("/things", status_code=201)
 async def create(
     thing: Thing, background: BackgroundTasks, b: Annotated[str, Depends(second)]
@@ -242,6 +252,11 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/heads", {}),
     ("GET", "/heads", {"headers": [("If-Match", "x"), ("X-Many", "1"), ("X-Many", "2"),
                                    ("Cookie", "c=d")]}),
+    ("GET", "/strict-heads", {}),
+    ("GET", "/strict-heads", {"headers": [("X-COUNT", "1"), ("the-key", "kk"), ("under_score", "u"),
+                                          ("x-count", "0"), ("Cookie", "d=1; c=7")]}),
+    ("GET", "/strict-heads", {"headers": [("X-Count", "x"), ("The-Key", ""), ("Under-Score", "u"),
+                                          ("Cookie", "c=10; c=11")]}),
     ("POST", "/things", {"json": {"name": "thing"}}),
     ("POST", "/things?flag=x", {"json": {"name": "t"}}),
     ("POST", "/things", {"content": b"{", "headers": {"Content-Type": "application/json"}}),
