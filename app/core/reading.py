@@ -92,9 +92,11 @@ def _find_processor(kind: TypeEngine[Any]) -> Process | None:
 
 
 def select_columns(model: type[DeclarativeBase]) -> Select[*tuple[Any, ...]]:
-    """All that an object of it would have, without what it refers to."""
+    """All that an object of it would have, without what it refers to, and what is secret: a column
+    with `info={"secret": True}`."""
     attributes = class_mapper(model).column_attrs
-    return select(*(getattr(model, attribute.key) for attribute in attributes))
+    shown = (it.key for it in attributes if not it.columns[0].info.get("secret"))
+    return select(*(getattr(model, key) for key in shown))
 
 
 class Reader:
