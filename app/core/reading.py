@@ -7,7 +7,7 @@ be shown and cannot be changed: for that there is `Database.transaction`.
 
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import ARRAY, Float, Numeric, Select, any_, bindparam, select
@@ -58,12 +58,13 @@ class Query:
         self._binding: Mapping[str, Process] = compiled._bind_processors  # type: ignore[assignment]  # noqa: SLF001
         columns = statement.exported_columns
         row: Any = namedtuple("Row", map(str, columns.keys()))  # type: ignore[misc]
-        self._row: Callable[[Iterable[Any]], Any] = row._make
-        self._reading = {
-            place: process
+        # What its `_make` does, without a call of Python for each row.
+        self._row: Callable[[Iterable[Any]], Any] = partial(tuple.__new__, row)
+        self._reading = [
+            (place, process)
             for place, column in enumerate(columns)
             if (process := _find_processor(column.type))
-        }
+        ]
 
     def arrange(self, values: Mapping[str, Any]) -> list[Any]:
         """The values as the statement numbers them."""
@@ -76,12 +77,13 @@ class Query:
     def make_rows(self, records: Sequence[Any]) -> list[Any]:
         if not self._reading:
             return list(map(self._row, records))
-        return [self._row(map(self._read, enumerate(record))) for record in records]
+        return [self._row(self._read(record)) for record in records]
 
-    def _read(self, placed: tuple[int, Any]) -> Any:
-        place, value = placed
-        process = self._reading.get(place)
-        return process(value) if process else value
+    def _read(self, record: Iterable[Any]) -> list[Any]:
+        values = list(record)
+        for place, process in self._reading:
+            values[place] = process(values[place])
+        return values
 
 
 def _find_processor(kind: TypeEngine[Any]) -> Process | None:

@@ -136,7 +136,16 @@ class Listing(Generic[ModelT]):
         return _arrange(found, wanted, cursor, order, total)
 
     def order(self, sort: str) -> Order:
-        return _keep(self._orders, sort, lambda: Order(self.model, sort))
+        """
+        Raises:
+            InvalidField: it is not declared, as that of a cursor that is older than we are.
+        """
+        return _keep(self._orders, sort, lambda: self._make_order(sort))
+
+    def _make_order(self, sort: str) -> Order:
+        if not set(names_of(sort)) <= {*self.sort, *names_of(self.default)}:
+            raise _refuse("belongs to an order that there is no more")
+        return Order(self.model, sort)
 
     def _query(self, shape: Shape) -> PageQuery:
         return _keep(self._queries, shape, lambda: PageQuery(self.model, self.search, shape))
@@ -175,8 +184,6 @@ class Listing(Generic[ModelT]):
             cursor = unseal_cursor(wanted.cursor, self.model.__tablename__)
         except ValueError as error:
             raise _refuse("is none that we gave out") from error
-        if not set(names_of(cursor.sort)) <= {*self.sort, *names_of(self.default)}:
-            raise _refuse("belongs to an order that there is no more")
         if wanted.sort not in (None, cursor.sort):
             raise _refuse(f"belongs to sort={cursor.sort}")
         return cursor
