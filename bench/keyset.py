@@ -17,7 +17,6 @@ from app import crud
 from app.core import embedded
 from app.core.config import settings
 from app.core.database import Database
-from app.crud.cursor import Cursor
 from app.crud.listing import Wanted
 from app.models import Base, User
 from bench.seed import make_database, seed
@@ -25,7 +24,7 @@ from bench.seed import make_database, seed
 ROWS = 1_000_000
 ROUNDS = 40
 SORT = "created_at"
-KEYS = crud.user.listing.keys(SORT)
+ORDER = crud.user.listing.order(SORT)
 
 
 async def main(rows: int) -> None:
@@ -63,8 +62,7 @@ async def measure(database: Database, rows: int) -> None:
 async def cursor_at(database: Database, place: int) -> str:
     async with database.transaction() as db:
         at = select(User).order_by(User.created_at, User.id).offset(place).limit(1)
-        row = (await db.scalars(at)).one()
-    return Cursor(SORT, False, [row.created_at, row.id]).seal("users", KEYS)
+        return ORDER.cursor_at((await db.scalars(at)).one(), backwards=False)
 
 
 async def fetch(database: Database, wanted: Wanted) -> None:

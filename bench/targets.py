@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 
 from app import crud
-from app.crud.cursor import Cursor
 from bench.peers import install
 from bench.seed import Person
 
@@ -177,5 +176,5 @@ def _uvicorn(python: str, module: str) -> Callable[[int], list[str]]:
 
 
 def _write_cursor(time: datetime, number: int) -> str:
-    keys = crud.user.listing.keys(SORT)
-    return "cursor=" + Cursor(SORT, False, [time, number]).seal("users", keys)
+    cursor = crud.user.listing.order(SORT).seal([time, number], backwards=False)
+    return f"cursor={cursor}"

@@ -130,6 +130,19 @@ async def test_every_table_with_version_counts_it_by_trigger(second: asyncpg.Con
     )
 
 
+def test_what_is_secret_is_marked_as_such() -> None:
+    """So that no lean read asks for it (`app/core/reading.py`)."""
+    sounds = re.compile(r"password|token|hash|secret|sealed")
+    unmarked = [
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.tables.values()
+        for column in table.c
+        if sounds.search(column.name) and not column.info.get("secret")
+    ]
+    # An event's hash is public: that by which a chain of them is checked.
+    assert unmarked == ["events.hash"], 'say info={"secret": True} at the column'
+
+
 def test_relationships_load_explicitly() -> None:
     configure_mappers()
     lazy = [

@@ -62,10 +62,10 @@ def wanted_of(listing: Listing[Any]) -> Callable[..., Awaitable[Wanted]]:
         **_filters(listing),
     )
 
-    filters = sorted(_filters(listing))
+    filters = frozenset(_filters(listing))
 
     async def read(query: Any) -> Wanted:
-        given = {name: value for name in filters if (value := getattr(query, name)) is not None}
+        given = {name: getattr(query, name) for name in sorted(filters & query.model_fields_set)}
         total = query.cursor is None if query.total is None else query.total
         return Wanted(
             limit=query.limit,

@@ -4,13 +4,13 @@ A dump, a replica or a backup shows nothing of it, and no row's content can be m
 """
 
 import hmac
-import json
 import secrets
 from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic_core import from_json, to_json
 
 from app.core.config import settings
 
@@ -20,11 +20,11 @@ NONCE = 12  # bytes; NIST SP 800-38D, 5.2.1.1
 def seal(content: dict[str, Any], *, belongs_to: str) -> bytes:
     """
     Args:
-        content: what JSON can hold.
+        content: what JSON can hold; what it has no form for, such as times, comes back as text.
         belongs_to: what has to be said again to open it, such as the kind and owner of the row.
     """
     nonce = secrets.token_bytes(NONCE)
-    return nonce + _cipher().encrypt(nonce, json.dumps(content).encode(), belongs_to.encode())
+    return nonce + _cipher().encrypt(nonce, to_json(content), belongs_to.encode())
 
 
 def unseal(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def unseal(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
         content = _cipher().decrypt(sealed[:NONCE], sealed[NONCE:], belongs_to.encode())
     except (InvalidTag, ValueError):  # the latter for less than a nonce
         raise ValueError("sealed by another SECRET_KEY, or changed since") from None
-    found: dict[str, Any] = json.loads(content)
+    found: dict[str, Any] = from_json(content)
     return found
 
 

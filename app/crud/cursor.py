@@ -6,16 +6,16 @@ begins right after the last row that was seen, and costs the same at the million
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import BindParameter, ColumnElement, UnaryExpression, and_, false, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.sealing import seal, unseal
+from app.models.base import NumberedBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +47,56 @@ class SortKey:
         return self.column.is_(None) if value is None else self.column == value
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """
     Attributes:
         sort: the order that it belongs to, as in the query.
         backwards: it leads to the page before.
-        values: those of the row at the edge, one for each key of the order.
+        values: those of the row at the edge, one for each key of the order, as JSON has them;
+            `Order.read` makes them the columns'.
     """
 
     sort: str
     backwards: bool
     values: list[Any]
 
-    def seal(self, table: str, keys: Sequence[SortKey]) -> str:
-        plain = [
-            _adapter(key).dump_python(value, mode="json")
-            for key, value in zip(keys, self.values, strict=True)
-        ]
-        content = {"sort": self.sort, "backwards": self.backwards, "values": plain}
-        sealed = seal(content, belongs_to=f"cursor of {table}")
+
+class Order:
+    """What a list is sorted by. A list makes each once.
+
+    Attributes:
+        keys: one for each column, and the table's key, so that the order is whole.
+    """
+
+    def __init__(self, model: type[NumberedBase], sort: str) -> None:
+        self.keys = tuple(_find_keys(model, sort))
+        self._sort = sort
+        self._belongs_to = _cursor_of(model.__tablename__)
+        self._names = [key.column.key for key in self.keys]
+        kinds: Any = tuple(key.column.type.python_type | None for key in self.keys)
+        self._values: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[kinds])
+
+    def cursor_at(self, row: object, *, backwards: bool) -> str:
+        return self.seal([getattr(row, name) for name in self._names], backwards=backwards)
+
+    def seal(self, values: Sequence[Any], *, backwards: bool) -> str:
+        cursor = {"sort": self._sort, "backwards": backwards, "values": values}
+        sealed = seal(cursor, belongs_to=self._belongs_to)
         return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def read(self, values: Sequence[Any]) -> Sequence[Any]:
+        """
+        Raises:
+            ValueError: the columns have changed since.
+        """
+        try:
+            return self._values.validate_python(values, strict=False)
+        except ValidationError:
+            raise ValueError("of columns that have changed since") from None
 
 
 def unseal_cursor(text: str, table: str) -> Cursor:
-    """Its values are still those of JSON; `read_values` makes them the columns'.
-
+    """
     Raises:
         ValueError: it is none of ours, or another list's.
     """
@@ -80,37 +104,27 @@ def unseal_cursor(text: str, table: str) -> Cursor:
         sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (NotBase64, ValueError):
         raise ValueError("no cursor of ours") from None
-    return Cursor(**unseal(sealed, belongs_to=f"cursor of {table}"))
-
-
-def read_values(keys: Sequence[SortKey], values: Sequence[Any]) -> list[Any]:
-    """
-    Raises:
-        ValueError: the columns have changed since.
-    """
-    try:
-        return [
-            _adapter(key).validate_python(value, strict=False)
-            for key, value in zip(keys, values, strict=True)
-        ]
-    except ValidationError:
-        raise ValueError("of columns that have changed since") from None
+    return Cursor(**unseal(sealed, belongs_to=_cursor_of(table)))
 
 
 def after(
     keys: Sequence[SortKey], values: Sequence[BindParameter[Any] | None]
 ) -> ColumnElement[bool]:
     """The rows that come after one with these values, where None is a NULL."""
-    if len({key.descending for key in keys}) == 1 and not any(key.is_nullable for key in keys):
-        # One comparison of rows, which one look into an index answers.
-        columns = tuple_(*(key.column for key in keys))
-        edge = tuple_(*values)
-        return columns < edge if keys[0].descending else columns > edge
-    return _after(keys, values)
+    if not are_compared_at_once(keys):
+        return _after(keys, values)
+    columns = tuple_(*(key.column for key in keys))
+    edge = tuple_(*values)
+    return columns < edge if keys[0].descending else columns > edge
 
 
-def edge_of(row: object, keys: Sequence[SortKey]) -> list[Any]:
-    return [getattr(row, key.column.key) for key in keys]
+def are_compared_at_once(keys: Sequence[SortKey]) -> bool:
+    """By one comparison of rows, which one look into an index answers."""
+    return len({key.descending for key in keys}) == 1 and not any(key.is_nullable for key in keys)
+
+
+def names_of(sort: str) -> list[str]:
+    return [part.removeprefix("-") for part in sort.split(",")]
 
 
 def _after(
@@ -121,7 +135,14 @@ def _after(
     return or_(beyond, and_(key.at(value), _after(more, others))) if more else beyond
 
 
-@cache  # making one takes longer than the page
-def _adapter(key: SortKey) -> TypeAdapter[Any]:
-    kind = key.column.type.python_type
-    return TypeAdapter(kind | None)
+def _find_keys(model: type[NumberedBase], sort: str) -> Iterator[SortKey]:
+    directions: dict[str, bool] = {}
+    for part in sort.split(","):
+        directions.setdefault(part.removeprefix("-"), part.startswith("-"))
+    directions.setdefault("id", sort.rpartition(",")[2].startswith("-"))
+    for name, descending in directions.items():
+        yield SortKey(getattr(model, name), descending)
+
+
+def _cursor_of(table: str) -> str:
+    return f"cursor of {table}"

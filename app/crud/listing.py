@@ -1,20 +1,24 @@
 """Lists: which columns a table is sorted and filtered by, and the pages of it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Flag, auto
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.core.config import settings
 from app.core.errors import InvalidField
 from app.core.reading import Readable, read_all, read_one
-from app.crud.cursor import Cursor, SortKey, edge_of, read_values, unseal_cursor
+from app.crud.cursor import Cursor, Order, names_of, unseal_cursor
 from app.crud.page_query import PageQuery, Shape, pattern
 from app.models.base import NumberedBase
 
 ModelT = TypeVar("ModelT", bound=NumberedBase)
+K = TypeVar("K")
+V = TypeVar("V")
 
 SHAPES = 256  # of a list's pages; clients choose among many, and each takes some 20 KiB
 
@@ -32,8 +36,7 @@ class By(Flag):
     """`title__contains`: plain text, anywhere, without case. Wants a trigram index."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What of a list is asked for.
 
     Attributes:
@@ -48,15 +51,14 @@ class Wanted:
     sort: str | None = None
     query: str | None = None
     total: bool = False
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def is_all(self) -> bool:
         return not self.filters and self.query is None
 
 
-@dataclass(frozen=True, slots=True)
-class Rows(Generic[ModelT]):
+class Rows(NamedTuple, Generic[ModelT]):
     """A page.
 
     Attributes:
@@ -86,6 +88,7 @@ class Listing(Generic[ModelT]):
     default: str
     filters: Mapping[str, By] = field(default_factory=dict)
     search: ColumnElement[str] | None = None
+    _orders: dict[str, Order] = field(default_factory=dict, init=False, repr=False)
     _queries: dict[Shape, PageQuery] = field(default_factory=dict, init=False, repr=False)
 
     def column(self, name: str) -> InstrumentedAttribute[Any]:
@@ -110,11 +113,10 @@ class Listing(Generic[ModelT]):
             InvalidField: the cursor is none of ours, of another order or beside a `skip`.
         """
         cursor = self._read_cursor(wanted)
-        sort = cursor.sort if cursor else wanted.sort or self.default
-        keys = self.keys(sort)
-        edge = self._read_edge(keys, cursor)
+        order = self.order(cursor.sort if cursor else wanted.sort or self.default)
+        edge = self._read_edge(order, cursor)
         query = self._query(Shape(
-            keys=keys,
+            order=order,
             backwards=bool(cursor and cursor.backwards),
             edge=None if edge is None else tuple(value is not None for value in edge),
             filters=tuple(
@@ -123,49 +125,30 @@ class Listing(Generic[ModelT]):
             ),
             has_query=wanted.query is not None,
             is_owned=owner_id is not None,
+            skips=wanted.skip > 0,
+            size=wanted.limit if wanted.limit == settings.DEFAULT_PAGE_SIZE else None,
         ))  # fmt: skip
         values = self._values(wanted, edge, owner_id)
         found = await read_all(db, query.page, limit=wanted.limit + 1, skip=wanted.skip, **values)
         if wanted.total and total is None:
             counted = await read_one(db, query.count, **values)
             total = counted.total if counted else 0
-        rows = self._arrange(found, wanted, cursor, keys, sort)
-        return rows if total is None else replace(rows, total=total)
+        return _arrange(found, wanted, cursor, order, total)
 
-    def _arrange(
-        self,
-        found: Sequence[Any],
-        wanted: Wanted,
-        cursor: Cursor | None,
-        keys: Sequence[SortKey],
-        sort: str,
-    ) -> Rows[ModelT]:
-        """In the order that is asked for, with the ways to its neighbours."""
-        backwards, more = bool(cursor and cursor.backwards), len(found) > wanted.limit
-        rows = list(found[: wanted.limit])
-        if backwards:
-            rows.reverse()
+    def order(self, sort: str) -> Order:
+        """
+        Raises:
+            InvalidField: it is not declared, as that of a cursor that is older than we are.
+        """
+        return _keep(self._orders, sort, lambda: self._make_order(sort))
 
-        def lead(to: int, *, back: bool) -> str:
-            edge = Cursor(sort, back, edge_of(rows[to], keys))
-            return edge.seal(self._table, keys)
-
-        follows = more if not backwards else True
-        precedes = more if backwards else bool(cursor or wanted.skip)
-        return Rows(
-            rows,
-            wanted,
-            next=lead(-1, back=False) if rows and follows else None,
-            prev=lead(0, back=True) if rows and precedes else None,
-        )
+    def _make_order(self, sort: str) -> Order:
+        if not set(names_of(sort)) <= {*self.sort, *names_of(self.default)}:
+            raise _refuse("belongs to an order that there is no more")
+        return Order(self.model, sort)
 
     def _query(self, shape: Shape) -> PageQuery:
-        query = self._queries.get(shape)
-        if query is None:
-            if len(self._queries) >= SHAPES:
-                del self._queries[next(iter(self._queries))]
-            query = self._queries[shape] = PageQuery(self.model, self.search, shape)
-        return query
+        return _keep(self._queries, shape, lambda: PageQuery(self.model, self.search, shape))
 
     def _values(
         self, wanted: Wanted, edge: Sequence[Any] | None, owner_id: int | None
@@ -184,11 +167,11 @@ class Listing(Generic[ModelT]):
             values["owner"] = owner_id
         return values
 
-    def _read_edge(self, keys: Sequence[SortKey], cursor: Cursor | None) -> list[Any] | None:
+    def _read_edge(self, order: Order, cursor: Cursor | None) -> Sequence[Any] | None:
         if cursor is None:
             return None
         try:
-            return read_values(keys, cursor.values)
+            return order.read(cursor.values)
         except ValueError as error:
             raise _refuse(str(error)) from error
 
@@ -198,32 +181,41 @@ class Listing(Generic[ModelT]):
         if wanted.skip:
             raise _refuse("goes without a skip")
         try:
-            cursor = unseal_cursor(wanted.cursor, self._table)
+            cursor = unseal_cursor(wanted.cursor, self.model.__tablename__)
         except ValueError as error:
             raise _refuse("is none that we gave out") from error
-        if not set(_names(cursor.sort)) <= {*self.sort, *_names(self.default)}:
-            raise _refuse("belongs to an order that there is no more")
         if wanted.sort not in (None, cursor.sort):
             raise _refuse(f"belongs to sort={cursor.sort}")
         return cursor
 
-    def keys(self, sort: str) -> tuple[SortKey, ...]:
-        """One for each column, and the table's key, so that the order is whole."""
-        keys: dict[str, SortKey] = {}
-        descending = False
-        for part in sort.split(","):
-            name, descending = part.removeprefix("-"), part.startswith("-")
-            keys.setdefault(name, SortKey(self.column(name), descending))
-        keys.setdefault("id", SortKey(self.column("id"), descending))
-        return tuple(keys.values())
 
-    @property
-    def _table(self) -> str:
-        return str(self.model.__tablename__)
+def _arrange(
+    found: Sequence[Any], wanted: Wanted, cursor: Cursor | None, order: Order, total: int | None
+) -> Rows[Any]:
+    """In the order that is asked for, with the ways to its neighbours."""
+    backwards, more = bool(cursor and cursor.backwards), len(found) > wanted.limit
+    rows = list(found[: wanted.limit])
+    if backwards:
+        rows.reverse()
+    follows = backwards or more
+    precedes = more if backwards else bool(cursor or wanted.skip)
+    return Rows(
+        rows,
+        wanted,
+        next=order.cursor_at(rows[-1], backwards=False) if rows and follows else None,
+        prev=order.cursor_at(rows[0], backwards=True) if rows and precedes else None,
+        total=total,
+    )
 
 
-def _names(sort: str) -> list[str]:
-    return [part.removeprefix("-") for part in sort.split(",")]
+def _keep(kept: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    """What is made of what clients choose, the newest of it."""
+    found = kept.get(key)
+    if found is None:
+        if len(kept) >= SHAPES:
+            del kept[next(iter(kept))]
+        found = kept[key] = make()
+    return found
 
 
 def _refuse(reason: str) -> InvalidField:

@@ -1,25 +1,26 @@
 """The SQL of a list's pages. Of pages that differ in their values alone there is one, made once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
     BindParameter,
     ColumnElement,
+    Select,
     String,
     any_,
     bindparam,
     func,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.reading import Query, select_columns
-from app.crud.cursor import SortKey, after
+from app.crud.cursor import Order, SortKey, after, are_compared_at_once
 from app.models.base import NumberedBase
 
 COUNTED = 10_000
@@ -36,22 +37,31 @@ OPERATORS: Mapping[str, Callable[[Any, str], ColumnElement[bool]]] = {
 """By what stands after the `__` of a query parameter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """All by which the SQL of two pages differs.
 
     Attributes:
         edge: where it begins, each value whether it is there (False: NULL); None for the start.
         filters: the names of the query parameters; with those of `__null`, what is asked for.
         is_owned: only the rows of one user.
+        skips: it leaves rows out.
+        size: where it is the usual one; None for any other.
     """
 
-    keys: tuple[SortKey, ...]
+    order: Order
     backwards: bool
     edge: tuple[bool, ...] | None
     filters: tuple[tuple[str, bool | None], ...]
     has_query: bool
     is_owned: bool
+    skips: bool
+    size: int | None
+
+    @property
+    def has_one_plan(self) -> bool:
+        """The best way to such a page is the same whatever its values are."""
+        chosen = self.filters or self.has_query or self.is_owned or self.skips
+        return not chosen and (self.edge is None or are_compared_at_once(self.order.keys))
 
 
 class PageQuery:
@@ -63,12 +73,12 @@ class PageQuery:
     ) -> None:
         self._model = model
         self._where = list(_conditions(model, search, shape))
-        way = [key.turned() for key in shape.keys] if shape.backwards else shape.keys
+        keys = shape.order.keys
+        way = [key.turned() for key in keys] if shape.backwards else keys
         page = select_columns(model).where(*self._where)
         if shape.edge is not None:
             page = page.where(after(way, _edge(way, shape.edge)))
-        page = page.order_by(*(key.order for key in way))
-        self.page = Query(page.limit(bindparam("limit")).offset(bindparam("skip")))
+        self.page = Query(_cut(page.order_by(*(key.order for key in way)), shape))
 
     @cached_property
     def count(self) -> Query:
@@ -98,6 +108,20 @@ def _conditions(
         owner: Column = model.owner_id  # type: ignore[attr-defined]
         conditions.append(owner == _bind("owner", owner.type))
     return conditions
+
+
+def _cut(page: Select[*tuple[Any, ...]], shape: Shape) -> Select[*tuple[Any, ...]]:
+    """With a row more than is shown, which tells whether there is a next page.
+
+    Where PostgreSQL does not know the limit, it plans anew for each run, at more than the page's
+    own cost: for all that it knows, a tenth of the table is wanted. So it is told the usual one
+    where one plan is the best for all values. A filter's or a search's plan depends on them.
+    """
+    if shape.skips:
+        page = page.offset(bindparam("skip"))
+    if shape.size is not None and shape.has_one_plan:
+        return page.limit(literal_column(str(shape.size + 1)))
+    return page.limit(bindparam("limit"))
 
 
 def _condition(

@@ -24,7 +24,7 @@ class Mail(Base):
     kind: Mapped[str] = mapped_column(String(50))
     recipient: Mapped[str | None] = mapped_column(String(255))
     """None while it is not known whether there is one: the worker looks."""
-    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary, info={"secret": True})
     """What the template is filled with, a token in it maybe; see `services/outbox.py`."""
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())

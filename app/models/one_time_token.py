@@ -17,7 +17,7 @@ class OneTimeToken(NumberedBase):
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[str] = mapped_column(String(20))
-    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True, info={"secret": True})
     email: Mapped[str] = mapped_column(String(255))
     """The address that the mail goes to, and that using the token proves."""
     session_id: Mapped[UUID | None]

@@ -21,9 +21,9 @@ class Session(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
-    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
-    successor: Mapped[bytes | None] = mapped_column(LargeBinary)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), info={"secret": True})
+    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), info={"secret": True})
+    successor: Mapped[bytes | None] = mapped_column(LargeBinary, info={"secret": True})
     rotations: Mapped[int] = mapped_column(server_default=text("0"))
     graces: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -11,7 +11,7 @@ class User(Timestamped, NumberedBase):
 
     email: Mapped[str] = mapped_column(String(255))
     username: Mapped[str] = mapped_column(String(50))
-    hashed_password: Mapped[str] = mapped_column(String(255))
+    hashed_password: Mapped[str] = mapped_column(String(255), info={"secret": True})
     full_name: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     is_superuser: Mapped[bool] = mapped_column(server_default=text("false"))

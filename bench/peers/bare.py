@@ -6,6 +6,7 @@ The pool is as large as ours may grow. Pydantic's serializer writes the JSON, as
 application."""
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 CONNECTIONS = 15
+SIZE = 20
 USER = "id, email, username, full_name, is_active, is_superuser, is_verified, created_at"
 NOTE = "id, owner_id, title, body, due, priority, version, created_at, updated_at"
 WHO = """
@@ -26,13 +28,14 @@ FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = $1
 BY_ID = f"SELECT {USER} FROM users WHERE id = $1"
 SEARCH = f"""
 SELECT {USER} FROM users
-WHERE email || E'\\n' || username || E'\\n' || coalesce(full_name, '') ILIKE '%' || $1 || '%'
-ORDER BY id OFFSET $2 LIMIT $3
+WHERE email || E'\\n' || username || E'\\n' || coalesce(full_name, '') ILIKE $1 ESCAPE '/'
+ORDER BY id LIMIT $2 OFFSET $3
 """
 # One more than is shown tells whether there is a next page.
-PAGE = f"SELECT {USER} FROM users ORDER BY id OFFSET $1 LIMIT $2 + 1"
+PAGE = f"SELECT {USER} FROM users ORDER BY id LIMIT {SIZE + 1}"
+PAGE_FROM = f"SELECT {USER} FROM users ORDER BY id LIMIT $1 OFFSET $2"
 PAGE_AFTER = f"""
-SELECT {USER} FROM users WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3 + 1
+SELECT {USER} FROM users WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT {SIZE + 1}
 """
 TOTAL = "SELECT count(*) FROM users"
 ROTATE = """
@@ -44,7 +47,6 @@ INSERT INTO notes (owner_id, title, body, priority) VALUES ($1, $2, $3, $4) RETU
 """
 NOTE_BY_ID = f"SELECT {NOTE} FROM notes WHERE id = $1"
 
-SIZE = 20
 Answer = Callable[[Any, Any], Awaitable[Any]]
 state: dict[str, Any] = {}
 
@@ -69,12 +71,14 @@ async def answer(scope: Any, receive: Any) -> Any:
 async def answer_several(connection: Any, what: str, query_string: bytes) -> Any:
     query = {name: found[0] for name, found in parse_qs(query_string.decode()).items()}
     if what == "search":
-        return list(map(dict, await connection.fetch(SEARCH, query["q"], 0, SIZE)))
+        pattern = "%" + re.sub("[/%_]", r"/\g<0>", query["q"]) + "%"
+        return list(map(dict, await connection.fetch(SEARCH, pattern, SIZE, 0)))
     if "after" in query:
         created_at, _, number = query["after"].partition(",")
         edge = datetime.fromisoformat(created_at), int(number)
-        return {"items": list(map(dict, (await connection.fetch(PAGE_AFTER, *edge, SIZE))[:SIZE]))}
-    rows = await connection.fetch(PAGE, int(query["skip"]), SIZE)
+        return {"items": list(map(dict, (await connection.fetch(PAGE_AFTER, *edge))[:SIZE]))}
+    skip = int(query["skip"])
+    rows = await connection.fetch(*((PAGE_FROM, SIZE + 1, skip) if skip else (PAGE,)))
     return {"items": list(map(dict, rows[:SIZE])), "total": state["total"]}
 
 

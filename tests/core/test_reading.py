@@ -29,13 +29,17 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import crud
 from app.core import engine as engines
 from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import Invalid, Rejected, Unavailable, Unresolved
 from app.core.reading import Query, read_all, read_by_id
+from app.crud.listing import Wanted
 from app.models import Base, User
+from app.services import accounts
 from tests.support.people import People
+from tests.support.statements import recorded_statements
 
 
 class Colour(Enum):
@@ -74,10 +78,24 @@ async def test_a_row_reads_like_the_object_that_the_orm_would_make(
 
     assert user
     assert row
-    names = [attribute.key for attribute in User.__mapper__.column_attrs]
+    names = {attribute.key for attribute in User.__mapper__.column_attrs} - {"hashed_password"}
     assert [getattr(row, name) for name in names] == [getattr(user, name) for name in names]
     assert row == seen
     assert missing is None
+
+
+async def test_no_lean_read_asks_for_a_password(database: Database, people: People) -> None:
+    person = await people.enter()
+    reader = database.reader
+    with recorded_statements(database) as sent:
+        row = await accounts.find(reader, person.id)
+        listed = await accounts.list_page(reader, Wanted(limit=20))
+        (found,) = await crud.user.search_users(reader, query=person.email)
+    assert len(sent) == 3
+    assert [sql for sql in sent if "password" in sql] == []
+    for it in (row, *listed.items, found):
+        assert it.email == person.email
+        assert not hasattr(it, "hashed_password")
 
 
 async def test_values_are_those_of_their_types(database: Database, db: AsyncSession) -> None:

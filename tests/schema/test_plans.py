@@ -1,11 +1,13 @@
 """Each index earns its place: on 100,000 users the queries of `app/crud` use it."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import Integer, column, event, select, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import crud
@@ -13,6 +15,7 @@ from app.core.config import settings
 from app.core.database import Database
 from app.core.reading import Query, one_of
 from app.crud import figures
+from app.crud.listing import Wanted
 from app.crud.principal import by_session
 from app.models import Base, User
 from tests.support.databases import TestServices, cloned_database
@@ -53,6 +56,13 @@ async def many(crowded: str) -> AsyncIterator[Database]:
 async def crowd(many: Database) -> AsyncIterator[AsyncSession]:
     async with many.transaction() as db:
         yield db
+
+
+@pytest.fixture
+async def plain(crowded: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(crowded)
+    yield connection
+    await connection.close()
 
 
 async def indexes_used(db: AsyncSession, query: Any) -> set[str]:
@@ -106,6 +116,83 @@ async def test_a_search_by_a_rare_string(crowd: AsyncSession, emails: bool) -> N
     assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
     found = await crud.user.search_users(crowd, query="USER_77777", emails=emails)
     assert [user.username for user in found] == ["user_77777"]
+
+
+def cursor_at(sort: str, *values: object) -> str:
+    return crud.user.listing.order(sort).seal(values, backwards=False)
+
+
+DEEP = datetime.now(UTC) - timedelta(minutes=90_000)
+PLANNED_ONCE = {
+    "first": (Wanted(limit=20), "pk_users"),
+    "newest": (Wanted(limit=20, sort="-created_at"), "ix_users_created_at"),
+    "deep": (
+        Wanted(limit=20, cursor=cursor_at("-created_at", DEEP, 90_000)),
+        "ix_users_created_at",
+    ),
+    "by id": (Wanted(limit=20, cursor=cursor_at("id", 90_000)), "pk_users"),
+}
+PLANNED_EACH_TIME = {
+    "search": Wanted(limit=20, query="user_77777"),
+    "filter": Wanted(limit=20, filters={"is_active": [True]}),
+    "skip": Wanted(limit=20, skip=20),
+    "size": Wanted(limit=30),
+}
+
+
+@pytest.mark.parametrize("name", PLANNED_ONCE)
+async def test_a_page_of_all_is_planned_once_and_well(
+    many: Database, plain: asyncpg.Connection, name: str
+) -> None:
+    """A plan takes PostgreSQL longer than the page."""
+    wanted, index = PLANNED_ONCE[name]
+    sql, values = await send_often(many, wanted)
+    generic, custom = await count_plans(many, sql)
+    assert generic > custom
+    assert custom <= 5, "PostgreSQL tries that many before it compares"
+
+    await plain.execute("SET plan_cache_mode = force_generic_plan")
+    await plain.execute(f"PREPARE page AS {sql}")
+    given = ", ".join(f"'{value}'" for value in values)
+    run = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE page{f'({given})' if given else ''}"
+    plan = json.loads(await plain.fetchval(run))[0]["Plan"]
+    assert set(find_indexes(plan)) == {index}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 50
+
+
+@pytest.mark.parametrize("name", PLANNED_EACH_TIME)
+async def test_a_page_whose_way_depends_on_its_values_is_planned_for_them(
+    many: Database, name: str
+) -> None:
+    sql, _ = await send_often(many, PLANNED_EACH_TIME[name])
+    generic, custom = await count_plans(many, sql)
+    assert generic == 0
+    assert custom > 5
+
+
+async def send_often(many: Database, wanted: Wanted) -> tuple[str, list[Any]]:
+    """By one connection; what is sent."""
+    sent: list[tuple[str, list[Any]]] = []
+    read = many.reader._lane.read  # noqa: SLF001
+
+    async def note(sql: str, values: list[Any], **more: float | None) -> Any:
+        sent.append((sql, values))
+        return await read(sql, values, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(many.reader._lane, "read", note)  # noqa: SLF001
+        for _ in range(12):
+            page = await crud.user.listing.fetch(many.reader, wanted)
+            assert page.items
+    return sent[-1]
+
+
+async def count_plans(many: Database, sql: str) -> tuple[int, int]:
+    """How often it was run by the plan that is kept, and by one made for its values."""
+    generic, custom = (column(it, Integer) for it in ("generic_plans", "custom_plans"))
+    statements = select(generic, custom).select_from(table("pg_prepared_statements"))
+    (counted,) = await many.reader.all(Query(statements.where(column("statement") == sql)))
+    return counted.generic_plans, counted.custom_plans
 
 
 async def test_a_look_up_by_email(crowd: AsyncSession) -> None:

@@ -18,6 +18,7 @@ from app.models import Event, User
 from app.schemas.event import EventOut
 from app.schemas.fields import SearchText
 from app.schemas.page import Page
+from app.schemas.shown import AsMade
 from app.schemas.user import PublicUser, UserAdminUpdate, UserUpdate
 from app.schemas.user import User as UserOut
 from app.services import accounts, administration
@@ -25,6 +26,7 @@ from app.services import accounts, administration
 router = APIRouter(prefix="/users", tags=["users"])
 
 UsersWanted = Annotated[Wanted, Depends(wanted_of(users.listing))]
+Shown = Annotated[UserOut, AsMade] | PublicUser
 
 
 @router.get("/me", response_model=UserOut)
@@ -58,7 +60,7 @@ async def search_users(
     q: Annotated[SearchText, Query(description="Plain text, anywhere, without case.")],
     skip: Skip = 0,
     limit: Limit = settings.DEFAULT_PAGE_SIZE,
-) -> list[UserOut | PublicUser]:
+) -> list[Shown]:
     """Superusers search e-mails too; others search, and see, what is public."""
     found = await users.search_users(db, query=q, skip=skip, limit=limit, emails=user.is_superuser)
     return _show(found, to=user)
@@ -66,7 +68,7 @@ async def search_users(
 
 @router.get("/{user_id}", responses=responses(NotFound))
 @access(USER, queries=2)
-async def get_user(db: ReadDB, user: CurrentUser, user_id: UserId) -> UserOut | PublicUser:
+async def get_user(db: ReadDB, user: CurrentUser, user_id: UserId) -> Shown:
     """Superusers, and the user themselves, see all of it; others what is public."""
     return _show([await accounts.find(db, user_id)], to=user)[0]
 
@@ -92,7 +94,7 @@ async def delete_user(db: DB, user: Superuser, user_id: UserId) -> None:
     await administration.delete_user(db, user_id, by=user.id)
 
 
-def _show(rows: Iterable[User], *, to: Principal) -> list[UserOut | PublicUser]:
+def _show(rows: Iterable[User], *, to: Principal) -> list[Shown]:
     return [
         UserOut.model_validate(row)
         if to.is_superuser or row.id == to.id
