@@ -2,14 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    Row,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.client import Client
 from app.core.config import settings
 from app.core.reading import Query
+from app.crud import event
 from app.models import Session, User
 
 GRACE = timedelta(seconds=10)
@@ -43,36 +54,41 @@ rotation = Query(
 the current token of a live session of an active user. Of many at once, one gets the id."""
 
 
+_held = (
+    select(User.id)
+    .where(User.id == bindparam("user_id"), User.hashed_password == bindparam("hashed_password"))
+    .where(User.is_active)
+    .with_for_update(read=True)
+    .cte("held")
+)
+_ends_at = func.now() + bindparam("lifetime", type_=Interval)
+_new = {
+    "id": bindparam("session_id", type_=Session.id.type),
+    "user_id": _held.c.id,
+    "token_hash": bindparam("token_hash", type_=Session.token_hash.type),
+    "expires_at": func.least(_ends_at, _expiry()),
+    "ends_at": _ends_at,
+    "ip": bindparam("ip", type_=Session.ip.type),
+    "user_agent": bindparam("user_agent", type_=Session.user_agent.type),
+}
+_begun = (
+    insert(cast("Table", Session.__table__))
+    .from_select(list(_new), select(*_new.values()))
+    .returning(Session.id, Session.user_id)
+    .cte("begun")
+)
+_told = event.adding(
+    _begun, actor_id=_begun.c.user_id, subject_id=_begun.c.user_id, session_id=_begun.c.id
+).cte("told")
+
+beginning = Query(select(_begun.c.user_id).add_cte(_told))
+"""Begin a session of a user who is active and still has the password that was found right, and tell
+of it; the user's id, or no row where they changed meanwhile. Without that, a session by an old
+password could be written just after the change of that password had ended all of them."""
+
+
 async def count_alive(db: AsyncSession) -> int:
     return await db.scalar(select(func.count()).select_from(Session).where(*_alive)) or 0
-
-
-async def add(
-    db: AsyncSession,
-    *,
-    session_id: UUID,
-    user_id: int,
-    token_hash: bytes,
-    client: Client,
-    lifetime: timedelta | None = None,
-) -> None:
-    """
-    Args:
-        lifetime: after which it ends, used or not; None leaves it to the settings.
-    """
-    longest = timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
-    ends_at = func.now() + min(lifetime or longest, longest)
-    await db.execute(
-        insert(Session).values(
-            id=session_id,
-            user_id=user_id,
-            token_hash=token_hash,
-            expires_at=func.least(ends_at, _expiry()),
-            ends_at=ends_at,
-            ip=client.ip,
-            user_agent=client.user_agent,
-        )
-    )
 
 
 async def use_grace(
