@@ -82,7 +82,7 @@ async def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_done(held:
 
 
 async def test_the_loop_keeps_turning_while_thirty_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(2, 19456, 1))
+    monkeypatch.setattr(passwords, "_profile", PasswordHasher(2, 19456, 1))
     monkeypatch.setattr(passwords, "LONGEST_WAIT", 60)  # seconds: here all thirty are to be hashed
     turns = 0
     seen = []
