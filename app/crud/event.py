@@ -20,13 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Event
 
-# As a table: of a class, the ORM would work out anew for each event what it is to do.
+# A table's insert and not a class's: the ORM would work out anew for each event what to do.
 _events = cast("Table", Event.__table__)
+_adding = insert(_events)
 _given = [column for column in _events.c if column.server_default is None]  # not by the trigger
 
 
 async def add(db: AsyncSession, event: Mapping[str, object]) -> None:
-    await db.execute(insert(_events), event)
+    await db.execute(_adding, event)
 
 
 def adding(cause: FromClause, **known: ColumnElement[Any]) -> Insert:
@@ -40,7 +41,7 @@ def adding(cause: FromClause, **known: ColumnElement[Any]) -> Insert:
         known.get(column.name, bindparam(_name(column.name), type_=column.type))
         for column in _given
     ]
-    return insert(_events).from_select(
+    return _adding.from_select(
         [column.name for column in _given], select(*values).select_from(cause)
     )
 
