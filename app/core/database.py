@@ -20,7 +20,7 @@ from app.core.config import Settings
 from app.core.engine import Pool, make_engine
 from app.core.errors import Contended, Unresolved
 from app.core.lane import Lane
-from app.core.reading import Query, Readable, Reader, read_all
+from app.core.reading import Query, Reader, read_all
 from app.core.violations import Violations
 
 T = TypeVar("T")
@@ -164,14 +164,11 @@ def after_commit(session: AsyncSession, act: Callable[[], Awaitable[object]]) ->
     session.info.setdefault(AFTER_COMMIT, []).append(act)
 
 
-async def release(session: Readable) -> None:
-    """Give the connection back before slow work that needs none, such as hashing a password. A
-    reader holds none.
+async def release(session: AsyncSession) -> None:
+    """Give the connection back before slow work that needs none, such as hashing a password.
 
     Only what was read so far is behind it: a session with changes may not let go of them.
     """
-    if isinstance(session, Reader):
-        return
     if session.new or session.dirty or session.deleted:
         raise RuntimeError("release() is for a session that has only read")
     await session.commit()

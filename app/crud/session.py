@@ -2,25 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Interval,
-    Row,
-    Table,
-    bindparam,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Row, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import settings
 from app.core.reading import Query
-from app.crud import event
 from app.models import Session, User
 
 GRACE = timedelta(seconds=10)
@@ -29,7 +17,7 @@ GRACES = 3
 _alive = (Session.revoked_at.is_(None), Session.expires_at > func.now())
 
 
-def _expiry() -> ColumnElement[datetime]:
+def expiry() -> ColumnElement[datetime]:
     days = min(settings.REFRESH_TOKEN_EXPIRE_DAYS, settings.SESSION_IDLE_DAYS)
     return func.now() + timedelta(days=days)
 
@@ -46,45 +34,12 @@ rotation = Query(
         rotations=Session.rotations + 1,
         graces=0,
         last_used_at=func.now(),
-        expires_at=func.least(Session.ends_at, _expiry()),
+        expires_at=func.least(Session.ends_at, expiry()),
     )
     .returning(Session.user_id)
 )
 """Put the new token in the place of the old one; the user's id, or no row where the old one is not
 the current token of a live session of an active user. Of many at once, one gets the id."""
-
-
-_held = (
-    select(User.id)
-    .where(User.id == bindparam("user_id"), User.hashed_password == bindparam("hashed_password"))
-    .where(User.is_active)
-    .with_for_update(read=True)
-    .cte("held")
-)
-_ends_at = func.now() + bindparam("lifetime", type_=Interval)
-_new = {
-    "id": bindparam("session_id", type_=Session.id.type),
-    "user_id": _held.c.id,
-    "token_hash": bindparam("token_hash", type_=Session.token_hash.type),
-    "expires_at": func.least(_ends_at, _expiry()),
-    "ends_at": _ends_at,
-    "ip": bindparam("ip", type_=Session.ip.type),
-    "user_agent": bindparam("user_agent", type_=Session.user_agent.type),
-}
-_begun = (
-    insert(cast("Table", Session.__table__))
-    .from_select(list(_new), select(*_new.values()))
-    .returning(Session.id, Session.user_id)
-    .cte("begun")
-)
-_told = event.adding(
-    _begun, actor_id=_begun.c.user_id, subject_id=_begun.c.user_id, session_id=_begun.c.id
-).cte("told")
-
-beginning = Query(select(_begun.c.user_id).add_cte(_told))
-"""Begin a session of a user who is active and still has the password that was found right, and tell
-of it; the user's id, or no row where they changed meanwhile. Without that, a session by an old
-password could be written just after the change of that password had ended all of them."""
 
 
 async def count_alive(db: AsyncSession) -> int:

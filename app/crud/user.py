@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import release
 from app.core.passwords import Verdict, hash_password, verify_password
-from app.core.reading import Query, Readable, Reader, read_all, read_one, select_columns
+from app.core.reading import Query, Readable, read_all, read_one, select_columns
 from app.crud.base import CRUDBase
 from app.crud.listing import By, Listing
 from app.crud.page_query import containing, pattern
@@ -23,8 +23,6 @@ _searching = Query(_matching)
 _searching_names = Query(
     _matching.where(containing(User.username, "query") | containing(User.full_name, "query"))
 )
-_has_email = func.lower(User.email) == func.lower(bindparam("email"))
-_having_email = Query(select_columns(User).where(_has_email))
 _counting = Query(select(func.count().label("total")).select_from(User))
 
 
@@ -63,11 +61,8 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             values["hashed_password"] = await hash_password(password)
         return await self.change(db, db_obj, values)
 
-    async def get_by_email(self, db: Readable, *, email: str) -> User | None:
-        """By a reader: to look at, and not to change."""
-        if isinstance(db, Reader):
-            return await read_one(db, _having_email, email=email)
-        return await db.scalar(select(User).where(_has_email), {"email": email})
+    async def get_by_email(self, db: AsyncSession, *, email: str) -> User | None:
+        return await db.scalar(select(User).where(func.lower(User.email) == func.lower(email)))
 
     async def get_by_username(self, db: AsyncSession, *, username: str) -> User | None:
         return await db.scalar(
@@ -124,50 +119,49 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         return (await db.scalars(held)).all()
 
     async def authenticate(self, db: AsyncSession, *, email: str, password: str) -> User | None:
-        """The user whose password this is. A hash by an older method is replaced, unless the
-        password was changed in between.
+        """The user whose password this is. An unknown e-mail costs the same work as a known one.
 
-        Raises:
-            Unavailable: too many passwords wait to be hashed.
-        """
-        user, verdict = await self.examine(db, email=email, password=password)
-        if user and verdict is Verdict.RIGHT_BUT_OLD:
-            return await self.renew_hash(db, user, password)
-        return user if verdict else None
-
-    async def examine(
-        self, db: Readable, *, email: str, password: str
-    ) -> tuple[User | None, Verdict]:
-        """The user with this e-mail, and whether the password is theirs. An unknown e-mail costs
-        the same work as a known one, and no connection is held during it.
+        The connection is given back while the password is hashed. A hash by an older method is
+        replaced, unless the password was changed in between.
 
         Raises:
             Unavailable: too many passwords wait to be hashed.
         """
         user = await self.get_by_email(db, email=email)
         await release(db)
-        return user, await verify_password(password, user.hashed_password if user else None)
+        stored = user.hashed_password if user else None
+        verdict = await verify_password(password, stored)
+        if user is None or not verdict:
+            return None
+        if verdict is Verdict.RIGHT_BUT_OLD:
+            renewed = await self.renew_hash(db, user.id, user.hashed_password, password)
+            return user if renewed else None
+        return user
 
-    async def renew_hash(self, db: AsyncSession, user: User, password: str) -> User | None:
-        """Put a hash of our own in the place of the one that the password fits; the user as they
-        are then, or None where the password is another by now.
+    async def renew_hash(
+        self, db: AsyncSession, user_id: int, stored: str, password: str
+    ) -> str | None:
+        """Put a hash of our own in the place of the stored one, which the password fits; the one
+        that is stored then, or None where the password is another by now.
 
         Raises:
             Unavailable: too many passwords wait to be hashed.
         """
-        replaced = await self.replace_hash(db, user, await hash_password(password))
-        found = await db.get(User, user.id, populate_existing=True)
-        if replaced:
-            return found
-        await release(db)  # perhaps another sign-in at the same moment was first
-        stored = found.hashed_password if found else None
-        return found if await verify_password(password, stored) else None
+        new = await hash_password(password)
+        if await self.replace_hash(db, user_id, stored, new):
+            return new
+        # Another sign-in at the same moment was first, or the password is another by now.
+        found = await db.get(User, user_id, populate_existing=True)
+        await release(db)
+        if found and await verify_password(password, found.hashed_password):
+            return found.hashed_password
+        return None
 
-    async def replace_hash(self, db: AsyncSession, user: User, new: str) -> bool:
-        """Unless it was changed since `user` was read."""
+    async def replace_hash(self, db: AsyncSession, user_id: int, old: str, new: str) -> bool:
+        """Unless it was changed meanwhile."""
         replaced = await db.scalar(
             update(User)
-            .where(User.id == user.id, User.hashed_password == user.hashed_password)
+            .where(User.id == user_id, User.hashed_password == old)
             .values(hashed_password=new)
             .returning(User.id)
             .execution_options(synchronize_session="fetch")

@@ -11,8 +11,8 @@ from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import PlinthError, Rejected, TooMany, Unauthenticated
 from app.core.limits import Reservation
-from app.core.passwords import Verdict
-from app.models import User
+from app.core.passwords import Verdict, verify_password
+from app.crud.sign_in import Candidate
 from app.services import audit, throttle
 
 
@@ -37,7 +37,7 @@ class Recognised:
         began: when it did, by the monotonic clock.
     """
 
-    user: User
+    user: Candidate
     attempt: Reservation
     began: float
 
@@ -46,7 +46,7 @@ async def recognise(
     database: Database, email: str, password: str, client: Client, device: str | None
 ) -> Recognised:
     """Who has this e-mail and this password. They may change from then on: what is written for them
-    has to see that they did not (`crud.session.beginning`).
+    has to see that they did not (`crud.sign_in.begin_session`).
 
     Args:
         device: the cookie by which a device is known (`core/devices.py`).
@@ -73,7 +73,7 @@ async def recognise(
 
 async def refuse(
     database: Database,
-    user: User | None,
+    user: Candidate | None,
     began: float,
     why: type[PlinthError] = WrongCredentials,
 ) -> NoReturn:
@@ -103,7 +103,7 @@ async def _reserve(
 
 
 async def _tell_of(database: Database, email: str, refusal: TooMany) -> None:
-    user = await crud.user.get_by_email(database.reader, email=email)
+    user = await crud.sign_in.find(database.reader, email)
     limits = ", ".join(limit.name for limit in refusal.used_up)
     async with database.transaction() as db:
         audit.record(
@@ -115,11 +115,15 @@ async def _tell_of(database: Database, email: str, refusal: TooMany) -> None:
         )
 
 
-async def _authenticate(database: Database, email: str, password: str) -> tuple[User | None, bool]:
-    """The user with this e-mail, and whether the password is theirs."""
-    user, verdict = await crud.user.examine(database.reader, email=email, password=password)
-    if user and verdict is Verdict.RIGHT_BUT_OLD:
-        async with database.transaction() as db:
-            renewed = await crud.user.renew_hash(db, user, password)
-        return renewed or user, renewed is not None
-    return user, bool(verdict)
+async def _authenticate(
+    database: Database, email: str, password: str
+) -> tuple[Candidate | None, bool]:
+    """Whoever has this e-mail, and whether the password is theirs. No connection is held while it
+    is verified. A hash by an older method is replaced."""
+    user = await crud.sign_in.find(database.reader, email)
+    verdict = await verify_password(password, user.hashed_password if user else None)
+    if user is None or verdict is not Verdict.RIGHT_BUT_OLD:
+        return user, bool(verdict)
+    async with database.transaction() as db:
+        renewed = await crud.user.renew_hash(db, user.id, user.hashed_password, password)
+    return (user._replace(hashed_password=renewed), True) if renewed else (user, False)

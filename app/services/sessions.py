@@ -75,22 +75,17 @@ async def start(
     Raises:
         WrongCredentials: the user was changed since they were recognised.
     """
-    longest = timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
-    user = known.user
-    event = audit.describe("session.started", subject_id=user.id, session_id=session_id)
-    begun = await database.in_one_statement(
-        crud.session.beginning,
-        user_id=user.id,
-        hashed_password=user.hashed_password,
+    begun = await crud.sign_in.begin_session(
+        database,
+        known.user,
         session_id=session_id,
         token_hash=token_hash,
-        lifetime=min(lifetime or longest, longest),
-        ip=client.ip,
-        user_agent=client.user_agent,
-        **crud.event.as_values(event),
+        client=client,
+        lifetime=lifetime,
+        told=audit.describe("session.started", subject_id=known.user.id),
     )
     if not begun:
-        await recognition.refuse(database, user, known.began)
+        await recognition.refuse(database, known.user, known.began)
     await known.attempt.refund()
 
 
