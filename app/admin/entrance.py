@@ -81,10 +81,13 @@ class Entrance(BaseAuthProvider):
         client = info.client if info else Client(None, None)
         device = request.cookies.get(devices.COOKIE)
         await release(request.state.session)  # nothing is held while the password is hashed
-        async with request.state.resources.database.transaction() as db:
-            return await admin_sessions.sign_in(
-                db, credentials.email, credentials.password, client, device
-            )
+        return await admin_sessions.sign_in(
+            request.state.resources.database,
+            credentials.email,
+            credentials.password,
+            client,
+            device,
+        )
 
     async def _leave(self, request: Request) -> Response:
         user = actor(request)

@@ -23,6 +23,7 @@ from app.crud.principal import Principal
 from app.crud.session import Rotation
 from app.schemas.fields import LARGEST_ID
 from app.services import sessions
+from app.services.recognition import InactiveUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ async def get_optional_user(request: Request, token: BearerToken) -> Principal |
     """The user, or None for a guest: one without a token, or whose token does not hold."""
     try:
         return await get_current_user(request, token)
-    except (Unauthenticated, sessions.InactiveUser):
+    except (Unauthenticated, InactiveUser):
         return None
 
 

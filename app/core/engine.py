@@ -109,6 +109,11 @@ class Pool(AsyncAdaptedQueuePool):
         while self._kept:
             self._kept.pop().connection.close()
 
+    def leave(self, lent: "Lent", error: BaseException) -> None:
+        """The server that it leads to is to be left, by all who were connected so far."""
+        self.let_go()
+        self._invalidate(lent.connection, error)
+
     def _do_get(self) -> ConnectionPoolEntry:
         if self._kept and self._pool.empty():
             self._kept.pop(0).connection.close()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 from app.core import queries
-from app.core.engine import Pool
+from app.core.engine import READ_ONLY, Pool
 from app.core.errors import Unresolved
 
 Rows = Sequence[Any]
@@ -66,7 +66,9 @@ class Lane:
             # A refusal leaves a connection as it was; of all else, a cancellation too, one cannot
             # know what the server is about to send.
             refused = isinstance(error, PostgresError) and not connection.is_closed()
-            if not refused:
+            if getattr(error, "sqlstate", None) == READ_ONLY:
+                await greenlet_spawn(self._pool.leave, lent, error)
+            elif not refused:
                 await greenlet_spawn(lent.connection.invalidate, error)
             await greenlet_spawn(lent.connection.close)
             lost = isinstance(error, (PostgresConnectionError, OSError)) or not refused

@@ -1,13 +1,58 @@
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import and_, exists, func, insert, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Insert,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Event
 
+# A table's insert and not a class's: the ORM would work out anew for each event what to do.
+_events = cast("Table", Event.__table__)
+_adding = insert(_events)
+_given = [column for column in _events.c if column.server_default is None]  # not by the trigger
 
-async def add(db: AsyncSession, **columns: object) -> None:
-    await db.execute(insert(Event).values(**columns).execution_options(synchronize_session=False))
+
+async def add(db: AsyncSession, event: Mapping[str, object]) -> None:
+    await db.execute(_adding, event)
+
+
+def adding(cause: FromClause, **known: ColumnElement[Any]) -> Insert:
+    """For a `Query` that is a whole transaction: an event for each row of `cause`. It has to be the
+    statement's last part, for the reason for which an event is the last of a transaction.
+
+    Args:
+        known: the columns that `cause` knows. The others come with each run: `as_values`.
+    """
+    values = [
+        known.get(column.name, bindparam(_name(column.name), type_=column.type))
+        for column in _given
+    ]
+    return _adding.from_select(
+        [column.name for column in _given], select(*values).select_from(cause)
+    )
+
+
+def as_values(event: Mapping[str, object]) -> dict[str, object]:
+    """An event for a run of such a query."""
+    return {_name(column): value for column, value in event.items()}
+
+
+def _name(column: str) -> str:
+    return f"event_{column}"  # the statement's other parts have columns of the same names
 
 
 async def get_of(db: AsyncSession, subject_id: int, *, skip: int, limit: int) -> Sequence[Event]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Mail
@@ -37,11 +37,12 @@ class Backlog:
     dead: int
 
 
+_adding = insert(cast("Table", Mail.__table__))
 _open = (Mail.sent_at.is_(None), Mail.dead_at.is_(None))
 
 
 async def add(db: AsyncSession, *, kind: str, recipient: str | None, sealed: bytes) -> None:
-    await db.execute(insert(Mail).values(kind=kind, recipient=recipient, sealed=sealed))
+    await db.execute(_adding, {"kind": kind, "recipient": recipient, "sealed": sealed})
 
 
 async def take(db: AsyncSession, *, limit: int, lease: timedelta) -> Sequence[TakenMail]:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Interval, Table, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +20,16 @@ class UsedToken:
     session_id: UUID | None
 
 
+_new = insert(cast("Table", OneTimeToken.__table__)).values(
+    created_at=func.now(), expires_at=func.now() + bindparam("lifetime", type_=Interval)
+)
+_put = _new.on_conflict_do_update(
+    index_elements=[OneTimeToken.user_id, OneTimeToken.purpose],
+    set_={
+        name: _new.excluded[name]
+        for name in ("token_hash", "email", "session_id", "created_at", "expires_at")
+    },
+).returning(OneTimeToken.expires_at)
 _holds = (OneTimeToken.expires_at > func.now(), User.id == OneTimeToken.user_id, User.is_active)
 
 
@@ -33,20 +44,16 @@ async def put(
     lifetime: timedelta,
 ) -> datetime:
     """When it expires. An older one of the same purpose is void from now on."""
-    fresh = {
+    given = {
+        "user_id": user_id,
+        "purpose": purpose,
         "token_hash": token_hash,
         "email": email,
         "session_id": session_id,
-        "created_at": func.now(),
-        "expires_at": func.now() + lifetime,
+        "lifetime": lifetime,
     }
-    adding = insert(OneTimeToken).values(user_id=user_id, purpose=purpose, **fresh)
-    answer = await db.execute(
-        adding.on_conflict_do_update(
-            index_elements=[OneTimeToken.user_id, OneTimeToken.purpose], set_=fresh
-        ).returning(OneTimeToken.expires_at)
-    )
-    return answer.scalar_one()
+    expires_at: datetime = (await db.execute(_put, given)).scalar_one()
+    return expires_at
 
 
 async def find_owner(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> int | None:

@@ -14,14 +14,12 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
-    insert,
     select,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.core.client import Client
 from app.core.config import settings
 from app.core.database import Database
 from app.core.reading import Query, listed
@@ -33,7 +31,7 @@ GRACES = 3
 _alive = (Session.revoked_at.is_(None), Session.expires_at > func.now())
 
 
-def _expiry() -> ColumnElement[datetime]:
+def expiry() -> ColumnElement[datetime]:
     days = min(settings.REFRESH_TOKEN_EXPIRE_DAYS, settings.SESSION_IDLE_DAYS)
     return func.now() + timedelta(days=days)
 
@@ -67,7 +65,7 @@ def _rotate(
             rotations=Session.rotations + 1,
             graces=0,
             last_used_at=func.now(),
-            expires_at=func.least(Session.ends_at, _expiry()),
+            expires_at=func.least(Session.ends_at, expiry()),
         )
         .returning(Session.user_id, Session.token_hash)
     )
@@ -114,34 +112,6 @@ async def rotate_many(database: Database, rotations: Sequence[Rotation]) -> Mapp
 
 async def count_alive(db: AsyncSession) -> int:
     return await db.scalar(select(func.count()).select_from(Session).where(*_alive)) or 0
-
-
-async def add(
-    db: AsyncSession,
-    *,
-    session_id: UUID,
-    user_id: int,
-    token_hash: bytes,
-    client: Client,
-    lifetime: timedelta | None = None,
-) -> None:
-    """
-    Args:
-        lifetime: after which it ends, used or not; None leaves it to the settings.
-    """
-    longest = timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
-    ends_at = func.now() + min(lifetime or longest, longest)
-    await db.execute(
-        insert(Session).values(
-            id=session_id,
-            user_id=user_id,
-            token_hash=token_hash,
-            expires_at=func.least(ends_at, _expiry()),
-            ends_at=ends_at,
-            ip=client.ip,
-            user_agent=client.user_agent,
-        )
-    )
 
 
 async def use_grace(

@@ -134,41 +134,39 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         if user is None or not verdict:
             return None
         if verdict is Verdict.RIGHT_BUT_OLD:
-            return await self._renew_hash(db, user, password)
+            renewed = await self.renew_hash(db, user.id, user.hashed_password, password)
+            return user if renewed else None
         return user
 
-    async def hold_authenticated(self, db: AsyncSession, user: User) -> bool:
-        """Keep the user as they were authenticated until the transaction ends; False where they
-        changed meanwhile. Without it, a sign-in by an old password could be written just after
-        the change of that password had ended all sessions."""
-        held = (
-            select(User.id)
-            .where(User.id == user.id, User.hashed_password == user.hashed_password)
-            .where(User.is_active)
-            .with_for_update(read=True)
-        )
-        return await db.scalar(held) is not None
+    async def renew_hash(
+        self, db: AsyncSession, user_id: int, stored: str, password: str
+    ) -> str | None:
+        """Put a hash of our own in the place of the stored one, which the password fits; the one
+        that is stored then, or None where the password is another by now.
 
-    async def replace_hash(self, db: AsyncSession, user: User, new: str) -> bool:
-        """Unless it was changed since `user` was read."""
+        Raises:
+            Unavailable: too many passwords wait to be hashed.
+        """
+        new = await hash_password(password)
+        if await self.replace_hash(db, user_id, stored, new):
+            return new
+        # Another sign-in at the same moment was first, or the password is another by now.
+        found = await db.get(User, user_id, populate_existing=True)
+        await release(db)
+        if found and await verify_password(password, found.hashed_password):
+            return found.hashed_password
+        return None
+
+    async def replace_hash(self, db: AsyncSession, user_id: int, old: str, new: str) -> bool:
+        """Unless it was changed meanwhile."""
         replaced = await db.scalar(
             update(User)
-            .where(User.id == user.id, User.hashed_password == user.hashed_password)
+            .where(User.id == user_id, User.hashed_password == old)
             .values(hashed_password=new)
             .returning(User.id)
             .execution_options(synchronize_session="fetch")
         )
         return replaced is not None
-
-    async def _renew_hash(self, db: AsyncSession, user: User, password: str) -> User | None:
-        if await self.replace_hash(db, user, await hash_password(password)):
-            return user
-        # Another sign-in at the same moment was first, or the password is another by now.
-        found = await db.get(User, user.id, populate_existing=True)
-        await release(db)
-        if found and await verify_password(password, found.hashed_password):
-            return found
-        return None
 
 
 user = CRUDUser(User)

@@ -1,6 +1,7 @@
 """Sessions of the admin's pages: a row like any other, held by a cookie, for superusers alone."""
 
 from datetime import timedelta
+from typing import NoReturn
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.client import Client
 from app.core.config import settings
 from app.core.cookie_tokens import CookieToken, make_cookie_token, parse_cookie_token
+from app.core.database import Database, after_commit
 from app.core.errors import Denied
 from app.crud.principal import Principal, load_by_token
-from app.services import audit, sessions
+from app.services import audit, recognition, sessions
+from app.services.recognition import Recognised
 
 
 class NotASuperuser(Denied):
@@ -19,7 +22,7 @@ class NotASuperuser(Denied):
 
 
 async def sign_in(
-    db: AsyncSession, email: str, password: str, client: Client, device: str | None = None
+    database: Database, email: str, password: str, client: Client, device: str | None = None
 ) -> CookieToken:
     """As `sessions.sign_in`, with its limits and its errors. No access and no refresh token is made
     for the session, which ends after `ADMIN_SESSION_HOURS`.
@@ -27,20 +30,12 @@ async def sign_in(
     Raises:
         NotASuperuser: the password was right.
     """
-    user = await sessions.recognise(db, email, password, client, device)
-    if not user.is_superuser:
-        audit.record(
-            db,
-            "session.started",
-            outcome="failure",
-            actor_id=user.id,
-            subject_id=user.id,
-            reason="no superuser, at the admin's door",
-        )
-        raise NotASuperuser
+    known = await recognition.recognise(database, email, password, client, device)
+    if not known.user.is_superuser:
+        await _refuse(database, known)
     token = make_cookie_token(uuid4())
     lifetime = timedelta(hours=settings.ADMIN_SESSION_HOURS)
-    await sessions.start(db, user, token.session_id, token.hash, client, lifetime=lifetime)
+    await sessions.start(database, known, token.session_id, token.hash, client, lifetime=lifetime)
     return token
 
 
@@ -53,3 +48,17 @@ async def authenticate(db: AsyncSession, cookie: str | None) -> Principal | None
     if user is None or not (user.session_is_live and user.is_active and user.is_superuser):
         return None
     return user
+
+
+async def _refuse(database: Database, known: Recognised) -> NoReturn:
+    async with database.transaction() as db:
+        audit.record(
+            db,
+            "session.started",
+            outcome="failure",
+            actor_id=known.user.id,
+            subject_id=known.user.id,
+            reason="no superuser, at the admin's door",
+        )
+        after_commit(db, known.attempt.refund)
+        raise NotASuperuser

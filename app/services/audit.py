@@ -38,11 +38,34 @@ def record(
         actor_id: who did it; the one who asks where it is left out.
         reason: never a token or a password.
     """
+    row = describe(
+        event,
+        subject_id=subject_id,
+        outcome=outcome,
+        actor_id=actor_id,
+        session_id=session_id,
+        reason=reason,
+    )
+    # Last of all: the chain makes its writers wait for each other until they commit.
+    before_commit(db, lambda: crud.event.add(db, row))
+
+
+def describe(
+    event: str,
+    *,
+    subject_id: int | None,
+    outcome: Outcome = "success",
+    actor_id: int | None = None,
+    session_id: UUID | None = None,
+    reason: str | None = None,
+) -> dict[str, object]:
+    """The row as it is to be written: by `record`, or by a statement that is a whole transaction
+    (`crud.event.adding`)."""
     request = current_request()
     ip = request.client.ip if request else None
     user_agent = request.client.user_agent if request else None
     salt = secrets.token_bytes(SALT)
-    row = {
+    return {
         "event": event,
         "outcome": outcome,
         "actor_id": actor_id or (request.user_id if request else None),
@@ -55,8 +78,6 @@ def record(
         "salt": salt,
         "personal": digest_traces(salt, ip, user_agent),
     }
-    # Last of all: the chain makes its writers wait for each other until they commit.
-    before_commit(db, lambda: crud.event.add(db, **row))
 
 
 def digest_traces(salt: bytes, ip: str | None, user_agent: str | None) -> bytes:

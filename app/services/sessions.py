@@ -1,10 +1,7 @@
 """A session: begun by a password, carried on by its refresh token, asked for with each request."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from time import monotonic
-from typing import NoReturn
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,9 +10,8 @@ from app import crud
 from app.core.batching import Batcher
 from app.core.client import Client
 from app.core.config import settings
-from app.core.database import Database, after_commit, release
-from app.core.errors import NotFound, PlinthError, Rejected, TooMany, Unauthenticated
-from app.core.limits import Reservation
+from app.core.database import Database
+from app.core.errors import NotFound, Unauthenticated
 from app.core.refresh_tokens import (
     RefreshToken,
     make_refresh_token,
@@ -26,20 +22,8 @@ from app.core.refresh_tokens import (
 from app.core.tokens import issue_access_token, read_access_token
 from app.crud.principal import Principal
 from app.crud.session import Rotation
-from app.models import User
-from app.services import audit, throttle
-
-
-class WrongCredentials(Unauthenticated):
-    code = "wrong_credentials"
-    detail = "Incorrect email or password"
-    keeps_changes = True  # the audit log's row
-
-
-class InactiveUser(Rejected):
-    code = "inactive_user"
-    detail = "Inactive user"
-    keeps_changes = True
+from app.services import audit, recognition, throttle
+from app.services.recognition import InactiveUser, Recognised
 
 
 class SessionNotFound(NotFound):
@@ -67,48 +51,18 @@ class Tokens:
 
 
 async def sign_in(
-    db: AsyncSession, email: str, password: str, client: Client, device: str | None = None
+    database: Database, email: str, password: str, client: Client, device: str | None = None
 ) -> Tokens:
-    """Raises as `recognise` does."""
-    user = await recognise(db, email, password, client, device)
+    """Raises as `recognition.recognise` does."""
+    known = await recognition.recognise(database, email, password, client, device)
     token = make_refresh_token(uuid4())
-    await start(db, user, token.session_id, token.hash, client)
-    return _give(user.id, token)
-
-
-async def recognise(
-    db: AsyncSession, email: str, password: str, client: Client, device: str | None
-) -> User:
-    """Who has this e-mail and this password; they stay so until the transaction ends.
-
-    Args:
-        device: the cookie by which a device is known (`core/devices.py`).
-
-    Raises:
-        WrongCredentials: an unknown e-mail or a wrong password, which cost the same work.
-        InactiveUser: the password was right.
-        TooMany: whether the password is right or not, which nobody looked at.
-        Unavailable: too many passwords wait to be hashed.
-    """
-    began = monotonic()
-    reservation = await _reserve(db, email, client, device)
-    try:
-        user = await crud.user.authenticate(db, email=email, password=password)
-    except Exception:
-        await reservation.refund()  # nobody was told whether the password is right
-        raise
-    if user is None or not user.is_active:
-        known = user or await crud.user.get_by_email(db, email=email)
-        await _refuse(db, known, began, WrongCredentials if user is None else InactiveUser)
-    elif not await crud.user.hold_authenticated(db, user):
-        await _refuse(db, user, began, WrongCredentials)
-    after_commit(db, reservation.refund)
-    return user
+    await start(database, known, token.session_id, token.hash, client)
+    return _give(known.user.id, token)
 
 
 async def start(
-    db: AsyncSession,
-    user: User,
+    database: Database,
+    known: Recognised,
     session_id: UUID,
     token_hash: bytes,
     client: Client,
@@ -118,16 +72,22 @@ async def start(
     """
     Args:
         lifetime: after which it ends, used or not; None leaves it to the settings.
+
+    Raises:
+        WrongCredentials: the user was changed since they were recognised.
     """
-    await crud.session.add(
-        db,
+    begun = await crud.sign_in.begin_session(
+        database,
+        known.user,
         session_id=session_id,
-        user_id=user.id,
         token_hash=token_hash,
         client=client,
         lifetime=lifetime,
+        told=audit.describe("session.started", subject_id=known.user.id),
     )
-    audit.record(db, "session.started", actor_id=user.id, subject_id=user.id, session_id=session_id)
+    if not begun:
+        await recognition.refuse(database, known.user, known.began)
+    await known.attempt.refund()
 
 
 async def refresh(database: Database, rotations: Batcher[Rotation, int], text: str) -> Tokens:
@@ -189,41 +149,6 @@ async def end(db: AsyncSession, user_id: int, session_id: UUID, *, reason: str) 
 async def end_all(db: AsyncSession, user_id: int, *, reason: str) -> None:
     await crud.session.revoke_all(db, user_id, reason)
     audit.record(db, "session.all_ended", subject_id=user_id, reason=reason)
-
-
-async def _reserve(db: AsyncSession, email: str, client: Client, device: str | None) -> Reservation:
-    try:
-        return await throttle.sign_in(email, client, device)
-    except TooMany as refusal:
-        if refusal.is_first:
-            user = await crud.user.get_by_email(db, email=email)
-            limits = ", ".join(limit.name for limit in refusal.used_up)
-            audit.record(
-                db,
-                "session.limited",
-                outcome="failure",
-                subject_id=user.id if user else None,
-                reason=f"too many sign-ins: {limits}",
-            )
-            refusal.keeps_changes = True
-        raise
-
-
-async def _refuse(
-    db: AsyncSession, user: User | None, began: float, why: type[PlinthError]
-) -> NoReturn:
-    """Answer no failed sign-in sooner than another: a bcrypt hash takes ten times as long to verify
-    as ours, and the time would tell which e-mails have one. Nothing is held meanwhile."""
-    await release(db)
-    await asyncio.sleep(began + settings.LOGIN_FAILURE_MS / 1000 - monotonic())
-    audit.record(
-        db,
-        "session.started",
-        outcome="failure",
-        subject_id=user.id if user else None,
-        reason=why.detail,
-    )
-    raise why
 
 
 async def _meet_late_comer(db: AsyncSession, token: RefreshToken) -> Tokens:

@@ -5,14 +5,20 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
-from httpx2 import AsyncClient, Response
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
 
+from app.core import passwords
+from tests.support.hashing import Held
 from tests.support.people import PASSWORD, People, Person
+from tests.support.superuser import Superuser
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
 
 # A hundred over the three ways that a session can end; each round has four requests at once.
 TIMES = 34
+SignIn = Callable[[FastAPI, Person], Awaitable[Response]]
 Revoke = Callable[[AsyncClient, Person, Person], Awaitable[Response]]
 
 
@@ -82,18 +88,70 @@ async def test_a_password_change_leaves_no_token_of_another_session_live(
         assert (await client.get("/users/me", headers=here.headers)).status_code == 200
 
 
-async def test_a_sign_in_cannot_slip_in_behind_the_change_of_its_password(
-    client: AsyncClient, people: People, second: asyncpg.Connection
+CHANGES = {
+    "password": "UPDATE users SET hashed_password = 'changed' WHERE id = $1",
+    "inactive": "UPDATE users SET is_active = false WHERE id = $1",
+    "removed": "DELETE FROM users WHERE id = $1",
+}
+changes = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+
+
+async def nothing_began(second: asyncpg.Connection, user_id: int) -> bool:
+    event = await second.fetchrow("SELECT event, outcome, subject_id, session_id FROM events")
+    assert tuple(event) == ("session.started", "failure", user_id, None)
+    counted: int = await second.fetchval("SELECT count(*) FROM sessions")
+    return counted == 0
+
+
+@changes
+async def test_a_sign_in_cannot_slip_in_behind_a_change(
+    people: People, second: asyncpg.Connection, change: str
 ) -> None:
     """The change is under way and holds the row when the old password has been found right."""
     ann = await people.add()
-    change = second.transaction()
-    await change.start()
-    await second.execute("UPDATE users SET hashed_password = 'changed' WHERE id = $1", ann.id)
-    credentials = {"email": ann.email, "password": PASSWORD}
-    signing_in = asyncio.create_task(client.post("/auth/login", json=credentials))
+    changing = second.transaction()
+    await changing.start()
+    await second.execute(change, ann.id)
+    signing_in = asyncio.create_task(people.try_to_sign_in(ann))
     done, _ = await asyncio.wait([signing_in], timeout=0.3)
     assert not done, "the sign-in has to wait for the change"
-    await change.commit()
+    await changing.commit()
     assert (await signing_in).status_code == 401
-    assert await second.fetchval("SELECT count(*) FROM sessions") == 0
+    assert await nothing_began(second, ann.id)
+
+
+async def by_the_api(app: FastAPI, person: Person) -> Response:
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test/api/v1") as client:
+        credentials = {"email": person.email, "password": PASSWORD}
+        return await client.post("/auth/login", json=credentials)
+
+
+async def at_the_admins_door(app: FastAPI, person: Person) -> Response:
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+        return await Superuser(client).sign_in(person)
+
+
+@pytest.mark.parametrize("sign_in", [by_the_api, at_the_admins_door])
+@changes
+async def test_who_is_changed_while_their_password_is_verified_gets_no_session(
+    app: FastAPI,
+    people: People,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    sign_in: SignIn,
+    change: str,
+) -> None:
+    """The change is over, and with it all sessions, before that of the old password begins."""
+    ann = await people.add(is_superuser=True)
+    held, pool = Held(), passwords._Pool(threads=1, queue=5)  # noqa: SLF001
+    monkeypatch.setattr(passwords, "_pool", pool)
+    holding = asyncio.create_task(pool.run(held.work))
+    signing_in = asyncio.ensure_future(sign_in(app, ann))
+    await until(lambda: pool.waiting == 2)
+    await second.execute(change, ann.id)
+    held.release()
+    await holding
+    answer = await signing_in
+    assert answer.status_code == 401
+    assert "plinth_device" not in answer.cookies
+    assert await nothing_began(second, ann.id)

@@ -1,7 +1,6 @@
 """Hashing has threads of its own, and a bounded queue before them."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from platform import libc_ver
@@ -14,26 +13,11 @@ from app.core import passwords
 from app.core.errors import Unavailable
 from app.core.passwords import _Pool
 from tests.support.environment import COMPLETE, ROOT, run_python
+from tests.support.hashing import Held
 from tests.support.people import PASSWORD
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
-
-
-class Held:
-    """Work that lasts until the test lets it go on."""
-
-    def __init__(self) -> None:
-        self._go_on = threading.Event()
-        self.begun = 0
-
-    def work(self) -> str:
-        self.begun += 1
-        self._go_on.wait(30)
-        return "done"
-
-    def release(self) -> None:
-        self._go_on.set()
 
 
 @pytest.fixture
@@ -82,7 +66,7 @@ async def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_done(held:
 
 
 async def test_the_loop_keeps_turning_while_thirty_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(2, 19456, 1))
+    monkeypatch.setattr(passwords, "_profile", PasswordHasher(2, 19456, 1))
     monkeypatch.setattr(passwords, "LONGEST_WAIT", 60)  # seconds: here all thirty are to be hashed
     turns = 0
     seen = []

@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    text,
     update,
 )
 from sqlalchemy import Enum as EnumType
@@ -265,6 +266,25 @@ async def test_whether_a_lost_one_was_done_nobody_knows(
         await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
         with pytest.raises(Unresolved):
             await writing
+
+
+async def test_a_server_that_became_read_only_is_left(database_url: str, people: People) -> None:
+    """By all of the pool's connections, though nobody but single statements asks for anything."""
+    person = await people.enter()
+    both = asyncio.Barrier(2)
+
+    async with opened(database_url, DB_POOL_SIZE=2, DB_MAX_OVERFLOW=0) as database:
+
+        async def become_a_standby() -> None:
+            async with database.transaction() as db:
+                await db.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+                await both.wait()
+
+        await asyncio.gather(become_a_standby(), become_a_standby())
+        with pytest.raises(Unavailable):
+            await database.in_one_statement(RENAME, user_id=person.id, new_name="renamed")
+        for _ in range(3):
+            assert await database.in_one_statement(RENAME, user_id=person.id, new_name="renamed")
 
 
 async def test_a_reader_does_not_write(

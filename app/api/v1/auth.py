@@ -33,11 +33,11 @@ async def register(db: DB, account: UserCreate, client: Client) -> User:
     response_model=TokenPair,
     responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
 )
-@access(PUBLIC, queries=5)
+@access(PUBLIC, queries=2)
 async def login(
-    db: DB, credentials: Credentials, client: Client, device: Device
+    database: WholeDB, credentials: Credentials, client: Client, device: Device
 ) -> sessions.Tokens:
-    return await _sign_in(db, credentials.email, credentials.password, client, device)
+    return await _sign_in(database, credentials.email, credentials.password, client, device)
 
 
 @router.post(
@@ -45,12 +45,12 @@ async def login(
     response_model=TokenPair,
     responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
 )
-@access(PUBLIC, queries=5)
+@access(PUBLIC, queries=2)
 async def login_by_form(
-    db: DB, form: Annotated[PasswordForm, Form()], client: Client, device: Device
+    database: WholeDB, form: Annotated[PasswordForm, Form()], client: Client, device: Device
 ) -> sessions.Tokens:
     """The same as login, by OAuth 2's form: the Authorize button's way."""
-    return await _sign_in(db, form.username, form.password, client, device)
+    return await _sign_in(database, form.username, form.password, client, device)
 
 
 @router.post(
@@ -79,8 +79,8 @@ async def logout_everywhere(db: DB, user: CurrentUser) -> None:
 
 
 async def _sign_in(
-    db: DB, email: str, password: str, client: Client, device: Device
+    database: WholeDB, email: str, password: str, client: Client, device: Device
 ) -> sessions.Tokens:
-    tokens = await sessions.sign_in(db, email, password, client, device.cookie)
+    tokens = await sessions.sign_in(database, email, password, client, device.cookie)
     device.remember(email)
     return tokens

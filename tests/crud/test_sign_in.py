@@ -1,0 +1,88 @@
+"""What a sign-in asks and writes, as single statements."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from app import crud
+from app.core.client import Client
+from app.core.config import settings
+from app.core.database import Database
+from app.crud.sign_in import Candidate
+from app.models import Base
+from app.services import audit
+from tests.support.people import CHEAP_HASH, People
+
+CLIENT = Client("192.0.2.7", "Firefox/1")
+LIFETIME = timedelta(hours=3)
+
+
+async def begin(
+    database: Database, user: Candidate, *, session_id: UUID, lifetime: timedelta | None = None
+) -> bool:
+    return await crud.sign_in.begin_session(
+        database,
+        user,
+        session_id=session_id,
+        token_hash=bytes(32),
+        client=CLIENT,
+        lifetime=lifetime,
+        told=audit.describe("session.started", subject_id=user.id),
+    )
+
+
+async def test_whoever_has_an_email_is_found_without_case(
+    database: Database, people: People
+) -> None:
+    person = await people.add(email="Ada.Lovelace@Example.com", is_superuser=True)
+    found = await crud.sign_in.find(database.reader, "ada.lovelace@example.COM")
+    assert found == Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=True)
+    assert await crud.sign_in.find(database.reader, "ada_lovelace@example.com") is None
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+@pytest.mark.parametrize("lifetime", [None, LIFETIME])
+async def test_a_session_begins_and_is_told_of(
+    database: Database,
+    database_url: str,
+    people: People,
+    second: asyncpg.Connection,
+    pgbouncer: bool,
+    lifetime: timedelta | None,
+) -> None:
+    person, session_id = await people.add(), uuid4()
+    user = Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=False)
+    changed = settings.model_copy(update={"DB_PGBOUNCER": pgbouncer})
+    other = Database(database_url, changed, Base.metadata)
+    try:
+        assert await begin(other, user, session_id=session_id, lifetime=lifetime)
+    finally:
+        await other.close()
+
+    row = await second.fetchrow("SELECT *, host(ip) AS host FROM sessions")
+    assert (row["id"], row["user_id"], row["token_hash"]) == (session_id, person.id, bytes(32))
+    assert (row["host"], row["user_agent"]) == (CLIENT.ip, CLIENT.user_agent)
+    longest = timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
+    idle = timedelta(days=min(settings.REFRESH_TOKEN_EXPIRE_DAYS, settings.SESSION_IDLE_DAYS))
+    assert row["ends_at"] - row["created_at"] == (lifetime or longest)
+    assert row["expires_at"] - row["created_at"] == min(lifetime or longest, idle)
+
+    event = await second.fetchrow("SELECT * FROM events")
+    assert (event["event"], event["outcome"]) == ("session.started", "success")
+    assert event["actor_id"] == event["subject_id"] == person.id
+    assert event["session_id"] == session_id
+    async with database.transaction() as db:
+        assert await audit.verify(db) == audit.Verified(1, event["hash"].hex(), None)
+
+
+@pytest.mark.parametrize("other", [{"hashed_password": "changed"}, {"is_active": False}])
+async def test_for_one_who_is_another_by_now_nothing_is_written(
+    database: Database, people: People, second: asyncpg.Connection, other: dict[str, object]
+) -> None:
+    person = await people.add(**other)
+    user = Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=False)
+    assert not await begin(database, user, session_id=uuid4())
+    for table in ("sessions", "events"):
+        assert await second.fetchval(f"SELECT count(*) FROM {table}") == 0
