@@ -6,7 +6,7 @@ from statistics import median
 from typing import Literal
 
 from bench.figures import Figures, Numbers, show
-from bench.rounds import QUIET, RAW
+from bench.rounds import QUIET, RAW, RAW_CFFI
 from bench.targets import BARE, GUIDE, PREPARED, TWO_WORKERS
 
 Verdict = Literal["met", "not met", "not measured", "no room", "to compare"]
@@ -172,6 +172,7 @@ PROMISES = (
         for target, bound in ((GUIDE, of_guide), (BARE, 0.6))
     ),
     _times("login", 16, RAW, 0.95),
+    _times("login", 16, RAW_CFFI, None),
     Promise(
         "me beside login: p99 by its quiet p99", 2, _beside_login, is_floor=False, note=_note_login
     ),
