@@ -67,7 +67,7 @@ class Shared:
 
     async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None:
         async def remove(redis: Redis) -> None:
-            async with redis.pipeline() as pipeline:
+            async with redis.pipeline(transaction=False) as pipeline:
                 for bucket in buckets:
                     pipeline.zrem(_name(bucket), attempt)
                 await pipeline.execute()
