@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.core.reading import Query, select_columns
+from app.core.reading import Query, planned_by_its_values, select_columns
 from app.crud.cursor import Order, SortKey, after, are_compared_at_once
 from app.models.base import NumberedBase
 
@@ -73,6 +73,8 @@ class PageQuery:
     ) -> None:
         self._model = model
         self._where = list(_conditions(model, search, shape))
+        if not shape.has_one_plan:
+            self._where.append(planned_by_its_values())
         keys = shape.order.keys
         way = [key.turned() for key in keys] if shape.backwards else keys
         page = select_columns(model).where(*self._where)
@@ -115,7 +117,7 @@ def _cut(page: Select[*tuple[Any, ...]], shape: Shape) -> Select[*tuple[Any, ...
 
     Where PostgreSQL does not know the limit, it plans anew for each run, at more than the page's
     own cost: for all that it knows, a tenth of the table is wanted. So it is told the usual one
-    where one plan is the best for all values. A filter's or a search's plan depends on them.
+    where one plan is the best for all values.
     """
     if shape.skips:
         page = page.offset(bindparam("skip"))

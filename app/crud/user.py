@@ -5,7 +5,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import release
 from app.core.passwords import Verdict, hash_password, verify_password
-from app.core.reading import Query, Readable, read_all, read_one, select_columns
+from app.core.reading import (
+    Query,
+    Readable,
+    planned_by_its_values,
+    read_all,
+    read_one,
+    select_columns,
+)
 from app.crud.base import CRUDBase
 from app.crud.listing import By, Listing
 from app.crud.page_query import containing, pattern
@@ -14,7 +21,7 @@ from app.schemas.user import UserAdminUpdate, UserCreate, UserUpdate
 
 _matching = (
     select_columns(User)
-    .where(containing(SEARCHED, "query"))
+    .where(containing(SEARCHED, "query"), planned_by_its_values())
     .order_by(User.id)
     .offset(bindparam("skip"))
     .limit(bindparam("limit"))

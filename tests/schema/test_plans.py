@@ -136,6 +136,8 @@ PLANNED_EACH_TIME = {
     "search": Wanted(limit=20, query="user_77777"),
     "filter": Wanted(limit=20, filters={"is_active": [True]}),
     "skip": Wanted(limit=20, skip=20),
+    "skip far": Wanted(limit=20, skip=90_000),
+    "total": Wanted(limit=20, filters={"is_active": [True]}, total=True),
     "size": Wanted(limit=30),
 }
 
