@@ -92,22 +92,34 @@ def find_indexes(plan: dict[str, Any]) -> Iterator[str]:
 
 @pytest.mark.parametrize("table", ["users", "sessions"])
 async def test_look_ups_by_key_are_planned_once_however_many_ask(
-    crowded: str, many: Database, table: str
+    many: Database, plain: asyncpg.Connection, table: str
 ) -> None:
     """Planning costs more than the look-up; and where the planner sees how many keys there are, it
     does so each time."""
-    connection = await asyncpg.connect(crowded)
-    keys = [row["id"] for row in await connection.fetch(f"SELECT id FROM {table} LIMIT 64")]
+    keys = [row["id"] for row in await plain.fetch(f"SELECT id FROM {table} LIMIT 64")]
     query = (
         by_session if table == "sessions" else Query(select(User.id).where(one_of(User.id, "ids")))
     )
-    statement = await connection.prepare(query.sql)
+    statement = await plain.prepare(query.sql)
     for length in (1, 1, 1, 1, 1, 64, 1, 30, 1):
         await statement.fetch(keys[:length])
     counted = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = $1"
-    counts = await connection.fetchrow(counted, statement.get_name())
-    await connection.close()
+    counts = await plain.fetchrow(counted, statement.get_name())
     assert tuple(counts) == (4, 5), "it looks at the first five, and decides by them"
+
+
+async def test_who_asks_is_looked_up_by_keys_alone(
+    many: Database, plain: asyncpg.Connection
+) -> None:
+    """Where those who are signed in are few and old, a merge of both tables seems cheaper."""
+    await plain.execute("SET plan_cache_mode = force_generic_plan")
+    await plain.execute(f"PREPARE who AS {by_session.sql}")
+    newest = "SELECT id FROM sessions ORDER BY user_id DESC LIMIT 1"
+    key = await plain.fetchval(newest)
+    run = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE who('{{{key}}}')"
+    plan = json.loads(await plain.fetchval(run))[0]["Plan"]
+    assert set(find_indexes(plan)) == {"pk_sessions", "pk_users"}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 10
 
 
 @pytest.mark.parametrize("emails", [True, False], ids=["superuser", "user"])
