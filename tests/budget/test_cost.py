@@ -20,7 +20,7 @@ from tests.support.measured import Measured
 
 # How many times the bare function's: twice what is seen while nothing is wrong. `make test-budget`
 # prints what it sees; where that became less for good, this becomes tighter.
-BUDGETS = {"me": 2.5, "id": 3.5, "list first": 5}
+BUDGETS = {"me": 2.2, "id": 2.8, "list first": 4.2}
 
 ROUNDS = 3
 CONNECTIONS = 16
