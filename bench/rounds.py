@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
+import asyncpg
 from argon2 import PasswordHasher
 
 from app.core import argon2id
@@ -27,6 +28,10 @@ VERIFYING: Mapping[str, Callable[[str], object]] = {
     RAW_CFFI: lambda stored: HASHER.verify(stored, PASSWORD),
 }
 QUIET = ", quiet"
+CANCEL = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
+"""
 WARMING = 1  # seconds
 SETTLED = 0.5  # seconds until those beside are at it, and for which they go on after
 
@@ -57,6 +62,15 @@ class Result:
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
+
+
+async def cancel_what_is_left(database_url: str) -> None:
+    """Of a run before: its client is gone, and PostgreSQL may go on for seconds to search for it."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(CANCEL)
+    finally:
+        await connection.close()
 
 
 class Bench:
@@ -107,6 +121,7 @@ class Bench:
         }
 
     def _measure(self, work: Work, one: Running, connections: int, number: int) -> Iterator[Result]:
+        asyncio.run(cancel_what_is_left(self._stage.database_url))
         if work.beside is None:
             yield self._run(work, one, connections, number)
             return
