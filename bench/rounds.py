@@ -65,7 +65,7 @@ class Result:
 
 
 async def cancel_what_is_left(database_url: str) -> None:
-    """Of a run before: its client is gone, and PostgreSQL may go on searching for it for seconds."""
+    """Of a run before: its client is gone, and PostgreSQL may search on for it for seconds."""
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute(CANCEL)
