@@ -141,10 +141,10 @@ def planned_by_its_values() -> ColumnElement[bool]:
     """A condition that holds, for a statement whose best way depends on what is asked for.
 
     A statement that is kept prepared PostgreSQL plans for its values five times. Then it takes one
-    plan for all, where that does not seem dearer on average: after five rare words, the plan for a
-    rare word also finds the common ones, in a hundred times their time, for as long as the
-    connection lives. To the plan for all values this condition seems dearer than anything, since
-    it could be the other case; from a plan for these values it is gone.
+    plan for all, where that does not seem dearer on average, for as long as the connection lives;
+    by the one for all, a common word takes a hundred times as long to search for. To that plan this
+    condition seems dearer than anything, since it could be the other case; from a plan for given
+    values it is gone.
     """
     dear: ColumnElement[bool] = literal_column(DEAR, Boolean)
     return case((bindparam("holds", value=True, type_=Boolean), true()), else_=dear)
