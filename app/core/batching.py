@@ -10,7 +10,8 @@ V = TypeVar("V")
 
 
 class Batcher(Generic[K, V]):
-    """Gathers keys while earlier batches are under way, and asks for them at once.
+    """Gathers keys that arrive in one turn of the loop, or while earlier batches are under way, and
+    asks for them at once.
 
     A key that arrives never joins a batch that was already sent: its answer could be older than
     the question, and a session revoked in between would still hold.
@@ -31,7 +32,8 @@ class Batcher(Generic[K, V]):
         patience: Callable[[], float] | None = None,
     ) -> None:
         self._load = load
-        self._free = in_flight
+        self._in_flight = self._free = in_flight
+        self._is_starting = False
         self._largest = largest
         self._patience = patience
         # A future for each who waits: one who hangs up takes no answer from the others.
@@ -45,38 +47,52 @@ class Batcher(Generic[K, V]):
             Exception: what `load` raised, for everyone in the batch.
         """
         if not self._tasks or self._loop is None or self._loop.is_closed():
-            # Asked for when nothing is under way: before Python 3.12 it is a call of the system.
-            self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[V | None] = self._loop.create_future()
+            self._begin()
+        loop = self._loop
+        assert loop is not None
+        future: asyncio.Future[V | None] = loop.create_future()
         waiting = self._waiting.get(key)
         if waiting is not None:
             waiting.append(future)
         else:
             self._waiting[key] = [future]
-            if self._free:
-                self._send(self._loop)
+            self._send(loop)
         if self._patience is None:
             return await future
-        bound = self._loop.call_later(self._patience(), _give_up, future)
+        bound = loop.call_later(self._patience(), _give_up, future)
         try:
             return await future
         finally:
             bound.cancel()
 
+    def _begin(self) -> None:
+        """Nothing is under way; what a loop that was closed had begun will never end."""
+        # Asked for here alone: before Python 3.12 it is a call of the system.
+        self._loop = asyncio.get_running_loop()
+        self._free, self._is_starting, self._waiting = self._in_flight, False, {}
+
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
-        if len(self._waiting) <= self._largest:
-            batch, self._waiting = self._waiting, {}
-        else:
-            batch = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._largest]}
+        if self._is_starting or not self._free or not self._waiting:
+            return
         self._free -= 1
+        self._is_starting = True
         # In nobody's context: the query is all of theirs, and no one request's log has it.
-        task = loop.create_task(self._answer(batch, loop), context=Context())
+        task = loop.create_task(self._answer(loop), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(
-        self, batch: dict[K, list[asyncio.Future[V | None]]], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def _take(self) -> dict[K, list[asyncio.Future[V | None]]]:
+        batch = self._waiting
+        if len(batch) <= self._largest:
+            self._waiting = {}
+            return batch
+        return {key: batch.pop(key) for key in list(batch)[: self._largest]}
+
+    async def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Only now: whoever asked before it is sent is in time for it.
+        self._is_starting = False
+        batch = self._take()
+        self._send(loop)
         try:
             found = await self._load(list(batch))
         except BaseException as error:
@@ -93,8 +109,7 @@ class Batcher(Generic[K, V]):
                         future.set_result(value)
         finally:
             self._free += 1
-            if self._waiting:
-                self._send(loop)
+            self._send(loop)
 
 
 def _give_up(future: asyncio.Future[V | None]) -> None:

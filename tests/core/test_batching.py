@@ -54,12 +54,25 @@ async def begun(loader: Loader, batches: int) -> None:
     await until(lambda: len(loader.batches) == batches)
 
 
+async def test_what_arrives_in_one_turn_of_the_loop_shares_a_query(loader: Loader) -> None:
+    asked = ask(Batcher(loader.load), 1, 2, 1)
+    await begun(loader, 1)
+    loader.let_go()
+    assert await asyncio.gather(*asked) == ["old 1", "old 2", "old 1"]
+    assert loader.batches == [[1, 2]]
+
+
 async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_under_way(
     loader: Loader,
 ) -> None:
     batcher = Batcher(loader.load)
-    asked = ask(batcher, 1, 2, 3, 4, 3)
-    await begun(loader, 2)
+    asked = []
+    for number in (1, 2):
+        asked += ask(batcher, number)
+        await begun(loader, number)
+    asked += ask(batcher, 3)
+    await asyncio.sleep(0.01)
+    asked += ask(batcher, 4, 3)
     await asyncio.sleep(0.01)
     assert loader.batches == [[1], [2]]
     loader.gates[0].set()
@@ -142,16 +155,29 @@ async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader)
 async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader) -> None:
     batcher = Batcher(loader.load, in_flight=1, largest=3)
     asked = ask(batcher, *range(8))
-    for number in range(1, 5):
+    for number in range(1, 4):
         await begun(loader, number)
         loader.let_go()
     assert await asyncio.gather(*asked) == [f"old {key}" for key in range(8)]
-    assert loader.batches == [[0], [1, 2, 3], [4, 5, 6], [7]]
+    assert loader.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+async def test_of_more_than_fit_in_one_batch_two_are_under_way(loader: Loader) -> None:
+    asked = ask(Batcher(loader.load, in_flight=2, largest=3), *range(8))
+    await begun(loader, 2)
+    loader.let_go()
+    await begun(loader, 3)
+    loader.let_go()
+    await asyncio.gather(*asked)
+    assert loader.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert loader.most == 2
 
 
 async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None:
     batcher = Batcher(loader.load, in_flight=1, patience=lambda: 0.05)
-    first, late = ask(batcher, 1, 2)
+    (first,) = ask(batcher, 1)
+    await begun(loader, 1)
+    (late,) = ask(batcher, 2)
 
     assert list(await asyncio.wait_for(asyncio.gather(first, late), 5)) == [None, None]
     loader.let_go()
