@@ -15,14 +15,18 @@ def connect(url: str, *, seconds: float, connections: int) -> Redis:
     Args:
         url: `redis://`, `rediss://`, `unix://`, or `redis+sentinel://` and `rediss+sentinel://`
             with the Sentinels' hosts: `redis+sentinel://:password@one:26379,two/service/0`.
-        seconds: the most that one step may take.
+        seconds: the most that it may take to connect. A call is bounded as a whole, by who makes
+            it (`Cache.call`): the library's bound on each write and each read is a timer each.
     """
-    once: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
+    usual: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": None}
     if "+sentinel://" in url:
-        return _ask_sentinels(url, seconds, max_connections=connections, **once)
-    bounds = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+        return _ask_sentinels(url, seconds, max_connections=connections, **usual)
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=connections, timeout=seconds, **bounds, **once
+        url,
+        max_connections=connections,
+        timeout=seconds,
+        socket_connect_timeout=seconds,
+        **usual,
     )
     return Redis.from_pool(pool)
 
@@ -36,9 +40,10 @@ async def disconnect(redis: Redis) -> None:
 def _ask_sentinels(url: str, seconds: float, **options: Any) -> Redis:
     asked = read_sentinel_url(url)
     # Half of it, so that a Sentinel that is frozen leaves time to ask the next one.
-    options |= {"socket_timeout": seconds / 2, "socket_connect_timeout": seconds / 2}
+    options["socket_connect_timeout"] = seconds / 2
+    asking = {**options, "socket_timeout": seconds / 2, "password": asked.sentinel_password}
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        asked.sentinels, sentinel_kwargs={**options, "password": asked.sentinel_password}
+        asked.sentinels, sentinel_kwargs=asking
     )
     pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
         asked.service,

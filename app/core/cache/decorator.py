@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.core import metrics
 from app.core.cache.client import Cache, cache
+from app.core.cache.exchange import exchange
 from app.core.reading import Reader
 
 P = ParamSpec("P")
@@ -128,7 +129,11 @@ class Cached(Generic[P, R]):
         names = [name for key in keys for name in self._names(key)]
 
         async def read(redis: Redis) -> list[bytes | None]:
-            return [_as_bytes(item) for item in await redis.mget(names)]
+            (found,) = await exchange(redis, [("MGET", *names)])
+            if isinstance(found, Exception):
+                raise found
+            values: list[bytes | None] = found
+            return values
 
         found = await self._cache.call(read, None)
         if found is None:

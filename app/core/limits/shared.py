@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from app.core.cache import Cache
+from app.core.cache.exchange import Command, exchange
 from app.core.config import settings
 from app.core.limits.answer import Answer
 from app.core.limits.bucket import Bucket
@@ -66,13 +67,8 @@ class Shared:
         return {} if replies is None else dict(zip(calls, replies, strict=True))
 
     async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None:
-        async def remove(redis: Redis) -> None:
-            async with redis.pipeline(transaction=False) as pipeline:
-                for bucket in buckets:
-                    pipeline.zrem(_name(bucket), attempt)
-                await pipeline.execute()
-
-        await self._cache.call(remove, None)
+        removals: list[Command] = [("ZREM", _name(bucket), attempt) for bucket in buckets]
+        await self._cache.call(lambda redis: exchange(redis, removals), None)
 
 
 def _name(bucket: Bucket) -> str:
@@ -85,18 +81,12 @@ def _figures(bucket: Bucket) -> tuple[int, int]:
 
 
 async def _run(redis: Redis, calls: Sequence[Arguments]) -> list[list[int]]:
-    replies = await _send(redis, calls)
+    commands: list[Command] = [("EVALSHA", DIGEST, *call) for call in calls]
+    replies = await exchange(redis, commands)
     if any(isinstance(reply, NoScriptError) for reply in replies):
         await redis.script_load(SCRIPT)  # a new or restarted server, or SCRIPT FLUSH
-        replies = await _send(redis, calls)
+        replies = await exchange(redis, commands)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     return replies
-
-
-async def _send(redis: Redis, calls: Sequence[Arguments]) -> list[Any]:
-    async with redis.pipeline(transaction=False) as pipeline:
-        for call in calls:
-            pipeline.evalsha(DIGEST, *call)
-        return await pipeline.execute(raise_on_error=False)
