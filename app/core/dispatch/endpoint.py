@@ -1,11 +1,9 @@
 """A route as it is run: its body read, its plan solved, its function called, its answer sent."""
 
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from email.message import Message as MailMessage
 from http import HTTPStatus
 from typing import Any
 
@@ -20,10 +18,11 @@ from pydantic_core import PydanticUndefined, ValidationError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.core.dispatch.body import read_body
 from app.core.dispatch.plan import NotPlanned, Plan, Solving, make_plan
 
 JSON = (b"content-type", b"application/json")
@@ -108,7 +107,7 @@ class Endpoint:
     async def _answer(
         self, request: Request, inner: AsyncExitStack | None, outer: AsyncExitStack | None
     ) -> Answer | Response:
-        body = await _read_body(request) if self._has_body else PydanticUndefined
+        body = await read_body(request) if self._has_body else PydanticUndefined
         solving = Solving(request, body)
         values = await self._plan.solve(solving, inner, outer)
         if solving.errors:
@@ -177,59 +176,6 @@ def _is_plain(route: RouteContext) -> bool:
 
 def _value(setting: Any) -> Any:
     return setting.value if isinstance(setting, DefaultPlaceholder) else setting
-
-
-async def _read_body(request: Request) -> Any:
-    """As FastAPI does: JSON where the client says it is, else bytes.
-
-    Raises:
-        RequestValidationError: no JSON.
-        HTTPException: something else is wrong with it.
-    """
-    try:
-        body = await _receive_body(request)
-        if not body:
-            return PydanticUndefined
-        return await request.json() if _is_json(request.headers.get("content-type")) else body
-    except json.JSONDecodeError as error:
-        wrong = {
-            "type": "json_invalid",
-            "loc": ("body", error.pos),
-            "msg": "JSON decode error",
-            "input": {},
-            "ctx": {"error": error.msg},
-        }
-        raise RequestValidationError([wrong], body=error.doc) from error
-    except HTTPException:
-        raise
-    except Exception as error:
-        detail = "There was an error parsing the body"
-        raise HTTPException(HTTPStatus.BAD_REQUEST, detail) from error
-
-
-async def _receive_body(request: Request) -> bytes:
-    """As `request.body`, which then has it: without the generator that it reads by."""
-    pieces: list[bytes] = []
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        pieces.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    request._body = body = b"".join(pieces)  # noqa: SLF001
-    return body
-
-
-def _is_json(content_type: str | None) -> bool:
-    if content_type == "application/json":
-        return True
-    if not content_type:
-        return False
-    message = MailMessage()
-    message["content-type"] = content_type
-    kind, subtype = message.get_content_maintype(), message.get_content_subtype()
-    return kind == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
 def _none_if_undefined(body: Any) -> Any:

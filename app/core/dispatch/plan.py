@@ -5,19 +5,19 @@ are the request, parameters of it, and results of steps before it.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_body_to_args
 from starlette.background import BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.core.dispatch.body import Taken, make_taker
 from app.core.dispatch.parameters import SOURCES, Read, make_reader
 
 # What of a Dependant is understood here; a test holds FastAPI to it.
@@ -49,6 +49,16 @@ class Way(Enum):
     """The route's own function, which is not called as a step."""
 
 
+class _Shared(Response):
+    """Of no content, and so without the headers of any."""
+
+    def __init__(self) -> None:
+        self.status_code = None  # type: ignore[assignment]
+        self.background = None
+        self.body = b""
+        self.raw_headers = []
+
+
 class Solving:
     """One request's way through a plan.
 
@@ -68,9 +78,7 @@ class Solving:
     def share_response(self) -> Response:
         """The one that dependencies set headers and the status of."""
         if self.response is None:
-            self.response = Response()
-            del self.response.headers["content-length"]
-            self.response.status_code = None  # type: ignore[assignment]
+            self.response = _Shared()
         return self.response
 
     def share_background(self) -> BackgroundTasks:
@@ -93,13 +101,12 @@ class Step:
     needs: Sequence[int]
     given: Sequence[tuple[str, Callable[[Solving], Any]]]
     parameters: Sequence[Read]
-    body: Sequence[Any]
+    take_body: Callable[[Any], Taken | Awaitable[Taken]] | None
 
 
 @dataclass(slots=True)
 class Plan:
     steps: list[Step] = field(default_factory=list)
-    embeds_body: bool = False
 
     @property
     def has_generators(self) -> bool:
@@ -122,8 +129,11 @@ class Plan:
                 found, wrong = read(solving.request)
                 values |= found
                 errors += wrong
-            if step.body:
-                errors += await self._read_body(step, solving, values)
+            if step.take_body is not None:
+                taken = step.take_body(solving.body)
+                found, wrong = taken if isinstance(taken, tuple) else await taken
+                values |= found
+                errors += wrong
             if errors or (failed and not failed.isdisjoint(step.needs)):
                 solving.errors += errors
                 failed.add(len(results))
@@ -136,15 +146,6 @@ class Plan:
             elif step.way is not Way.LAST:
                 results.append(await _call(step, values, inner, outer))
         return values
-
-    async def _read_body(self, step: Step, solving: Solving, values: dict[str, Any]) -> list[Any]:
-        found, errors = await request_body_to_args(
-            body_fields=list(step.body),
-            received_body=solving.body,
-            embed_body_fields=self.embeds_body,
-        )
-        values |= found
-        return errors
 
 
 async def _call(
@@ -164,13 +165,18 @@ def make_plan(route: Dependant, *, embeds_body: bool) -> Plan:
     Raises:
         NotPlanned: it has scopes of OAuth, sync generators, or what is wrapped otherwise.
     """
-    plan = Plan(embeds_body=embeds_body)
-    _add(route, plan, {}, is_last=True)
+    plan = Plan()
+    _add(route, plan, {}, embeds=embeds_body, is_last=True)
     return plan
 
 
 def _add(
-    node: Dependant, plan: Plan, known: dict[tuple[Any, Any], int], *, is_last: bool = False
+    node: Dependant,
+    plan: Plan,
+    known: dict[tuple[Any, Any], int],
+    *,
+    embeds: bool,
+    is_last: bool = False,
 ) -> int:
     """The place of its step: that of an earlier one, where FastAPI would use its result again."""
     key = (node.call, node.scope)
@@ -179,7 +185,7 @@ def _add(
     if node.own_oauth_scopes or node.security_scopes_param_name or node.concurrency:
         raise NotPlanned
     assert node.call is not None
-    places = [(below.name, _add(below, plan, known)) for below in node.dependencies]
+    places = [(it.name, _add(it, plan, known, embeds=embeds)) for it in node.dependencies]
     call, way = (node.call, Way.LAST) if is_last else _classify(node)
     parameters = [
         make_reader(place, fields)
@@ -194,7 +200,7 @@ def _add(
             needs=[place for _, place in places],
             given=_given(node),
             parameters=parameters,
-            body=node.body_params,
+            take_body=make_taker(node.body_params, embeds=embeds) if node.body_params else None,
         )
     )
     known.setdefault(key, len(plan.steps) - 1)
