@@ -4,7 +4,6 @@ It is imported only where it is on, and reads by a connection that cannot write:
 through a service, or is written with its event in one transaction.
 """
 
-import hmac
 import logging
 from collections.abc import Sequence
 from importlib.resources import files
@@ -25,6 +24,7 @@ from app.admin.templating import LOADERS
 from app.admin.views import Events, Mails, Sessions, Users
 from app.core.assets import Assets
 from app.core.config import settings
+from app.core.marks import derive_key
 
 HERE = Path(__file__).parent
 
@@ -43,7 +43,8 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
         additional_loaders=LOADERS,
         index_view=Front(),
         auth_provider=Entrance(),
-        secret_key=_derive_key(),
+        # For the cookies of messages and of the tokens against forged requests.
+        secret_key=derive_key("plinth admin cookies").hex(),
         timezone_config=TimezoneConfig(timezone_cookie_name=None, use_user_locale_timezone=False),
         favicon_url=lambda request: str(request.url_for("admin:static", path="icon.svg")),
     )
@@ -60,8 +61,3 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
         Mount(f"{PLACE}/static", assets),
         Mount(PLACE, Door(admin.app, app), name=admin.route_name),
     ]
-
-
-def _derive_key() -> str:
-    """For the cookies of messages and of the tokens against forged requests."""
-    return hmac.digest(settings.SECRET_KEY.encode(), b"plinth admin cookies", "sha256").hex()

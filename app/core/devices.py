@@ -11,7 +11,7 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 
-from app.core.config import settings
+from app.core.marks import Marker
 
 COOKIE = "plinth_device"
 SECONDS = 365 * 86400
@@ -19,7 +19,7 @@ BYTES = 16  # of the id, and of a mark
 ACCOUNTS = 5  # that share a browser; the one longest away is forgotten
 SHAPE = re.compile(rf"[A-Za-z0-9_-]{{22}}(\.[A-Za-z0-9_-]{{22}}){{1,{ACCOUNTS}}}")
 
-_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth known device", "sha256")
+_marker = Marker("plinth known device")
 
 
 def recognise(cookie: str | None, email: str) -> str | None:
@@ -47,7 +47,7 @@ def _mark(device: str, email: str) -> str:
     # Bytes know the case of ASCII alone. With a wider idea of "the same e-mail" than the database
     # has, whoever registers a look-alike would get a mark that fits the account it resembles.
     text = device.encode() + b"\0" + email.encode().lower()
-    return _encode(hmac.digest(_key, text, "sha256")[:BYTES])
+    return _encode(_marker.mark(text)[:BYTES])
 
 
 def _encode(data: bytes) -> str:

@@ -15,12 +15,12 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.core.config import settings
+from app.core.marks import Marker
 
 ID, SECRET, MARK, NONCE = 16, 32, 18, 12  # 66 bytes together, so that no padding is needed
 LENGTH = ID + SECRET + MARK
 
-_mark_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth refresh token mark", "sha256")
+_marker = Marker("plinth refresh token mark")
 
 
 @dataclass(slots=True, repr=False)
@@ -83,4 +83,4 @@ def _seal_key(token: RefreshToken) -> bytes:
 
 
 def _mark(body: bytes) -> bytes:
-    return hmac.digest(_mark_key, body, "sha256")[:MARK]
+    return _marker.mark(body)[:MARK]

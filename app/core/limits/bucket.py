@@ -1,17 +1,14 @@
-import hmac
-from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic_core import to_json
 
-from app.core.config import settings
+from app.core.marks import Marker
 from app.core.rates import Rate, parse_rate
 
-_key = hmac.digest(settings.SECRET_KEY.encode(), b"plinth limits", "sha256")
+_marker = Marker("plinth limits")
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """What one limit counts together, such as the attempts from one address.
 
     Attributes:
@@ -30,8 +27,8 @@ class Bucket:
             rate: as the settings have it, `5/5m`.
             parts: what tells this bucket from others of its name.
         """
-        mark = hmac.digest(_key, to_json([name, *parts]), "sha256").hex()[:32]
+        mark = _marker.mark(to_json([name, *parts])).hex()[:32]
         return cls(name, parse_rate(rate), f"{name}:{mark}")
 
     def stricter(self) -> Self:
-        return replace(self, rate=Rate(max(1, self.rate.most // 2), self.rate.seconds))
+        return self._replace(rate=Rate(max(1, self.rate.most // 2), self.rate.seconds))
