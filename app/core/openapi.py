@@ -6,14 +6,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from app.core.problems import MEDIA_TYPE, ValidationProblem
+from app.core.problems import Problem, ValidationProblem, shaped
 
-FIRST_ERROR = 400
 UNREADABLE_BODY = {
-    str(status): {
-        "description": description,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
+    str(status): {"description": description, "content": shaped("Problem")}
     for status, description in ((400, "Bad Request"), (413, "Content Too Large"))
 }
 
@@ -41,6 +37,7 @@ def _make(app: FastAPI) -> dict[str, Any]:
         separate_input_output_schemas=app.separate_input_output_schemas,
     )
     schemas = document["components"]["schemas"]
+    schemas["Problem"] = Problem.model_json_schema()
     schemas["ValidationProblem"] = _inline(ValidationProblem.model_json_schema(), schemas)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -51,20 +48,9 @@ def _make(app: FastAPI) -> dict[str, Any]:
                 parameter["schema"] = _never_null(parameter["schema"])
             if "requestBody" in operation:
                 operation["responses"] = UNREADABLE_BODY | operation["responses"]
-            for status, response in operation["responses"].items():
-                if status.isdecimal() and int(status) >= FIRST_ERROR:
-                    _tell_problem(status, response)
+            if (invalid := operation["responses"].get("422")) is not None:
+                invalid["content"] = shaped("ValidationProblem")
     return document
-
-
-def _tell_problem(status: str, response: dict[str, Any]) -> None:
-    """Errors are sent as `application/problem+json`, a 422 with its list of fields."""
-    content = response.get("content", {})
-    if "/Problem" in str(content.get("application/json")):
-        content[MEDIA_TYPE] = content.pop("application/json")
-    if status == "422":
-        reference = {"$ref": "#/components/schemas/ValidationProblem"}
-        response["content"] = {MEDIA_TYPE: {"schema": reference}}
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -70,12 +70,18 @@ class ValidationProblem(Problem):
     errors: list[FieldError]
 
 
+def shaped(schema: str) -> dict[str, Any]:
+    """An error's content in the OpenAPI document, by the name that `openapi.py` puts its schema
+    there by. From a `model` FastAPI makes a field for each error of each route, twice."""
+    return {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
 def responses(*kinds: type[PlinthError]) -> dict[int | str, dict[str, Any]]:
     """How a route's refusals stand in the OpenAPI document: `responses=responses(NotFound)`."""
     return {
         STATUS[kind].value: {
-            "model": Problem,
             "description": STATUS[kind].phrase,
+            "content": shaped("Problem"),
             "headers": {
                 name: {"schema": {"type": "string"}, "description": text}
                 for name, text in HEADERS.get(kind, {}).items()

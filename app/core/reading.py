@@ -7,7 +7,7 @@ be shown and cannot be changed: for that there is `Database.transaction`.
 
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
@@ -54,7 +54,8 @@ _dialect = dialect()  # type: ignore[no-untyped-call]
 
 
 class Query:
-    """A statement that gives rows, compiled once; its `bindparam`s' values come with each run.
+    """A statement that gives rows. It is compiled once, by its first run: a start has none of them
+    to wait for. Its `bindparam`s' values come with each run.
 
     Args:
         row: the class of its rows, with the columns as its fields; by default one is made. They
@@ -62,28 +63,52 @@ class Query:
     """
 
     def __init__(self, statement: Statement, row: Any = None) -> None:
-        compiled = statement.compile(dialect=_dialect)
         self.statement = statement
-        self.only_reads = isinstance(statement, Select) and not any(
+        self._given_row = row
+
+    @cached_property
+    def sql(self) -> str:
+        return str(self._compiled)
+
+    @cached_property
+    def only_reads(self) -> bool:
+        return isinstance(self.statement, Select) and not any(
             isinstance(part, UpdateBase)
-            for part in iterate(statement)  # in a CTE, say
+            for part in iterate(self.statement)  # in a CTE, say
         )
-        self.sql = str(compiled)
-        # Those with a value of their own: what stood in the statement as a literal.
-        self._constants = {
-            name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
-        }
-        self._order: Sequence[str] = compiled.positiontup or ()
-        self._binding: Mapping[str, Process] = compiled._bind_processors  # type: ignore[assignment]  # noqa: SLF001
-        columns = statement.exported_columns
-        names = tuple(map(str, columns.keys()))
-        row = row or namedtuple("Row", names)
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return self.statement.compile(dialect=_dialect)
+
+    @cached_property
+    def _constants(self) -> Mapping[str, Any]:
+        """Those with a value of their own: what stood in the statement as a literal."""
+        binds = self._compiled.binds.items()
+        return {name: bind.effective_value for name, bind in binds if not bind.required}
+
+    @cached_property
+    def _order(self) -> Sequence[str]:
+        return self._compiled.positiontup or ()
+
+    @cached_property
+    def _binding(self) -> Mapping[str, Process]:
+        found: Mapping[str, Process] = self._compiled._bind_processors  # noqa: SLF001
+        return found
+
+    @cached_property
+    def _row(self) -> Callable[[Iterable[Any]], Any]:
+        """What the row's `_make` does, without a call of Python for each row."""
+        names = tuple(map(str, self.statement.exported_columns.keys()))
+        row: Any = self._given_row or namedtuple("Row", names)
         assert row._fields == names
-        # What its `_make` does, without a call of Python for each row.
-        self._row: Callable[[Iterable[Any]], Any] = partial(tuple.__new__, row)
-        self._reading = [
+        return partial(tuple.__new__, row)
+
+    @cached_property
+    def _reading(self) -> Sequence[tuple[int, Process]]:
+        return [
             (place, process)
-            for place, column in enumerate(columns)
+            for place, column in enumerate(self.statement.exported_columns)
             if (process := _find_processor(column.type))
         ]
 

@@ -29,6 +29,16 @@ import sys
 import app.cli.commands, app.cli.serve, app.main
 print(*sys.modules)
 """
+DOCUMENT = """
+from app.cli.loading import loading
+with loading():
+    from app.main import app
+from fastapi.openapi.models import OpenAPI
+from pydantic import BaseModel
+print(OpenAPI.__pydantic_complete__)
+print("/api/v1/users/me" in app.openapi()["paths"])
+print("defer_build" in BaseModel.model_config)
+"""
 
 
 def test_a_process_that_serves_loads_nothing_that_it_does_not_need() -> None:
@@ -51,6 +61,12 @@ def test_while_modules_are_loaded_nothing_is_collected_and_then_again() -> None:
         assert gc.get_freeze_count()
     finally:
         gc.unfreeze()
+
+
+def test_the_document_is_whole_though_its_models_were_not_built() -> None:
+    done = run_python(DOCUMENT, cwd=ROOT, **COMPLETE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False", "True", "False"]
 
 
 def test_a_module_is_out_of_sight_only_until_somebody_asks_for_it() -> None:
