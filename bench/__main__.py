@@ -31,11 +31,14 @@ from app.core.config import settings
 from bench import generated, load, report, seed, targets, verdicts
 from bench.figures import Figures
 from bench.plan import FULL, QUICK, Plan
+from bench.pulse import feel_pulse
 from bench.rounds import Bench, Result
 from bench.running import running
 from bench.stage import Stage
 from bench.targets import Target
 from bench.work import CONSTANT, FINDING, GENERATED, READING, WRITING, Work
+
+PULSE_SECONDS = 3
 
 
 def main() -> None:
@@ -45,12 +48,15 @@ def main() -> None:
     given = parser.parse_args()
     load.require_wrk()
     began, load_before = time.monotonic(), round(os.getloadavg()[0], 1)
+    pulse = [feel_pulse(PULSE_SECONDS)]
     results, facts = measure(QUICK if given.quick else FULL)
+    pulse.append(feel_pulse(PULSE_SECONDS))
     facts |= {
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "load": load_before,
+        "pulse": [round(times, 1) for times in pulse],
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
     given.output.mkdir(parents=True, exist_ok=True)

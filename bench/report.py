@@ -56,8 +56,14 @@ def _describe(figures: Figures) -> str:
     return (
         f"{facts['when']}, {figures.cores} cores, Python {facts['python']}, {facts['minutes']}"
         f" minutes; the load on the machine was {facts['load']} when it began. One worker each,"
-        " nothing pinned, PostgreSQL and wrk on the same cores."
+        " nothing pinned, PostgreSQL and wrk on the same cores. Of equal pieces of computing, with"
+        f" nothing else at work here, the slowest hundredth took {_list_pulse(figures)} times as"
+        " long as usual before and after the run."
     )
+
+
+def _list_pulse(figures: Figures) -> str:
+    return " and ".join(f"{times:g}" for times in figures.facts["pulse"])
 
 
 def _count_verdicts(judged: Sequence[Judged]) -> str:

@@ -6,7 +6,7 @@ from itertools import count
 from uuid import uuid4
 
 from bench.load import write_request
-from bench.seed import COMMON, PASSWORD, RARE, SHORT, Person, find_edge
+from bench.seed import ALIKE, COMMON, PASSWORD, RARE, SHORT, Person, find_edge
 from bench.targets import ME, Target
 
 USERS, NOTES = "/api/v1/users/", "/api/v1/notes/"
@@ -117,6 +117,7 @@ READING = (
 )
 FINDING = (
     Work("search rare", search(RARE), connections=(16,)),
+    Work("search alike", search(ALIKE), connections=(16,), few=True),
     Work("search common", search(COMMON), connections=(16,), few=True),
     Work("search two letters", search(SHORT), connections=(16,), few=True),
     Work("list first", list_page(0), connections=(16,)),

@@ -40,7 +40,7 @@ def result(target: str, number: int, rate: float, **others: float) -> Result:
 
 
 def figures_of(results: list[Result], **facts: object) -> Figures:
-    about = {"when": "now", "cores": 2, "python": "3", "minutes": 1, "load": 0}
+    about = {"when": "now", "cores": 2, "python": "3", "minutes": 1, "load": 0, "pulse": [1.2, 9]}
     return Figures(results, about | facts)
 
 
@@ -67,6 +67,7 @@ def test_the_table_has_the_middle_the_ends_and_what_went_wrong(tmp_path: Path) -
     row = "| me, 64 | 220 (100 to 300) | 1.00 (1.00 to 1.00) | 2.00 (2.00 to 2.00) |"
     assert f"{row} 2.20 (1.00 to 3.00) |\n" in table
     assert "me, 64, by stuck: ∞ (∞ to ∞) [9 lost]." in table
+    assert "the slowest hundredth took 1.2 and 9 times as long" in table
     assert "22 not measured, 2 met. What lies in the middle" in table
     assert "| plinth, 1,000 users | 1.00 s | 60 MiB | 70 MiB |" in table
     for plot in ("me.svg", "cost.svg"):
@@ -145,6 +146,16 @@ def test_what_the_cores_cannot_carry_is_no_failure() -> None:
     ]
     verdicts = {it.what: it.verdict for it in judge(figures_of(results))}
     assert verdicts["me, 64: two workers by one"] == "no room"
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(2.0, "not met"), (3.5, "no room")])
+def test_nor_is_what_a_machine_does_to_an_answer_for_which_nothing_is_done(
+    spread: float, verdict: str
+) -> None:
+    constant = replace(result("constant", 0, 1000, p99=spread), work="constant")
+    judged = judge(figures_of([result("plinth", 0, 100, p99=5), constant]))
+    found = next(it for it in judged if it.what == "me, 64: p99 by p50")
+    assert (found.verdict, found.note) == (verdict, f"{spread} of a constant answer")
 
 
 def test_a_page_by_key_begins_where_the_offset_does(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def make_reader(place: str, fields: Sequence[ModelField]) -> Read:
     usual = all(_is_usual(it.field_info) for it in fields)
     model = fields[0].field_info.annotation if len(fields) == 1 else None
     if usual and all(map(_is_single, fields)):
+        if place == "query":  # of a name that stands twice the last one, as `query_params` has it
+            return lambda request: _read_singles(place, fields, dict(_parse_query(request)))
         return lambda request: _read_singles(place, fields, source(request))
     if place == "query" and usual and _is_usual_model(model):
         return _ModelReader(fields[0], model).read
@@ -61,6 +63,11 @@ def _read_singles(place: str, fields: Iterable[ModelField], given: Any) -> Found
     return values, errors
 
 
+def _parse_query(request: Request) -> list[tuple[str, str]]:
+    query = request.scope["query_string"].decode("latin-1")
+    return parse_qsl(query, keep_blank_values=True) if query else []
+
+
 class _ModelReader:
     """All of a query by one model, `Annotated[Model, Query()]`."""
 
@@ -74,8 +81,7 @@ class _ModelReader:
     def read(self, request: Request) -> Found:
         given: dict[str, Any] = {}
         others: dict[str, list[str]] = {}
-        query = request.scope["query_string"].decode("latin-1")
-        for name, value in parse_qsl(query, keep_blank_values=True):
+        for name, value in _parse_query(request):
             takes_many = self._takes_many.get(name)
             if takes_many is None:
                 others.setdefault(name, []).append(value)
