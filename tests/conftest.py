@@ -62,6 +62,12 @@ $$
 """
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """A third of the time tests wait, for servers and for processes that they start."""
+    cores = os.cpu_count() or 1
+    return cores + cores // 2
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}  # the loop that `plinth serve` runs on
