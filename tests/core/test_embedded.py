@@ -32,9 +32,10 @@ ROOT = Path(__file__).parents[2]
 
 # Uses the services until its input ends. Given a user's number, root becomes that user first.
 USER = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from app.core.embedded import services
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 folder, kinds, uid = sys.argv[1:]
 if uid:
     os.setgroups([]), os.setresgid(*[int(uid)] * 3), os.setresuid(*[int(uid)] * 3)
