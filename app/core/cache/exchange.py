@@ -1,5 +1,5 @@
-"""Commands that go to Redis together, at a third of what the library's own pipeline costs: it packs
-each argument in Python, and has hooks around each command. docs/decisions/hot-path.md has figures.
+"""Commands that go to Redis together, at less than half of what the library's pipeline costs: that
+packs each argument in Python, and has hooks around each command (docs/decisions/hot-path.md).
 """
 
 from collections.abc import Callable, Sequence
