@@ -12,20 +12,17 @@ from pydantic import BaseModel
 def loading() -> Iterator[None]:
     gc.disable()
     try:
-        with _unbuilt():
-            import fastapi.openapi.models  # noqa: F401, PLC0415
         yield
     finally:
         gc.freeze()
         gc.enable()
 
 
-@contextmanager
-def _unbuilt() -> Iterator[None]:
-    """Models that are declared meanwhile are built when they are first used: those of the OpenAPI
-    document when somebody asks for it. 0.04 s of a start."""
-    BaseModel.model_config["defer_build"] = True
+def load_document_models() -> None:
+    """FastAPI's, which it would build at once: these are built when somebody asks for the OpenAPI
+    document. 0.04 s of a start."""
+    BaseModel.model_config["defer_build"] = True  # for all that are declared meanwhile
     try:
-        yield
+        import fastapi.openapi.models  # noqa: F401, PLC0415
     finally:
         del BaseModel.model_config["defer_build"]

@@ -29,10 +29,17 @@ import sys
 import app.cli.commands, app.cli.serve, app.main
 print(*sys.modules)
 """
-DOCUMENT = """
+PARENT = """
+import sys
 from app.cli.loading import loading
 with loading():
-    from app.main import app
+    import app.cli.serve
+print(*sys.modules)
+"""
+DOCUMENT = """
+from app.cli.loading import load_document_models
+load_document_models()
+from app.main import app
 from fastapi.openapi.models import OpenAPI
 from pydantic import BaseModel
 print(OpenAPI.__pydantic_complete__)
@@ -47,6 +54,12 @@ def test_a_process_that_serves_loads_nothing_that_it_does_not_need() -> None:
     assert done.returncode == 0, done.stderr
     loaded = NOT_TO_SERVE & set(done.stdout.split())
     assert not loaded, "find who imports it by `python -X importtime -c 'import app.main'`"
+
+
+def test_who_starts_the_workers_loads_no_application() -> None:
+    done = run_python(PARENT, cwd=ROOT, **COMPLETE)
+    assert done.returncode == 0, done.stderr
+    assert {"fastapi", "app.main"}.isdisjoint(done.stdout.split())
 
 
 def test_while_modules_are_loaded_nothing_is_collected_and_then_again() -> None:
