@@ -46,6 +46,22 @@ print(OpenAPI.__pydantic_complete__)
 print("/api/v1/users/me" in app.openapi()["paths"])
 print("defer_build" in BaseModel.model_config)
 """
+OLD_MODELS = """
+import sys
+from app.cli.loading import know_old_models_by_their_module
+know_old_models_by_their_module()
+from app.main import app
+print("pydantic.v1.main" in sys.modules)
+from fastapi.exceptions import PydanticV1NotSupportedError
+from pydantic.v1 import BaseModel
+class Old(BaseModel):
+    name: str
+for kind in (Old, list[Old], Old | None):
+    try:
+        app.get("/old", response_model=kind)(print)
+    except PydanticV1NotSupportedError:
+        print("refused")
+"""
 
 
 def test_a_process_that_serves_loads_nothing_that_it_does_not_need() -> None:
@@ -80,6 +96,12 @@ def test_the_document_is_whole_though_its_models_were_not_built() -> None:
     done = run_python(DOCUMENT, cwd=ROOT, **COMPLETE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["False", "True", "False"]
+
+
+def test_models_of_pydantic_1_are_refused_and_looked_for_only_where_there_may_be_some() -> None:
+    done = run_python(OLD_MODELS, cwd=ROOT, **COMPLETE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False", "refused", "refused", "refused"]
 
 
 def test_a_module_is_out_of_sight_only_until_somebody_asks_for_it() -> None:
