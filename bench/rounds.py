@@ -17,7 +17,6 @@ from bench.processes import memory_mib, processor_seconds
 from bench.running import Running
 from bench.seed import PASSWORD, sign_in_anew
 from bench.stage import Stage
-from bench.targets import OURS
 from bench.work import Work
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
@@ -166,16 +165,16 @@ class Bench:
         )
 
     def _load(self, work: Work, one: Running, connections: int, seconds: int, file: str) -> Load:
-        people, mode = self._stage.people, "in turn"
-        if work.mode == "refresh" and one.target.name == OURS:
-            people, mode = asyncio.run(sign_in_anew(self._stage.database_url)), work.mode
+        people = self._stage.people
+        if work.mode == "refresh":
+            people = asyncio.run(sign_in_anew(self._stage.database_url))
         return put_load(
             one.url,
             work.write(one.target, people, self._stage.users),
             self._stage.folder / file,
             connections=connections,
             seconds=seconds,
-            mode=mode,
+            mode=work.mode,
         )
 
     def _hash_raw(self, name: str, number: int) -> Result:

@@ -48,6 +48,7 @@ class Target:
     Attributes:
         command: what starts it, given a port.
         authorize: what a person's client sends as Authorization.
+        refresh_by: what it sends as its refresh token, where there is such a thing.
         does: the work that it can be given.
         page_after: the query of the page after the row of this time and id; None where pages are
             by offset alone.
@@ -59,6 +60,7 @@ class Target:
     authorize: Callable[[Person], str]
     does: frozenset[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    refresh_by: Callable[[Person], str] = lambda person: person.refresh_token
     ready: str = ME
     page_after: Callable[[datetime, int], str] | None = None
     folder: Path = ROOT
@@ -100,6 +102,7 @@ def make_bare(name: str, does: frozenset[str], *, module: str = "bare") -> Targe
         _uvicorn(sys.executable, module),
         lambda person: str(person.session_id),
         does,
+        refresh_by=lambda person: str(person.session_id),
         page_after=lambda time, number: f"after={time:%Y-%m-%dT%H:%M:%SZ},{number}",
     )
 

@@ -6,7 +6,7 @@ from itertools import count
 from uuid import uuid4
 
 from bench.load import write_request
-from bench.seed import ALIKE, COMMON, PASSWORD, RARE, SHORT, Person, find_edge
+from bench.seed import ALIKE, COMMON, PASSWORD, SHORT, Person, find_edge, find_family
 from bench.targets import ME, Target
 
 USERS, NOTES = "/api/v1/users/", "/api/v1/notes/"
@@ -48,12 +48,17 @@ def read_by_id(target: Target, people: Sequence[Person], users: int) -> Requests
         yield write_request("GET", f"{USERS}{number}", target.authorize(person))
 
 
-def search(text: str) -> Write:
+def search(find_text: Callable[[Person], str]) -> Write:
     def write(target: Target, people: Sequence[Person], _: int) -> Requests:
-        path = f"{USERS}search?q={text}&limit=20"
-        return (write_request("GET", path, target.authorize(person)) for person in people)
+        for person in people:
+            path = f"{USERS}search?q={find_text(person)}&limit=20"
+            yield write_request("GET", path, target.authorize(person))
 
     return write
+
+
+def search_for(text: str) -> Write:
+    return search(lambda _: text)
 
 
 def list_page(part: float) -> Write:
@@ -96,8 +101,8 @@ def register(_: Target, __: Sequence[Person], ___: int) -> Requests:
 def refresh(target: Target, people: Sequence[Person], _: int) -> Requests:
     """Each token is used once; what the answer brings comes after it (see the script)."""
     for person in people:
-        body = {"refresh_token": person.refresh_token}
-        yield write_request("POST", "/api/v1/auth/refresh", target.authorize(person), body)
+        body = {"refresh_token": target.refresh_by(person)}
+        yield write_request("POST", "/api/v1/auth/refresh", body=body)
 
 
 def make_note(target: Target, people: Sequence[Person], _: int) -> Requests:
@@ -116,10 +121,10 @@ READING = (
     Work("id", read_by_id, connections=(64,)),
 )
 FINDING = (
-    Work("search rare", search(RARE), connections=(16,)),
-    Work("search alike", search(ALIKE), connections=(16,), few=True),
-    Work("search common", search(COMMON), connections=(16,), few=True),
-    Work("search two letters", search(SHORT), connections=(16,), few=True),
+    Work("search rare", search(lambda person: find_family(person.id)), connections=(16,)),
+    Work("search alike", search_for(ALIKE), connections=(16,), few=True),
+    Work("search common", search_for(COMMON), connections=(16,), few=True),
+    Work("search two letters", search_for(SHORT), connections=(16,), few=True),
     Work("list first", list_page(0), connections=(16,)),
     Work("list deep", list_page(DEEP), connections=(16,), few=True),
     Work("list by key", list_by_key, connections=(16,)),

@@ -15,13 +15,13 @@ from app.core.reading import (
 )
 from app.crud.base import CRUDBase
 from app.crud.listing import By, Listing
-from app.crud.page_query import containing, pattern
+from app.crud.page_query import containing, found_by_trigrams, pattern
 from app.models.user import SEARCHED, User
 from app.schemas.user import UserAdminUpdate, UserCreate, UserUpdate
 
 _matching = (
     select_columns(User)
-    .where(containing(SEARCHED, "query"), planned_by_its_values())
+    .where(found_by_trigrams(User, SEARCHED, "query"), planned_by_its_values())
     .order_by(User.id)
     .offset(bindparam("skip"))
     .limit(bindparam("limit"))

@@ -2,30 +2,33 @@
 -- The file has whole HTTP requests, with a NUL after each. With "refresh" as the second argument the
 -- answer's refresh token takes the place of the one that was used.
 
-local requests, turn, refreshing = {}, 0, false
+local requests, turn, last, refreshing = {}, 0, 0, false
+
+local function add(one)
+   last = last + 1
+   requests[last] = one
+end
 
 function init(args)
    local file = assert(io.open(args[1], "rb"))
-   for one in file:read("*a"):gmatch("([^%z]+)%z") do requests[#requests + 1] = one end
+   for one in file:read("*a"):gmatch("([^%z]+)%z") do add(one) end
    file:close()
    if args[2] == "refresh" then refreshing = true else response = nil end
 end
 
 function request()
-   if refreshing then
-      if #requests > 1 then return table.remove(requests, 1) end
-      return requests[1]
-   end
-   turn = turn % #requests + 1
-   return requests[turn]
+   if turn < last then turn = turn + 1 elseif not refreshing then turn = 1 end
+   local one = requests[turn]
+   if refreshing and turn < last then requests[turn] = nil end
+   return one
 end
 
 function response(status, headers, body)
    local token = body:match('"refresh_token":%s*"([^"]+)"')
    if not token then return end
    local content = '{"refresh_token":"' .. token .. '"}'
-   requests[#requests + 1] = "POST /api/v1/auth/refresh HTTP/1.1\r\nHost: bench\r\n"
-      .. "Content-Type: application/json\r\nContent-Length: " .. #content .. "\r\n\r\n" .. content
+   add("POST /api/v1/auth/refresh HTTP/1.1\r\nHost: bench\r\n"
+      .. "Content-Type: application/json\r\nContent-Length: " .. #content .. "\r\n\r\n" .. content)
 end
 
 function done(summary, latency)

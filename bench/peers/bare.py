@@ -1,6 +1,7 @@
 """The reference: the same statements through a bare ASGI function and asyncpg's own pool, with the
 prepared statements that it keeps. No token is checked and nothing is validated: who asks is the
-session's id in the Authorization header. `/constant` asks nobody at all.
+session's id in the Authorization header, and it is the refresh token as well. `/constant` asks
+nobody at all.
 
 The pool is as large as ours may grow. Pydantic's serializer writes the JSON, as it does for the
 application."""
@@ -55,10 +56,10 @@ async def answer(scope: Any, receive: Any) -> Any:
     path = scope["path"]
     if path == "/constant":
         return {"hello": "world"}
+    if path.endswith("/refresh"):
+        return await answer_refresh(from_json((await receive())["body"])["refresh_token"])
     session_id = dict(scope["headers"])[b"authorization"].decode()
     async with state["pool"].acquire() as connection:
-        if path.endswith("/refresh"):
-            return dict(await connection.fetchrow(ROTATE, session_id))
         me = await connection.fetchrow(WHO, session_id)
         _, _, _, noun, what = path.split("/")
         if noun == "notes":
@@ -66,6 +67,11 @@ async def answer(scope: Any, receive: Any) -> Any:
         if what == "me" or what.isdigit():
             return dict(me if what == "me" else await connection.fetchrow(BY_ID, int(what)))
         return await answer_several(connection, what, scope["query_string"])
+
+
+async def answer_refresh(session_id: str) -> Any:
+    async with state["pool"].acquire() as connection:
+        return {**await connection.fetchrow(ROTATE, session_id), "refresh_token": session_id}
 
 
 async def answer_several(connection: Any, what: str, query_string: bytes) -> Any:

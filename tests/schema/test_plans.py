@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import Integer, column, event, select, table, text
+from sqlalchemy import Integer, column, event, func, select, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import crud
@@ -136,6 +136,33 @@ async def test_a_search_by_a_rare_string(crowd: AsyncSession, emails: bool) -> N
     assert [user.username for user in found] == ["user_77777"]
 
 
+async def test_a_search_by_what_is_rare_but_known_to_the_planner(
+    crowd: AsyncSession, plain: asyncpg.Connection
+) -> None:
+    """Of the persons in its sample it takes each for a hundredth of all. It would look for them
+    from the first user to the last."""
+    bounds = await plain.fetchval("""
+        SELECT histogram_bounds::text::text[] FROM pg_stats
+        WHERE tablename = 'ix_users_search_trgm'
+    """)
+    assert len(bounds) == 101
+    for bound in bounds[:20]:
+        family = bound.split()[-1]
+        for query in (
+            crud.user.search_users(crowd, query=family),
+            crud.user.listing.fetch(crowd, Wanted(limit=20, query=family)),
+        ):
+            assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
+
+
+@pytest.mark.parametrize("text", ["example.com", "e", "19"])
+async def test_a_search_by_what_many_have_is_by_the_order_that_is_wanted(
+    crowd: AsyncSession, text: str
+) -> None:
+    query = crud.user.search_users(crowd, query=text)
+    assert await indexes_used(crowd, query) == {"pk_users"}
+
+
 def cursor_at(sort: str, *values: object) -> str:
     return crud.user.listing.order(sort).seal(values, backwards=False)
 
@@ -209,8 +236,9 @@ async def send_often(many: Database, wanted: Wanted) -> tuple[str, list[Any]]:
 
 async def count_plans(many: Database, sql: str) -> tuple[int, int]:
     """How often it was run by the plan that is kept, and by one made for its values."""
-    generic, custom = (column(it, Integer) for it in ("generic_plans", "custom_plans"))
-    statements = select(generic, custom).select_from(table("pg_prepared_statements"))
+    names = "generic_plans", "custom_plans"
+    sums = (func.sum(column(it, Integer)).label(it) for it in names)  # of all who prepared it
+    statements = select(*sums).select_from(table("pg_prepared_statements"))
     (counted,) = await many.reader.all(Query(statements.where(column("statement") == sql)))
     return counted.generic_plans, counted.custom_plans
 
