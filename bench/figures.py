@@ -37,16 +37,19 @@ class Figures:
     def starts(self) -> Numbers:
         return list(self.facts.get("starts", ()))
 
-    def runs(self, work: str, connections: int, target: str = OURS) -> Sequence[Result]:
-        """Among the fewest users with whom it was measured."""
-        for (_, name, many), by_target in sorted(self.grouped.items()):
-            if (name, many) == (work, connections):
+    def runs(
+        self, work: str, connections: int, target: str = OURS, users: int | None = None
+    ) -> Sequence[Result]:
+        """Among so many users; or else among the fewest with whom it was measured."""
+        for (among, name, many), by_target in sorted(self.grouped.items()):
+            if (name, many) == (work, connections) and users in (None, among):
                 return by_target.get(target, ())
         return ()
 
-    def ratios(self, work: str, connections: int, target: str) -> Numbers:
+    def ratios(self, work: str, connections: int, target: str, users: int | None = None) -> Numbers:
         """How many times the other's answers a second, in each round."""
-        return compare(self.runs(work, connections), self.runs(work, connections, target))
+        ours, theirs = (self.runs(work, connections, name, users) for name in (OURS, target))
+        return compare(ours, theirs)
 
     def weights(self) -> list[Mapping[str, float]]:
         """Of our processes, with each number of users."""

@@ -1,15 +1,17 @@
 from dataclasses import dataclass
 
-from bench.targets import BARE, CONSTANT, GUIDE, OURS, PREPARED, STUCK
+from bench.targets import BARE, CONSTANT, GUIDE, OURS, PREPARED, STUCK, TWO_WORKERS
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
     Attributes:
-        rounds: with the first size; two are enough with the others.
+        rounds: with the first size; two are enough with the others, and one for what no promise is
+            about.
         sizes: how many users; all of the work with the first, searches and lists with the others.
         few: who is measured with those others, and with the connections in `Work.wide`.
+        close: who is in all rounds, since a bound is near; the others are in the first two.
         stuck: who may come to a standstill, and is measured alone at the end.
         names: who takes part; empty for all.
         skips: work that is left out.
@@ -25,18 +27,20 @@ class Plan:
     generates: bool
     starts: int
     stuck: str = STUCK
+    close: tuple[str, ...] = (OURS, BARE, PREPARED, CONSTANT, TWO_WORKERS, "Fastify")
     names: tuple[str, ...] = ()
     skips: tuple[str, ...] = ()
 
-    def rounds_with(self, users: int) -> int:
-        return self.rounds if users == self.sizes[0] else min(self.rounds, 2)
+    def rounds_with(self, users: int, *, few: bool) -> int:
+        most = self.rounds if users == self.sizes[0] else 2
+        return 1 if few else min(self.rounds, most)
 
     def takes(self, name: str) -> bool:
         return not self.names or name in self.names
 
 
 FULL = Plan(
-    rounds=3,
+    rounds=4,
     seconds=2,
     sizes=(100_000, 1_000_000),
     few=(OURS, BARE, PREPARED, GUIDE, "Fastify"),

@@ -31,6 +31,7 @@ CANCEL = """
 SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
 """
+ENOUGH = 2  # rounds, where the others are far behind
 WARMING = 1  # seconds
 SETTLED = 0.5  # seconds until those beside are at it, and for which they go on after
 
@@ -87,19 +88,29 @@ class Bench:
             return []
         able = [one for one in self._alive if work.name in one.target.does]
         results: list[Result] = []
-        for many in connections or sorted((*work.connections, *work.wide)):
-            those = able
-            if work.few or many in work.wide:
-                those = [one for one in able if one.target.name in self._plan.few]
-            usual = self._plan.rounds_with(self._stage.users) - work.few
-            for number in range(rounds or usual):
+        several = connections or sorted((*work.connections, *work.wide))
+        for number in range(rounds or self._plan.rounds_with(self._stage.users, few=work.few)):
+            for many in several:
+                those = self._find_who_takes_part(able, work, many, number)
                 turn = number % max(len(those), 1)
                 for one in (*those[turn:], *those[:turn]):
                     results += self._measure(work, one, many, number)
                 if work.name == "login":
                     results += (self._hash_raw(name, number) for name in VERIFYING)
+        for many in several:
             self._tell(results, work, many)
         return results
+
+    def _find_who_takes_part(
+        self, able: Sequence[Running], work: Work, connections: int, number: int
+    ) -> Sequence[Running]:
+        narrow = work.few or connections in work.wide
+        return [
+            one
+            for one in able
+            if (not narrow or one.target.name in self._plan.few)
+            and (number < ENOUGH or one.target.name in self._plan.close)
+        ]
 
     def warm(self, works: Sequence[Work]) -> None:
         """Have each compile, prepare and open what it keeps, before anything is measured."""

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Literal
 
 from bench.figures import Figures, Numbers, show
+from bench.plan import FULL
 from bench.rounds import QUIET, RAW, RAW_CFFI, Result
 from bench.targets import BARE, CONSTANT, GUIDE, PREPARED, TWO_WORKERS
 
@@ -78,12 +79,15 @@ def _show_bound(promise: Promise) -> str:
     return f"{'at least' if promise.is_floor else 'at most'} {promise.bound:g}{promise.unit}"
 
 
-def _times(work: str, connections: int, target: str, bound: float | None) -> Promise:
+def _times(
+    work: str, connections: int, target: str, bound: float | None, users: int | None = None
+) -> Promise:
     """How many times the other's answers a second."""
+    among = f" among {users:,} users" if users else ""
     return Promise(
-        f"{work}, {connections}: by {target}",
+        f"{work}, {connections}{among}: by {target}",
         bound,
-        lambda figures: figures.ratios(work, connections, target),
+        lambda figures: figures.ratios(work, connections, target, users),
     )
 
 
@@ -193,8 +197,9 @@ PROMISES = (
     _times("id", 64, PREPARED, None),
     _times("id", 64, GUIDE, 12),
     *(
-        _times(work, 16, target, bound)
+        _times(work, 16, target, bound, users)
         for work, of_guide in (("search rare", 100), ("list first", 10), ("list by key", 10))
+        for users in FULL.sizes
         for target, bound in ((GUIDE, of_guide), (BARE, 0.6))
     ),
     _times("login", 16, RAW, 0.95),

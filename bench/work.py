@@ -25,7 +25,7 @@ class Work:
         write: its requests, for a target, those who are signed in, and how many users there are.
         wide: by how many connections, for the few that are held against it most.
         mode: of the script that sends them.
-        few: no promise is about it: for those few alone, and a round less.
+        few: no promise is about it: for those few alone, and in one round.
         beside: what others ask for meanwhile; it is measured without them as well, just before.
     """
 

@@ -30,6 +30,7 @@ BY_ID = f"SELECT {USER} FROM users WHERE id = $1"
 SEARCH = f"""
 SELECT {USER} FROM users
 WHERE email || E'\\n' || username || E'\\n' || coalesce(full_name, '') ILIKE $1 ESCAPE '/'
+    AND id + 0 = id
 ORDER BY id LIMIT $2 OFFSET $3
 """
 # One more than is shown tells whether there is a next page.
