@@ -42,6 +42,45 @@ async def test_every_character_matches_itself(
     assert await search(client, seeker, f"x{text}y") == [exact.id]
 
 
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("ann.lee@one.example", {"ann"}),
+        ("ANN.LEE@ONE", {"ann"}),
+        ("lee@", {"ann", "jo"}),
+        ("lee@o", {"ann"}),
+        ("lee@two.example", {"jo"}),
+        ("lee@three", set()),
+        ("lee@%", set()),
+        ("lee@one_example", set()),
+        ("e@one", {"ann"}),
+        ("@one.example", {"ann", "bo"}),
+        ("b_o@one.example", {"bo"}),
+        ("see lee@one.example", set()),
+        ("lee@one@two", {"two"}),
+        ("lee@two@one", set()),
+    ],
+)
+async def test_of_an_address_all_is_looked_for(
+    client: AsyncClient, people: People, query: str, names: set[str]
+) -> None:
+    """The index is asked for what stands before the @ alone."""
+    superuser = await people.enter(is_superuser=True)
+    here = {
+        (await people.add(email=email, username=name, full_name=full_name)).id: name
+        for name, email, full_name in (
+            ("ann", "ann.lee@one.example", None),
+            ("jo", "jo.lee@two.example", None),
+            ("bo", "b_o@one.example", None),
+            ("two", "c@four.example", "lee@one@two"),
+        )
+    }
+
+    found = await search(client, superuser, query)
+    expected = {"two", *names} if query.lower() in "lee@one@two" else names
+    assert {here[one] for one in found} == expected
+
+
 async def test_a_match_does_not_reach_over_columns(
     client: AsyncClient, people: People, seeker: Person
 ) -> None:
