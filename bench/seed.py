@@ -21,16 +21,16 @@ SUPERUSERS = SIGNED_IN
 PATIENCE = 600
 NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
+FAMILY = 13  # people of one last name, however many there are
 # Names of six and eight hexadecimal digits: searches find some, and the index has work to do.
-FAMILIES = 7919
-PEOPLE = f"""
+PEOPLE = """
 INSERT INTO users
     (email, username, full_name, hashed_password, is_superuser, is_verified, created_at)
 SELECT format('%s.%s%s@example.com', given, family, n), format('%s_%s', given, n),
        initcap(given || ' ' || family), $2, n <= $3, true, $4::timestamptz - n * interval '1 minute'
 FROM generate_series(1, $1::int) n,
      LATERAL (SELECT substr(md5('g' || n % 977), 1, 6) AS given,
-                     substr(md5('f' || n % {FAMILIES}), 1, 8) AS family) made
+                     substr(md5('f' || n % $5), 1, 8) AS family) made
 """
 SEARCHES = """
 SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'users' AND indexdef ~ 'USING gin'
@@ -59,13 +59,14 @@ async def seed(database_url: str, users: int) -> list[Person]:
         searches = await connection.fetch(SEARCHES)
         for index in searches:
             await connection.execute(f"DROP INDEX {index['indexname']}")
-        await connection.execute(PEOPLE, users, hashed, SUPERUSERS, NEWEST)
+        await connection.execute(PEOPLE, users, hashed, SUPERUSERS, NEWEST, count_families(users))
         for index in searches:
             await connection.execute(index["indexdef"])
         people = await _sign_in(connection)
         # Its time is spent now and not in the middle of a run.
         await connection.execute("VACUUM (ANALYZE) users")
         await connection.execute("VACUUM (ANALYZE) sessions")
+        await connection.execute("CHECKPOINT")
         return people
     finally:
         await connection.close()
@@ -77,9 +78,13 @@ def find_edge(users: int, part: float) -> tuple[datetime, int]:
     return NEWEST - timedelta(minutes=number), number
 
 
-def find_family(number: int) -> str:
-    """The last name of the person of this id: of 100,000 twelve or thirteen have the same."""
-    return hashlib.md5(f"f{number % FAMILIES}".encode()).hexdigest()[:8]
+def count_families(users: int) -> int:
+    return max(users // FAMILY, 1)
+
+
+def find_family(number: int, users: int) -> str:
+    """The last name of the person of this id."""
+    return hashlib.md5(f"f{number % count_families(users)}".encode()).hexdigest()[:8]
 
 
 async def sign_in_anew(database_url: str) -> list[Person]:

@@ -48,17 +48,17 @@ def read_by_id(target: Target, people: Sequence[Person], users: int) -> Requests
         yield write_request("GET", f"{USERS}{number}", target.authorize(person))
 
 
-def search(find_text: Callable[[Person], str]) -> Write:
-    def write(target: Target, people: Sequence[Person], _: int) -> Requests:
+def search(find_text: Callable[[Person, int], str]) -> Write:
+    def write(target: Target, people: Sequence[Person], users: int) -> Requests:
         for person in people:
-            path = f"{USERS}search?q={find_text(person)}&limit=20"
+            path = f"{USERS}search?q={find_text(person, users)}&limit=20"
             yield write_request("GET", path, target.authorize(person))
 
     return write
 
 
 def search_for(text: str) -> Write:
-    return search(lambda _: text)
+    return search(lambda _, __: text)
 
 
 def list_page(part: float) -> Write:
@@ -121,7 +121,11 @@ READING = (
     Work("id", read_by_id, connections=(64,)),
 )
 FINDING = (
-    Work("search rare", search(lambda person: find_family(person.id)), connections=(16,)),
+    Work(
+        "search rare",
+        search(lambda person, users: find_family(person.id, users)),
+        connections=(16,),
+    ),
     Work("search alike", search_for(ALIKE), connections=(16,), few=True),
     Work("search common", search_for(COMMON), connections=(16,), few=True),
     Work("search two letters", search_for(SHORT), connections=(16,), few=True),

@@ -30,7 +30,7 @@ BY_ID = f"SELECT {USER} FROM users WHERE id = $1"
 SEARCH = f"""
 SELECT {USER} FROM users
 WHERE email || E'\\n' || username || E'\\n' || coalesce(full_name, '') ILIKE $1 ESCAPE '/'
-    AND id + 0 = id
+    AND CASE WHEN $1 ~ '[[:alnum:]]{{3}}' THEN id + 0 = id ELSE true END
 ORDER BY id LIMIT $2 OFFSET $3
 """
 # One more than is shown tells whether there is a next page.
