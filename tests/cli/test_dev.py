@@ -14,7 +14,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.command import PATIENCE, find_free_port, plinth, processes_of, start_plinth
+from tests.support.command import (
+    PATIENCE,
+    find_free_port,
+    plinth,
+    processes_of,
+    start_plinth,
+    wait_for_log,
+)
 from tests.support.environment import COMPLETE, ROOT
 
 ANN = {"email": "ann@example.com", "username": "ann", "password": "a-Plinth-4-ann"}
@@ -27,13 +34,6 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
-
-
-def wait_for(words: str, log: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while words not in log.read_text():
-        assert time.monotonic() < until, log.read_text()
-        time.sleep(0.02)
 
 
 def post(url: str, body: dict[str, str]) -> int:
@@ -55,7 +55,7 @@ class Dev:
         )
 
     def wait(self) -> None:
-        wait_for("Ctrl-C ends all of it", self.log)
+        wait_for_log(self.log, "Ctrl-C ends all of it")
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self.process.poll() is None:
             try:
@@ -93,7 +93,7 @@ def test_from_nothing_to_a_user_and_back_and_the_data_stays(folder: Path) -> Non
         assert busy.returncode == 1
         assert busy.stderr.startswith(f"Port {first.port} is in use")
         os.utime(ROOT / "app" / "cli" / "__init__.py")
-        wait_for("detected changes", first.log)
+        wait_for_log(first.log, "detected changes")
         assert first.press_ctrl_c() == 0, "in the middle of a reload"
     finally:
         first.end()
@@ -116,7 +116,7 @@ def test_a_reload_leaves_the_servers_alone_and_a_kill_frees_the_port(folder: Pat
         assert post(f"{killed.api}/auth/register", ANN) == 201
         servers = {name: (folder / f"{name}.server").read_text() for name in ("postgres", "valkey")}
         os.utime(ROOT / "app" / "cli" / "__init__.py")
-        wait_for("detected changes", killed.log)
+        wait_for_log(killed.log, "detected changes")
         killed.wait()
         assert servers == {name: (folder / f"{name}.server").read_text() for name in servers}
     finally:
@@ -135,7 +135,7 @@ def test_a_reload_leaves_the_servers_alone_and_a_kill_frees_the_port(folder: Pat
 def test_stopped_while_it_starts_it_leaves_nothing(folder: Path) -> None:
     dev = Dev(folder)
     try:
-        wait_for("Started postgres", dev.log)
+        wait_for_log(dev.log, "Started postgres")
     finally:
         assert dev.end() in (0, 128 + signal.SIGTERM)
     assert processes_of(folder) == []

@@ -12,9 +12,17 @@ import pytest
 from httpx2 import AsyncClient
 
 from tests.support.collector import collecting
-from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
+from tests.support.command import (
+    PATIENCE,
+    find_free_port,
+    start_plinth,
+    wait_for_health,
+    wait_for_log,
+)
 from tests.support.environment import ROOT, bare_environment
 from tests.support.people import People
+
+STARTED = "Application startup complete."
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -25,7 +33,7 @@ def test_it_serves_and_ends_in_order(
     settings = environment | {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
     settings |= {"METRICS_PORT": str(find_free_port())}
     process = start_plinth("serve", "--port", str(port), "--workers", workers, log=log, **settings)
-    check_until_its_end(process, port, log)
+    check_until_its_end(process, port, log, workers=int(workers))
     # What it says before any log is a sentence for who typed the command.
     lines = [line for line in log.read_text().splitlines() if not line.startswith("Serving on")]
     check_log(lines)
@@ -46,7 +54,7 @@ def test_uvicorn_by_hand_logs_counts_and_traces_as_we_do(
         process = subprocess.Popen(
             command, cwd=ROOT, env=bare_environment() | settings, stdout=output, stderr=output
         )
-        check_until_its_end(process, port, log, metrics)
+        check_until_its_end(process, port, log, metrics=metrics)
     check_log(log.read_text().splitlines())
     assert [span for span in collector.spans if span.name == "GET /api/v1/health/full"]
 
@@ -75,9 +83,15 @@ async def test_who_is_signed_out_is_so_on_every_worker_at_the_next_request(
 
 
 def check_until_its_end(
-    process: subprocess.Popen[bytes], port: int, log: Path, metrics: int | None = None
+    process: subprocess.Popen[bytes],
+    port: int,
+    log: Path,
+    *,
+    workers: int = 1,
+    metrics: int | None = None,
 ) -> None:
     try:
+        wait_for_log(log, STARTED, times=workers)  # one answers while another is still loading
         answer = wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/full")
         assert json.loads(answer)["status"] == "healthy", log.read_text()
         if metrics:
@@ -95,6 +109,6 @@ def check_until_its_end(
 def check_log(lines: list[str]) -> None:
     """Of JSON alone, in which a request stands as ours, and not as uvicorn's."""
     said = [json.loads(line) for line in lines]
-    assert "Application startup complete." in [line["event"] for line in said]
+    assert STARTED in [line["event"] for line in said]
     asked = [line for line in said if "health" in json.dumps(line)]
     assert {line["logger"] for line in asked} == {"app.request"}

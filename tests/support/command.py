@@ -96,6 +96,13 @@ def wait_for_health(url: str) -> bytes:
     pytest.fail("it did not serve")
 
 
+def wait_for_log(log: Path, words: str, times: int = 1) -> None:
+    until = time.monotonic() + PATIENCE
+    while (said := log.read_text()).count(words) < times:
+        assert time.monotonic() < until, said
+        time.sleep(0.02)
+
+
 def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
