@@ -40,10 +40,10 @@ dev: $(INSTALLED) ## the embedded services, the migrations and the API on PORT (
 	@exec $(BIN)/plinth dev --port $(PORT)
 
 test: $(INSTALLED) ## the whole suite, in parallel
-	@$(BIN)/pytest -n auto
+	@$(BIN)/pytest -n auto --dist worksteal
 
 coverage: $(INSTALLED) ## the same, with the coverage of branches: twice the time on a Python before 3.12
-	@$(BIN)/pytest -n auto --cov --cov-report=term
+	@$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term
 
 test-browser: $(INSTALLED) ## the pages clicked through in headless Chromium; pictures in .screenshots/
 	@.ci/with-chromium $(BIN)/pytest -n 0 tests/browser
