@@ -1,5 +1,6 @@
 """`make dev`: everything starts with one command, and Ctrl-C leaves nothing behind but the data."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -34,6 +35,14 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is changed here, every `plinth dev` reloads for: another worker's too."""
+    with (tmp_path_factory.getbasetemp().parent / "dev.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def post(url: str, body: dict[str, str]) -> int:
