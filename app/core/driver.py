@@ -12,6 +12,7 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from app.core.hosts import Host, find_hosts, first_of
+from app.core.service_urls import without_hosts
 
 STAGGER = 0.25  # seconds for a host to answer before the next one is tried as well
 CLOSE_SECONDS = 0.2
@@ -121,8 +122,9 @@ class Connector:
         self._hosts = hosts if len(hosts) > 1 else []
         if self._hosts and "target_session_attrs=" not in url:
             options["target_session_attrs"] = "read-write"
+        where = without_hosts(url) if self._hosts else url
         self._open = partial(
-            asyncpg.connect, url, timeout=seconds, connection_class=Connection, **options
+            asyncpg.connect, where, timeout=seconds, connection_class=Connection, **options
         )
 
     async def connect(self) -> Connection:

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import cycle, islice
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from app.core.service_urls import split_host
+from app.core.service_urls import split_host, split_url
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ Host = tuple[str, int]
 
 def find_hosts(url: str) -> list[Host]:
     """Of libpq's form, with as many ports as hosts, or one for all, or none."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     listed = parts.netloc.rpartition("@")[2]
     if listed:

@@ -1,12 +1,12 @@
 """The settings that say where PostgreSQL and Redis are, and how long to wait for them."""
 
 from typing import Annotated, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from pydantic_settings import BaseSettings
 
-from app.core.service_urls import find_url_fault, quote_host
+from app.core.service_urls import find_url_fault, quote_host, split_url
 
 DEVELOPMENT = "development"
 POSTGRES_SCHEMES = ("postgresql", "postgres")
@@ -75,7 +75,7 @@ class ServiceSettings(BaseSettings):
                     )
             elif fault := find_url_fault(url, schemes):
                 raise ValueError(f"{name} {fault}")
-            elif urlsplit(url).password == PUBLIC_PASSWORD and not self.is_development:
+            elif split_url(url).password == PUBLIC_PASSWORD and not self.is_development:
                 raise ValueError(f"{name} has compose.yaml's public password: set one of your own")
         return self
 

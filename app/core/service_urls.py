@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 SENTINEL_PORT = 26379
 HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][:@,]*)(:\d{1,5})?"
@@ -14,7 +14,7 @@ def find_url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.partition("+")[0] not in schemes:
         return f"must begin with {schemes[0]}://"
-    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    netloc = _find_netloc(rest)
     if not (netloc.isascii() and NETLOC.fullmatch(netloc)):
         return (
             "cannot be read after ://. It is user:password@host:port, with what is odd in the "
@@ -31,6 +31,22 @@ def find_url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
 def quote_host(host: str) -> str:
     """Of an IPv6 address or a socket's folder, what stands in a URL."""
     return f"[{host}]" if ":" in host else quote(host, safe=",")
+
+
+def split_url(url: str) -> SplitResult:
+    """As `urlsplit`, and several hosts may stand in it. Since CVE-2025-0938 was mended (3.11.12,
+    3.12.9, 3.13.2) that refuses an IPv6 address after another host."""
+    scheme, separator, rest = url.partition("://")
+    netloc = _find_netloc(rest)
+    return urlsplit(f"{scheme}{separator}{rest.removeprefix(netloc)}")._replace(netloc=netloc)
+
+
+def without_hosts(url: str) -> str:
+    """For a library that is told by other means where to go."""
+    scheme, separator, rest = url.partition("://")
+    netloc = split_url(url).netloc
+    user, at, _ = netloc.rpartition("@")
+    return f"{scheme}{separator}{user}{at}{rest.removeprefix(netloc)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +72,7 @@ def read_sentinel_url(url: str) -> SentinelUrl:
     Raises:
         ValueError: a sentence that says how it is written.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     user, _, hosts = parts.netloc.rpartition("@")
     username, _, password = user.partition(":")
     service, _, db = parts.path.strip("/").partition("/")
@@ -83,3 +99,8 @@ def split_host(text: str, port: int) -> tuple[str, int]:
     if not colon or "]" in said:  # an IPv6 address without a port
         host, said = text, ""
     return unquote(host.strip("[]")), int(said or port)
+
+
+def _find_netloc(rest: str) -> str:
+    """Of what stands after `://` (RFC 3986, 3.2)."""
+    return re.split("[/?#]", rest, maxsplit=1)[0]

@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import Contended, Unavailable
+from app.core.hosts import find_hosts
+from app.core.reading import Query
+from app.core.service_urls import quote_host, split_url
 from app.models import Base
 
 SHOWN = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone")
@@ -84,6 +87,15 @@ async def test_a_server_that_became_read_only_is_left(database_url: str) -> None
             await database.repeated(write_as_on_a_standby)
         async with database.transaction() as db:
             assert await db.scalar(text("SELECT pg_backend_pid()")) not in pids
+
+
+async def test_of_several_hosts_of_any_kind_the_one_that_serves_is_found(database_url: str) -> None:
+    asked = split_url(database_url)
+    ((host, port),) = find_hosts(database_url)
+    user = asked.netloc.rpartition("@")[0]
+    hosts = f"127.0.0.1:1,[::1]:1,{quote_host(host)}:{port}"
+    async with opened(f"postgresql://{user}@{hosts}{asked.path}") as database:
+        assert await database.reader.all(Query(select(func.current_database().label("name"))))
 
 
 async def test_a_unit_that_lost_is_done_again(database: Database) -> None:

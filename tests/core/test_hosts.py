@@ -14,6 +14,7 @@ STAGGER = 0.01
         ("postgresql://me:p%40ss@one:1,two:2/db", [("one", 1), ("two", 2)]),
         ("postgresql://one,two:7/db?sslmode=disable", [("one", 5432), ("two", 7)]),
         ("postgresql://[::1]:6,[fe80::1]/db", [("::1", 6), ("fe80::1", 5432)]),
+        ("postgresql://me@one,[::1]:6,two:7/db", [("one", 5432), ("::1", 6), ("two", 7)]),
         ("postgresql://me@/db?host=/run/a,/run/b", [("/run/a", 5432), ("/run/b", 5432)]),
         ("postgresql://me@/db?host=one,two&port=1,2", [("one", 1), ("two", 2)]),
         ("postgresql://me@/db?host=one,two&port=3", [("one", 3), ("two", 3)]),

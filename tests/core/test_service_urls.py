@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.database import libpq_url
+from app.core.service_settings import PUBLIC_PASSWORD
+from app.core.service_urls import read_sentinel_url
 from tests.support.environment import COMPLETE
 
 ODD = "p@ss/w:o#r?d%20 é&="
@@ -124,6 +126,19 @@ def test_the_forms_of_libpq_are_accepted(url: str) -> None:
 def test_the_forms_of_redis_are_accepted(url: str) -> None:
     settings = load_settings(**COMPLETE | {"REDIS_URL": url})
     assert url == settings.REDIS_URL
+
+
+def test_sentinels_may_have_any_address() -> None:
+    asked = read_sentinel_url("redis+sentinel://u:p@one,[::1]:7,[::2]/plinth/1")
+    assert asked.sentinels == [("one", 26379), ("::1", 7), ("::2", 26379)]
+    assert (asked.username, asked.password, asked.service, asked.db) == ("u", "p", "plinth", 1)
+
+
+@pytest.mark.parametrize("hosts", ["h", "h1,h2:1", "h1,[::1]:5434"])
+def test_the_public_password_is_known_before_any_hosts(hosts: str) -> None:
+    url = f"postgresql://u:{PUBLIC_PASSWORD}@{hosts}/d"
+    with pytest.raises(SettingsError, match="public password"):
+        load_settings(**COMPLETE | {"DATABASE_URL": url})
 
 
 @pytest.mark.parametrize("odd", "/#?@[]℀")

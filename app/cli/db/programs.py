@@ -7,11 +7,12 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from app.cli.failure import Failure, describe
 from app.core.database import libpq_url
 from app.core.embedded import postgres_bin
+from app.core.service_urls import split_url
 
 DEBIAN = Path("/usr/lib/postgresql")  # it keeps several versions side by side
 VERSION_SECONDS = 10
@@ -34,7 +35,7 @@ class Target:
     @classmethod
     def of(cls, database_url: str) -> "Target":
         url = libpq_url(database_url)
-        parts = urlsplit(url)
+        parts = split_url(url)
         user = parts.netloc.rpartition("@")[0]
         password = unquote(user.partition(":")[2])
         password = parse_qs(parts.query).get("password", [password])[0]

@@ -13,6 +13,7 @@ from app.cli.failure import describe
 from app.core import revisions
 from app.core.config import Settings
 from app.core.database import libpq_url
+from app.core.driver import Connector
 
 SECONDS = 3
 OLDEST = 15
@@ -66,7 +67,7 @@ async def examine(url: str, settings: Settings, workers: int) -> list[Finding]:
 
 
 async def _ask(url: str, wanted: int) -> Facts:
-    connection = await asyncpg.connect(libpq_url(url))
+    connection = await Connector(libpq_url(url), seconds=SECONDS).connect()
     try:
         begun = datetime.now(UTC)
         row = await connection.fetchrow(ASKED)
