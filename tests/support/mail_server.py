@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP
 from tests.support.waiting import until
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: aiosmtpd looks at all members, of which early 3.11 breaks one by them
 class Inbox:
     """Also the server's handler: what it says to a recipient or a mail can be set beforehand."""
 
