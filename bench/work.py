@@ -72,12 +72,13 @@ def list_page(part: float) -> Write:
 
 
 def list_by_key(target: Target, people: Sequence[Person], users: int) -> Requests:
-    """The page deep inside, by key where there is such a thing."""
+    """Pages deep inside, another for each person, by key where there is such a thing."""
     if target.page_after is None:
         yield from list_page(DEEP)(target, people, users)
         return
-    path = f"{USERS}?{target.page_after(*find_edge(users, DEEP))}&limit=20"
-    for person in people:
+    for number, person in enumerate(people):
+        edge = find_edge(users, DEEP + number / len(people) * (1 - DEEP) / 2)
+        path = f"{USERS}?{target.page_after(*edge)}&limit=20"
         yield write_request("GET", path, target.authorize(person))
 
 

@@ -18,7 +18,7 @@ class Batcher(Generic[K, V]):
 
     Args:
         load: finds the values of many keys; a key without a value is left out.
-        in_flight: how many batches may be under way at once.
+        in_flight: how many batches may be under way at once; `math.inf` for any.
         largest: the most keys in a batch.
         patience: gives the seconds after which one who waits is given None.
     """
@@ -27,7 +27,7 @@ class Batcher(Generic[K, V]):
         self,
         load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
         *,
-        in_flight: int = 2,
+        in_flight: float = 2,
         largest: int = 200,
         patience: Callable[[], float] | None = None,
     ) -> None:

@@ -1,7 +1,8 @@
 """What goes to the database, counted where every statement passes: ORM, Core and plain SQL alike.
 
-A statement belongs to the request in whose context it is sent. The look-up of who asks, which
-requests share, runs in nobody's context (`core/batching.py`): it is in the process's figures alone.
+A statement belongs to the request in whose context it is sent. What requests share runs in nobody's
+context (`core/batching.py`), and so is in the process's figures once: a look-up by key there alone,
+a page with each request that waited for it as well.
 """
 
 from time import perf_counter
@@ -51,11 +52,7 @@ def note(statement: str, seconds: float, *, failed: bool) -> None:
     """One that did not go by the engine's events is told here."""
     request = current_request()
     (metrics.queries_of_requests if request else metrics.other_queries).observe(seconds)
-    if request:
-        request.queries += 1
-        request.query_seconds += seconds
-    if tracing.tracer:
-        trace_query(shorten(statement), seconds, failed=failed)
+    note_share(statement, seconds, failed=failed)
     if seconds * 1000 >= settings.SLOW_QUERY_MS:
         logger.warning(
             "slow query",
@@ -63,6 +60,15 @@ def note(statement: str, seconds: float, *, failed: bool) -> None:
             duration_ms=round(seconds * 1000, 1),
             statement=shorten(statement),
         )
+
+
+def note_share(statement: str, seconds: float, *, failed: bool) -> None:
+    """What this request waited for, and others perhaps as well."""
+    if request := current_request():
+        request.queries += 1
+        request.query_seconds += seconds
+    if tracing.tracer:
+        trace_query(shorten(statement), seconds, failed=failed)
 
 
 def shorten(statement: str) -> str:

@@ -8,6 +8,8 @@ be shown and cannot be changed: for that there is `Database.transaction`.
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property, partial
+from math import inf
+from time import perf_counter
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
@@ -32,7 +34,9 @@ from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import TypeEngine
 
+from app.core import queries
 from app.core.batching import Batcher
+from app.core.kept import keep
 from app.core.lane import Lane
 
 ModelT = TypeVar("ModelT", bound=DeclarativeBase)
@@ -42,12 +46,16 @@ V = TypeVar("V")
 # With the wait for a connection. One may wait for the query before theirs: two of these are below
 # the fault contract's 5 s.
 LOOK_UP_SECONDS = 0.75
+SHARED_QUERIES = 256
+RUNS_AT_ONCE = 20  # of a shared query in one statement: each waits for all
 FLOAT8, NUMERIC = 701, 1700  # PostgreSQL's numbers of these types
 
 DEAR = "(SELECT count(*) > 0 FROM generate_series(1, 1000000000000))"
 
 Column = InstrumentedAttribute[Any]
 Process = Callable[[Any], Any]
+Run = tuple[tuple[str, Any], ...]
+"""The values that a query is run with, by their names."""
 Statement = Select[*tuple[Any, ...]] | ReturningUpdate[*tuple[Any, ...]]
 
 _dialect = dialect()  # type: ignore[no-untyped-call]
@@ -175,6 +183,38 @@ def planned_by_its_values() -> ColumnElement[bool]:
     return case((bindparam("holds", value=True, type_=Boolean), true()), else_=dear)
 
 
+class SharedQuery:
+    """A query whose runs are one, where they are asked for in the same turn of the loop.
+
+    Args:
+        query: for one run.
+        select_several: the same for several that differ in their values. These come as lists, and
+            each row begins with the number, from 1, of the run that it belongs to. None for a query
+            that has no values.
+    """
+
+    def __init__(self, query: Query, select_several: Callable[[], Statement] | None = None) -> None:
+        self.query = query
+        self._select_several = select_several
+
+    @cached_property
+    def _several(self) -> Query:
+        assert self._select_several is not None
+        return Query(self._select_several())
+
+    async def load(self, reader: "Reader", runs: Sequence[Run]) -> Mapping[Run, Sequence[Any]]:
+        if len(runs) == 1:
+            return {runs[0]: await reader.all(self.query, **dict(runs[0]))}
+        lists: dict[str, list[Any]] = {}
+        for run in runs:
+            for name, value in run:
+                lists.setdefault(name, []).append(value)
+        found: dict[Run, list[Any]] = {run: [] for run in runs}
+        for row in await reader.all(self._several, **lists):
+            found[runs[row[0] - 1]].append(row)
+        return found
+
+
 class Reader:
     """Runs queries, each by itself and as fresh as the moment in which it is sent.
 
@@ -193,6 +233,7 @@ class Reader:
         self._translate = translate
         self._seconds = seconds
         self._by_id: dict[type[Any], Batcher[int, Any]] = {}
+        self._shared: dict[SharedQuery, Batcher[Run, Sequence[Any]]] = {}
 
     async def all(self, query: Query, /, **values: Any) -> list[Any]:
         """
@@ -209,6 +250,26 @@ class Reader:
                 raise meaning from error
             raise
         return query.make_rows(records)
+
+    async def shared(self, query: SharedQuery, /, **values: Any) -> Sequence[Any]:
+        """As `all`. Nobody waits for a run that was sent before; the rows are others' as well.
+
+        Args:
+            values: can be hashed.
+        """
+        batcher = keep(
+            self._shared,
+            query,
+            lambda: Batcher(partial(query.load, self), in_flight=inf, largest=RUNS_AT_ONCE),
+            most=SHARED_QUERIES,
+        )
+        began, failed = perf_counter(), True
+        try:
+            rows = await batcher.get(tuple(values.items()))
+            failed = False
+        finally:
+            queries.note_share(query.query.sql, perf_counter() - began, failed=failed)
+        return rows or ()
 
     def together(
         self, load: Callable[["Reader", Sequence[K]], Awaitable[Mapping[K, V]]]

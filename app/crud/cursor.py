@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import BindParameter, ColumnElement, UnaryExpression, and_, false, or_, tuple_
+from sqlalchemy import ColumnElement, UnaryExpression, and_, false, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.sealing import seal, unseal
@@ -108,7 +108,7 @@ def unseal_cursor(text: str, table: str) -> Cursor:
 
 
 def after(
-    keys: Sequence[SortKey], values: Sequence[BindParameter[Any] | None]
+    keys: Sequence[SortKey], values: Sequence[ColumnElement[Any] | None]
 ) -> ColumnElement[bool]:
     """The rows that come after one with these values, where None is a NULL."""
     if not are_compared_at_once(keys):
@@ -128,7 +128,7 @@ def names_of(sort: str) -> list[str]:
 
 
 def _after(
-    keys: Sequence[SortKey], values: Sequence[BindParameter[Any] | None]
+    keys: Sequence[SortKey], values: Sequence[ColumnElement[Any] | None]
 ) -> ColumnElement[bool]:
     (key, *more), (value, *others) = keys, values
     beyond = key.beyond(value)

@@ -1,6 +1,6 @@
 """Lists: which columns a table is sorted and filtered by, and the pages of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from types import MappingProxyType
@@ -11,14 +11,13 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.config import settings
 from app.core.errors import InvalidField
-from app.core.reading import Readable, read_all, read_one
+from app.core.kept import keep
+from app.core.reading import Readable
 from app.crud.cursor import Cursor, Order, names_of, unseal_cursor
 from app.crud.page_query import PageQuery, Shape, pattern
 from app.models.base import NumberedBase
 
 ModelT = TypeVar("ModelT", bound=NumberedBase)
-K = TypeVar("K")
-V = TypeVar("V")
 
 SHAPES = 256  # of a list's pages; clients choose among many, and each takes some 20 KiB
 
@@ -129,10 +128,9 @@ class Listing(Generic[ModelT]):
             size=wanted.limit if wanted.limit == settings.DEFAULT_PAGE_SIZE else None,
         ))  # fmt: skip
         values = self._values(wanted, edge, owner_id)
-        found = await read_all(db, query.page, limit=wanted.limit + 1, skip=wanted.skip, **values)
+        found = await query.read(db, values, limit=wanted.limit + 1, skip=wanted.skip)
         if wanted.total and total is None:
-            counted = await read_one(db, query.count, **values)
-            total = counted.total if counted else 0
+            total = await query.read_total(db, values)
         return _arrange(found, wanted, cursor, order, total)
 
     def order(self, sort: str) -> Order:
@@ -140,7 +138,7 @@ class Listing(Generic[ModelT]):
         Raises:
             InvalidField: it is not declared, as that of a cursor that is older than we are.
         """
-        return _keep(self._orders, sort, lambda: self._make_order(sort))
+        return keep(self._orders, sort, lambda: self._make_order(sort), most=SHAPES)
 
     def _make_order(self, sort: str) -> Order:
         if not set(names_of(sort)) <= {*self.sort, *names_of(self.default)}:
@@ -148,7 +146,9 @@ class Listing(Generic[ModelT]):
         return Order(self.model, sort)
 
     def _query(self, shape: Shape) -> PageQuery:
-        return _keep(self._queries, shape, lambda: PageQuery(self.model, self.search, shape))
+        return keep(
+            self._queries, shape, lambda: PageQuery(self.model, self.search, shape), most=SHAPES
+        )
 
     def _values(
         self, wanted: Wanted, edge: Sequence[Any] | None, owner_id: int | None
@@ -206,16 +206,6 @@ def _arrange(
         prev=order.cursor_at(rows[0], backwards=True) if rows and precedes else None,
         total=total,
     )
-
-
-def _keep(kept: dict[K, V], key: K, make: Callable[[], V]) -> V:
-    """What is made of what clients choose, the newest of it."""
-    found = kept.get(key)
-    if found is None:
-        if len(kept) >= SHAPES:
-            del kept[next(iter(kept))]
-        found = kept[key] = make()
-    return found
 
 
 def _refuse(reason: str) -> InvalidField:

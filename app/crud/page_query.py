@@ -1,6 +1,6 @@
 """The SQL of a list's pages. Of pages that differ in their values alone there is one, made once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    column,
     false,
     func,
     literal,
@@ -24,7 +25,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.core.reading import Query, planned_by_its_values, select_columns
+from app.core.reading import (
+    Query,
+    Readable,
+    Reader,
+    SharedQuery,
+    listed,
+    planned_by_its_values,
+    read_all,
+    read_one,
+    select_columns,
+)
 from app.crud.cursor import Order, SortKey, after, are_compared_at_once
 from app.models.base import NumberedBase
 
@@ -33,6 +44,8 @@ COUNTED = 10_000
 
 TRIGRAM: ColumnElement[str] = literal_column("'[[:alnum:]]{3}'", String)
 ADDRESS: ColumnElement[str] = literal_column("'([[:alnum:]]{3}[^@]*@).+'", String)
+
+NUMBER = "number_of_page"
 
 Column = InstrumentedAttribute[Any]
 OPERATORS: Mapping[str, Callable[[Any, str], ColumnElement[bool]]] = {
@@ -73,27 +86,83 @@ class Shape(NamedTuple):
 
 
 class PageQuery:
-    """Its values are `limit` and `skip`; `edge_0` and so on; `owner`; `query`, as `pattern` makes
-    it; and each filter's, by its parameter's name with `by_` before it."""
+    """Its values are `edge_0` and so on; `owner`; `query`, as `pattern` makes it; and each
+    filter's, by its parameter's name with `by_` before it.
+
+    Pages for which one plan is the best share a query with all that are asked for in the same turn
+    of the loop, whatever their edges are.
+    """
 
     def __init__(
         self, model: type[NumberedBase], search: ColumnElement[str] | None, shape: Shape
     ) -> None:
         self._model = model
+        self._shape = shape
         self._where = list(_conditions(model, search, shape))
         if not shape.has_one_plan:
             self._where.append(planned_by_its_values())
         keys = shape.order.keys
-        way = [key.turned() for key in keys] if shape.backwards else keys
-        page = select_columns(model).where(*self._where)
-        if shape.edge is not None:
-            page = page.where(after(way, _edge(way, shape.edge)))
-        self.page = Query(_cut(page.order_by(*(key.order for key in way)), shape))
+        self._way = [key.turned() for key in keys] if shape.backwards else keys
+        self.page = Query(self._select(_edge(self._way, shape.edge) if shape.edge else ()))
+
+    async def read(
+        self, db: Readable, values: Mapping[str, Any], *, limit: int, skip: int
+    ) -> Sequence[Any]:
+        if self._shared is not None and isinstance(db, Reader):
+            return await db.shared(self._shared, **values)
+        return await read_all(db, self.page, limit=limit, skip=skip, **values)
+
+    async def read_total(self, db: Readable, values: Mapping[str, Any]) -> int:
+        if self._shape.has_one_plan and isinstance(db, Reader):
+            (counted,) = await db.shared(self._counted)
+        else:
+            counted = await read_one(db, self._count, **values)
+        total: int = counted.total
+        return total
 
     @cached_property
-    def count(self) -> Query:
+    def _shared(self) -> SharedQuery | None:
+        """None where each is asked for by itself."""
+        if not (self._shape.has_one_plan and self._shape.size is not None):
+            return None
+        if self._shape.edge is None:
+            return SharedQuery(self.page)
+        if not all(issubclass(key.column.type.python_type, Hashable) for key in self._way):
+            return None
+        return SharedQuery(self.page, self._select_several)
+
+    @cached_property
+    def _counted(self) -> SharedQuery:
+        return SharedQuery(self._count)
+
+    @cached_property
+    def _count(self) -> Query:
         some = select(literal(1)).select_from(self._model).where(*self._where).limit(COUNTED)
         return Query(select(func.count().label("total")).select_from(some.subquery()))
+
+    def _select(self, edge: Sequence[ColumnElement[Any] | None]) -> Select[*tuple[Any, ...]]:
+        page = select_columns(self._model).where(*self._where)
+        if edge:
+            page = page.where(after(self._way, edge))
+        return _cut(page.order_by(*(key.order for key in self._way)), self._shape)
+
+    def _select_several(self) -> Select[*tuple[Any, ...]]:
+        """The pages of several edges. Which of them a row belongs to stands before its columns."""
+        names = [f"edge_{place}" for place in range(len(self._way))]
+        kinds = [key.column.type for key in self._way]
+        edges = (
+            func.unnest(*map(listed, names, kinds))
+            .table_valued(*map(column, names, kinds), with_ordinality=NUMBER)
+            .render_derived(name="edges")
+        )
+        page = self._select([edges.c[name] for name in names]).lateral("page")
+        order = [
+            it.desc() if key.descending else it.asc()
+            for key in self._way
+            for it in [page.c[key.column.key]]
+        ]
+        number = edges.c[NUMBER]
+        return select(number, *page.c).join_from(edges, page, true()).order_by(number, *order)
 
 
 def containing(column: ColumnElement[str] | Column, name: str) -> ColumnElement[bool]:
