@@ -131,7 +131,7 @@ async def test_every_table_with_version_counts_it_by_trigger(second: asyncpg.Con
 
 
 def test_what_is_secret_is_marked_as_such() -> None:
-    """So that no lean read asks for it (`app/core/reading.py`)."""
+    """So that no lean read asks for it (`app/core/reading`)."""
     sounds = re.compile(r"password|token|hash|secret|sealed")
     unmarked = [
         f"{table.name}.{column.name}"

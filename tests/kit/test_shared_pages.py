@@ -99,7 +99,7 @@ async def test_more_than_fit_into_one_statement_take_the_next(
     async with filled.transaction() as db:
         wanted = [it for it in await walk(db, "-title") if it.cursor]
         alone = [await drafts.listing.fetch(db, it) for it in wanted]
-    monkeypatch.setattr("app.core.reading.RUNS_AT_ONCE", 2)
+    monkeypatch.setattr("app.core.reading.reader.RUNS_AT_ONCE", 2)
     monkeypatch.setattr(filled.reader, "_shared", {})
     with recorded_statements(filled) as sent:
         together = await fetch_together(filled, wanted)
