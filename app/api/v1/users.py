@@ -1,7 +1,8 @@
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import TypeAdapter
 
 from app.api.access import SUPERUSER, USER, access
 from app.api.deps import DB, CurrentUser, Limit, ReadDB, Skip, Superuser, UserId
@@ -26,7 +27,8 @@ from app.services import accounts, administration
 router = APIRouter(prefix="/users", tags=["users"])
 
 UsersWanted = Annotated[Wanted, Depends(wanted_of(users.listing))]
-Shown = Annotated[UserOut, AsMade] | PublicUser
+Shown = Annotated[UserOut | PublicUser, AsMade]
+_as_whole, _as_public = TypeAdapter(list[UserOut]), TypeAdapter(list[PublicUser])
 
 
 @router.get("/me", response_model=UserOut)
@@ -60,7 +62,7 @@ async def search_users(
     q: Annotated[SearchText, Query(description="Plain text, anywhere, without case.")],
     skip: Skip = 0,
     limit: Limit = settings.DEFAULT_PAGE_SIZE,
-) -> list[Shown]:
+) -> Sequence[Shown]:
     """Superusers search e-mails too; others search, and see, what is public."""
     found = await users.search_users(db, query=q, skip=skip, limit=limit, emails=user.is_superuser)
     return _show(found, to=user)
@@ -94,10 +96,11 @@ async def delete_user(db: DB, user: Superuser, user_id: UserId) -> None:
     await administration.delete_user(db, user_id, by=user.id)
 
 
-def _show(rows: Iterable[User], *, to: Principal) -> list[Shown]:
-    return [
-        UserOut.model_validate(row)
-        if to.is_superuser or row.id == to.id
-        else PublicUser.model_validate(row)
-        for row in rows
-    ]
+def _show(rows: Sequence[User], *, to: Principal) -> Sequence[UserOut | PublicUser]:
+    if to.is_superuser:
+        return _as_whole.validate_python(rows, from_attributes=True)
+    shown: list[UserOut | PublicUser] = [*_as_public.validate_python(rows, from_attributes=True)]
+    for place, row in enumerate(rows):
+        if row.id == to.id:
+            shown[place] = UserOut.model_validate(row)
+    return shown
