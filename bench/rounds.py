@@ -89,14 +89,15 @@ class Bench:
         able = [one for one in self._alive if work.name in one.target.does]
         results: list[Result] = []
         several = connections or sorted((*work.connections, *work.wide))
-        for number in range(rounds or self._plan.rounds_with(self._stage.users, few=work.few)):
+        for number in range(rounds or self._plan.rounds_of(work, self._stage.users)):
             for many in several:
                 those = self._find_who_takes_part(able, work, many, number)
-                turn = number % max(len(those), 1)
-                for one in (*those[turn:], *those[:turn]):
+                # There and back: neighbours stay so, and nobody is always the first.
+                for one in those if number % 2 == 0 else reversed(those):
                     results += self._measure(work, one, many, number)
                 if work.name == "login":
-                    results += (self._hash_raw(name, number) for name in VERIFYING)
+                    seconds = self._plan.seconds_of(work, RAW)
+                    results += (self._hash_raw(name, number, seconds) for name in VERIFYING)
         for many in several:
             self._tell(results, work, many)
         return results
@@ -143,7 +144,7 @@ class Bench:
     @contextmanager
     def _others(self, work: Work, one: Running) -> Iterator[None]:
         """Meanwhile, others ask for this."""
-        seconds = round(self._plan.seconds + 2 * SETTLED)
+        seconds = round(self._plan.seconds_of(work, one.target.name) + 2 * SETTLED)
         with ThreadPoolExecutor(1) as pool:
             others = pool.submit(self._load, work, one, work.connections[0], seconds, "others")
             time.sleep(SETTLED)
@@ -152,12 +153,12 @@ class Bench:
 
     def _run(self, work: Work, one: Running, connections: int, number: int) -> Result:
         before = processor_seconds(one.pid), processor_seconds(self._stage.postmaster)
-        load = self._load(work, one, connections, self._plan.seconds, "requests")
+        seconds = self._plan.seconds_of(work, one.target.name)
+        load = self._load(work, one, connections, seconds, "requests")
         after = processor_seconds(one.pid), processor_seconds(self._stage.postmaster)
         spent = [end - begin for begin, end in zip(before, after, strict=True)]
         server, postgres, client = (
-            round(seconds / max(load.requests, 1) * 1e6)
-            for seconds in (*spent, load.processor_seconds)
+            round(it / max(load.requests, 1) * 1e6) for it in (*spent, load.processor_seconds)
         )
         return Result(
             work=work.name,
@@ -188,12 +189,12 @@ class Bench:
             mode=work.mode,
         )
 
-    def _hash_raw(self, name: str, number: int) -> Result:
+    def _hash_raw(self, name: str, number: int, seconds: int) -> Result:
         """What the cores can verify when they do nothing else."""
         stored = HASHER.hash(PASSWORD)
         threads = os.cpu_count() or 1
         began = time.monotonic()
-        until = began + self._plan.seconds
+        until = began + seconds
 
         def verify() -> int:
             done = 0

@@ -25,6 +25,7 @@ class Work:
         write: its requests, for a target, those who are signed in, and how many users there are.
         wide: by how many connections, for the few that are held against it most.
         mode: of the script that sends them.
+        is_long: an answer takes a while, so a run does too.
         few: no promise is about it: for those few alone, and in one round.
         beside: what others ask for meanwhile; it is measured without them as well, just before.
     """
@@ -34,6 +35,7 @@ class Work:
     connections: tuple[int, ...]
     wide: tuple[int, ...] = ()
     mode: str = "in turn"
+    is_long: bool = False
     few: bool = False
     beside: "Work | None" = None
 
@@ -134,11 +136,11 @@ FINDING = (
     Work("list deep", list_page(DEEP), connections=(16,), few=True),
     Work("list by key", list_by_key, connections=(16,)),
 )
-LOGIN = Work("login", sign_in, connections=(16,))
+LOGIN = Work("login", sign_in, connections=(16,), is_long=True)
 WRITING = (
     Work("refresh", refresh, connections=(16,), mode="refresh"),
     LOGIN,
-    Work("me beside login", read_me, connections=(4,), beside=LOGIN),
+    Work("me beside login", read_me, connections=(4,), is_long=True, beside=LOGIN),
     Work("register", register, connections=(16,), few=True),
 )
 GENERATED = (
