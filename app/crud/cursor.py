@@ -28,7 +28,12 @@ class SortKey:
 
     @property
     def order(self) -> UnaryExpression[Any]:
-        return self.column.desc() if self.descending else self.column.asc()
+        return self.order_by(self.column)
+
+    def order_by(
+        self, column: ColumnElement[Any] | InstrumentedAttribute[Any]
+    ) -> UnaryExpression[Any]:
+        return column.desc() if self.descending else column.asc()
 
     @property
     def is_nullable(self) -> bool:

@@ -156,11 +156,7 @@ class PageQuery:
             .render_derived(name="edges")
         )
         page = self._select([edges.c[name] for name in names]).lateral("page")
-        order = [
-            it.desc() if key.descending else it.asc()
-            for key in self._way
-            for it in [page.c[key.column.key]]
-        ]
+        order = [key.order_by(page.c[key.column.key]) for key in self._way]
         number = edges.c[NUMBER]
         return select(number, *page.c).join_from(edges, page, true()).order_by(number, *order)
 
