@@ -36,13 +36,15 @@ def draining_at_sigterm(seconds: float) -> Iterator[None]:
     def end() -> None:
         server.should_exit = True
 
-    def drain(_number: int, _frame: FrameType | None) -> None:
-        if draining:
-            loop.call_soon_threadsafe(end)
-            return
-        draining.start()
+    def wait() -> None:
+        loop.call_later(seconds, end)
         logger.info("stopping: no new requests, please; the last ones in %s s", seconds)
-        loop.call_soon_threadsafe(loop.call_later, seconds, end)
+
+    def drain(_number: int, _frame: FrameType | None) -> None:
+        # The signal may have come in the midst of a line of the log, and to write another one there
+        # is an error of Python's ("reentrant call"): so the loop writes it.
+        loop.call_soon_threadsafe(end if draining else wait)
+        draining.start()
 
     signal.signal(signal.SIGTERM, drain)
     try:

@@ -1,0 +1,32 @@
+"""The end in order. What a whole server does then: tests/faults/test_lifecycle.py."""
+
+import signal
+
+import pytest
+import uvicorn
+
+from app.core import drain
+from app.core.health import draining
+from tests.support.waiting import until
+
+
+async def test_a_stop_amid_a_line_of_the_log_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python refuses to write a line while another is being written, which a signal may be in."""
+    handling = True
+
+    def write(*_: object) -> None:
+        if handling:
+            raise RuntimeError("reentrant call")
+
+    monkeypatch.setattr(drain.logger, "info", write)
+    server = uvicorn.Server(uvicorn.Config("nothing"))
+    before = signal.signal(signal.SIGTERM, server.handle_exit)
+    try:
+        with drain.draining_at_sigterm(0.01):
+            signal.raise_signal(signal.SIGTERM)
+            handling = False
+            assert draining
+            await until(lambda: server.should_exit)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        draining.reset()
