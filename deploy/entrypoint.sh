@@ -19,13 +19,12 @@ refuse_public_password() {
 }
 
 # Any number of replicas may do this at once: the migrations hold an advisory lock. The shell is
-# process 1 here, and process 1 without a handler does not hear SIGTERM; hence the trap.
+# process 1 here, and process 1 without a handler does not hear SIGTERM; hence the trap. It may be
+# asked before the migration runs, when `$!` is unset, and after: neither may keep it from 143.
 migrate() {
-    migration=
-    trap 'kill -TERM $migration 2>/dev/null; wait; exit 143' TERM INT
+    trap 'kill -TERM ${!-} 2>/dev/null || :; wait; exit 143' TERM INT
     plinth db upgrade &
-    migration=$!
-    wait "$migration"
+    wait "$!"
     trap - TERM INT
 }
 

@@ -288,6 +288,17 @@ def test_a_stop_while_it_migrates_stops_the_migration(bin_folder: Path) -> None:
         os.kill(migration, 0)
 
 
+def test_a_stop_in_the_moment_when_the_migration_begins_is_heard(bin_folder: Path) -> None:
+    # nobody asks earlier than the migration itself; each turn is another order of the two
+    (bin_folder / "plinth").write_text("#!/bin/sh\nkill -TERM $PPID\nexec sleep 30\n")
+
+    for _ in range(40):
+        process = start(bin_folder, "plinth", "serve")
+        process.communicate(timeout=PATIENCE)
+
+        assert process.returncode == 143
+
+
 @pytest.mark.parametrize("name", ["entrypoint.sh", "prove-image.sh"])
 def test_the_shell_scripts_are_sound(name: str) -> None:
     script = ROOT / "deploy" / name
