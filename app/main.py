@@ -39,9 +39,9 @@ from app.core.security_headers import SecurityHeaders
 from app.core.threads import entered_in_thread
 from app.core.tracing import NATIVE_OFF, Traced
 from app.crud.principal import load_principals
-from app.crud.session import rotate_many
 from app.models import Base
 from app.services import figures
+from app.services.sessions import rotate_rested
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.resources = Resources(
             database,
             principals=database.reader.together(load_principals),
-            rotations=Batcher(partial(rotate_many, database)),
+            rotations=Batcher(partial(rotate_rested, database)),
             readiness=readiness,
         )
         await _warn_of_missing_migrations(database)

@@ -11,11 +11,14 @@ import asyncpg
 from argon2 import PasswordHasher
 
 from app.core import migrations
+from app.core.config import settings
 from app.core.refresh_tokens import make_refresh_token
 from app.core.tokens import issue_access_token
 
 PASSWORD = "Correct-Horse-7"
 SIGNED_IN = 1000
+# More than are refreshed in a run: who comes back does so after the life of an access token.
+RESTED = 8000
 # So that each may see everyone, and no two requests ask for the same session.
 SUPERUSERS = SIGNED_IN
 PATIENCE = 600
@@ -62,7 +65,7 @@ async def seed(database_url: str, users: int) -> list[Person]:
         await connection.execute(PEOPLE, users, hashed, SUPERUSERS, NEWEST, count_families(users))
         for index in searches:
             await connection.execute(index["indexdef"])
-        people = await _sign_in(connection)
+        people = await _sign_in(connection, SIGNED_IN)
         # Its time is spent now and not in the middle of a run.
         await connection.execute("VACUUM (ANALYZE) users")
         await connection.execute("VACUUM (ANALYZE) sessions")
@@ -91,7 +94,7 @@ async def sign_in_anew(database_url: str) -> list[Person]:
     """Other sessions, whose refresh tokens nobody has used."""
     connection = await asyncpg.connect(database_url)
     try:
-        return await _sign_in(connection)
+        return await _sign_in(connection, RESTED)
     finally:
         await connection.close()
 
@@ -107,13 +110,18 @@ async def make_database(server_url: str, name: str) -> str:
     return urlsplit(server_url)._replace(path=f"/{name}").geturl()
 
 
-async def _sign_in(connection: asyncpg.Connection) -> list[Person]:
-    rows = await connection.fetch("SELECT id, email FROM users ORDER BY id LIMIT $1", SIGNED_IN)
+async def _sign_in(connection: asyncpg.Connection, count: int) -> list[Person]:
+    """So long ago that their access tokens are about to end."""
+    rows = await connection.fetch("SELECT id, email FROM users ORDER BY id LIMIT $1", count)
     tokens = [make_refresh_token(uuid4()) for _ in rows]
-    await connection.executemany(
-        "INSERT INTO sessions (id, user_id, token_hash, expires_at, ends_at)"
-        " VALUES ($1, $2, $3, now() + interval '7 days', now() + interval '90 days')",
-        [(it.session_id, row["id"], it.hash) for it, row in zip(tokens, rows, strict=True)],
+    await connection.execute(
+        "INSERT INTO sessions (id, user_id, token_hash, last_used_at, expires_at, ends_at)"
+        " SELECT *, now() - $4 * interval '1 minute', now() + interval '7 days',"
+        " now() + interval '90 days' FROM unnest($1::uuid[], $2::int[], $3::bytea[])",
+        [it.session_id for it in tokens],
+        [row["id"] for row in rows],
+        [it.hash for it in tokens],
+        settings.ACCESS_TOKEN_EXPIRE_MINUTES,
     )
     return [
         Person(

@@ -35,7 +35,7 @@ SETTINGS = {
     **dict.fromkeys(
         (
             "LIMIT_LOGIN_ACCOUNT_IP", "LIMIT_LOGIN_ACCOUNT", "LIMIT_LOGIN_ACCOUNT_DAY",
-            "LIMIT_LOGIN_IP", "LIMIT_REGISTER_IP", "LIMIT_REFRESH_SESSION",
+            "LIMIT_LOGIN_IP", "LIMIT_REGISTER_IP",
         ),
         "10000/1s",
     ),

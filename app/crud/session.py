@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Interval,
     LargeBinary,
     Row,
     Uuid,
@@ -86,6 +87,7 @@ _asked = (
 _held = (
     select(Session.id, *_asked.c)
     .join(_asked, and_(Session.id == _asked.c.session_id, Session.token_hash == _asked.c.old_hash))
+    .where(Session.last_used_at <= func.now() - bindparam("rest", type_=Interval))
     .with_for_update(of=Session, key_share=True, skip_locked=True)
     .cte("held")
 )
@@ -99,12 +101,15 @@ async def rotate(database: Database, rotation: Rotation) -> int | None:
     return done[0].user_id if done else None
 
 
-async def rotate_many(database: Database, rotations: Sequence[Rotation]) -> Mapping[Rotation, int]:
+async def rotate_many(
+    database: Database, rotations: Sequence[Rotation], *, rest: timedelta
+) -> Mapping[Rotation, int]:
     """The same for those who ask at the same time, by one statement and one wait for the disk. One
-    that is left out was refused, or its session is just being changed: `rotate` tells."""
+    that is left out was refused, or its session is just being changed, or was used more recently
+    than `rest` ago: `rotate` tells."""
     ids, old, new, sealed = zip(*rotations, strict=True)
     done = await database.in_one_statement(
-        _rotating_many, session_ids=ids, old=old, new=new, sealed=sealed
+        _rotating_many, session_ids=ids, old=old, new=new, sealed=sealed, rest=rest
     )
     users = {row.token_hash: row.user_id for row in done}
     return {it: users[it.new_hash] for it in rotations if it.new_hash in users}

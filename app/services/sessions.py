@@ -1,5 +1,6 @@
 """A session: begun by a password, carried on by its refresh token, asked for with each request."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -97,7 +98,8 @@ async def refresh(database: Database, rotations: Batcher[Rotation, int], text: s
     has two tabs, gets the current token, and never a second line. An older one is a replay.
 
     Args:
-        rotations: gathers those that are asked for at the same time.
+        rotations: `rotate_rested`, for all who ask at the same time. Whom it leaves out is looked
+            at by themselves, and counted first.
 
     Raises:
         InvalidRefreshToken
@@ -107,16 +109,24 @@ async def refresh(database: Database, rotations: Batcher[Rotation, int], text: s
     token = parse_refresh_token(text)
     if token is None:
         raise InvalidRefreshToken
-    await throttle.refresh(token)
     new = make_refresh_token(token.session_id)
     rotation = Rotation(token.session_id, token.hash, new.hash, seal_successor(new, token))
     user_id = await rotations.get(rotation)
     if user_id is None:
+        await throttle.refresh(token)
         user_id = await crud.session.rotate(database, rotation)
     if user_id is not None:
         return _give(user_id, new)
     async with database.transaction() as db:
         return await _meet_late_comer(db, token)
+
+
+async def rotate_rested(
+    database: Database, rotations: Sequence[Rotation]
+) -> Mapping[Rotation, int]:
+    """Of sessions that nobody used for so long that no limit can have them: the ordinary refresh,
+    once in the life of an access token. The row itself tells, and Redis is not asked."""
+    return await crud.session.rotate_many(database, rotations, rest=throttle.refresh_window())
 
 
 async def authenticate(principals: Batcher[UUID, Principal], access_token: str) -> Principal:

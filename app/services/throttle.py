@@ -1,6 +1,7 @@
 """The limits, each with what it counts. They are asked before the work that they guard."""
 
 import unicodedata
+from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from app.core import devices
 from app.core.client import Client
 from app.core.config import settings
 from app.core.limits import Bucket, Reservation, limiter
+from app.core.rates import parse_rate
 from app.core.refresh_tokens import RefreshToken
 
 SITE = 64  # bits of an IPv6 address: what one customer has to itself, at the least
@@ -50,6 +52,14 @@ async def register(client: Client) -> None:
     await _reserve(
         Bucket.of("register-ip", settings.LIMIT_REGISTER_IP, find_network(client)),
     )
+
+
+def refresh_window() -> timedelta:
+    """For how long a session's refreshes are counted. Longer after its last use it has none in its
+    bucket, and nobody need ask."""
+    if not settings.LIMITS_ENABLED:
+        return timedelta()
+    return timedelta(seconds=parse_rate(settings.LIMIT_REFRESH_SESSION).seconds)
 
 
 async def refresh(token: RefreshToken) -> None:

@@ -197,6 +197,25 @@ async def test_refreshing_is_limited_by_session_and_not_by_made_up_tokens(
     assert statuses == [200] * 30 + [429]
 
 
+async def test_a_session_that_rested_for_its_window_is_refreshed_without_a_count(
+    client: AsyncClient, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_REFRESH_SESSION", "1/5m")
+    ann = await people.enter()
+    tokens = [ann.tokens["refresh_token"]]
+
+    async def refresh(after: str) -> int:
+        await second.execute(f"UPDATE sessions SET last_used_at = now() - interval '{after}'")
+        answer = await client.post("/auth/refresh", json={"refresh_token": tokens[-1]})
+        tokens.append(answer.json().get("refresh_token", tokens[-1]))
+        return answer.status_code
+
+    assert [await refresh(after) for after in ["5 minutes"] * 3] == [200] * 3
+    assert [await refresh(after) for after in ["4 minutes"] * 3] == [200, 429, 429]
+    monkeypatch.setattr(cache, "_redis", None)
+    assert [await refresh(after) for after in ["5 minutes"] * 3] == [200] * 3
+
+
 async def test_an_ipv6_site_counts_as_one_address(at: From) -> None:
     site = f"2001:db8:{random.randint(1, 0xFFFF):x}:{random.randint(1, 0xFFFF):x}"
     answers = [

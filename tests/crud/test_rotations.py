@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from app.crud.session import Rotation
 from app.models import Base
 from tests.support.people import People, Person
 
+NONE = timedelta()
 HOLD = "SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE"
 STATE = "SELECT token_hash, rotations FROM sessions WHERE id = $1"
 
@@ -47,7 +49,7 @@ async def test_each_gets_its_own_and_who_has_no_right_nothing(
 
     changed = settings.model_copy(update={"DB_PGBOUNCER": pgbouncer})
     database = Database(database_url, changed, Base.metadata)
-    done = await crud.session.rotate_many(database, asked)
+    done = await crud.session.rotate_many(database, asked, rest=NONE)
     await database.close()
 
     assert done == {it.rotation: it.person.id for it in good}
@@ -57,13 +59,31 @@ async def test_each_gets_its_own_and_who_has_no_right_nothing(
         assert (state["token_hash"] == rotation.new_hash, state["rotations"]) == (fits, int(fits))
 
 
+async def test_one_that_was_used_lately_is_left_out(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    lately, rested = ask(await people.enter()), ask(await people.enter())
+    await second.execute(
+        "UPDATE sessions SET last_used_at = now() - interval '5 minutes' WHERE id = $1",
+        rested.rotation.session_id,
+    )
+    asked = [lately.rotation, rested.rotation]
+
+    done = await crud.session.rotate_many(database, asked, rest=timedelta(minutes=5))
+    again = await crud.session.rotate_many(database, asked, rest=timedelta(minutes=5))
+
+    assert done == {rested.rotation: rested.person.id}
+    assert again == {}
+    assert await crud.session.rotate(database, lately.rotation) == lately.person.id
+
+
 async def test_of_two_for_one_session_one_gets_it(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
     asked = [ask(person).rotation for _ in range(5)]
 
-    done = await crud.session.rotate_many(database, asked)
+    done = await crud.session.rotate_many(database, asked, rest=NONE)
 
     ((winner, user_id),) = done.items()
     assert user_id == person.id
@@ -77,7 +97,7 @@ async def test_one_that_is_held_by_another_holds_up_nobody(
     both = [held.rotation, free.rotation]
     async with second.transaction():
         await second.fetch(HOLD, held.rotation.session_id)
-        done = await asyncio.wait_for(crud.session.rotate_many(database, both), 5)
+        done = await asyncio.wait_for(crud.session.rotate_many(database, both, rest=NONE), 5)
         assert done == {free.rotation: free.person.id}
         waiting = asyncio.create_task(crud.session.rotate(database, held.rotation))
         await asyncio.sleep(0.1)
