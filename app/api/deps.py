@@ -179,11 +179,6 @@ async def get_device(
 Device = Annotated[KnownDevice, Depends(get_device)]
 
 
-async def forbid_storing(response: Response) -> None:
-    """For answers that carry a token (RFC 6749, 5.1)."""
-    response.headers["Cache-Control"] = "no-store"
-
-
 Skip = Annotated[int, Query(ge=0, le=LARGEST_ID, description="How many to leave out.")]
 Limit = Annotated[int, Query(ge=1, le=settings.MAX_PAGE_SIZE, description="The most to give.")]
 RowId = Annotated[int, Path(ge=1, le=LARGEST_ID)]

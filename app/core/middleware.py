@@ -20,6 +20,7 @@ from app.core.headers import find_header
 from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
 from app.core.routes import Templates, declared_methods, route_path
+from app.core.waiting import wait_until
 
 logger = logging.getLogger(__name__)
 
@@ -140,15 +141,14 @@ class BodyLimit:
         if declared.isdecimal() and (len(declared) > LONGEST_NUMBER or int(declared) > self.limit):
             return problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
         arrived, arriving = 0, True
-        until = asyncio.get_running_loop().time() + self.seconds
+        deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def receive_and_count() -> Message:
             nonlocal arrived, arriving
             if not arriving:
                 return await receive()
             try:
-                async with asyncio.timeout_at(until):
-                    message = await receive()
+                message = await wait_until(deadline, receive())
             except TimeoutError:
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers=CLOSE) from None
             arriving = message.get("more_body", False)

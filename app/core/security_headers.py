@@ -13,7 +13,7 @@ ALWAYS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 UNLESS_SAID = (
-    (b"cache-control", b"no-store"),
+    (b"cache-control", b"no-store"),  # RFC 6749, 5.1 asks for it where there is a token
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
