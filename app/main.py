@@ -32,6 +32,7 @@ from app.core.middleware import (
     RequestContext,
     RouteNoted,
     Unexpected,
+    vary_by_origin,
 )
 from app.core.observe import Observed
 from app.core.overload import InFlightLimit
@@ -52,7 +53,11 @@ MIDDLEWARE = [
     Middleware(
         RequestContext,
         trusted_proxies=settings.TRUSTED_PROXIES,
-        adding=[SecurityHeaders(https_only=not settings.is_development), close_while_draining],
+        adding=[
+            SecurityHeaders(https_only=not settings.is_development),
+            close_while_draining,
+            vary_by_origin,
+        ],
     ),
     Middleware(Traced),
     Middleware(Observed),

@@ -98,18 +98,21 @@ class Unexpected:
 
 
 class CrossOrigin(CORSMiddleware):
-    """CORS for those who ask across origins. To the others it only says that the answer varies."""
+    """CORS for those who ask across origins; the library looks at every piece of the others'
+    answers too. What those have to carry, `vary_by_origin` adds."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
-        if scope["type"] != "http" or find_header(scope, b"origin") is not None:
-            return super().__call__(scope, receive, send)
+        if scope["type"] == "http" and find_header(scope, b"origin") is None:
+            return self.app(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
-        async def send_varied(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), VARIES]
-            await send(message)
 
-        return self.app(scope, receive, send_varied)
+def vary_by_origin(said: RawHeaders) -> RawHeaders:
+    """A cache must not give one origin's answer to another, whoever asked first."""
+    for name, value in said:
+        if name == b"vary" and b"Origin" in value:
+            return ()
+    return (VARIES,)
 
 
 class Compressed(GZipMiddleware):

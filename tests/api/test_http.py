@@ -81,6 +81,18 @@ async def test_another_origin_may_not(outside: AsyncClient, origin: str) -> None
     assert "access-control-allow-origin" not in preflight.headers
 
 
+@pytest.mark.parametrize("origin", [None, *ORIGINS, "http://evil.example"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/nowhere", "/api/v1/users/me"])
+async def test_every_answer_tells_caches_once_that_origins_differ(
+    outside: AsyncClient, path: str, origin: str | None
+) -> None:
+    for encoding in ("identity", "gzip"):
+        headers = {"Accept-Encoding": encoding} | ({"Origin": origin} if origin else {})
+        answer = await outside.get(path, headers=headers)
+
+        assert ", ".join(answer.headers.get_list("vary")).count("Origin") == 1
+
+
 async def test_answers_are_compressed_from_a_thousand_bytes(
     client: AsyncClient, people: People
 ) -> None:
