@@ -62,7 +62,7 @@ async def search_users(
     q: Annotated[SearchText, Query(description="Plain text, anywhere, without case.")],
     skip: Skip = 0,
     limit: Limit = settings.DEFAULT_PAGE_SIZE,
-) -> Sequence[Shown]:
+) -> list[Shown]:
     """Superusers search e-mails too; others search, and see, what is public."""
     found = await users.search_users(db, query=q, skip=skip, limit=limit, emails=user.is_superuser)
     return _show(found, to=user)
@@ -96,9 +96,9 @@ async def delete_user(db: DB, user: Superuser, user_id: UserId) -> None:
     await administration.delete_user(db, user_id, by=user.id)
 
 
-def _show(rows: Sequence[User], *, to: Principal) -> Sequence[UserOut | PublicUser]:
+def _show(rows: Sequence[User], *, to: Principal) -> list[UserOut | PublicUser]:
     if to.is_superuser:
-        return _as_whole.validate_python(rows, from_attributes=True)
+        return [*_as_whole.validate_python(rows, from_attributes=True)]
     shown: list[UserOut | PublicUser] = [*_as_public.validate_python(rows, from_attributes=True)]
     for place, row in enumerate(rows):
         if row.id == to.id:
