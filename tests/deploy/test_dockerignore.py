@@ -43,7 +43,7 @@ NEEDED = [
     "alembic/script.py.mako",
     "alembic/versions/2026-01-01_0000_users.py",
     "app/__init__.py",
-    "app/core/config.py",
+    "app/core/config/settings.py",
     "app/core/common_passwords.txt",
     "deploy/build-requirements.txt",
     "deploy/entrypoint.sh",

@@ -1,4 +1,4 @@
-"""Settings, read once from the environment and `.env`: `from app.core.config import settings`."""
+"""Every setting that is no address of a server: names, types and defaults."""
 
 from collections.abc import Iterable
 from email.utils import parseaddr
@@ -12,26 +12,17 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.core.config.services import Hidden, ServiceSettings
 from app.core.rates import check_rate
 from app.core.secret_key import find_weakness, keep_development_key
-from app.core.service_settings import Hidden, ServiceSettings
 
 MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 RateText = Annotated[str, AfterValidator(check_rate)]
-
-
-class SettingsError(SystemExit):
-    """The settings do not hold together; the text says which, and what to do.
-
-    It is a SystemExit, so that uvicorn, alembic and `plinth` end with the sentence and not with a
-    traceback around it.
-    """
 
 
 class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which sees one file
@@ -169,30 +160,3 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
         # Of settings that we do not know we do not know either whether they are secrets.
         unknown = self.model_extra or {}
         return ((name, value) for name, value in super().__repr_args__() if name not in unknown)
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Read the settings.
-
-    Raises:
-        SettingsError: one line for each setting that is missing or wrong, none with its value.
-    """
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        lines = [_describe(detail) for detail in error.errors(include_input=False)]
-        raise SettingsError("Plinth cannot start:\n" + "\n".join(lines)) from None
-    except UnicodeDecodeError:
-        raise SettingsError("Plinth cannot start:\n  .env is not UTF-8") from None
-    except (OSError, ValueError) as error:
-        # pydantic-settings' own: a list that is not JSON, a .env that cannot be read
-        raise SettingsError(f"Plinth cannot start:\n  {error} (a list is JSON)") from None
-
-
-def _describe(detail: Any) -> str:
-    name = ".".join(str(part) for part in detail["loc"])
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"  {name}: {message}" if name else f"  {message}"
-
-
-settings = load_settings()
