@@ -15,6 +15,7 @@ os.environ |= {
     "ARGON2_MEMORY_KIB": "8",
     "ARGON2_TIME_COST": "1",
     "LOGIN_FAILURE_MS": "0",
+    "PASSWORD_BLOCKLIST": "refuse",  # as in production; development's own value has its own tests
     "PASSWORD_WAIT_MS": "60000",
     "LIMITS_ENABLED": "false",
     "MAIL_WORKER": "false",  # who tests mail starts one
@@ -170,7 +171,7 @@ async def inbox(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
             yield inbox
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def environment(services: TestServices, database_url: str, worker_id: str) -> dict[str, str]:
     """The settings of a command that works on this worker's database, beside the application."""
     return {

@@ -1,19 +1,23 @@
-"""Which new passwords are refused: those that are tried first, those made of what is known of their
-owner, and, with `BREACH_CHECK_URL`, those that other services have lost.
+"""The blocklist for new passwords (NIST SP 800-63B): common ones, those made of what is known of
+their owner, and, with `BREACH_CHECK_URL`, those from a breach. `PASSWORD_BLOCKLIST` decides whether
+such a password is refused or only logged.
 
 docs/passwords.md tells people the rules. Length and kinds of characters are the schemas' matter.
 """
 
 import gzip
+import logging
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 from app.core import breaches
 from app.core.config import settings
 from app.core.errors import InvalidField
+
+logger = logging.getLogger(__name__)
 
 COMMON = Path(__file__).parents[1] / "data" / "common_passwords.txt.gz"
 
@@ -28,7 +32,9 @@ BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 
 async def check(password: str, *known: str | None, field: str = "password") -> None:
-    """To be asked before the password is hashed, with no connection held: it may take a second.
+    """Refuse a password that the blocklist covers, or only log it, as `PASSWORD_BLOCKLIST` says.
+
+    Call it before the password is hashed, with no connection held: it may take a second.
 
     Args:
         known: what is known of the owner, such as e-mail, username and full name.
@@ -37,17 +43,35 @@ async def check(password: str, *known: str | None, field: str = "password") -> N
     Raises:
         InvalidField
     """
-    if is_common(password):
-        kind, reason = "common", "must not be one that everyone tries first"
-    elif is_made_of(password, [*known, settings.PROJECT_NAME]):
-        kind = "personal"
-        reason = "must be more than your name, your e-mail or this service's with a few characters"
-    elif await breaches.contain(password):
-        kind = "breached"
-        reason = "is known from a breach of some service; choose one that you use nowhere else"
-    else:
+    mode = settings.password_blocklist
+    if mode == "off" or (fault := await _find_fault(password, known)) is None:
         return
-    raise InvalidField(field, reason, kind=f"password_{kind}")
+    kind, reason = fault
+    if mode == "refuse":
+        raise InvalidField(field, reason, kind=f"password_{kind}")
+    logger.warning(
+        "accepted a new password although it %s (password_%s): PASSWORD_BLOCKLIST is warn, the "
+        "default in development; with refuse, the default elsewhere, it is a 422",
+        reason,
+        kind,
+    )
+
+
+async def _find_fault(password: str, known: Sequence[str | None]) -> tuple[str, str] | None:
+    """Return the kind and the reason, or None for a password that the blocklist does not cover."""
+    if is_common(password):
+        return "common", "must not be one that everyone tries first"
+    if is_made_of(password, [*known, settings.PROJECT_NAME]):
+        return (
+            "personal",
+            "must be more than your name, your e-mail or this service's with a few characters",
+        )
+    if await breaches.contain(password):
+        return (
+            "breached",
+            "is known from a breach of some service; choose one that you use nowhere else",
+        )
+    return None
 
 
 def is_common(password: str) -> bool:

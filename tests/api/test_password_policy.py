@@ -1,6 +1,7 @@
 """Wherever a password is set, one that is easily guessed is refused as any invalid field is."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,8 @@ from app.core.config import settings
 from app.core.database import Database
 from tests.support.answers import check_invalid
 from tests.support.breached import breach_service, knowing, slow
+from tests.support.logs import logging_to_memory
+from tests.support.mail_server import Inbox, token_of
 from tests.support.people import PASSWORD, People, Person
 from tests.support.waiting import until
 
@@ -112,3 +115,63 @@ async def test_the_breach_check_holds_no_connection(
         await until(lambda: len(service.asked) == 2)
         assert database.pool_status()["checked_out"] == 0
         assert [answer.status_code for answer in await asking] == [201, 200]
+
+
+async def set_by_registering(client: AsyncClient, people: People, inbox: Inbox) -> Response:
+    return await register(client, "Password1")
+
+
+async def set_by_changing(client: AsyncClient, people: People, inbox: Inbox) -> Response:
+    return await change(client, await people.enter(), password="Password1")
+
+
+async def set_by_resetting(client: AsyncClient, people: People, inbox: Inbox) -> Response:
+    person = await people.add()
+    await client.post("/auth/password/forgot", json={"email": person.email})
+    token = token_of(await inbox.next(person.email, "Set a new password"))
+    sent = {"token": token, "password": "Password1"}
+    return await client.post("/auth/password/reset", json=sent)
+
+
+WAYS = [set_by_registering, set_by_changing, set_by_resetting]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", [None, "warn", "off", "refuse"])
+async def test_the_setting_decides_wherever_a_password_is_set(
+    client: AsyncClient,
+    people: People,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+    way: Callable[..., Awaitable[Response]],
+    mode: str | None,
+) -> None:
+    monkeypatch.setattr(settings, "PASSWORD_BLOCKLIST", mode)
+    with logging_to_memory() as log:
+        answer = await way(client, people, inbox)
+    if mode == "refuse":
+        assert kinds(answer) == ["password_common"]
+    else:
+        assert answer.status_code in {200, 201, 204}, answer.text
+    warnings = [line for line in log.lines if "PASSWORD_BLOCKLIST" in line["event"]]
+    assert len(warnings) == (mode in {None, "warn"}), "None is development's warn"
+    assert "Password1" not in log.text
+
+
+@pytest.mark.parametrize("mode", ["warn", "off"])
+async def test_length_and_kinds_of_characters_hold_whatever_the_setting(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(settings, "PASSWORD_BLOCKLIST", mode)
+    for weak in ("Short1", "nouppercase1", "NOLOWERCASE1", "NoDigitAtAll"):
+        check_invalid(await register(client, weak), "body.password")
+
+
+async def test_off_asks_no_breach_service(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "PASSWORD_BLOCKLIST", "off")
+    with breach_service(knowing(LOST)) as service:
+        monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
+        assert (await register(client, LOST)).status_code == 201
+        assert service.asked == []

@@ -5,6 +5,7 @@ from pathlib import Path
 import asyncpg
 from httpx2 import AsyncClient
 
+from app.core.database import Database
 from tests.support.command import plinth, plinth_at_terminal
 from tests.support.people import PASSWORD, People
 
@@ -125,11 +126,16 @@ def test_a_password_is_no_argument() -> None:
     assert "No such option" in answer.stderr
 
 
-async def test_a_guessable_password_is_refused(
-    environment: dict[str, str], second: asyncpg.Connection
+async def test_development_warns_of_a_guessable_password_and_production_refuses_it(
+    environment: dict[str, str], database: Database, second: asyncpg.Connection
 ) -> None:
-    refused = plinth(*ROOT, "--password-env", "PW", PW="Password1", **environment)
+    strict = environment | {"ENVIRONMENT": "production"}
+    refused = plinth(*ROOT, "--password-env", "PW", PW="Admin@123", **strict)
     assert refused.returncode == 1
     assert "password must not be one that everyone tries first" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert await second.fetchval("SELECT count(*) FROM users") == 0
+    made = plinth(*ROOT, "--password-env", "PW", PW="Admin@123", **environment)
+    assert made.returncode == 0, made.stderr
+    assert "PASSWORD_BLOCKLIST is warn" in made.stderr
+    assert "Admin@123" not in made.stdout + made.stderr

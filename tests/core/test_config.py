@@ -206,3 +206,19 @@ def test_the_program_ends_with_one_sentence_and_no_traceback(tmp_path: Path) -> 
     assert ended.stdout == ""
     assert ended.stderr.splitlines()[0] == "Plinth cannot start:"
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode"),
+    [("development", "warn"), ("production", "refuse"), ("staging", "refuse")],
+)
+def test_the_blocklist_s_default_depends_on_the_environment(environment: str, mode: str) -> None:
+    given = COMPLETE | {"ENVIRONMENT": environment}
+    assert load_settings(**given).password_blocklist == mode
+    for chosen in ("off", "warn", "refuse"):
+        assert load_settings(**given, PASSWORD_BLOCKLIST=chosen).password_blocklist == chosen
+
+
+def test_the_blocklist_s_setting_has_three_values() -> None:
+    with pytest.raises(SettingsError, match="PASSWORD_BLOCKLIST"):
+        load_settings(PASSWORD_BLOCKLIST="maybe")

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
-from httpx2 import AsyncClient, ConnectError
+from httpx2 import AsyncClient, ConnectError, Response
 
 from tests.support.command import PATIENCE, find_free_port
 from tests.support.databases import TestServices, empty_database
@@ -16,6 +17,14 @@ from tests.support.environment import ROOT, bare_environment
 
 BIN = Path(sys.executable).parent
 ANN = {"email": "ann@example.com", "username": "ann", "password": "a-Plinth-4-ann"}
+# The guide's own data, as docs/passwords.md promises it to work.
+TEST: dict[str, Any] = {"email": "test@example.com", "username": "testuser", "password": "Test@123"}
+ADMIN: dict[str, Any] = {
+    "email": "admin@example.com",
+    "username": "admin",
+    "password": "Admin@123",
+    "is_superuser": True,
+}
 BOB = {"email": "bob@example.com", "username": "bob", "password": "a-Plinth-4-bob"}
 SUPERUSER = "UPDATE users SET is_superuser = true WHERE username = 'ann'"
 
@@ -29,17 +38,23 @@ def elsewhere(
         yield environment | {"DATABASE_URL": url}
 
 
-@pytest.fixture
-def port(environment: dict[str, str], tmp_path: Path) -> Iterator[int]:
-    """Where `uvicorn app.main:app --port N` is about to serve."""
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server's."""
+    return tmp_path_factory.mktemp("guide") / "log"
+
+
+@pytest.fixture(scope="module")
+def port(environment: dict[str, str], log: Path) -> Iterator[int]:
+    """Where `uvicorn app.main:app --port N` is about to serve, with development's own settings."""
     port = find_free_port()
-    with (tmp_path / "log").open("wb") as log:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [BIN / "uvicorn", "app.main:app", "--port", str(port)],
             cwd=ROOT,
             env=bare_environment() | environment | {"MAIL_WORKER": "false"},
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
         )
     try:
         yield port
@@ -130,3 +145,63 @@ async def test_from_registering_to_being_deleted(
     assert (await server.delete(bob, headers=ann)).status_code == 204
     assert (await server.get(bob, headers=ann)).status_code == 404
     assert await second.fetchval("SELECT count(*) FROM users") == 1
+
+
+async def register(server: AsyncClient, account: dict[str, Any]) -> Response:
+    return await server.post("/auth/register", json=account)
+
+
+async def log_in(server: AsyncClient, account: dict[str, Any], **changes: str) -> Response:
+    given = {"email": account["email"], "password": account["password"]} | changes
+    return await server.post("/auth/login", json=given)
+
+
+async def test_guide_registers_its_users(
+    server: AsyncClient, second: asyncpg.Connection, log: Path
+) -> None:
+    for account in (TEST, ADMIN):
+        answer = await register(server, account)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
+        assert (made["email"], made["username"]) == (account["email"], account["username"])
+        assert not {"password", "hashed_password"} & set(made)
+        assert made["is_superuser"] is False
+    assert not await second.fetchval("SELECT bool_or(is_superuser) FROM users")
+    tokens = (await log_in(server, ADMIN)).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await server.get("/users/", headers=headers)).status_code == 403
+
+    text = await asyncio.to_thread(log.read_text)
+    assert "PASSWORD_BLOCKLIST is warn" in text
+    assert TEST["password"] not in text
+    assert ADMIN["password"] not in text
+
+
+async def test_guide_is_refused_a_second_account_with_one_email(server: AsyncClient) -> None:
+    assert (await register(server, TEST)).status_code == 201
+    again = await register(server, TEST | {"username": "another"})
+    assert again.status_code == 400
+    assert "email already registered" in again.json()["detail"].lower()
+
+
+async def test_guide_signs_in(server: AsyncClient) -> None:
+    await register(server, TEST)
+    answer = await log_in(server, TEST)
+    assert answer.status_code == 200
+    tokens = answer.json()
+    assert {"access_token", "refresh_token"} <= set(tokens)
+    assert tokens["token_type"] == "bearer"
+
+
+async def test_guide_is_refused_with_a_wrong_password(server: AsyncClient) -> None:
+    await register(server, TEST)
+    assert (await log_in(server, TEST, password="WrongPassword123")).status_code == 401
+
+
+async def test_guide_refreshes_its_token(server: AsyncClient) -> None:
+    await register(server, TEST)
+    tokens = (await log_in(server, TEST)).json()
+    old = {"refresh_token": tokens["refresh_token"]}
+    answer = await server.post("/auth/refresh", json=old)
+    assert answer.status_code == 200
+    assert answer.json()["access_token"]

@@ -42,6 +42,17 @@ def check_keys(settings: Settings) -> Finding:
     return fine("signing keys", f"{signing.kid} signs, by {signing.alg}")
 
 
+def check_password_blocklist(settings: Settings) -> Finding:
+    name, mode = "PASSWORD_BLOCKLIST", settings.password_blocklist
+    if mode != "refuse" and not settings.is_development:
+        return doubtful(
+            name,
+            f"{mode}: people may choose passwords that attackers try first",
+            "Unset it: its default outside development is refuse.",
+        )
+    return fine(name, mode)
+
+
 def check_origins(settings: Settings) -> Finding:
     if "*" in settings.BACKEND_CORS_ORIGINS:
         return doubtful(
@@ -60,4 +71,11 @@ def check_debugging(settings: Settings) -> Finding:
     return fine("debugging", ", ".join(set_) or "off")
 
 
-CHECKS = [check_names, check_secret_key, check_keys, check_origins, check_debugging]
+CHECKS = [
+    check_names,
+    check_secret_key,
+    check_keys,
+    check_password_blocklist,
+    check_origins,
+    check_debugging,
+]

@@ -53,6 +53,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     LOGIN_FAILURE_MS: Annotated[int, Field(ge=0)] = 400
     ARGON2_MEMORY_KIB: PositiveInt = 19456
     ARGON2_TIME_COST: PositiveInt = 2
+    PASSWORD_BLOCKLIST: Literal["off", "warn", "refuse"] | None = None
     BREACH_CHECK_URL: Annotated[str, Field(pattern="^https?://")] | None = None
     PASSWORD_THREADS: PositiveInt | None = None
     PASSWORD_QUEUE: PositiveInt | None = None
@@ -119,6 +120,10 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     @property
     def has_admin(self) -> bool:
         return self.is_development if self.ADMIN_ENABLED is None else self.ADMIN_ENABLED
+
+    @property
+    def password_blocklist(self) -> Literal["off", "warn", "refuse"]:
+        return self.PASSWORD_BLOCKLIST or ("warn" if self.is_development else "refuse")
 
     @model_validator(mode="after")
     def _check_pages(self) -> Self:
