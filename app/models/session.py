@@ -2,7 +2,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, LargeBinary, String, func, text
+from sqlalchemy import FetchedValue, ForeignKey, Index, LargeBinary, String, func, text
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,12 +15,17 @@ class Session(Base):
     Its refresh token changes with each use; only hashes of it are here. `successor` is the current
     token, sealed with the previous one: who lost the answer to a refresh can open it, a thief of
     this table cannot.
+
+    Attributes:
+        session_epoch: the user's, when the session began or was last kept. The trigger
+            `set_session_epoch` fills it in for code that does not know it.
     """
 
     __tablename__ = "sessions"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    session_epoch: Mapped[int] = mapped_column(server_default=FetchedValue())
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), info={"secret": True})
     previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), info={"secret": True})
     successor: Mapped[bytes | None] = mapped_column(LargeBinary, info={"secret": True})
@@ -34,3 +39,13 @@ class Session(Base):
     revoked_reason: Mapped[str | None] = mapped_column(String(50))
     user_agent: Mapped[str | None] = mapped_column(String(255))
     ip: Mapped[IPv4Address | IPv6Address | None] = mapped_column(INET)
+
+
+Index(
+    "ix_sessions_live",
+    Session.user_id,
+    Session.session_epoch,
+    Session.created_at.desc(),
+    Session.id,
+    postgresql_where=Session.revoked_at.is_(None),
+)

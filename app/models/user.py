@@ -1,12 +1,30 @@
 from typing import cast
 
-from sqlalchemy import ColumnElement, Index, String, Table, func, literal_column, text
+from sqlalchemy import (
+    ColumnElement,
+    FetchedValue,
+    Index,
+    String,
+    Table,
+    func,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import NumberedBase, Timestamped
 
 
 class User(Timestamped, NumberedBase):
+    """
+    Attributes:
+        session_epoch: a session is live only while it has the same value, so that one increment
+            ends all sessions of the user.
+        credential_epoch: counted by the trigger `count_credential_epoch` with each change of
+            password, e-mail, role or active flag. What was given out before such a change and must
+            not outlive it is bound to the value.
+    """
+
     __tablename__ = "users"
 
     email: Mapped[str] = mapped_column(String(255))
@@ -16,6 +34,10 @@ class User(Timestamped, NumberedBase):
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     is_superuser: Mapped[bool] = mapped_column(server_default=text("false"))
     is_verified: Mapped[bool] = mapped_column(server_default=text("false"))
+    session_epoch: Mapped[int] = mapped_column(server_default=text("0"), info={"secret": True})
+    credential_epoch: Mapped[int] = mapped_column(
+        server_default=text("0"), server_onupdate=FetchedValue(), info={"secret": True}
+    )
 
     def __repr__(self) -> str:
         return f"User(id={self.id})"
