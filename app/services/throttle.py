@@ -1,6 +1,7 @@
 """The limits, each with what it counts. They are asked before the work that they guard."""
 
 import unicodedata
+from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from uuid import UUID
@@ -12,7 +13,8 @@ from app.core.limits import Bucket, Reservation, limiter
 from app.core.rates import parse_rate
 from app.core.refresh_tokens import RefreshToken
 
-SITE = 64  # bits of an IPv6 address: what one customer has to itself, at the least
+SUBNET_BITS = 64  # of an IPv6 address: the least that one customer has to itself
+SITE_BITS = 48  # what a customer can get for the asking, with 65,536 subnets (RFC 6177)
 UNKNOWN = "unknown"
 
 
@@ -40,7 +42,7 @@ async def sign_in(email: str, client: Client, device: str | None) -> Reservation
         Bucket.of("login-account-ip", settings.LIMIT_LOGIN_ACCOUNT_IP, account, network),
         Bucket.of("login-account", settings.LIMIT_LOGIN_ACCOUNT, account),
         Bucket.of("login-account-day", settings.LIMIT_LOGIN_ACCOUNT_DAY, account),
-        Bucket.of("login-ip", settings.LIMIT_LOGIN_IP, network),
+        *_per_network("login-ip", settings.LIMIT_LOGIN_IP, client),
     )
 
 
@@ -49,9 +51,7 @@ async def register(client: Client) -> None:
     Raises:
         TooMany
     """
-    await _reserve(
-        Bucket.of("register-ip", settings.LIMIT_REGISTER_IP, find_network(client)),
-    )
+    await _reserve(*_per_network("register-ip", settings.LIMIT_REGISTER_IP, client))
 
 
 def refresh_window() -> timedelta:
@@ -83,7 +83,7 @@ async def forgot(email: str, client: Client, device: str | None) -> None:
     if known is None:
         await _reserve(
             Bucket.of("forgot-account", settings.LIMIT_FORGOT_ACCOUNT, account),
-            Bucket.of("forgot-ip", settings.LIMIT_FORGOT_IP, find_network(client)),
+            *_per_network("forgot-ip", settings.LIMIT_FORGOT_IP, client),
         )
     else:
         await _reserve(Bucket.of("forgot-device", settings.LIMIT_FORGOT_ACCOUNT, known, account))
@@ -116,14 +116,24 @@ def fold_email(email: str) -> str:
     return "".join(char for char in text if not unicodedata.combining(char))
 
 
-def find_network(client: Client) -> str:
-    """Where the client is: its IPv4 address, or the /64 of an IPv6 one."""
+def find_network(client: Client, bits: int = SUBNET_BITS) -> str:
+    """Return the client's IPv4 address, or the network of an IPv6 one that has so many bits."""
     if client.ip is None:
         return UNKNOWN
     address = ip_address(client.ip)
     if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, SITE), strict=False))
+        return str(IPv6Network((address, bits), strict=False))
     return str(address)
+
+
+def _per_network(name: str, rate: str, client: Client) -> Iterator[Bucket]:
+    """Yield the bucket of the client's address and, for IPv6, a larger one of its whole site: else
+    one site could make as many attempts as it has subnets."""
+    network = find_network(client)
+    yield Bucket.of(name, rate, network)
+    if ":" in network:
+        site = Bucket.of(f"{name}-site", rate, find_network(client, SITE_BITS))
+        yield site.times(settings.LIMIT_IPV6_SITE_FACTOR)
 
 
 async def _reserve(*buckets: Bucket) -> Reservation:

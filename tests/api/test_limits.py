@@ -1,11 +1,14 @@
 """Limits over HTTP: what an attacker tries, and what the owner of an account notices of it."""
 
 import asyncio
+import inspect
 import random
+import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from ipaddress import IPv4Address
+from itertools import islice
 
 import asyncpg
 import pytest
@@ -13,8 +16,9 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
 from app.core.cache import cache
-from app.core.config import settings
+from app.core.config import Settings, settings
 from app.core.database import Database
+from app.services import throttle
 from tests.support.people import PASSWORD, People
 
 From = Callable[[str], AsyncClient]
@@ -223,6 +227,61 @@ async def test_an_ipv6_site_counts_as_one_address(at: From) -> None:
         for n in range(21)
     ]
     assert [answer.status_code for answer in answers] == [401] * 20 + [429]
+
+
+def some_site() -> Iterator[str]:
+    """Addresses of one /48 that nobody else has in this run, each in a /64 of its own."""
+    site = f"2001:db8:{random.randint(1, 0xFFFF):x}"
+    return (f"{site}:{n:x}::1" for n in range(0x10000))
+
+
+async def try_to_register(client: AsyncClient, ip: str) -> Response:
+    name = f"new{ip.replace(':', '-')}"
+    account = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
+    return await client.post("/auth/register", json=account)
+
+
+async def forget(client: AsyncClient, ip: str) -> Response:
+    email = f"nobody{ip.replace(':', '-')}@example.com"
+    return await client.post("/auth/password/forgot", json={"email": email})
+
+
+async def guess(client: AsyncClient, ip: str) -> Response:
+    return await log_in(client, f"nobody{ip.replace(':', '-')}@example.com")
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "act", "status"),
+    [
+        ("LIMIT_LOGIN_IP", "login-ip", guess, 401),
+        ("LIMIT_REGISTER_IP", "register-ip", try_to_register, 201),
+        ("LIMIT_FORGOT_IP", "forgot-ip", forget, 202),
+    ],
+)
+async def test_an_ipv6_site_is_limited_however_many_subnets_it_uses(
+    at: From,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    name: str,
+    act: Callable[[AsyncClient, str], Awaitable[Response]],
+    status: int,
+) -> None:
+    monkeypatch.setattr(settings, setting, "2/5m")
+    monkeypatch.setattr(settings, "LIMIT_IPV6_SITE_FACTOR", 3)
+    ips = some_site()
+    answers = [await act(at(ip), ip) for ip in islice(ips, 7)]
+    assert [answer.status_code for answer in answers] == [status] * 6 + [429]
+    assert answers[-1].headers["RateLimit-Policy"] == f'"{name}-site";q=6;w=300'
+    another = next(some_site())
+    assert (await act(at(another), another)).status_code == status
+
+
+def test_each_limit_by_address_counts_the_site_too() -> None:
+    """The limit by account *and* address needs none: the one by account is above it."""
+    source = inspect.getsource(throttle)
+    by_address = {name for name in Settings.model_fields if re.fullmatch("LIMIT_.*_IP", name)}
+    both = set(re.findall(r"_per_network\([^)]*settings\.(LIMIT_\w+)", source))
+    assert both == by_address - {"LIMIT_LOGIN_ACCOUNT_IP"}
 
 
 async def test_while_redis_is_away_half_of_each_figure_holds(

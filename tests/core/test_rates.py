@@ -1,10 +1,14 @@
 """Figures of limits, as the settings have them."""
 
+import inspect
+import re
+
 import pytest
 
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.rates import Rate, parse_rate
-from tests.support.environment import COMPLETE
+from app.services import throttle
+from tests.support.environment import COMPLETE, ROOT
 
 FIGURES = {
     "LIMIT_LOGIN_ACCOUNT_IP": Rate(5, 300),
@@ -23,8 +27,12 @@ FIGURES = {
 
 
 def test_every_limit_is_a_setting_with_its_figure() -> None:
-    names = [name for name in Settings.model_fields if name.startswith("LIMIT_")]
-    assert {name: parse_rate(Settings.model_fields[name].default) for name in names} == FIGURES
+    defaults = {
+        name: field.default
+        for name, field in Settings.model_fields.items()
+        if name.startswith("LIMIT_") and field.annotation is str
+    }
+    assert {name: parse_rate(default) for name, default in defaults.items()} == FIGURES
 
 
 @pytest.mark.parametrize(
@@ -62,3 +70,31 @@ def test_limits_are_off_in_development_alone(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(SettingsError, match="LIMITS_ENABLED may be false only"):
             load_settings(**COMPLETE | {"ENVIRONMENT": environment})
     assert not load_settings().LIMITS_ENABLED
+
+
+ROW = re.compile(r"^\| `(LIMIT_\w+)` \| (\S+) \| (.+?) \| .+ \|$", re.MULTILINE)
+BUCKET = re.compile(r"""(?:Bucket\.of|_per_network)\(\s*"([a-z-]+)",\s*settings\.(LIMIT_\w+)""")
+TABLE = {
+    name: (default, set(re.findall(r"`([a-z0-9-]+)`", policies)))
+    for name, default, policies in ROW.findall((ROOT / "docs" / "limits.md").read_text())
+}
+
+
+def test_the_table_in_the_docs_has_every_limit_with_its_default() -> None:
+    defaults = {
+        name: str(field.default)
+        for name, field in Settings.model_fields.items()
+        if name.startswith("LIMIT_")
+    }
+    assert {name: default for name, (default, _) in TABLE.items()} == defaults, (
+        "give each LIMIT_ setting a row in docs/limits.md, under Every rate limit"
+    )
+
+
+def test_the_table_in_the_docs_has_every_name_that_clients_are_given() -> None:
+    counted: dict[str, set[str]] = {}
+    for policy, name in BUCKET.findall(inspect.getsource(throttle)):
+        counted.setdefault(name, set()).add(policy)
+    told = {name: policies for name, (_, policies) in TABLE.items() if name in counted}
+    assert told == counted, "docs/limits.md, Every rate limit"
+    assert {name for name in TABLE if name not in counted} == {"LIMIT_IPV6_SITE_FACTOR"}

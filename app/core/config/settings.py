@@ -85,6 +85,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     LIMIT_LOGIN_IP: RateText = "20/5m"
     LIMIT_LOGIN_DEVICE: RateText = "10/5m"
     LIMIT_LOGIN_DEVICE_DAY: RateText = "50/1d"
+    LIMIT_IPV6_SITE_FACTOR: Annotated[int, Field(ge=1, le=1000)] = 10
     LIMIT_PASSWORD_SESSION: RateText = "5/5m"  # noqa: S105 - how often, not a secret
     LIMIT_REGISTER_IP: RateText = "20/1h"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"

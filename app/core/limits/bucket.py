@@ -32,3 +32,6 @@ class Bucket(NamedTuple):
 
     def stricter(self) -> Self:
         return self._replace(rate=Rate(max(1, self.rate.most // 2), self.rate.seconds))
+
+    def times(self, factor: int) -> Self:
+        return self._replace(rate=Rate(self.rate.most * factor, self.rate.seconds))
