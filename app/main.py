@@ -4,11 +4,9 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp
 
 from app.api import root, v1
 from app.api.deps import Resources
@@ -120,20 +118,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-class Application(FastAPI):
-    def build_middleware_stack(self) -> ASGIApp:
-        """Without what FastAPI stands around ours, which would do nothing but cost: errors are
-        answered by `Unexpected`, bodies bounded by `BodyLimit`, and its telemetry is off."""
-        stack: Any = super().build_middleware_stack()
-        while not isinstance(stack, RequestContext):
-            stack = stack.app
-        return stack
-
-
 def create_app() -> FastAPI:
     logs.take_over()
     _load_keys()
-    app = Application(
+    app = FastAPI(
         title=settings.PROJECT_NAME,
         version=settings.VERSION,
         debug=False,  # settings.DEBUG never shows a traceback to a client

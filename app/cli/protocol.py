@@ -4,14 +4,8 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.cli.answering import Answering
 from app.core.config import settings
 
 HEADER_BYTES = 64 * 1024
@@ -54,10 +48,6 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        cycle.__class__ = Answering  # uvicorn takes no class of ours, and this adds no attributes
-        super()._start_asgi_task(cycle, app)
 
     def _start_waiting(self) -> None:
         self._bound = self.loop.call_later(

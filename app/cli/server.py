@@ -19,7 +19,7 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 from uvicorn.supervisors.basereload import BaseReload
 
 from app.cli.failure import Failure
-from app.cli.loading import know_old_models_by_their_module, load_document_models, loading
+from app.cli.loading import loading
 from app.cli.protocol import BoundedHttp
 from app.cli.signals import Stopped
 from app.core.logs import make_config
@@ -99,8 +99,6 @@ class _Config(uvicorn.Config):
     def load_app(self) -> Any:
         """In the process that serves, whoever started it."""
         with loading():
-            load_document_models()
-            know_old_models_by_their_module()
             return super().load_app()
 
 

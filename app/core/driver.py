@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import asyncpg
-from asyncpg.prepared_stmt import PreparedStatement
 
 from app.core.hosts import Host, find_hosts, first_of
 from app.core.service_urls import without_hosts
@@ -17,20 +16,17 @@ from app.core.service_urls import without_hosts
 STAGGER = 0.25  # seconds for a host to answer before the next one is tried as well
 CLOSE_SECONDS = 0.2
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
-STATEMENTS = 100  # that a connection keeps prepared
-CHANGED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 SYNCREP = "syncrep.c"  # the server's source that speaks of the wait for a synchronous standby
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]
     """A connection that is closed without ado, and knows what is no success."""
 
-    __slots__ = ("_statements", "_unreplicated")
+    __slots__ = ("_unreplicated",)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._unreplicated = False
-        self._statements: dict[str, PreparedStatement] = {}
         self.add_log_listener(self._note_warning)
         _keep_alive(self._transport.get_extra_info("socket"))
 
@@ -46,39 +42,19 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         self._require_replicated()
         return status
 
-    async def fetch_prepared(
-        self,
-        query: str,
-        *args: Any,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> list[asyncpg.Record]:
-        """As `fetch`, at three quarters of its cost: the statement is at hand."""
-        statement = self._statements.get(query)
-        if statement is None:
-            if len(self._statements) >= STATEMENTS:
-                del self._statements[next(iter(self._statements))]
-            statement = self._statements[query] = await self.prepare(query, timeout=timeout)
-        rows: list[asyncpg.Record]
-        try:
-            rows = await statement.fetch(*args, timeout=timeout)
-        except CHANGED:  # a migration; `fetch` prepares it anew
-            self._statements.clear()
-            rows = await self.fetch(query, *args, timeout=timeout)
-        return rows
-
     async def fetch_durably(
         self,
         query: str,
         *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> list[asyncpg.Record]:
-        """The same for a statement that is a transaction by itself, and gives rows.
+        """As `fetch`, for a statement that is a transaction by itself.
 
         Raises:
             TransactionResolutionUnknownError: as `execute`.
         """
         self._unreplicated = False
-        rows = await self.fetch_prepared(query, *args, timeout=timeout)
+        rows: list[asyncpg.Record] = await self.fetch(query, *args, timeout=timeout)
         self._require_replicated()
         return rows
 

@@ -57,7 +57,7 @@ class Lane:
     ) -> Rows:
         lent = await self._pool.lend()
         connection = lent.driver
-        fetch = connection.fetch_durably if durably else connection.fetch_prepared
+        fetch = connection.fetch_durably if durably else connection.fetch
         began, failed = perf_counter(), True
         try:
             found: Rows = await fetch(sql, *values, timeout=seconds)

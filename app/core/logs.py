@@ -20,6 +20,7 @@ from app.core.config import settings
 from app.core.request import current_request
 
 REQUESTS = "app.request"
+LOGGED = "_logged_by_plinth"
 
 structlog.configure(
     processors=[structlog.stdlib.filter_by_level, ProcessorFormatter.wrap_for_formatter],
@@ -36,6 +37,7 @@ def make_config() -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "app.core.logs.make_formatter"}},
+        "filters": {"once": {"()": "app.core.logs.LoggedOnce"}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
@@ -53,7 +55,7 @@ def make_config() -> dict[str, Any]:
             # With DB_ECHO, SQLAlchemy adds a handler to a logger that has none.
             "sqlalchemy.engine.Engine": {"handlers": ["none"]},
             "uvicorn": {"level": level, "propagate": True},
-            "uvicorn.error": {"propagate": True},
+            "uvicorn.error": {"propagate": True, "filters": ["once"]},
             "uvicorn.access": {"handlers": [], "propagate": False},  # ours says more
         },
     }
@@ -75,6 +77,19 @@ def take_over() -> None:
     )
     if of_uvicorn and not logging.root.handlers:
         set_up()
+
+
+def mark_logged(error: Exception) -> None:
+    """Note that `error`, which is about to be raised again, needs no second traceback."""
+    error.__dict__[LOGGED] = True
+
+
+class LoggedOnce(logging.Filter):
+    """Drop the server's report of an exception that we logged with its request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return error is None or LOGGED not in error.__dict__
 
 
 class RequestLine(dict[str, Any]):

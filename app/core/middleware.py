@@ -5,22 +5,26 @@ nothing: they then are no more than a call.
 """
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from http import HTTPStatus
 from time import perf_counter
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.client import Network, find_client
 from app.core.headers import find_header
+from app.core.logs import mark_logged
 from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
 from app.core.routes import Templates, declared_methods, route_path
-from app.core.waiting import wait_until
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +74,12 @@ class RequestContext:
 
 
 class Unexpected:
-    """Turns what nobody expected into a 500 that shows the request's id and nothing else.
+    """Answer an unexpected exception with a 500 that shows the request id and nothing else, then
+    raise it again, as Starlette's `ServerErrorMiddleware` does: middleware added by
+    `app.add_middleware`, such as an error reporter, sees it.
 
-    It stands inside CORS, so that a browser may read that answer too.
+    It stands inside CORS, so that a browser may read the response too. A handler registered for
+    500 or `Exception` makes the response instead.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -85,16 +92,29 @@ class Unexpected:
             return
         try:
             await self.app(scope, receive, send)
-        except Exception:
+        except Exception as error:
             logger.exception("unexpected error at %s", request.route)
-            if request.status is not None:
-                raise  # too late for another answer: the server has to cut the connection
-            answer = problem(
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-                "Something went wrong here; the request id tells us what",
-                "internal_error",
-            )
-            await answer(scope, receive, send)
+            mark_logged(error)
+            if request.status is None:  # else the server has to close the connection
+                response = await _describe_failure(Request(scope), error)
+                await response(scope, receive, send)
+            raise
+
+
+async def _describe_failure(request: Request, error: Exception) -> Response:
+    handlers = request.app.exception_handlers
+    handler = handlers.get(HTTPStatus.INTERNAL_SERVER_ERROR) or handlers.get(Exception)
+    if handler is None:
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "Something went wrong here; the request id tells us what",
+            "internal_error",
+        )
+    if inspect.iscoroutinefunction(handler):
+        made: Response = await handler(request, error)
+    else:
+        made = await run_in_threadpool(handler, request, error)
+    return made
 
 
 class CrossOrigin(CORSMiddleware):
@@ -151,7 +171,8 @@ class BodyLimit:
             if not arriving:
                 return await receive()
             try:
-                message = await wait_until(deadline, receive())
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
             except TimeoutError:
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers=CLOSE) from None
             arriving = message.get("more_body", False)

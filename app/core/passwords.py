@@ -22,7 +22,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError, VerifyMismatchError
 
-from app.core import argon2id, memory, metrics
+from app.core import argon2id, metrics
 from app.core.config import settings
 from app.core.errors import Unavailable
 from app.core.old_hashes import BASE64, UnfitHash, find_verifier
@@ -159,7 +159,6 @@ class _Pool:
     def __init__(self, threads: int, queue: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "password", initializer=_step_back)
         self._lock = threading.Lock()
-        self._size = threads
         self._room = threads + queue
         self.waiting = 0
 
@@ -177,18 +176,11 @@ class _Pool:
             self.waiting += 1
         working = self._threads.submit(work_unless_late)
         working.add_done_callback(self._leave)
-        answer = asyncio.wrap_future(working)
-        working.add_done_callback(self._rest)  # the last to be called: the answer is on its way
-        return await answer
+        return await asyncio.wrap_future(working)
 
     def _leave(self, _: Future[T]) -> None:
         with self._lock:
             self.waiting -= 1
-
-    def _rest(self, working: Future[T]) -> None:
-        """In the thread that worked."""
-        if self.waiting < self._size and not working.cancelled():  # nobody waits for a thread
-            memory.give_back()
 
 
 def _step_back() -> None:

@@ -12,7 +12,9 @@ from tests.support.superuser import Superuser
 @pytest.fixture
 async def stranger(app: FastAPI, database: Database) -> AsyncIterator[Superuser]:
     """A browser that has not been here yet."""
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+    async with AsyncClient(
+        transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
+    ) as client:
         yield Superuser(client)
 
 

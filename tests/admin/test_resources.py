@@ -57,7 +57,7 @@ async def root(
     admin.install(with_sundials, models=[Sundial])
     await second.execute(CREATE)
     async with AsyncClient(
-        transport=ASGITransport(with_sundials), base_url="http://test"
+        transport=ASGITransport(with_sundials, raise_app_exceptions=False), base_url="http://test"
     ) as client:
         superuser = Superuser(client)
         await superuser.sign_in(await people.add(is_superuser=True, username="root"))

@@ -44,7 +44,10 @@ async def started_without(name: str, url: str) -> AsyncIterator[AsyncClient]:
         patch.setattr(settings, name, url)
         async with (
             lifespan(app),
-            AsyncClient(transport=ASGITransport(app), base_url="http://test/api/v1") as client,
+            AsyncClient(
+                transport=ASGITransport(app, raise_app_exceptions=False),
+                base_url="http://test/api/v1",
+            ) as client,
         ):
             yield client
     await cache.open(redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS)

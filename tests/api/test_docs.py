@@ -37,7 +37,9 @@ print(json.dumps({
 
 @pytest.fixture
 async def outside(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+    async with AsyncClient(
+        transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
+    ) as client:
         yield client
 
 
@@ -86,7 +88,7 @@ async def test_nothing_else_is_served(outside: AsyncClient, name: str) -> None:
 
 async def test_switched_off_they_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DOCS_ENABLED", False)
-    transport = ASGITransport(create_app())
+    transport = ASGITransport(create_app(), raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as client:
         door = (await client.get("/")).json()
         assert (door["docs"], door["redoc"]) == (None, None)

@@ -16,7 +16,9 @@ ORIGINS = ["http://localhost:3000", "http://localhost:8000"]
 @pytest.fixture
 async def outside(app: FastAPI) -> AsyncIterator[AsyncClient]:
     """A client without the API's prefix."""
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+    async with AsyncClient(
+        transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
+    ) as client:
         yield client
 
 
@@ -169,7 +171,7 @@ async def test_behind_a_proxy_that_has_us_under_a_path_all_is_as_before(
 ) -> None:
     """The server's `--root-path`: it stands before each path, and no route is declared with it."""
     person = await people.enter(is_superuser=True)
-    under_a_path = ASGITransport(app, root_path="/under/a")
+    under_a_path = ASGITransport(app, raise_app_exceptions=False, root_path="/under/a")
     async with AsyncClient(transport=under_a_path, base_url="http://test/under/a") as client:
         for path in ("/users", "/users/", "/users/me/", "/health/live/"):
             answer = await client.get(f"{settings.API_V1_PREFIX}{path}", headers=person.headers)

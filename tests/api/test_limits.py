@@ -36,7 +36,7 @@ async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
     async with AsyncExitStack() as stack:
 
         def at(ip: str) -> AsyncClient:
-            transport = ASGITransport(app, client=(ip, 1))
+            transport = ASGITransport(app, raise_app_exceptions=False, client=(ip, 1))
             client = AsyncClient(transport=transport, base_url="http://test/api/v1")
             stack.push_async_callback(client.aclose)
             return client

@@ -121,13 +121,17 @@ async def test_a_sign_in_cannot_slip_in_behind_a_change(
 
 
 async def by_the_api(app: FastAPI, person: Person) -> Response:
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test/api/v1") as client:
+    async with AsyncClient(
+        transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test/api/v1"
+    ) as client:
         credentials = {"email": person.email, "password": PASSWORD}
         return await client.post("/auth/login", json=credentials)
 
 
 async def at_the_admins_door(app: FastAPI, person: Person) -> Response:
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+    async with AsyncClient(
+        transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
+    ) as client:
         return await Superuser(client).sign_in(person)
 
 

@@ -1,14 +1,11 @@
 """What a process loads before it serves: time of each start, and memory of each worker."""
 
 import gc
-import sys
-from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
 
 from app.cli.loading import loading
-from app.core.lean import without
 from tests.support.environment import COMPLETE, ROOT, run_python
 
 # docs/decisions/start-up.md says of each who brought it in, and what it cost.
@@ -18,9 +15,6 @@ NOT_TO_SERVE = {
     "app.services.mail_worker",
     "jinja2",
     "mako",
-    "opentelemetry.sdk",
-    "pygments",
-    "rich",
     "smtplib",
     "starlette_admin",
 }
@@ -35,32 +29,6 @@ from app.cli.loading import loading
 with loading():
     import app.cli.serve
 print(*sys.modules)
-"""
-DOCUMENT = """
-from app.cli.loading import load_document_models
-load_document_models()
-from app.main import app
-from fastapi.openapi.models import OpenAPI
-from pydantic import BaseModel
-print(OpenAPI.__pydantic_complete__)
-print("/api/v1/users/me" in app.openapi()["paths"])
-print("defer_build" in BaseModel.model_config)
-"""
-OLD_MODELS = """
-import sys
-from app.cli.loading import know_old_models_by_their_module
-know_old_models_by_their_module()
-from app.main import app
-print("pydantic.v1.main" in sys.modules)
-from fastapi.exceptions import PydanticV1NotSupportedError
-from pydantic.v1 import BaseModel
-class Old(BaseModel):
-    name: str
-for kind in (Old, list[Old], Old | None):
-    try:
-        app.get("/old", response_model=kind)(print)
-    except PydanticV1NotSupportedError:
-        print("refused")
 """
 
 
@@ -90,23 +58,3 @@ def test_while_modules_are_loaded_nothing_is_collected_and_then_again() -> None:
         assert gc.get_freeze_count()
     finally:
         gc.unfreeze()
-
-
-def test_the_document_is_whole_though_its_models_were_not_built() -> None:
-    done = run_python(DOCUMENT, cwd=ROOT, **COMPLETE)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["False", "True", "False"]
-
-
-def test_models_of_pydantic_1_are_refused_and_looked_for_only_where_there_may_be_some() -> None:
-    done = run_python(OLD_MODELS, cwd=ROOT, **COMPLETE)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["False", "refused", "refused", "refused"]
-
-
-def test_a_module_is_out_of_sight_only_until_somebody_asks_for_it() -> None:
-    with without("zipapp", "json"):
-        assert "json" in sys.modules, "one that is loaded stays"
-        with pytest.raises(ModuleNotFoundError):
-            import_module("zipapp")
-    assert import_module("zipapp")

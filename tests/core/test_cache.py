@@ -12,12 +12,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from redis.exceptions import ResponseError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.cache import Cache, cached
 from app.core.cache.connecting import connect, disconnect
-from app.core.cache.exchange import Command, exchange
 from tests.support.databases import TestServices
 from tests.support.valkey import OwnValkey, own_valkey
 
@@ -117,31 +115,18 @@ async def test_a_pattern_clears_what_it_matches_and_nothing_of_another_prefix(
     await other.close()
 
 
-async def test_what_goes_together_is_answered_in_its_order_a_refusal_in_its_place(
-    store: Cache,
-) -> None:
-    name = store.name("list")
-    commands: list[Command] = [("RPUSH", name, b"\r\n", "\u00eb"), ("GET", name), ("PING",)]
-    away: list[Any] = []
-    pushed, refused, pong = await store.call(lambda redis: exchange(redis, commands), away)
-    assert (pushed, pong) == (2, b"PONG")
-    assert isinstance(refused, ResponseError)
-    whole: list[Command] = [("LRANGE", name, 0, -1)]
-    assert await store.call(lambda redis: exchange(redis, whole), away) == [[b"\r\n", b"\xc3\xab"]]
-
-
-async def test_who_breaks_off_leaves_no_reply_for_the_next(server: OwnValkey) -> None:
+async def test_a_cancelled_call_leaves_no_reply_for_the_next(server: OwnValkey) -> None:
     one = connect(server.url, seconds=5, connections=1)
     try:
-        await exchange(one, [("SET", "a", "mine"), ("SET", "b", "yours")])
+        await one.mset({"a": "mine", "b": "yours"})
         server.freeze()
-        waiting = asyncio.create_task(exchange(one, [("GET", "a")]))
+        waiting = asyncio.ensure_future(one.mget(["a"]))
         await asyncio.sleep(0.05)
         waiting.cancel()
         server.thaw()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert await exchange(one, [("GET", "b")]) == [b"yours"]
+        assert await one.mget(["b"]) == [b"yours"]
     finally:
         server.thaw()
         await disconnect(one)

@@ -40,7 +40,7 @@ async def drafts_app(
 @pytest.fixture
 async def client(drafts_app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(
-        transport=ASGITransport(drafts_app),
+        transport=ASGITransport(drafts_app, raise_app_exceptions=False),
         base_url="http://test/api/v1",
         event_hooks={"response": [check_documented(drafts_app)]},
     ) as client:

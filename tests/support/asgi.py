@@ -49,7 +49,11 @@ async def send(
     async def keep(message: Message) -> None:
         sent.append(message)
 
-    await app(scope, receive, keep)
+    try:
+        await app(scope, receive, keep)
+    except Exception:
+        if not sent:
+            raise  # else it is raised again after the response to it, for the server's log
     start, *rest = sent
     given: dict[str, str] = {
         name.decode("latin-1"): value.decode("latin-1") for name, value in start["headers"]

@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.core import metrics
 from app.core.cache.client import Cache, cache
-from app.core.cache.exchange import exchange
 from app.core.reading import Reader
 
 P = ParamSpec("P")
@@ -129,11 +128,8 @@ class Cached(Generic[P, R]):
         names = [name for key in keys for name in self._names(key)]
 
         async def read(redis: Redis) -> list[bytes | None]:
-            (found,) = await exchange(redis, [("MGET", *names)])
-            if isinstance(found, Exception):
-                raise found
-            values: list[bytes | None] = found
-            return values
+            values: Any = await redis.mget(names)
+            return list(values)
 
         found = await self._cache.call(read, None)
         if found is None:

@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from app.core.cache import Cache
-from app.core.cache.exchange import Command, exchange
 from app.core.config import settings
 from app.core.limits.answer import Answer
 from app.core.limits.bucket import Bucket
@@ -67,8 +66,13 @@ class Shared:
         return {} if replies is None else dict(zip(calls, replies, strict=True))
 
     async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None:
-        removals: list[Command] = [("ZREM", _name(bucket), attempt) for bucket in buckets]
-        await self._cache.call(lambda redis: exchange(redis, removals), None)
+        async def remove(redis: Redis) -> None:
+            pipeline = redis.pipeline(transaction=False)
+            for bucket in buckets:
+                pipeline.zrem(_name(bucket), attempt)
+            await pipeline.execute()
+
+        await self._cache.call(remove, None)
 
 
 def _name(bucket: Bucket) -> str:
@@ -81,12 +85,16 @@ def _figures(bucket: Bucket) -> tuple[int, int]:
 
 
 async def _run(redis: Redis, calls: Sequence[Arguments]) -> list[list[int]]:
-    commands: list[Command] = [("EVALSHA", DIGEST, *call) for call in calls]
-    replies = await exchange(redis, commands)
-    if any(isinstance(reply, NoScriptError) for reply in replies):
-        await redis.script_load(SCRIPT)  # a new or restarted server, or SCRIPT FLUSH
-        replies = await exchange(redis, commands)
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
+    try:
+        return await _evaluate(redis, calls)
+    except NoScriptError:  # a new or restarted server, or SCRIPT FLUSH
+        await redis.script_load(SCRIPT)
+        return await _evaluate(redis, calls)
+
+
+async def _evaluate(redis: Redis, calls: Sequence[Arguments]) -> list[list[int]]:
+    pipeline = redis.pipeline(transaction=False)
+    for call in calls:
+        pipeline.evalsha(DIGEST, *call)
+    replies: list[list[int]] = await pipeline.execute()
     return replies

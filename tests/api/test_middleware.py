@@ -1,0 +1,131 @@
+"""Middleware that a team adds to the application, as FastAPI's documentation says."""
+
+import logging
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from httpx2 import ASGITransport, AsyncClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.core.logs import LoggedOnce, make_config
+from app.core.middleware import RequestContext
+from app.main import create_app
+
+
+class Noting:
+    """Note the order of calls, and the exceptions that pass."""
+
+    def __init__(self, app: ASGIApp, name: str, seen: list[Any]) -> None:
+        self.app, self.name, self.seen = app, name, seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.seen.append(self.name)
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            self.seen.append((self.name, error))
+            raise
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.fixture
+def seen() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def fresh(seen: list[Any]) -> FastAPI:
+    app = create_app()
+    app.add_middleware(Noting, name="first", seen=seen)
+
+    @app.middleware("http")
+    async def second(request: Request, call_next: Any) -> Any:
+        seen.append("second")
+        response = await call_next(request)
+        response.headers["x-second"] = request.url.path
+        return response
+
+    app.add_middleware(Noting, name="third", seen=seen)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise Broken
+
+    return app
+
+
+async def get(app: FastAPI, path: str, **headers: str) -> Any:
+    transport = ASGITransport(app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        return await client.get(path, headers=headers)
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+async def test_added_middleware_runs_the_last_added_outermost(
+    fresh: FastAPI, seen: list[Any], path: str
+) -> None:
+    response = await get(fresh, path)
+    assert seen == ["third", "second", "first"]
+    assert response.headers["x-second"] == path
+    assert "x-request-id" in response.headers
+
+
+def test_the_stack_is_the_one_that_fastapi_builds(fresh: FastAPI) -> None:
+    assert type(fresh) is FastAPI
+    stack, names = fresh.build_middleware_stack(), []
+    while not isinstance(stack, RequestContext):
+        names.append(type(stack).__name__)
+        stack = stack.app  # type: ignore[attr-defined]
+    assert names == [
+        "ServerErrorMiddleware", "ExceptionTelemetryMiddleware", "AppBodyLimitMiddleware",
+        "Noting", "BaseHTTPMiddleware", "Noting",
+    ]  # fmt: skip
+
+
+async def test_an_error_reporter_sees_the_exception_and_the_client_a_problem(
+    fresh: FastAPI, seen: list[Any]
+) -> None:
+    response = await get(fresh, "/broken", Origin="http://localhost:3000")
+
+    reported = [(it[0], type(it[1])) for it in seen if isinstance(it, tuple)]
+    assert reported == [("first", Broken), ("third", Broken)]
+    assert response.status_code == 500
+    assert response.json()["code"] == "internal_error"
+    assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+async def test_a_handler_for_500_makes_the_response(fresh: FastAPI) -> None:
+    @fresh.exception_handler(500)
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"at": request.url.path, "kind": type(error).__name__}, 500)
+
+    response = await get(fresh, "/broken", Origin="http://localhost:3000")
+    assert response.json() == {"at": "/broken", "kind": "Broken"}
+    assert "access-control-allow-origin" in response.headers
+
+
+async def test_one_exception_is_one_traceback_in_the_log(
+    fresh: FastAPI, seen: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    await get(fresh, "/broken")
+    assert [it.getMessage() for it in caplog.records if it.exc_info] == [
+        "unexpected error at /broken"
+    ]
+
+    config = make_config()
+    assert config["loggers"]["uvicorn.error"]["filters"] == ["once"]
+    assert config["filters"]["once"]["()"].endswith(LoggedOnce.__name__)
+    logged = next(it[1] for it in seen if isinstance(it, tuple))
+    assert not LoggedOnce().filter(reporting(logged))
+    assert LoggedOnce().filter(reporting(Broken()))
+
+
+def reporting(error: Exception) -> logging.LogRecord:
+    info = (type(error), error, error.__traceback__)
+    return logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "Exception", (), info)
