@@ -7,12 +7,14 @@ from uuid import UUID
 
 from sqlalchemy import Interval, Table, bindparam, func, insert, select
 
+from app.core.addresses import lookup_keys
 from app.core.client import Client
 from app.core.config import settings
 from app.core.database import Database
 from app.core.reading import Query, Reader
 from app.crud import event
 from app.crud.session import expiry
+from app.crud.user import having_email
 from app.models import Session, User
 
 
@@ -26,9 +28,7 @@ class Candidate(NamedTuple):
 
 
 _found = Query(
-    select(User.id, User.hashed_password, User.is_active, User.is_superuser).where(
-        func.lower(User.email) == func.lower(bindparam("email"))
-    )
+    having_email(select(User.id, User.hashed_password, User.is_active, User.is_superuser))
 )
 
 _held = (
@@ -61,7 +61,7 @@ _beginning = Query(select(_begun.c.id).add_cte(_told.cte("told")))
 
 
 async def find(reader: Reader, email: str) -> Candidate | None:
-    rows = await reader.all(_found, email=email)
+    rows = await reader.all(_found, keys=lookup_keys(email))
     return Candidate(*rows[0]) if rows else None
 
 

@@ -1,13 +1,16 @@
 from collections.abc import AsyncIterator, Sequence
+from typing import TypeVarTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Select, Text, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.addresses import lookup_keys
 from app.core.database import release
 from app.core.passwords import Verdict, hash_password, verify_password
 from app.core.reading import (
     Query,
     Readable,
+    listed,
     planned_by_its_values,
     read_all,
     read_one,
@@ -18,6 +21,8 @@ from app.crud.listing import By, Listing
 from app.crud.page_query import containing, found_by_trigrams, pattern
 from app.models.user import SEARCHED, User
 from app.schemas.user import UserAdminUpdate, UserCreate, UserUpdate
+
+Columns = TypeVarTuple("Columns")
 
 _matching = (
     select_columns(User)
@@ -30,6 +35,23 @@ _searching = Query(_matching)
 _searching_names = Query(
     _matching.where(containing(User.username, "query") | containing(User.full_name, "query"))
 )
+
+
+def having_email(statement: Select[*Columns]) -> Select[*Columns]:
+    """Restrict `statement` to the account that an address means.
+
+    The value of `keys` is the address's `lookup_keys`. Where several accounts fit, the first key
+    decides.
+    """
+    keys = listed("keys", Text())
+    return (
+        statement.where(User.email_canonical == any_(keys))
+        .order_by(func.array_position(keys, User.email_canonical))
+        .limit(1)
+    )
+
+
+_by_email = having_email(select(User))
 _counting = Query(select(func.count().label("total")).select_from(User))
 
 
@@ -69,7 +91,9 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         return await self.change(db, db_obj, values)
 
     async def get_by_email(self, db: AsyncSession, *, email: str) -> User | None:
-        return await db.scalar(select(User).where(func.lower(User.email) == func.lower(email)))
+        """The account that an address means, in any spelling of it."""
+        found: User | None = await db.scalar(_by_email, {"keys": lookup_keys(email)})
+        return found
 
     async def get_by_username(self, db: AsyncSession, *, username: str) -> User | None:
         return await db.scalar(

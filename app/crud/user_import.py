@@ -28,14 +28,15 @@ from app.models import User
 ONE_AT_A_TIME = 0x706C75  # of all that take advisory locks, this one's number
 
 COLUMNS = (
-    "email", "username", "full_name", "hashed_password", "is_active", "is_superuser",
-    "is_verified", "created_at",
+    "email", "email_canonical", "username", "full_name", "hashed_password", "is_active",
+    "is_superuser", "is_verified", "created_at",
 )  # fmt: skip
 _staged = Table(
     "staged_users",
     MetaData(),
     Column("line", BigInteger, nullable=False),
     Column("email", String, nullable=False),
+    Column("email_canonical", String, nullable=False),
     Column("username", String, nullable=False),
     Column("full_name", String),
     Column("hashed_password", String, nullable=False),
@@ -117,7 +118,7 @@ async def find_clashes(db: AsyncSession) -> Sequence[Clash]:
     line_of_email, line_of_name = _staged.alias("line_of_email"), _staged.alias("line_of_name")
     rows = await db.execute(
         select(_staged.c.line, of_email.id, line_of_email.c.line, line_of_name.c.line)
-        .outerjoin(of_email, func.lower(of_email.email) == func.lower(_staged.c.email))
+        .outerjoin(of_email, of_email.email_canonical == _staged.c.email_canonical)
         .outerjoin(of_name, func.lower(of_name.username) == func.lower(_staged.c.username))
         .outerjoin(line_of_email, line_of_email.c.id == of_email.id)
         .outerjoin(line_of_name, line_of_name.c.id == of_name.id)

@@ -6,18 +6,23 @@ from sqlalchemy import (
     Index,
     String,
     Table,
+    Text,
     func,
     literal_column,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from app.core.addresses import canonical
 from app.models.base import NumberedBase, Timestamped
 
 
 class User(Timestamped, NumberedBase):
     """
     Attributes:
+        email: as it was typed, but for Unicode's forms; mail goes there.
+        email_canonical: by it the account is found, and its address is taken. Where plain SQL or
+            the previous release leaves it out, the trigger `set_email_canonical` fills it in.
         session_epoch: a session is live only while it has the same value, so that one increment
             ends all sessions of the user.
         credential_epoch: counted by the trigger `count_credential_epoch` with each change of
@@ -28,6 +33,9 @@ class User(Timestamped, NumberedBase):
     __tablename__ = "users"
 
     email: Mapped[str] = mapped_column(String(255))
+    email_canonical: Mapped[str] = mapped_column(
+        Text(collation="C"), server_default=FetchedValue(), info={"secret": True}
+    )
     username: Mapped[str] = mapped_column(String(50))
     hashed_password: Mapped[str] = mapped_column(String(255), info={"secret": True})
     full_name: Mapped[str | None] = mapped_column(String(255))
@@ -38,6 +46,11 @@ class User(Timestamped, NumberedBase):
     credential_epoch: Mapped[int] = mapped_column(
         server_default=text("0"), server_onupdate=FetchedValue(), info={"secret": True}
     )
+
+    @validates("email")
+    def _set_canonical(self, _: str, email: str) -> str:
+        self.email_canonical = canonical(email)
+        return email
 
     def __repr__(self) -> str:
         return f"User(id={self.id})"
@@ -50,12 +63,16 @@ SEARCHED: ColumnElement[str] = literal_column(
     "(((users.email || '\n') || users.username) || '\n') || COALESCE(users.full_name, '')", String
 )
 
+# The name is older than the column: by it the previous release, which writes to the same table
+# during a rolling deploy, answers that an address is taken.
 Index(
     "uq_users_email_lower",
-    func.lower(User.email),
+    User.email_canonical,
     unique=True,
     info={"violated": ("email_taken", "Email already registered")},
 )
+# Only the previous release looks people up by it. To be dropped by the next major version.
+Index("ix_users_email_lower", func.lower(User.email))
 Index(
     "uq_users_username_lower",
     func.lower(User.username),

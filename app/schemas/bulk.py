@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from app.core.addresses import canonical
 from app.core.passwords import NO_PASSWORD, check_hash
 from app.schemas.fields import Email, FullName, Line, Username
 
@@ -62,6 +63,10 @@ class ImportedUser(BaseModel):
     """Left out: the time of the import."""
     id: Line | int | None = None
     """Read over: an export has it, and the database gives out its own."""
+
+    @property
+    def email_canonical(self) -> str:
+        return canonical(self.email)
 
 
 class ExportedUser(BaseModel):

@@ -1,12 +1,12 @@
 """The limits, each with what it counts. They are asked before the work that they guard."""
 
-import unicodedata
 from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
 from app.core import devices
+from app.core.addresses import canonical
 from app.core.client import Client
 from app.core.config import settings
 from app.core.limits import Bucket, Reservation, limiter
@@ -31,7 +31,7 @@ async def sign_in(email: str, client: Client, device: str | None) -> Reservation
     Raises:
         TooMany
     """
-    account = fold_email(email)
+    account = canonical(email)
     if known := devices.recognise(device, email):
         return await _reserve(
             Bucket.of("login-device", settings.LIMIT_LOGIN_DEVICE, known, account),
@@ -78,7 +78,7 @@ async def forgot(email: str, client: Client, device: str | None) -> None:
     Raises:
         TooMany
     """
-    account = fold_email(email)
+    account = canonical(email)
     known = devices.recognise(device, email)
     if known is None:
         await _reserve(
@@ -107,13 +107,6 @@ async def prove(session_id: UUID) -> Reservation:
     return await _reserve(
         Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id))
     )
-
-
-def fold_email(email: str) -> str:
-    """One text for all that the database could take for the same e-mail, and for a few more: what
-    PostgreSQL's `lower` makes of a letter depends on the locale ("\u0130" may become "i")."""
-    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", email).casefold())
-    return "".join(char for char in text if not unicodedata.combining(char))
 
 
 def find_network(client: Client, bits: int = SUBNET_BITS) -> str:

@@ -44,11 +44,13 @@ async def test_registering_sets_no_other_column(
     value = hostile(key, await second.fetchrow("SELECT * FROM users"))
     attacked = await register("attacked", **{key: value})
 
-    own = {"id", "email", "username", "hashed_password", "created_at", "updated_at"}
+    own = {"id", "email", "email_canonical", "username", "hashed_password"}
+    own |= {"created_at", "updated_at"}
     assert {k: v for k, v in attacked.items() if k not in own} == {
         k: v for k, v in plain.items() if k not in own
     }
     assert attacked["id"] != 424242
+    assert attacked["email_canonical"] == attacked["email"]
     assert attacked["created_at"].year > 2001
     assert attacked["updated_at"].year > 2001
     assert attacked["hashed_password"].startswith("$argon2id")

@@ -62,10 +62,15 @@ def cloned_database(services: TestServices, name: str) -> Iterator[str]:
 
 
 @contextmanager
-def empty_database(services: TestServices, name: str) -> Iterator[str]:
-    """A database without a schema, gone afterwards."""
+def empty_database(services: TestServices, name: str, options: str = "") -> Iterator[str]:
+    """A database without a schema, gone afterwards.
+
+    Args:
+        options: of CREATE DATABASE.
+    """
     database = f"test_{services.run}_{name}"
-    _on_server(services, lambda server: server.execute(f'CREATE DATABASE "{database}"'))
+    create = f'CREATE DATABASE "{database}" {options}'
+    _on_server(services, lambda server: server.execute(create))
     try:
         yield with_database(services.server_url, database)
     finally:

@@ -1,0 +1,98 @@
+"""The canonical form of an address, and who gets it where several have the same."""
+
+from itertools import permutations
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.addresses import Account, canonical, lookup_keys, plan_keys
+
+
+def wide(text: str) -> str:
+    """In full-width letters, as a Japanese keyboard writes them."""
+    return "".join(chr(ord(letter) + 0xFEE0) for letter in text)
+
+
+SAME = [
+    ["ann@example.com", "ANN@EXAMPLE.COM", " ann@example.com ", "\u3000ann@example.com"],
+    ["ann@example.com", f"ann@{wide('example')}.com", f"ann@{wide('EXAMPLE.COM')}"],
+    ["ann@example.com", "ann@example\u3002com"],
+    ["ann@bücher.example", "ann@BÜCHER.example", "ann@xn--bcher-kva.example"],
+    ["ann@bücher.example", "ann@XN--BCHER-KVA.example", normalize("NFD", "ann@bücher.example")],
+    ["änn@example.com", "ÄNN@example.com", normalize("NFD", "Änn@example.com")],
+    ["οδοσ@example.gr", "ΟΔΟΣ@example.gr", "οδος@example.gr"],
+    ["kelvin@example.com", "\u212aelvin@example.com"],  # in NFC the Kelvin sign is a K
+]
+DIFFERENT = [
+    "victim@example.com",
+    "v\u0130ctim@example.com",  # capital i with dot above: `lower` of many a locale makes it "i"
+    "v\u0131ctim@example.com",  # dotless i
+    "vi\u0301ctim@example.com",
+    "victim@example.com.",
+    "\uff56ictim@example.com",
+    "vict\u0456m@example.com",  # Cyrillic
+    "victim+tag@example.com",
+    "vic.tim@example.com",
+    "gross@example.com",
+    "groß@example.com",
+    "gro\u017fs@example.com",
+    "gross@gross.example",
+    "gross@groß.example",
+]
+
+
+@pytest.mark.parametrize("spellings", SAME, ids=lambda spellings: spellings[0])
+def test_spellings_of_one_mailbox_have_one_form(spellings: list[str]) -> None:
+    assert {canonical(spelling) for spelling in spellings} == {spellings[0]}
+
+
+def test_other_mailboxes_have_other_forms() -> None:
+    assert len({canonical(address) for address in DIFFERENT}) == len(DIFFERENT)
+
+
+def test_no_letter_beyond_ascii_becomes_one_of_ascii() -> None:
+    """Who has such an address would keep the owner of the ASCII one from registering."""
+    for number in range(0x80, 0x110000):
+        letter = normalize("NFC", chr(number))
+        if letter.isascii() or letter in {letter.casefold(), letter.lower()}:
+            continue  # canonically equivalent, so the same address (RFC 6532, 3.1); or not folded
+        assert not canonical(f"a{letter}b@example.com").isascii(), hex(number)
+
+
+@pytest.mark.parametrize("address", ["", "@", "ann", "a@b@c", "ann@", "ä@", "ä@..", "@ä", "ä@_b.c"])
+def test_what_is_no_address_has_a_form_too(address: str) -> None:
+    assert canonical(canonical(address)) == canonical(address)
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+@settings(max_examples=500, deadline=None)
+def test_the_form_of_a_form_is_itself(local: str, domain: str) -> None:
+    form = canonical(f"{local}@{domain}")
+    assert canonical(form) == form
+
+
+def test_an_address_is_looked_up_as_typed_first() -> None:
+    assert lookup_keys(" ÄNN@Example.com ") == [
+        "ÄNN@Example.com",
+        "Änn@example.com",
+        "änn@example.com",
+    ]
+    assert lookup_keys("ann@example.com") == ["ann@example.com"]
+
+
+def test_a_form_that_nobody_has_goes_to_the_verified_account_else_to_the_oldest() -> None:
+    accounts = [
+        Account(1, "Änn@example.com", False, "Änn@example.com"),
+        Account(2, "ÄNN@example.com", True, "Änn@example.com"),
+        Account(3, "äNN@example.com", True, "änn@example.com"),
+        Account(4, "bo@bücher.example", False, "bo@bücher.example"),
+        Account(5, "bo@xn--bcher-kva.example", True, "bo@xn--bcher-kva.example"),
+        Account(6, "Cä@example.com", False, "CÄ@example.com"),
+    ]
+    for order in permutations(accounts):
+        plan = plan_keys(order)
+        assert plan.keys == {6: "cä@example.com"}
+        assert sorted(map(list, plan.collisions)) == [[3, 2, 1], [4, 5]]
+    assert plan_keys(accounts[:2]).keys == {2: "änn@example.com"}
