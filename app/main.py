@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from app.api import root, v1
 from app.api.deps import Resources
+from app.cli.protocol import bound_http_of_uvicorn
 from app.core import keys, logs, openapi, passwords, problems, revisions
 from app.core.backing import backing_services
 from app.core.batching import Batcher
@@ -20,6 +21,7 @@ from app.core.database import Database
 from app.core.dispatch import Dispatch
 from app.core.drain import close_while_draining, draining_at_sigterm
 from app.core.errors import PlinthError
+from app.core.header_limits import HeaderLimits
 from app.core.health import Readiness, look_around
 from app.core.middleware import (
     BodyLimit,
@@ -59,6 +61,7 @@ MIDDLEWARE = [
     ),
     Middleware(Traced),
     Middleware(Observed),
+    Middleware(HeaderLimits, limit=settings.MAX_HEADER_SIZE),
     Middleware(
         CrossOrigin,
         allow_origins=settings.BACKEND_CORS_ORIGINS,
@@ -86,6 +89,7 @@ MIDDLEWARE = [
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what lives as long as the process, and close it in the reverse order."""
+    bound_http_of_uvicorn()
     async with AsyncExitStack() as stack:
         backing = await stack.enter_async_context(entered_in_thread(backing_services(settings)))
         database = Database(backing.database_url, settings, Base.metadata)

@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.cli.protocol import BoundedHttp
 from tests.support.waiting import until
 
 PATIENCE = 20  # seconds
@@ -62,7 +63,9 @@ class Wire:
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[int]:
     """Its port. What lives long in the application is the test's own (no lifespan)."""
-    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none")
+    config = uvicorn.Config(
+        app, port=0, http=BoundedHttp, lifespan="off", log_config=None, ws="none"
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)

@@ -105,9 +105,11 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     ADMIN_ENABLED: bool | None = None
     ADMIN_SESSION_HOURS: PositiveInt = 12
     TRUSTED_PROXIES: list[IPv4Network | IPv6Network] = []
+    MAX_HEADER_SIZE: PositiveInt = 32 * 1024
     MAX_BODY_SIZE: PositiveInt = 1024 * 1024
     HEADER_TIMEOUT: PositiveFloat = 10
     BODY_TIMEOUT: PositiveFloat = 30
+    WRITE_TIMEOUT: PositiveFloat = 30
     MAX_IN_FLIGHT: PositiveInt = 400
     MAX_SIGN_INS_IN_FLIGHT: PositiveInt | None = None
     DRAIN_SECONDS: Annotated[float, Field(ge=0)] = 3
