@@ -158,7 +158,7 @@ def _load_keys() -> None:
     try:
         keys.ring.load()
     except keys.KeyFileError as error:
-        raise SettingsError(f"Plinth cannot start:\n  {error}") from None
+        raise SettingsError([str(error)]) from None
 
 
 async def _warn_of_missing_migrations(database: Database) -> None:

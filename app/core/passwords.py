@@ -24,6 +24,7 @@ from argon2.exceptions import VerificationError, VerifyMismatchError
 
 from app.core import argon2id, metrics
 from app.core.config import settings
+from app.core.config.types import MOST_MEMORY_KIB, MOST_PASSES
 from app.core.errors import Unavailable
 from app.core.old_hashes import BASE64, UnfitHash, find_verifier
 
@@ -41,7 +42,7 @@ NOBODYS_HASH = (
 )
 
 # A stored hash names its own cost. One that came with an import must not take the server down.
-MOST_MEMORY_KIB, MOST_TIME, MOST_LANES = 256 * 1024, 10, 8
+MOST_LANES = 8
 ARGON2 = re.compile(
     r"\$argon2(id|i|d)(\$v=(16|19))?\$m=[0-9]{1,9},t=[0-9]{1,9},p=[0-9]{1,3}"
     rf"\${BASE64}{{11,86}}\${BASE64}{{16,86}}"
@@ -136,11 +137,11 @@ def _check_argon2(stored: str) -> None:
     lanes = given.parallelism
     if not (
         8 * lanes <= given.memory_cost <= MOST_MEMORY_KIB
-        and 1 <= given.time_cost <= MOST_TIME
+        and 1 <= given.time_cost <= MOST_PASSES
         and 1 <= lanes <= MOST_LANES
     ):
         raise UnfitHash(
-            f"an argon2 hash may take up to {MOST_MEMORY_KIB // 1024} MiB, {MOST_TIME} passes "
+            f"an argon2 hash may take up to {MOST_MEMORY_KIB // 1024} MiB, {MOST_PASSES} passes "
             f"and {MOST_LANES} lanes"
         )
 

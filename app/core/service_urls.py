@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 SENTINEL_PORT = 26379
+MAX_PORT = 65535
 HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][:@,]*)(:\d{1,5})?"
 NETLOC = re.compile(rf"([^][@]*@)?{HOST}(,{HOST})*")
 
@@ -20,6 +21,9 @@ def find_url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
             "cannot be read after ://. It is user:password@host:port, with what is odd in the "
             "password percent-encoded: @ as %40, / as %2F, # as %23, ? as %3F, : as %3A"
         )
+    ports = re.findall(r":(\d+)(?=,|$)", netloc.rpartition("@")[2])
+    if any(not 1 <= int(port) <= MAX_PORT for port in ports):
+        return f"has a port that is not between 1 and {MAX_PORT}"
     if scheme.endswith("+sentinel"):
         try:
             read_sentinel_url(url)

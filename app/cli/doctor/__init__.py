@@ -27,7 +27,8 @@ def _examine(workers: int) -> list[Finding]:
     try:
         from app.cli.doctor.examination import examine
     except SystemExit as error:  # SettingsError: the settings are read by that import
-        return [broken("settings", str(error), "Mend them; .env.example explains each.")]
+        faults = getattr(error, "faults", [str(error)])
+        return [broken("settings", fault, ".env.example explains each.") for fault in faults]
     return examine(workers)
 
 

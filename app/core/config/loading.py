@@ -1,9 +1,11 @@
 """How a process reads its settings, and how it ends when they are wrong."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from app.core.config.faults import read_faults
 from app.core.config.settings import Settings
 
 
@@ -12,6 +14,10 @@ class SettingsError(SystemExit):
 
     A SystemExit, so that uvicorn, alembic and `plinth` end with the text and without a traceback.
     """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n  ".join(["Plinth cannot start:", *faults]))
+        self.faults = faults
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -23,16 +29,8 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [_describe(detail) for detail in error.errors(include_input=False)]
-        raise SettingsError("Plinth cannot start:\n" + "\n".join(lines)) from None
+        raise SettingsError([fault.text for fault in read_faults(error)]) from None
     except UnicodeDecodeError:
-        raise SettingsError("Plinth cannot start:\n  .env is not UTF-8") from None
-    except (OSError, ValueError) as error:
-        # pydantic-settings' own: a list that is not JSON, a .env that cannot be read
-        raise SettingsError(f"Plinth cannot start:\n  {error} (a list is JSON)") from None
-
-
-def _describe(detail: Any) -> str:
-    name = ".".join(str(part) for part in detail["loc"])
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"  {name}: {message}" if name else f"  {message}"
+        raise SettingsError([".env is not UTF-8: save it in that encoding"]) from None
+    except OSError as error:
+        raise SettingsError([f".env cannot be read ({error.strerror})"]) from None

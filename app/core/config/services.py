@@ -1,19 +1,42 @@
 """The settings that say where PostgreSQL and Redis are, and how long to wait for them."""
 
-from typing import Annotated, Self
+from collections.abc import Container
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from app.core.service_urls import find_url_fault, quote_host, split_url
+from app.core.config.types import (
+    Hidden,
+    Host,
+    Milliseconds,
+    Port,
+    PostgresHost,
+    PostgresUrlOrNone,
+    RedisUrlOrNone,
+    Seconds,
+    is_service_link,
+)
+from app.core.service_urls import quote_host
 
 DEVELOPMENT = "development"
-POSTGRES_SCHEMES = ("postgresql", "postgres")
-PUBLIC_PASSWORD = "development-only"  # noqa: S105 - everyone can read it in compose.yaml
+PARTS = {"DATABASE_URL": "POSTGRES_", "REDIS_URL": "REDIS_"}
 
-Hidden = Annotated[str, Field(repr=False)]
-HiddenOrNone = Annotated[str | None, Field(repr=False)]
+
+def drop_unneeded(values: dict[str, Any], known: Container[str]) -> dict[str, Any]:
+    """Leave out what is not read: the parts of a URL that is given, and a port that Kubernetes set
+    for a service of that name where the program needs none."""
+    unread = {
+        name
+        for url, prefix in PARTS.items()
+        for name in values
+        if values.get(url) and name.startswith(prefix) and name != url and name in known
+    }
+    for port, needed_by in (("SMTP_PORT", "SMTP_HOST"), ("METRICS_PORT", None)):
+        if is_service_link(port, values.get(port)) and not (needed_by and values.get(needed_by)):
+            unread.add(port)
+    return {name: value for name, value in values.items() if name not in unread}
 
 
 class ServiceSettings(BaseSettings):
@@ -21,63 +44,45 @@ class ServiceSettings(BaseSettings):
 
     POSTGRES_USER: str = "postgres"
     POSTGRES_PASSWORD: Hidden = ""
-    POSTGRES_HOST: str = "localhost"
-    POSTGRES_PORT: Annotated[int, Field(ge=1, le=65535)] = 5432
+    POSTGRES_HOST: PostgresHost = "localhost"
+    POSTGRES_PORT: Port = 5432
     POSTGRES_DB: str = "plinth"
-    DATABASE_URL: HiddenOrNone = None
-    TEST_DATABASE_URL: HiddenOrNone = None
-    DB_POOL_SIZE: PositiveInt = 5
-    DB_MAX_OVERFLOW: Annotated[int, Field(ge=0)] = 10
-    DB_POOL_TIMEOUT: PositiveFloat = 30
-    DB_POOL_RECYCLE: int = 3600
+    DATABASE_URL: PostgresUrlOrNone = None
+    TEST_DATABASE_URL: PostgresUrlOrNone = None
+    DB_POOL_SIZE: Annotated[int, Field(ge=1, le=1000)] = 5
+    DB_MAX_OVERFLOW: Annotated[int, Field(ge=0, le=1000)] = 10
+    DB_POOL_TIMEOUT: Seconds = 30
+    DB_POOL_RECYCLE: Annotated[int, Field(ge=-1, le=604_800)] = 3600
     DB_ECHO: bool = False
-    DB_CONNECT_TIMEOUT: PositiveFloat = 3
-    DB_WAIT_TIMEOUT: PositiveFloat = 1.5
-    DB_STATEMENT_TIMEOUT: PositiveFloat = 2.5
-    DB_LOCK_TIMEOUT: PositiveFloat = 2
-    DB_IDLE_IN_TRANSACTION_TIMEOUT: PositiveFloat = 10
+    DB_CONNECT_TIMEOUT: Seconds = 3
+    DB_WAIT_TIMEOUT: Seconds = 1.5
+    DB_STATEMENT_TIMEOUT: Seconds = 2.5
+    DB_LOCK_TIMEOUT: Seconds = 2
+    DB_IDLE_IN_TRANSACTION_TIMEOUT: Seconds = 10
     DB_PGBOUNCER: bool = False
-    DIRECT_DATABASE_URL: HiddenOrNone = None
-    MIGRATION_TIMEOUT: PositiveInt = 900
-    MIGRATION_LOCK_TIMEOUT: PositiveInt = 5
+    DIRECT_DATABASE_URL: PostgresUrlOrNone = None
+    MIGRATION_TIMEOUT: Annotated[int, Field(ge=1, le=604_800)] = 900
+    MIGRATION_LOCK_TIMEOUT: Annotated[int, Field(ge=1, le=86_400)] = 5
 
-    REDIS_HOST: str = "localhost"
-    REDIS_PORT: Annotated[int, Field(ge=1, le=65535)] = 6379
-    REDIS_DB: Annotated[int, Field(ge=0)] = 0
+    REDIS_HOST: Host = "localhost"
+    REDIS_PORT: Port = 6379
+    REDIS_DB: Annotated[int, Field(ge=0, le=65_535)] = 0
     REDIS_PASSWORD: Hidden = ""
-    REDIS_URL: HiddenOrNone = None
-    TEST_REDIS_URL: HiddenOrNone = None
-    CACHE_TIMEOUT_MS: PositiveInt = 100
+    REDIS_URL: RedisUrlOrNone = None
+    TEST_REDIS_URL: RedisUrlOrNone = None
+    CACHE_TIMEOUT_MS: Milliseconds = 100
     CACHE_PREFIX: str = "plinth"
 
     @property
     def is_development(self) -> bool:
         return self.ENVIRONMENT == DEVELOPMENT
 
-    @model_validator(mode="after")
-    def _find_services(self) -> Self:
-        """Make each URL from its parts; with neither given, only development goes on (embedded)."""
+    def make_urls(self) -> None:
+        """Make each URL that is not given from its parts, where any of these is given."""
         if self.DATABASE_URL is None and self._any_given("POSTGRES_"):
             self.DATABASE_URL = self._postgres_url()
         if self.REDIS_URL is None and self._any_given("REDIS_"):
             self.REDIS_URL = self._redis_url()
-        direct = self.DIRECT_DATABASE_URL or self.DATABASE_URL
-        for name, url, schemes in (
-            ("DATABASE_URL", self.DATABASE_URL, POSTGRES_SCHEMES),
-            ("DIRECT_DATABASE_URL", direct, POSTGRES_SCHEMES),
-            ("REDIS_URL", self.REDIS_URL, ("redis", "rediss", "unix")),
-        ):
-            if url is None:
-                if not self.is_development:
-                    raise ValueError(
-                        f"{name} is not set. Only ENVIRONMENT=development starts a server of its "
-                        f"own; set {name} (or its parts, see .env.example)"
-                    )
-            elif fault := find_url_fault(url, schemes):
-                raise ValueError(f"{name} {fault}")
-            elif split_url(url).password == PUBLIC_PASSWORD and not self.is_development:
-                raise ValueError(f"{name} has compose.yaml's public password: set one of your own")
-        return self
 
     def _any_given(self, prefix: str) -> bool:
         # Of our own settings: compose's POSTGRES_INITDB_ARGS in the same .env names no server.

@@ -1,0 +1,121 @@
+"""The types of settings. Each has bounds within which the program works, so that a wrong value is
+refused at start with a sentence and not met as an overflow by some request."""
+
+import re
+from email.utils import parseaddr
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from app.core.config.origins import check_origin
+from app.core.rates import check_rate
+from app.core.service_urls import find_url_fault
+
+POSTGRES_SCHEMES = ("postgresql", "postgres")
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
+API_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+
+
+def is_service_link(name: str, value: object) -> bool:
+    """Kubernetes and Docker set `REDIS_PORT=tcp://10.0.0.11:6379` for a service named redis."""
+    return name.endswith("_PORT") and isinstance(value, str) and bool(SERVICE_LINK.match(value))
+
+
+def _refuse_service_link(value: Any) -> Any:
+    if is_service_link("_PORT", value):
+        raise ValueError(
+            "is an address and no port. Kubernetes sets that for a service of this name: set the "
+            "port in the container's env, which wins, or enableServiceLinks: false in the pod"
+        )
+    return value
+
+
+def _check_api_prefix(text: str) -> str:
+    if not API_PREFIX.fullmatch(text):
+        raise ValueError("must begin with / and must not end with it, such as /api/v1")
+    return text
+
+
+def _check_http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or re.search(r"\s", text):
+        raise ValueError("must begin with http:// or https:// and a host: https://example.com")
+    return text
+
+
+def _check_host(text: str) -> str:
+    if text and not HOST.fullmatch(text):  # an empty variable is an unset one
+        raise ValueError("must be a host name or an address, without a scheme and without a port")
+    return text
+
+
+def _check_postgres_host(text: str) -> str:
+    if not text.startswith("/"):
+        for host in text.split(","):
+            _check_host(host)
+    return text
+
+
+def _check_postgres_url(url: str) -> str:
+    if fault := find_url_fault(url, POSTGRES_SCHEMES):
+        raise ValueError(fault)
+    return url
+
+
+def _check_redis_url(url: str) -> str:
+    if fault := find_url_fault(url, REDIS_SCHEMES):
+        raise ValueError(fault)
+    return url
+
+
+def _check_sender(text: str) -> str:
+    local, _, domain = parseaddr(text)[1].rpartition("@")
+    if not local or not domain:
+        raise ValueError("is no address: give one like 'Plinth <mail@example.com>'")
+    return text
+
+
+def _read_network(value: Any) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError("must be a network, such as 10.0.0.0/8 or 192.0.2.1/32") from None
+
+
+# Beyond these a stored hash is not verified (core/passwords.py).
+MOST_MEMORY_KIB, MOST_PASSES = 256 * 1024, 10
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_refuse_service_link)]
+Bytes = Annotated[int, Field(ge=1, le=2**31)]
+Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
+Seconds = Annotated[float, Field(ge=0.001, le=86_400)]
+Minutes = Annotated[int, Field(ge=1, le=527_040)]
+Hours = Annotated[int, Field(ge=1, le=8_784)]
+Days = Annotated[int, Field(ge=1, le=3_660)]
+
+RateText = Annotated[str, AfterValidator(check_rate)]
+Host = Annotated[str, AfterValidator(_check_host)]
+PostgresHost = Annotated[str, AfterValidator(_check_postgres_host)]
+ApiPrefix = Annotated[str, AfterValidator(_check_api_prefix)]
+HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
+Sender = Annotated[str, AfterValidator(_check_sender)]
+Origin = Annotated[str, AfterValidator(check_origin)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_read_network)]
+
+Hidden = Annotated[str, Field(repr=False)]
+PostgresUrlOrNone = Annotated[
+    Annotated[str, AfterValidator(_check_postgres_url)] | None, Field(repr=False)
+]
+RedisUrlOrNone = Annotated[
+    Annotated[str, AfterValidator(_check_redis_url)] | None, Field(repr=False)
+]

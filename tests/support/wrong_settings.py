@@ -1,0 +1,90 @@
+"""Wrong values of every setting, found by its type, so that a new setting is walked by itself."""
+
+import re
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from app.core.config import Settings
+
+KINDS = 10  # of wrong values for each setting
+PARTS = ("POSTGRES_", "REDIS_")
+URLS = ("DATABASE_URL", "REDIS_URL")
+
+NUMBERS = (
+    "hush", "-99999999999", "99999999999999999999", "1,5", "tcp://hush:1", "[1]", "hush 1", "0x10",
+    "1..2", "\udcff", "None", "nan", "inf", "-inf", "1e99",
+)  # fmt: skip
+INTEGERS = (*NUMBERS, "1.5", "true", "1e3")
+FLAGS = (
+    "hush", "2", "-1", "1.5", "[true]", "tcp://hush", "truee", "null", "\udcff", "yes!", "hush\n",
+)  # fmt: skip
+CHOICES = (
+    "hush", "0", "-1", "[]", "null", "none ", "true!", "tcp://hush", "\udcff", "hush\n", "HS999",
+)  # fmt: skip
+LISTS = (
+    "hush", "[hush", '{"hush": 1}', '"hush"', "1", "null", "[1.5, {}]", "[null]", '["hush hush"]',
+    '[["hush"]]', "\udcff", '["hush"', "https://hush.example.com",
+)  # fmt: skip
+TEXTS = (
+    "hush\n", "hush\r\n", "a\nhush", "\thush", "\x1b[31mhush", "\x01", "hush\x7f", "a\x0bb",
+    "\x0chush", "\udcff", "hush\udc80",
+)  # fmt: skip
+ADDRESSES = ("hush", "hush://hush", "//hush", "http:hush", "http://", "http://hush:99999")
+POSTGRES = (
+    "hush", "mysql://hush/d", "postgresql:hush", "postgresql://u:hu@sh@h/d", "http://hush",
+    "postgresql://h:99999/d", "postgresql://h:0/d", "jdbc:postgresql://hush/d",
+)  # fmt: skip
+REDIS = ("hush", "http://hush", "redis:hush", "redis://:hu/sh@h", "redis://h:99999", "hush:6379")
+HOSTS = ("http://hush", "hush:25/", "hush hush", "hush/", "u@hush", "hush?", "hush#1")
+BY_TYPE: dict[Any, tuple[str, ...]] = {
+    bool: FLAGS,
+    int: INTEGERS,
+    float: NUMBERS,
+    str: TEXTS,
+    Path: TEXTS,
+}
+BY_NAME = {
+    "^LIMIT_": ("hush", "5", "5/5w", "0/5m", "5/0m", "-5/5m"),
+    "DATABASE_URL$": POSTGRES,
+    "REDIS_URL$": REDIS,
+    "(FRONTEND_URL|BREACH_CHECK_URL|ENDPOINT)$": ADDRESSES,
+    "^MAIL_FROM$": ("hush", "@", "hush@", "@hush", "Hush <hush>"),
+    "_HOST$": HOSTS,
+    "^API_V1_PREFIX$": ("/", "api", "/api/", "api/v1", "/a b", "//", "/hush?"),
+}
+
+
+def wrong_values(name: str) -> tuple[str, ...]:
+    """At least `KINDS` of them, those first that are wrong for this very setting."""
+    annotation = _find_type(Settings.model_fields[name].annotation)
+    values = _wrong_by_type(annotation)
+    if name == "METRICS_PORT":  # a service's address is as if it were unset
+        return tuple(value for value in values if "://" not in value)
+    own = [BY_NAME[pattern] for pattern in BY_NAME if re.search(pattern, name)]
+    return (*own[0], *values) if own and annotation is str else values
+
+
+def _wrong_by_type(annotation: Any) -> tuple[str, ...]:
+    if get_origin(annotation) is Literal:
+        return CHOICES
+    if get_origin(annotation) is list:
+        return LISTS
+    return BY_TYPE[annotation]
+
+
+def is_part(name: str) -> bool:
+    """Whether it is read only where a URL is not given."""
+    return name.startswith(PARTS) and name not in URLS
+
+
+def _find_type(annotation: Any) -> Any:
+    """Without what stands around it: `Annotated`, and that it may be left out."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (Union, UnionType):
+            (annotation,) = (it for it in get_args(annotation) if it is not NoneType)
+        else:
+            return annotation
