@@ -1,4 +1,6 @@
-"""One-time tokens. A user has at most one of each purpose; the database sees to it."""
+"""One-time tokens. Of one purpose a user has a newest one, and a few earlier ones that were sent to
+the same address. They end together: when one is used, all are.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +8,25 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Interval, Table, bindparam, delete, func, select
+from sqlalchemy import (
+    BindParameter,
+    CompoundSelect,
+    Interval,
+    Table,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
-from app.models import OneTimeToken, User
+from app.models import EarlierOneTimeToken, OneTimeToken, User
+
+MOST_AT_ONCE = 5  # of one purpose; past it, the oldest is void
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +36,53 @@ class UsedToken:
     session_id: UUID | None
 
 
+# Not by the columns' names: in an INSERT those are the values.
+_user: BindParameter[int] = bindparam("of_user")
+_purpose: BindParameter[str] = bindparam("of_purpose")
+_email: BindParameter[str] = bindparam("to_email")
+_is_newest = (OneTimeToken.user_id == _user, OneTimeToken.purpose == _purpose)
+_earlier = aliased(EarlierOneTimeToken)
+_kept = (
+    insert(EarlierOneTimeToken)
+    .from_select(
+        ["newest_id", "token_hash", "expires_at"],
+        select(OneTimeToken.id, OneTimeToken.token_hash, OneTimeToken.expires_at).where(
+            *_is_newest, OneTimeToken.email == _email, OneTimeToken.expires_at > func.now()
+        ),
+    )
+    .cte("kept")
+)
+_dropped = (
+    delete(EarlierOneTimeToken)
+    .where(EarlierOneTimeToken.newest_id == OneTimeToken.id, *_is_newest)
+    .where(
+        or_(
+            OneTimeToken.email != _email,
+            EarlierOneTimeToken.id.not_in(
+                select(_earlier.id)
+                .where(_earlier.newest_id == OneTimeToken.id)
+                .order_by(_earlier.id.desc())
+                .limit(MOST_AT_ONCE - 2)  # beside the newest one so far, and the new one
+                .correlate(OneTimeToken)
+            ),
+        )
+    )
+    .cte("dropped")
+)
 _new = insert(cast("Table", OneTimeToken.__table__)).values(
     created_at=func.now(), expires_at=func.now() + bindparam("lifetime", type_=Interval)
 )
-_put = _new.on_conflict_do_update(
-    index_elements=[OneTimeToken.user_id, OneTimeToken.purpose],
-    set_={
-        name: _new.excluded[name]
-        for name in ("token_hash", "email", "session_id", "created_at", "expires_at")
-    },
-).returning(OneTimeToken.expires_at)
+_put = (
+    _new.on_conflict_do_update(
+        index_elements=[OneTimeToken.user_id, OneTimeToken.purpose],
+        set_={
+            name: _new.excluded[name]
+            for name in ("token_hash", "email", "session_id", "created_at", "expires_at")
+        },
+    )
+    .returning(OneTimeToken.expires_at)
+    .add_cte(_kept, _dropped)
+)
 _holds = (OneTimeToken.expires_at > func.now(), User.id == OneTimeToken.user_id, User.is_active)
 
 
@@ -43,7 +96,11 @@ async def put(
     session_id: UUID | None,
     lifetime: timedelta,
 ) -> datetime:
-    """When it expires. An older one of the same purpose is void from now on."""
+    """Store a token and return when it expires.
+
+    Up to `MOST_AT_ONCE` of one purpose and address are valid at once; one to another address voids
+    those before it. The user's row has to be locked, or new: else of two at once one gets lost.
+    """
     given = {
         "user_id": user_id,
         "purpose": purpose,
@@ -51,6 +108,9 @@ async def put(
         "email": email,
         "session_id": session_id,
         "lifetime": lifetime,
+        "of_user": user_id,
+        "of_purpose": purpose,
+        "to_email": email,
     }
     expires_at: datetime = (await db.execute(_put, given)).scalar_one()
     return expires_at
@@ -59,16 +119,16 @@ async def put(
 async def find_owner(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> int | None:
     """Whose it is, if it holds; `use` decides."""
     found = select(OneTimeToken.user_id).where(
-        OneTimeToken.token_hash == token_hash, OneTimeToken.purpose.in_(purposes), *_holds
+        OneTimeToken.id.in_(_find(token_hash)), OneTimeToken.purpose.in_(purposes), *_holds
     )
     return await db.scalar(found)
 
 
 async def use(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> UsedToken | None:
-    """Take the token out of the world. Of many at once, one gets it."""
+    """Remove the token and those beside it. Of many at once, one gets it."""
     answer = await db.execute(
         delete(OneTimeToken)
-        .where(OneTimeToken.token_hash == token_hash, OneTimeToken.purpose.in_(purposes), *_holds)
+        .where(OneTimeToken.id.in_(_find(token_hash)), OneTimeToken.purpose.in_(purposes), *_holds)
         .returning(OneTimeToken.purpose, OneTimeToken.email, OneTimeToken.session_id)
         .execution_options(synchronize_session=False)
     )
@@ -98,5 +158,15 @@ async def void(db: AsyncSession, user_id: int, purpose: str | None = None) -> No
 
 
 async def purge(db: AsyncSession) -> None:
-    gone = delete(OneTimeToken).where(OneTimeToken.expires_at < func.now())
-    await db.execute(gone.execution_options(synchronize_session=False))
+    for table in (EarlierOneTimeToken, OneTimeToken):
+        gone = delete(table).where(table.expires_at < func.now())
+        await db.execute(gone.execution_options(synchronize_session=False))
+
+
+def _find(token_hash: bytes) -> CompoundSelect[int]:
+    """Select the id of the row that the token belongs to. As a union both indexes are used."""
+    newest = select(OneTimeToken.id).where(OneTimeToken.token_hash == token_hash)
+    earlier = select(EarlierOneTimeToken.newest_id).where(
+        EarlierOneTimeToken.token_hash == token_hash, EarlierOneTimeToken.expires_at > func.now()
+    )
+    return union_all(newest, earlier)

@@ -58,6 +58,8 @@ async def make_out_reset(
     """
     begin_request(request_id, Client(ip, user_agent))
     user = await crud.user.get_by_email(db, email=email)
+    if user is not None:
+        user = await crud.user.get(db, user.id, lock=True)
     if user is None or not user.is_active:
         audit.record(
             db,

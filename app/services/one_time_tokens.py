@@ -34,7 +34,12 @@ class Issued:
 async def issue(
     db: AsyncSession, user: User, purpose: str, email: str, *, session_id: UUID | None = None
 ) -> Issued:
-    """The token for a mail to `email`. The user's older one of this purpose is void."""
+    """Return a token for a mail to `email`. Earlier ones of this purpose stay valid beside it,
+    unless they went to another address.
+
+    Args:
+        user: locked, or new.
+    """
     secret = secrets.token_bytes(SIZE)
     expires_at = await crud.one_time_token.put(
         db,

@@ -1,9 +1,12 @@
 """A forgotten password, from the request over the mail to the new one."""
 
 import asyncio
+from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -13,6 +16,8 @@ from sqlalchemy import event
 
 from app.core.config import settings
 from app.core.database import Database
+from app.core.rates import parse_rate
+from app.crud import one_time_token
 from tests.support.answers import check_invalid, check_refusal
 from tests.support.mail_server import Inbox, none_waits, text_of, token_of
 from tests.support.people import PASSWORD, People, Person
@@ -117,26 +122,77 @@ async def test_a_token_holds_for_its_time(
     check_refusal(await reset(client, token), 400, INVALID)
 
 
-async def test_a_new_token_voids_the_older_one(
+@pytest.mark.parametrize("used", range(3))
+async def test_a_few_links_are_valid_side_by_side_until_one_is_used(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection, used: int
+) -> None:
+    person = await people.add()
+    tokens = [await token_for(client, inbox, person) for _ in range(3)]
+    assert (await reset(client, tokens[used])).status_code == 204
+    for token in tokens:
+        check_refusal(await reset(client, token, "Third-Horse-9"), 400, INVALID)
+    assert await log_in(client, person.email, NEW) == 200
+    left = "SELECT (SELECT count(*) FROM one_time_tokens), count(*) FROM earlier_one_time_tokens"
+    assert tuple(await second.fetchrow(left)) == (0, 0)
+
+
+async def test_past_five_links_the_oldest_is_void(
     client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    person = await people.add()
+    tokens = [await token_for(client, inbox, person) for _ in range(7)]
+    for token in tokens[:2]:
+        check_refusal(await reset(client, token), 400, INVALID)
+    assert (await reset(client, tokens[2])).status_code == 204
+
+
+async def test_requests_at_once_all_give_valid_links(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.add()
+    await asyncio.gather(*(forget(client, person.email) for _ in range(5)))
+    await none_waits(second)
+    assert len(inbox.letters) == 5
+    hashes = {
+        *await second.fetchval("SELECT array_agg(token_hash) FROM one_time_tokens"),
+        *await second.fetchval("SELECT array_agg(token_hash) FROM earlier_one_time_tokens"),
+    }
+    sent = {token_of(letter) for letter in inbox.letters}
+    assert hashes == {sha256(urlsafe_b64decode(f"{token}=")).digest() for token in sent}
+
+
+async def test_each_link_expires_by_itself(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
     old = await token_for(client, inbox, person)
     new = await token_for(client, inbox, person)
+    await second.execute("UPDATE earlier_one_time_tokens SET expires_at = now()")
     check_refusal(await reset(client, old), 400, INVALID)
     assert (await reset(client, new)).status_code == 204
+
+
+async def test_what_code_before_this_table_voids_is_void(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    """During a rolling deployment. That code knows the newest link alone."""
+    old = await token_for(client, inbox, person := await people.add())
+    await token_for(client, inbox, person)
+    await second.execute("DELETE FROM one_time_tokens WHERE user_id = $1", person.id)
+    check_refusal(await reset(client, old), 400, INVALID)
 
 
 async def test_a_changed_password_voids_it(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
-    token = await token_for(client, inbox, person)
+    tokens = [await token_for(client, inbox, person) for _ in range(2)]
     changes = {"password": NEW, "current_password": PASSWORD}
     answer = await client.patch("/users/me", headers=person.headers, json=changes)
     assert answer.status_code == 200, answer.text
     await inbox.next(person.email, "was changed")
-    check_refusal(await reset(client, token, "Third-Horse-9"), 400, INVALID)
+    for token in tokens:
+        check_refusal(await reset(client, token, "Third-Horse-9"), 400, INVALID)
     assert await second.fetchval("SELECT count(*) FROM one_time_tokens") == 0
 
 
@@ -278,14 +334,16 @@ async def test_the_mail_goes_to_the_stored_address_only(
 async def test_the_token_stands_nowhere_in_the_database(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
-    token = await token_for(client, inbox, await people.add())
+    person = await people.add()
+    tokens = [await token_for(client, inbox, person) for _ in range(2)]
     await none_waits(second)
-    for table in ("one_time_tokens", "mails", "events"):
+    for table in ("one_time_tokens", "earlier_one_time_tokens", "mails", "events"):
         rows = await second.fetch(f"SELECT t::text AS row FROM {table} AS t")
         assert rows
-        for row in rows:
+        for row, token in product(rows, tokens):
             assert token not in row["row"]
             assert token.encode().hex() not in row["row"]
+            assert urlsafe_b64decode(f"{token}=").hex() not in row["row"]
     assert await second.fetchval("SELECT count(*) FROM mails WHERE sealed IS NOT NULL") == 0
 
 
@@ -296,6 +354,24 @@ async def test_requests_are_limited_alike_whether_the_account_exists(
     person = await people.add()
     for email in (person.email, f"nobody-{person.email}"):
         answers = [
-            await client.post("/auth/password/forgot", json={"email": email}) for _ in range(6)
+            await client.post("/auth/password/forgot", json={"email": email}) for _ in range(4)
         ]
-        assert [answer.status_code for answer in answers] == [202] * 5 + [429]
+        assert [answer.status_code for answer in answers] == [202] * 3 + [429]
+
+
+async def test_who_is_refused_has_a_valid_link_in_the_inbox(
+    client: AsyncClient, people: People, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many a stranger has asked for: the limit's window is no longer than a link's life."""
+    rate = parse_rate(settings.LIMIT_FORGOT_ACCOUNT)
+    assert rate.seconds <= settings.PASSWORD_RESET_MINUTES * 60
+    assert rate.most <= one_time_token.MOST_AT_ONCE
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+    person = await people.add()
+    own = await token_for(client, inbox, person)
+    for _ in range(5):
+        await client.post("/auth/password/forgot", json={"email": person.email})
+    refused = await client.post("/auth/password/forgot", json={"email": person.email})
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) <= settings.PASSWORD_RESET_MINUTES * 60
+    assert (await reset(client, own)).status_code == 204

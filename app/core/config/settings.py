@@ -104,7 +104,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     LIMIT_PASSWORD_SESSION: RateText = "5/5m"  # noqa: S105 - how often, not a secret
     LIMIT_REGISTER_IP: RateText = "20/1h"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"
-    LIMIT_FORGOT_ACCOUNT: RateText = "5/1d"
+    LIMIT_FORGOT_ACCOUNT: RateText = "3/30m"
     LIMIT_FORGOT_IP: RateText = "20/1h"
     LIMIT_VERIFY_ACCOUNT: RateText = "10/1d"
 
