@@ -11,11 +11,20 @@ from starlette.requests import Request
 
 from app.admin.changing import acting, saving
 from app.admin.table import Table
-from app.models import Base, Event, IdempotencyKey, Mail, OneTimeToken, Session, User
+from app.models import (
+    Base,
+    Event,
+    IdempotencyKey,
+    Mail,
+    OneTimeToken,
+    Session,
+    SessionCleanup,
+    User,
+)
 from app.services import audit
 
 HAVE_THEIR_OWN = (Event, Mail, Session, User)
-NEVER_SHOWN = (IdempotencyKey, OneTimeToken)  # machinery, and secret
+NEVER_SHOWN = (IdempotencyKey, OneTimeToken, SessionCleanup)  # machinery, and secret
 # By its name or kind, or where the model says so: `mapped_column(info={"secret": True})`.
 SECRET = re.compile(r"hash|passw|secret|token|seal|salt|credential|(^|_)key$")
 EVENT = 50  # characters of an event's name

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Date, and_, case, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.crud.session import is_live
 from app.models import Event, Session, User
 
 _registered = Event.event.in_(("user.registered", "superuser.created"))
@@ -62,9 +63,10 @@ async def by_day(db: AsyncSession, *, days: int) -> list[Day]:
 
 async def totals(db: AsyncSession) -> Totals:
     users = await db.execute(select(func.count(), func.count(case((User.is_active, 1)))))
-    live = and_(Session.revoked_at.is_(None), Session.expires_at > func.now())
     sessions = await db.execute(
-        select(func.count(), func.count(Session.user_id.distinct())).where(live)
+        select(func.count(), func.count(Session.user_id.distinct()))
+        .join(User, User.id == Session.user_id)
+        .where(is_live(User.session_epoch))
     )
     return Totals(*users.one(), *sessions.one())
 

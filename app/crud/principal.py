@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, select, true
+from sqlalchemy import literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.reading import Query, Reader, one_of
+from app.crud.session import is_live
 from app.models import Session, User
 
 
@@ -39,6 +40,7 @@ _user = (
         User.is_superuser,
         User.is_verified,
         User.created_at,
+        User.session_epoch,
     )
     .where(User.id == Session.user_id)
     .offset(literal_column("0"))
@@ -46,9 +48,9 @@ _user = (
 )
 _asking = (
     select(
-        *_user.c,
+        *(it for it in _user.c if it.name != "session_epoch"),
         Session.id.label("session_id"),
-        (Session.revoked_at.is_(None) & (Session.expires_at > func.now())).label("session_is_live"),
+        is_live(_user.c.session_epoch).label("session_is_live"),
     )
     .select_from(Session)
     .join(_user, true())

@@ -14,22 +14,40 @@ from sqlalchemy import (
     and_,
     bindparam,
     column,
+    delete,
     func,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.core.config import settings
 from app.core.database import Database
 from app.core.reading import Query, listed
-from app.models import Session, User
+from app.models import Session, SessionCleanup, User
 
 GRACE = timedelta(seconds=10)
 GRACES = 3
 
-_alive = (Session.revoked_at.is_(None), Session.expires_at > func.now())
+ENDED_AT_ONCE = 1000
+"""The most sessions that one request marks as ended; the worker does the rest."""
+
+
+def is_live(epoch: Any) -> ColumnElement[bool]:
+    """
+    Args:
+        epoch: the user's `session_epoch`.
+    """
+    return and_(
+        Session.revoked_at.is_(None),
+        Session.expires_at > func.now(),
+        Session.session_epoch == epoch,
+    )
+
+
+_user = and_(User.id == Session.user_id, User.is_active)
 
 
 def expiry() -> ColumnElement[datetime]:
@@ -57,8 +75,7 @@ def _rotate(
     return (
         update(Session)
         .where(Session.id == session_id, Session.token_hash == old_hash)
-        .where(*_alive)
-        .where(User.id == Session.user_id, User.is_active)
+        .where(_user, is_live(User.session_epoch))
         .values(
             token_hash=new_hash,
             previous_hash=old_hash,
@@ -115,8 +132,9 @@ async def rotate_many(
     return {it: users[it.new_hash] for it in rotations if it.new_hash in users}
 
 
-async def count_alive(db: AsyncSession) -> int:
-    return await db.scalar(select(func.count()).select_from(Session).where(*_alive)) or 0
+async def count_live(db: AsyncSession) -> int:
+    counted = select(func.count()).select_from(Session).join(User, User.id == Session.user_id)
+    return await db.scalar(counted.where(is_live(User.session_epoch))) or 0
 
 
 async def use_grace(
@@ -126,9 +144,9 @@ async def use_grace(
     after the rotation and not too often."""
     answer = await db.execute(
         update(Session)
-        .where(Session.id == session_id, Session.previous_hash == previous_hash, *_alive)
+        .where(Session.id == session_id, Session.previous_hash == previous_hash)
+        .where(_user, is_live(User.session_epoch))
         .where(Session.last_used_at > func.now() - GRACE, Session.graces < GRACES)
-        .where(User.id == Session.user_id, User.is_active)
         .values(graces=Session.graces + 1)
         .returning(Session.user_id, Session.successor)
         .execution_options(synchronize_session=False)
@@ -148,20 +166,20 @@ async def is_replay(db: AsyncSession, session_id: UUID, token_hash: bytes) -> bo
     return await db.scalar(used_up) is not None
 
 
-async def get_live(db: AsyncSession, user_id: int) -> Sequence[Session]:
-    """A user's sessions, newest first."""
+async def get_live(
+    db: AsyncSession, user_id: int, *, skip: int = 0, limit: int = 100
+) -> Sequence[Session]:
+    """A user's live sessions, newest first."""
+    # A subquery and not a join: then the index gives them in this order.
+    epoch = select(User.session_epoch).where(User.id == user_id).scalar_subquery()
     found = (
         select(Session)
-        .where(Session.user_id == user_id, *_alive)
+        .where(Session.user_id == user_id, is_live(epoch))
         .order_by(Session.created_at.desc(), Session.id)
+        .offset(skip)
+        .limit(limit)
     )
     return (await db.scalars(found)).all()
-
-
-async def count_of(db: AsyncSession, user_id: int) -> int:
-    """All of a user's, those that have ended too."""
-    counted = select(func.count()).select_from(Session).where(Session.user_id == user_id)
-    return await db.scalar(counted) or 0
 
 
 async def revoke(
@@ -169,19 +187,91 @@ async def revoke(
 ) -> int | None:
     """End one session; its user's id, or None where it had ended, never was, or is not
     `user_id`'s."""
-    ending = update(Session).where(Session.id == session_id, Session.revoked_at.is_(None))
+    ending = (
+        update(Session)
+        .where(Session.id == session_id, Session.revoked_at.is_(None))
+        .where(User.id == Session.user_id, User.session_epoch == Session.session_epoch)
+    )
     if user_id is not None:
         ending = ending.where(Session.user_id == user_id)
     return await db.scalar(
-        ending.values(revoked_at=func.now(), revoked_reason=reason).returning(Session.user_id)
+        ending.values(revoked_at=func.now(), revoked_reason=reason)
+        .returning(Session.user_id)
+        .execution_options(synchronize_session=False)
     )
 
 
 async def revoke_all(
     db: AsyncSession, user_id: int, reason: str, *, keep: UUID | None = None
 ) -> None:
-    """End a user's sessions, but for `keep`."""
-    ending = update(Session).where(Session.user_id == user_id, Session.revoked_at.is_(None))
+    """End a user's sessions, however many, but for `keep`, where that is live.
+
+    The increment decides. The newest are also marked, which is what the code of the previous
+    release looks at (until the next major version).
+    """
+    counted = (
+        update(User)
+        .where(User.id == user_id)
+        .values(session_epoch=User.session_epoch + 1)
+        .returning(User.session_epoch)
+        .execution_options(synchronize_session=False)
+    )
+    epoch = await db.scalar(counted)
+    if epoch is None:
+        return
     if keep is not None:
-        ending = ending.where(Session.id != keep)
-    await db.execute(ending.values(revoked_at=func.now(), revoked_reason=reason))
+        await _keep(db, user_id, keep, epoch)
+    # A statement of its own: it waited for the user's row, and now sees who signed in meanwhile.
+    newest = (
+        select(Session.id)
+        .where(Session.user_id == user_id, Session.session_epoch == epoch - 1)
+        .where(Session.revoked_at.is_(None))
+        .order_by(Session.created_at.desc(), Session.id)
+        .limit(ENDED_AT_ONCE)
+        .cte("newest")
+    )
+    marked = await db.execute(
+        update(Session)
+        .where(Session.id == newest.c.id)
+        .values(revoked_at=func.now(), revoked_reason=reason)
+        .returning(Session.id)
+        .execution_options(synchronize_session=False)
+    )
+    if len(marked.all()) == ENDED_AT_ONCE:
+        await _have_cleaned_up(db, user_id)
+
+
+async def remove_all(db: AsyncSession, user_id: int) -> None:
+    """Delete the sessions of a user who was just deleted; the worker does what is too much here."""
+    some = select(Session.id).where(Session.user_id == user_id).limit(ENDED_AT_ONCE).cte("some")
+    removed = await db.execute(
+        delete(Session)
+        .where(Session.id == some.c.id)
+        .returning(Session.id)
+        .execution_options(synchronize_session=False)
+    )
+    if len(removed.all()) == ENDED_AT_ONCE:
+        await _have_cleaned_up(db, user_id)
+
+
+async def erase_all(db: AsyncSession, user_id: int) -> int:
+    """Delete all that a user had, whatever it takes; how many."""
+    erased = delete(Session).where(Session.user_id == user_id)
+    answer: Any = await db.execute(erased.execution_options(synchronize_session=False))
+    counted: int = answer.rowcount
+    return counted
+
+
+async def _keep(db: AsyncSession, user_id: int, session_id: UUID, epoch: int) -> None:
+    """Only a session that the increment would end: one that had ended before stays so."""
+    await db.execute(
+        update(Session)
+        .where(Session.id == session_id, Session.user_id == user_id)
+        .where(is_live(epoch - 1))
+        .values(session_epoch=epoch)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def _have_cleaned_up(db: AsyncSession, user_id: int) -> None:
+    await db.execute(insert(SessionCleanup).values(user_id=user_id).on_conflict_do_nothing())

@@ -5,7 +5,18 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Interval, Table, bindparam, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Interval,
+    Table,
+    bindparam,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+    true,
+)
 
 from app.core.addresses import lookup_keys
 from app.core.client import Client
@@ -17,6 +28,8 @@ from app.crud.session import expiry
 from app.crud.user import having_email
 from app.models import Session, User
 
+SURPLUS = "more than SESSIONS_PER_USER sessions"  # at most 50 characters
+
 
 class Candidate(NamedTuple):
     """Whoever has an e-mail, as they were when they were looked up."""
@@ -25,23 +38,24 @@ class Candidate(NamedTuple):
     hashed_password: str
     is_active: bool
     is_superuser: bool
+    credential_epoch: int
 
 
-_found = Query(
-    having_email(select(User.id, User.hashed_password, User.is_active, User.is_superuser))
-)
+_found = Query(having_email(select(*(getattr(User, name) for name in Candidate._fields))))
 
+# Sign-ins of one user wait here for each other, so that the bound on sessions is exact.
 _held = (
-    select(User.id)
+    select(User.id, User.session_epoch, User.credential_epoch)
     .where(User.id == bindparam("user_id"), User.hashed_password == bindparam("hashed_password"))
     .where(User.is_active)
-    .with_for_update(read=True)
+    .with_for_update(key_share=True)
     .cte("held")
 )
 _ends_at = func.now() + bindparam("lifetime", type_=Interval)
 _new = {
     Session.id: bindparam("session_id", type_=Session.id.type),
     Session.user_id: _held.c.id,
+    Session.session_epoch: _held.c.session_epoch,
     Session.token_hash: bindparam("token_hash", type_=Session.token_hash.type),
     Session.expires_at: func.least(_ends_at, expiry()),
     Session.ends_at: _ends_at,
@@ -51,13 +65,45 @@ _new = {
 _begun = (
     insert(cast("Table", Session.__table__))
     .from_select([column.key for column in _new], select(*_new.values()))
-    .returning(Session.id, Session.user_id)
+    .returning(Session.id, Session.user_id, Session.session_epoch)
     .cte("begun")
+)
+_ended = (
+    func.end_surplus_sessions(
+        _begun.c.user_id,
+        _begun.c.session_epoch,
+        _begun.c.id,
+        bindparam("most", type_=BigInteger),
+        literal(SURPLUS),
+    )
+    .table_valued(column("id", Session.id.type))
+    .render_derived()
+)
+_surplus = (
+    select(_ended.c.id, _begun.c.user_id).select_from(_begun).join(_ended, true()).cte("surplus")
 )
 _told = event.adding(
     _begun, actor_id=_begun.c.user_id, subject_id=_begun.c.user_id, session_id=_begun.c.id
 )
-_beginning = Query(select(_begun.c.id).add_cte(_told.cte("told")))
+_told_surplus = event.adding(
+    _surplus,
+    event=literal("session.ended"),
+    actor_id=_surplus.c.user_id,
+    subject_id=_surplus.c.user_id,
+    session_id=_surplus.c.id,
+    reason=literal(SURPLUS),
+)
+# The main query counts the surplus, so that those sessions end before an event is written: the
+# chain of events is the last lock that is taken.
+_beginning = Query(
+    select(
+        _held.c.credential_epoch,
+        select(func.count()).select_from(_surplus).scalar_subquery().label("ended"),
+    )
+    .select_from(_begun)
+    .join(_held, true())
+    .add_cte(_told.cte("told"), _told_surplus.cte("told_surplus"))
+)
 
 
 async def find(reader: Reader, email: str) -> Candidate | None:
@@ -74,10 +120,14 @@ async def begin_session(
     client: Client,
     lifetime: timedelta | None,
     told: Mapping[str, object],
-) -> bool:
+) -> int | None:
     """Of one whose password was found right; with the audit log's row. When this returns, both are
-    durable. False where the user is another by now: without that, a session by an old password
-    could be written just after the change of that password had ended all of them.
+    durable. With more than `SESSIONS_PER_USER`, the least recently used one ends.
+
+    Returns:
+        The user's `credential_epoch`. None where the user is another by now: without that, a
+        session by an old password could be written just after the change of that password had ended
+        all of them.
 
     Args:
         lifetime: after which it ends, used or not; None leaves it to the settings.
@@ -92,6 +142,7 @@ async def begin_session(
         lifetime=min(lifetime or longest, longest),
         ip=client.ip,
         user_agent=client.user_agent,
+        most=settings.SESSIONS_PER_USER,
         **event.as_values(told),
     )
-    return bool(begun)
+    return begun[0].credential_epoch if begun else None

@@ -6,6 +6,7 @@ from app.models.idempotency_key import IdempotencyKey
 from app.models.mail import Mail
 from app.models.one_time_token import EarlierOneTimeToken, OneTimeToken
 from app.models.session import Session
+from app.models.session_cleanup import SessionCleanup
 from app.models.user import User
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Mail",
     "OneTimeToken",
     "Session",
+    "SessionCleanup",
     "User",
 ]

@@ -2,7 +2,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
-from sqlalchemy import FetchedValue, ForeignKey, Index, LargeBinary, String, func, text
+from sqlalchemy import FetchedValue, Index, LargeBinary, String, func, text
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,6 +17,8 @@ class Session(Base):
     this table cannot.
 
     Attributes:
+        user_id: no foreign key, so that deleting a user deletes any number of sessions at once.
+            Each query about live sessions joins the user; the worker deletes what is left.
         session_epoch: the user's, when the session began or was last kept. The trigger
             `set_session_epoch` fills it in for code that does not know it.
     """
@@ -24,7 +26,7 @@ class Session(Base):
     __tablename__ = "sessions"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(index=True)
     session_epoch: Mapped[int] = mapped_column(server_default=FetchedValue())
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), info={"secret": True})
     previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), info={"secret": True})

@@ -59,6 +59,7 @@ async def delete_user(db: AsyncSession, user_id: int, *, by: int) -> None:
     await _lock_superusers(db, by)
     if await crud.user.remove(db, id=user_id) is None:
         raise accounts.UserNotFound
+    await crud.session.remove_all(db, user_id)
     audit.record(db, "user.deleted", subject_id=user_id)
     after_commit(db, lambda: accounts.count_users.forget(db))
 

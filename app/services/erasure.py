@@ -34,14 +34,14 @@ async def erase(db: AsyncSession, user_id: int) -> Erased:
     if superusers == {user_id}:
         raise administration.LastSuperuser("The last superuser cannot be erased")
     user = await crud.user.get(db, user_id, lock=True)
-    sessions = mails = 0
+    mails = 0
     if user is not None:
-        sessions = await crud.session.count_of(db, user_id)
         addresses = [user.email, *await crud.one_time_token.get_addresses(db, user_id)]
         mails = await crud.mail.remove_to(db, addresses)
         await crud.user.remove(db, id=user_id)
     elif not await crud.event.knows(db, user_id):
         raise accounts.UserNotFound
+    sessions = await crud.session.erase_all(db, user_id)
     events = await crud.event.erase_traces(db, user_id)
     audit.record(db, "user.erased", subject_id=user_id)
     after_commit(db, lambda: accounts.count_users.forget(db))

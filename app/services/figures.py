@@ -28,7 +28,7 @@ async def take(database: Database) -> dict[str, float]:
     """By their names; nothing where the database does not answer."""
     try:
         async with database.transaction() as db:
-            sessions = await crud.session.count_alive(db)
+            sessions = await crud.session.count_live(db)
             outbox = await crud.mail.count(db)
     except PlinthError:
         return {}

@@ -24,6 +24,7 @@ from app.core.errors import PlinthError
 from app.core.mail import NeverDeliverable, NotDelivered, can_post, post, write_letter
 from app.crud.mail import TakenMail
 from app.services import credentials, outbox
+from app.services.session_cleaner import SessionCleaner
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class MailWorker:
         self._in_hand: set[asyncio.Task[None]] = set()
         self._unsettled = 0
         self._tidied = -float(TIDY_SECONDS)
+        self._sessions = SessionCleaner(database)
 
     async def run(self) -> None:
         if not can_post():
@@ -71,6 +73,8 @@ class MailWorker:
                 try:
                     await self._start_what_is_due()
                     await self._tidy()
+                    if await self._sessions.clean_some():
+                        self._bell.set()  # there is more, and mails take their turn in between
                 except PlinthError:
                     logger.warning("the database does not answer; mails wait")
                 except Exception:

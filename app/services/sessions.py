@@ -77,7 +77,7 @@ async def start(
     Raises:
         WrongCredentials: the user was changed since they were recognised.
     """
-    begun = await crud.sign_in.begin_session(
+    epoch = await crud.sign_in.begin_session(
         database,
         known.user,
         session_id=session_id,
@@ -86,7 +86,7 @@ async def start(
         lifetime=lifetime,
         told=audit.describe("session.started", subject_id=known.user.id),
     )
-    if not begun:
+    if epoch is None:
         await recognition.refuse(database, known.user, known.began)
     await known.attempt.refund()
 

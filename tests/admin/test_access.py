@@ -120,6 +120,7 @@ async def test_the_login_has_the_limits_of_the_apis(
     [
         "UPDATE sessions SET revoked_at = now()",
         "UPDATE sessions SET expires_at = now() - interval '1 second'",
+        "UPDATE users SET session_epoch = session_epoch + 1",
         "UPDATE users SET is_superuser = false",
         "UPDATE users SET is_active = false",
         "DELETE FROM users",

@@ -22,7 +22,7 @@ LIFETIME = timedelta(hours=3)
 async def begin(
     database: Database, user: Candidate, *, session_id: UUID, lifetime: timedelta | None = None
 ) -> bool:
-    return await crud.sign_in.begin_session(
+    epoch = await crud.sign_in.begin_session(
         database,
         user,
         session_id=session_id,
@@ -31,6 +31,7 @@ async def begin(
         lifetime=lifetime,
         told=audit.describe("session.started", subject_id=user.id),
     )
+    return epoch is not None
 
 
 async def test_whoever_has_an_email_is_found_without_case(
@@ -38,7 +39,9 @@ async def test_whoever_has_an_email_is_found_without_case(
 ) -> None:
     person = await people.add(email="Ada.Lovelace@Example.com", is_superuser=True)
     found = await crud.sign_in.find(database.reader, "ada.lovelace@example.COM")
-    assert found == Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=True)
+    assert found == Candidate(
+        person.id, CHEAP_HASH, is_active=True, is_superuser=True, credential_epoch=0
+    )
     assert await crud.sign_in.find(database.reader, "ada_lovelace@example.com") is None
 
 
@@ -53,7 +56,7 @@ async def test_a_session_begins_and_is_told_of(
     lifetime: timedelta | None,
 ) -> None:
     person, session_id = await people.add(), uuid4()
-    user = Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=False)
+    user = Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=False, credential_epoch=0)
     changed = settings.model_copy(update={"DB_PGBOUNCER": pgbouncer})
     other = Database(database_url, changed, Base.metadata)
     try:
@@ -82,7 +85,7 @@ async def test_for_one_who_is_another_by_now_nothing_is_written(
     database: Database, people: People, second: asyncpg.Connection, other: dict[str, object]
 ) -> None:
     person = await people.add(**other)
-    user = Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=False)
+    user = Candidate(person.id, CHEAP_HASH, is_active=True, is_superuser=False, credential_epoch=0)
     assert not await begin(database, user, session_id=uuid4())
     for table in ("sessions", "events"):
         assert await second.fetchval(f"SELECT count(*) FROM {table}") == 0

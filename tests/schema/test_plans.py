@@ -294,8 +294,9 @@ async def test_the_newest_active_users(crowd: AsyncSession) -> None:
 
 async def test_a_users_sessions_and_events(crowd: AsyncSession) -> None:
     await crowd.execute(text("SET LOCAL enable_seqscan = off"))  # they are empty here
-    sessions = await indexes_used(crowd, crud.session.get_live(crowd, 1))
-    assert "ix_sessions_user_id" in sessions
+    sessions = await find_plan(crowd, crud.session.get_live(crowd, 1))
+    assert set(find_indexes(sessions)) == {"ix_sessions_live", "pk_users"}
+    assert "Sort" not in set(find_values(sessions, "Node Type"))
     events = await indexes_used(crowd, crud.event.get_of(crowd, 1, skip=0, limit=20))
     assert events == {"ix_events_subject_id"}
     assert await indexes_used(crowd, figures.by_day(crowd, days=30)) == {"ix_events_at"}

@@ -72,7 +72,7 @@ async def logout(db: DB, user: CurrentUser) -> None:
 
 
 @leaving.post("/logout-all", status_code=204)
-@access(USER, queries=3)
+@access(USER, queries=4)
 async def logout_everywhere(db: DB, user: CurrentUser) -> None:
     """End all of one's sessions, this one too."""
     await sessions.end_all(db, user.id, reason="signed out everywhere")

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from app import crud
 from app.api.access import OWNER, SUPERUSER, USER, access
-from app.api.deps import DB, CurrentUser, Superuser, UserId
+from app.api.deps import DB, CurrentUser, Limit, Skip, Superuser, UserId
+from app.core.config import settings
 from app.core.device import describe_device
 from app.core.errors import Denied, NotFound
 from app.core.problems import responses
@@ -19,9 +20,12 @@ router = APIRouter(prefix="/users", tags=["sessions"])
 
 @router.get("/me/sessions")
 @access(USER, queries=2)
-async def list_my_sessions(db: DB, user: CurrentUser) -> list[SessionOut]:
+async def list_my_sessions(
+    db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.MAX_PAGE_SIZE
+) -> list[SessionOut]:
     """Newest first."""
-    return [_show(row, user.session_id) for row in await crud.session.get_live(db, user.id)]
+    found = await crud.session.get_live(db, user.id, skip=skip, limit=limit)
+    return [_show(row, user.session_id) for row in found]
 
 
 @router.delete("/me/sessions/{session_id}", status_code=204, responses=responses(NotFound))
@@ -32,10 +36,17 @@ async def end_my_session(db: DB, user: CurrentUser, session_id: UUID) -> None:
 
 @router.get("/{user_id}/sessions", responses=responses(Denied, NotFound))
 @access(SUPERUSER, queries=3)
-async def list_sessions(db: DB, admin: Superuser, user_id: UserId) -> list[SessionOut]:
+async def list_sessions(
+    db: DB,
+    admin: Superuser,
+    user_id: UserId,
+    skip: Skip = 0,
+    limit: Limit = settings.MAX_PAGE_SIZE,
+) -> list[SessionOut]:
     """Newest first."""
     await accounts.get(db, user_id)
-    return [_show(row, admin.session_id) for row in await crud.session.get_live(db, user_id)]
+    found = await crud.session.get_live(db, user_id, skip=skip, limit=limit)
+    return [_show(row, admin.session_id) for row in found]
 
 
 @router.delete(
@@ -47,7 +58,7 @@ async def end_session(db: DB, _: Superuser, user_id: UserId, session_id: UUID) -
 
 
 @router.delete("/{user_id}/sessions", status_code=204, responses=responses(Denied, NotFound))
-@access(SUPERUSER, queries=4)
+@access(SUPERUSER, queries=5)
 async def end_all_sessions(db: DB, _: Superuser, user_id: UserId) -> None:
     await accounts.get(db, user_id)
     await sessions.end_all(db, user_id, reason="ended by a superuser")

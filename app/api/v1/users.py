@@ -38,7 +38,7 @@ async def get_me(user: CurrentUser) -> Principal:
 
 
 @router.patch("/me", response_model=UserOut, responses=responses(TooMany))
-@access(USER, queries=15)
+@access(USER, queries=17)
 async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> User:
     """A new e-mail or password asks for `current_password`. A password ends the other sessions; an
     e-mail takes effect, and then does so too, when the link in the mail to it is used."""
@@ -84,14 +84,14 @@ async def list_users(
 
 
 @router.patch("/{user_id}", response_model=UserOut, responses=responses(Rejected, Denied, NotFound))
-@access(SUPERUSER, queries=6)
+@access(SUPERUSER, queries=7)
 async def change_user(db: DB, user: Superuser, user_id: UserId, changes: UserAdminUpdate) -> User:
     """Flags and names; never the password. A change of role or activity ends their sessions."""
     return await administration.change_user(db, user_id, changes, by=user.id)
 
 
 @router.delete("/{user_id}", status_code=204, responses=responses(Rejected, Denied, NotFound))
-@access(SUPERUSER, queries=5)
+@access(SUPERUSER, queries=6)
 async def delete_user(db: DB, user: Superuser, user_id: UserId) -> None:
     await administration.delete_user(db, user_id, by=user.id)
 

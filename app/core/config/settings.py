@@ -65,6 +65,8 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     TOKEN_AUDIENCE: str = "plinth"  # noqa: S105
     SESSION_IDLE_DAYS: Days = 14
     SESSION_ABSOLUTE_DAYS: Days = 90
+    SESSIONS_PER_USER: Annotated[int, Field(ge=1, le=1000)] = 100
+    SESSION_KEEP_DAYS: Days = 30
     LOGIN_FAILURE_MS: Annotated[int, Field(ge=0, le=60_000)] = 400
     ARGON2_MEMORY_KIB: Annotated[int, Field(ge=8, le=MOST_MEMORY_KIB)] = 19456
     ARGON2_TIME_COST: Annotated[int, Field(ge=1, le=MOST_PASSES)] = 2

@@ -1,0 +1,320 @@
+"""One increment of `users.session_epoch` ends all sessions, whatever asks for them next."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient
+
+from app import crud
+from app.core.database import Database
+from app.core.refresh_tokens import parse_refresh_token
+from app.crud import figures
+from app.crud import session as crud_session
+from app.services import session_cleaner
+from app.services.sessions import end_all
+from tests.support.people import PASSWORD, People, Person
+from tests.support.statements import recorded_statements
+
+INCREMENT = "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1"
+ANOTHER = """
+    INSERT INTO sessions (user_id, token_hash, expires_at, ends_at, created_at)
+    SELECT $1, sha256(n::text::bytea), 'infinity', 'infinity', now() - n * interval '1 minute'
+    FROM generate_series(1, $2) AS n
+"""
+OUT_OF_GRACE = "UPDATE sessions SET last_used_at = now() - interval '11 seconds'"
+
+
+def session_of(person: Person) -> UUID:
+    token = parse_refresh_token(person.tokens["refresh_token"])
+    assert token
+    return token.session_id
+
+
+async def status_of(client: AsyncClient, person: Person) -> int:
+    return (await client.get("/users/me", headers=person.headers)).status_code
+
+
+async def refresh(client: AsyncClient, token: str) -> int:
+    return (await client.post("/auth/refresh", json={"refresh_token": token})).status_code
+
+
+async def test_neither_token_is_good_any_more(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    ann, ben = await people.enter(), await people.enter()
+    await second.execute(INCREMENT, ann.id)
+    assert await second.fetchval("SELECT bool_and(revoked_at IS NULL) FROM sessions")
+
+    assert await status_of(client, ann) == 401
+    assert await refresh(client, ann.tokens["refresh_token"]) == 401
+    assert await status_of(client, ben) == 200
+    assert await refresh(client, ben.tokens["refresh_token"]) == 200
+
+
+@pytest.mark.parametrize("path", ["/auth/logout", "/auth/logout-all"])
+async def test_what_ended_stays_so_and_a_new_session_is_live(
+    client: AsyncClient, people: People, second: asyncpg.Connection, path: str
+) -> None:
+    ann = await people.enter()
+    other = await people.sign_in(ann)
+    await client.post("/auth/logout-all", headers=ann.headers)
+    again = await people.sign_in(ann)
+    assert await second.fetchval("SELECT session_epoch FROM users") == 1
+    assert [await status_of(client, it) for it in (ann, other, again)] == [401, 401, 200]
+    assert (await client.post(path, headers=again.headers)).status_code == 204
+    assert [await status_of(client, it) for it in (ann, other, again)] == [401, 401, 401]
+
+
+async def test_no_statement_rotates_or_graces_a_session_of_an_older_epoch(
+    database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.enter()
+    token = ann.tokens["refresh_token"]
+    assert await refresh(client, token) == 200
+    await second.execute(INCREMENT, ann.id)
+    assert await refresh(client, token) == 401, "within the grace's time"
+    hashes = await second.fetchrow("SELECT id, token_hash, previous_hash FROM sessions")
+    rotation = crud_session.Rotation(hashes["id"], hashes["token_hash"], bytes(32), b"sealed")
+
+    assert await crud.session.rotate(database, rotation) is None
+    none = await crud.session.rotate_many(
+        database, [rotation], rest=crud_session.GRACE - crud_session.GRACE
+    )
+    assert none == {}
+    async with database.transaction() as db:
+        assert await crud.session.use_grace(db, hashes["id"], hashes["previous_hash"]) is None
+
+
+async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
+    database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.enter()
+    await second.execute(INCREMENT, ann.id)
+    here = await people.sign_in(ann)
+
+    listed = (await client.get("/users/me/sessions", headers=here.headers)).json()
+    assert [it["id"] for it in listed] == [str(session_of(here))]
+    old = f"/users/me/sessions/{session_of(ann)}"
+    assert (await client.delete(old, headers=here.headers)).status_code == 404
+    async with database.transaction() as db:
+        assert await crud.session.count_live(db) == 1
+        totals = await figures.totals(db)
+    assert (totals.live_sessions, totals.signed_in) == (1, 1)
+
+
+async def test_a_replay_of_an_ended_session_is_not_told_again(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.enter()
+    assert await refresh(client, ann.tokens["refresh_token"]) == 200
+    await second.execute(OUT_OF_GRACE)
+    await second.execute(INCREMENT, ann.id)
+    assert await refresh(client, ann.tokens["refresh_token"]) == 401
+    replays = "SELECT count(*) FROM events WHERE event = 'session.replayed'"
+    assert await second.fetchval(replays) == 0
+
+
+async def test_a_kept_session_gets_the_new_epoch_unless_it_had_ended(
+    database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    """A thief's session that the owner's logout-all ended a moment before stays ended, although the
+    thief knows the password and changes it."""
+    ann = await people.enter()
+    thief = await people.sign_in(ann)
+    async with database.transaction() as db:
+        await end_all(db, ann.id, reason="signed out everywhere")
+        await crud.session.revoke_all(db, ann.id, "password changed", keep=session_of(thief))
+    assert await status_of(client, thief) == 401
+    await second.execute("UPDATE sessions SET revoked_at = NULL")  # and by its epoch alone as well
+    assert await status_of(client, thief) == 401
+
+    here = await people.sign_in(ann)
+    change = {"password": "Other-Horse-8", "current_password": PASSWORD}
+    assert (await client.patch("/users/me", json=change, headers=here.headers)).status_code == 200
+    assert await status_of(client, here) == 200
+    assert await second.fetchval("SELECT session_epoch FROM users") == 3
+
+
+async def test_nobody_keeps_anothers_session(
+    database: Database, client: AsyncClient, people: People
+) -> None:
+    ann, eve = await people.enter(), await people.enter()
+    async with database.transaction() as db:
+        await crud.session.revoke_all(db, eve.id, "e-mail changed", keep=session_of(ann))
+    assert [await status_of(client, it) for it in (ann, eve)] == [200, 401]
+
+
+async def test_code_that_does_not_know_epochs_begins_a_live_session(
+    people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.add()
+    for _ in range(3):
+        await second.execute(INCREMENT, ann.id)
+        await second.execute(ANOTHER, ann.id, 1)
+    assert await second.fetch("SELECT session_epoch FROM sessions ORDER BY 1") == [(1,), (2,), (3,)]
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await second.execute(ANOTHER, ann.id + 1, 1)
+
+
+async def test_more_than_a_request_can_mark_end_all_the_same(
+    database: Database,
+    client: AsyncClient,
+    people: People,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
+    monkeypatch.setattr(crud.session_cleanup, "BATCH", 4)
+    ann, ben = await people.enter(), await people.enter()
+    await second.execute(ANOTHER, ann.id, 20)
+    with recorded_statements(database) as sent:
+        answer = await client.post("/auth/logout-all", headers=ann.headers)
+    assert answer.status_code == 204
+    assert len(sent) == 5, "one more, to note that there is more to do"
+    marked = "SELECT count(revoked_at), count(*) FROM sessions WHERE user_id = $1"
+    assert await second.fetchrow(marked, ann.id) == (5, 21)
+    assert await status_of(client, ann) == 401
+    here = await people.sign_in(ann)
+
+    cleaner = session_cleaner.SessionCleaner(database)
+    for _ in range(20):
+        await cleaner.clean_some()
+    assert await second.fetchrow(marked, ann.id) == (5, 6), "those that are marked are kept a while"
+    assert await second.fetchval("SELECT count(*) FROM session_cleanups") == 0
+    assert [await status_of(client, it) for it in (here, ben)] == [200, 200]
+
+
+async def test_the_newest_are_marked_first(
+    database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the likeliest to be in use, and old code looks at the mark alone."""
+    monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
+    ann = await people.enter()
+    await second.execute(ANOTHER, ann.id, 20)
+    async with database.transaction() as db:
+        await crud.session.revoke_all(db, ann.id, "x")
+    are_new = "SELECT bool_and(created_at > now() - interval '4.5 minutes') FROM sessions"
+    assert await second.fetchval(f"{are_new} WHERE revoked_at IS NOT NULL")
+
+
+async def test_a_session_that_begins_beside_it_is_marked_as_well(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    """The statement that marks looks only after it has the user's row."""
+    ann = await people.add()
+    signing_in = second.transaction()
+    await signing_in.start()
+    await second.execute("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", ann.id)
+    await second.execute(ANOTHER, ann.id, 1)
+
+    async def end() -> None:
+        async with database.transaction() as db:
+            await crud.session.revoke_all(db, ann.id, "signed out everywhere")
+
+    ending = asyncio.create_task(end())
+    done, _ = await asyncio.wait([ending], timeout=0.3)
+    assert not done, "it waits for the sign-in"
+    await signing_in.commit()
+    await ending
+    assert await second.fetchval("SELECT revoked_at IS NOT NULL FROM sessions")
+
+
+async def test_a_deleted_users_sessions_are_dead_and_go(
+    database: Database,
+    client: AsyncClient,
+    people: People,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
+    monkeypatch.setattr(crud.session_cleanup, "BATCH", 4)
+    root, ann = await people.enter(is_superuser=True), await people.enter()
+    await second.execute(ANOTHER, ann.id, 20)
+    answer = await client.delete(f"/users/{ann.id}", headers=root.headers)
+    assert answer.status_code == 204
+    left = "SELECT count(*) FROM sessions WHERE user_id = $1"
+    assert await second.fetchval(left, ann.id) == 16
+    assert await status_of(client, ann) == 401
+    assert await refresh(client, ann.tokens["refresh_token"]) == 401
+    async with database.transaction() as db:
+        assert await crud.session.count_live(db) == 1
+        assert (await figures.totals(db)).live_sessions == 1
+    cleaner = session_cleaner.SessionCleaner(database)
+    for _ in range(10):
+        await cleaner.clean_some()
+    assert await second.fetchval(left, ann.id) == 0
+    assert await status_of(client, root) == 200
+
+
+async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
+    database: Database,
+    client: AsyncClient,
+    people: People,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crud.session_cleanup, "BATCH", 3)
+    live = await people.enter()
+    lately, long_ago = await people.enter(), await people.enter()
+    expired, behind = await people.enter(), await people.enter()
+    revoke = "UPDATE sessions SET revoked_at = now() - $2::interval WHERE user_id = $1"
+    for person, age in ((lately, "29 days"), (long_ago, "31 days")):
+        await second.execute(revoke.replace("$2::interval", f"interval '{age}'"), person.id)
+    run_out = "UPDATE sessions SET expires_at = now() - interval '31 days' WHERE user_id = $1"
+    await second.execute(run_out, expired.id)
+    await second.execute(INCREMENT, behind.id)
+    orphan = await people.enter()
+    await second.execute("DELETE FROM users WHERE id = $1", orphan.id)
+
+    cleaner = session_cleaner.SessionCleaner(database)
+    while await cleaner.clean_some():
+        pass
+    assert not await cleaner.clean_some(), "not again before an hour is over"
+    left = await second.fetch("SELECT user_id FROM sessions ORDER BY 1")
+    assert [row["user_id"] for row in left] == [live.id, lately.id]
+    assert await status_of(client, live) == 200
+
+
+async def test_several_workers_clean_side_by_side(
+    database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crud.session_cleanup, "BATCH", 50)
+    ann = await people.add()
+    for _ in range(3):
+        await second.execute(ANOTHER, ann.id, 500)
+        await second.execute(INCREMENT, ann.id)
+        await second.execute("INSERT INTO session_cleanups VALUES ($1)", ann.id)
+        cleaners = [session_cleaner.SessionCleaner(database) for _ in range(8)]
+
+        async def clean(cleaner: session_cleaner.SessionCleaner) -> None:
+            while await cleaner.clean_some():
+                pass
+
+        await asyncio.gather(*map(clean, cleaners))
+        assert await second.fetchval("SELECT count(*) FROM sessions") == 0
+        assert await second.fetchval("SELECT count(*) FROM session_cleanups") == 0
+
+
+async def test_a_list_comes_in_pages(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    ann, root = await people.enter(), await people.enter(is_superuser=True)
+    await second.execute(ANOTHER, ann.id, 150)
+    for path, person in (("/users/me/sessions", ann), (f"/users/{ann.id}/sessions", root)):
+        whole = (await client.get(path, headers=person.headers)).json()
+        assert len(whole) == 100, "as many as one answer holds"
+        rest = (await client.get(path, params={"skip": 100}, headers=person.headers)).json()
+        assert len({it["id"] for it in (*whole, *rest)}) == 151
+        some = (await client.get(path, params={"limit": 3}, headers=person.headers)).json()
+        assert some == whole[:3]
+        assert (
+            await client.get(path, params={"limit": 101}, headers=person.headers)
+        ).status_code == 422
+
+
+async def test_an_unknown_user_is_no_error(database: Database) -> None:
+    async with database.transaction() as db:
+        await crud.session.revoke_all(db, 2**62, "x")
+        assert await crud.session.revoke(db, uuid4(), "x") is None
