@@ -1,5 +1,6 @@
 """Where a request comes from, as far as it can be known."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,15 @@ from app.core.headers import find_header
 
 LONGEST_USER_AGENT = 255
 REMEMBERED = 1024  # clients come again
+LONGEST_HOP = 100  # an IPv6 address with a zone, a port, brackets and quotes is shorter
+
+# A node as RFC 7239, section 6 writes it, which Azure and IIS use in X-Forwarded-For too: an
+# address with or without a port, an IPv6 address in brackets, the whole perhaps in quotes.
+HOP = re.compile(
+    r"""(?P<quote>"?)(?:\[(?P<v6>[^\[\]"]+)\]|(?P<v4>[0-9.]+))"""
+    r"""(?::(?:[0-9]{1,5}|_[\w.-]+))?(?P=quote)""",
+    re.ASCII,
+)
 
 Network = IPv4Network | IPv6Network
 
@@ -29,10 +39,14 @@ class Client:
 
 
 def find_client(scope: Scope, trusted: Sequence[Network]) -> Client:
-    """
+    """Return the client of a request.
+
+    `Forwarded` (RFC 7239) is not read: a client could send the one of the two headers that its
+    proxy does not set.
+
     Args:
-        trusted: the proxies whose `X-Forwarded-For` is believed. From anyone else the header is
-            what the client likes to say.
+        trusted: the proxies whose `X-Forwarded-For` is believed. From any other peer the header is
+            the client's own text.
     """
     peer = scope["client"][0] if scope.get("client") else None
     if trusted:
@@ -49,16 +63,32 @@ def _describe(peer: str | None, user_agent: str) -> Client:
 
 
 def _find_ip(peer: str | None, forwarded: list[str], trusted: Sequence[Network]) -> str | None:
-    """The last address, seen from us, that is no trusted proxy's: what stands before it in the
-    header came from that address, and can be anything."""
-    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
+    """Return the last address, seen from us, that is no trusted proxy's.
+
+    The text before it in the header came from that address and can be anything. A hop that is no
+    address (`unknown`, `_hidden`, garbage) ends the search at the proxy that wrote it.
+    """
+    hops = [hop for line in forwarded for hop in map(str.strip, line.split(",")) if hop]
     ip = _parse(peer)
     while hops and ip is not None and any(ip_address(ip) in network for network in trusted):
-        before = _parse(hops.pop())
+        before = _parse_hop(hops.pop())
         if before is None:
             break
         ip = before
     return ip
+
+
+def _parse_hop(text: str) -> str | None:
+    if len(text) > LONGEST_HOP:
+        return None
+    if ip := _parse(text):
+        return ip
+    found = HOP.fullmatch(text)
+    if found is None:
+        return _parse(text[1:-1]) if text[:1] == text[-1:] == '"' else None
+    if found["v6"] and ":" not in found["v6"]:
+        return None  # brackets are for IPv6 alone
+    return _parse(found["v6"] or found["v4"])
 
 
 @lru_cache(maxsize=REMEMBERED)

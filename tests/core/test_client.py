@@ -40,6 +40,85 @@ def test_the_last_address_that_is_no_trusted_proxys(
     assert find_client(scope(peer, *forwarded), PROXIES).ip == ip
 
 
+@pytest.mark.parametrize(
+    ("hop", "ip"),
+    [
+        ("198.51.100.1:5678", "198.51.100.1"),  # Azure Application Gateway
+        ("198.51.100.1:0", "198.51.100.1"),
+        ('"198.51.100.1"', "198.51.100.1"),
+        ('"198.51.100.1:5678"', "198.51.100.1"),
+        ("198.51.100.1:_port", "198.51.100.1"),  # an obfuscated port (RFC 7239, 6.3)
+        ("2001:db8::5", "2001:db8::5"),
+        ("2001:DB8:0::5", "2001:db8::5"),
+        ("[2001:db8::5]", "2001:db8::5"),
+        ("[2001:db8::5]:443", "2001:db8::5"),  # IIS with ARR
+        ('"[2001:db8::5]"', "2001:db8::5"),
+        ('"[2001:db8::5]:443"', "2001:db8::5"),
+        ('"2001:db8::5"', "2001:db8::5"),
+        ("[::ffff:198.51.100.1]:443", "198.51.100.1"),
+        ("::ffff:198.51.100.1", "198.51.100.1"),
+        ("[fe80::1%eth0]:443", "fe80::1"),
+        (" \t198.51.100.1:5678\t ", "198.51.100.1"),
+        ("198.51.100.1,", "198.51.100.1"),  # an empty element is ignored (RFC 9110, 5.6.1)
+        (", ,198.51.100.1 , ", "198.51.100.1"),
+    ],
+)
+def test_every_form_of_an_address_is_read(hop: str, ip: str) -> None:
+    assert find_client(scope("10.0.0.1", hop), PROXIES).ip == ip
+    assert find_client(scope("10.0.0.1", f"1.2.3.4, {hop}"), PROXIES).ip == ip
+
+
+@pytest.mark.parametrize(
+    "hop",
+    [
+        "unknown",
+        "_hidden",
+        '"_SEVKISEK"',
+        '"',
+        '""',
+        "198.51.100.1:",
+        "198.51.100.1:port",
+        "198.51.100.1:123456",
+        "198.51.100.1:5:6",
+        '"198.51.100.1',
+        '198.51.100.1"',
+        "[198.51.100.1]",
+        "[198.51.100.1]:80",
+        "[2001:db8::5",
+        "2001:db8::5]",
+        "[2001:db8::5]x",
+        "[[2001:db8::5]]",
+        "[]",
+        "[]:443",
+        "198.51.100",
+        "198.51.100.1.1",
+        "198.051.100.001",
+        "198.51.100.1 x",
+        "x198.51.100.1",
+        "198.51.100.1;2.2.2.2",
+        "198.51.100.\u0661",
+        "for=198.51.100.1",
+        "http://198.51.100.1",
+        "198.51.100.1/32",
+        "[fe80::1%" + "z" * 200 + "]",
+    ],
+)
+def test_anything_else_counts_as_the_proxy_that_wrote_it(hop: str) -> None:
+    """Never as an address that a client put before it, which would be another's bucket."""
+    headers = [(b"x-forwarded-for", f"1.2.3.4, {hop}".encode())]
+    found = find_client({"type": "http", "client": ("10.0.0.1", 1), "headers": headers}, PROXIES)
+
+    assert found.ip == "10.0.0.1"
+
+
+def test_the_forwarded_header_is_a_clients_own_text() -> None:
+    headers = [(b"forwarded", b"for=1.2.3.4"), (b"x-forwarded-for", b"198.51.100.1")]
+
+    found = find_client({"type": "http", "client": ("10.0.0.1", 1), "headers": headers}, PROXIES)
+
+    assert found.ip == "198.51.100.1"
+
+
 def test_of_a_user_agent_what_can_be_shown_is_kept() -> None:
     found = find_client(scope("203.0.113.7", agent=b"cu\x00rl\r\n\x1b[31m" + b"x" * 300), [])
     assert found.user_agent is not None
