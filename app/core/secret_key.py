@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from app.core.folders import make_private_folder
+
 # RFC 7518, 3.2: a key of the size of the hash output or larger MUST be used.
 SHORTEST = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes
 FEWEST_DISTINCT = 10
@@ -45,7 +47,7 @@ def keep_development_key(data_dir: Path) -> str:
 
 
 def _make_key(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     with NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:  # mode 0600
         draft.write(secrets.token_urlsafe(48))
         draft.flush()

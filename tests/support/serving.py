@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,20 +55,23 @@ def serving(
     plain: bool = False,
     workers: int = 1,
     application: str = "app.main:app",
+    prefix: Sequence[str] = (),
+    cwd: Path = ROOT,
     **settings: str,
 ) -> Iterator[Serving]:
     """
     Args:
         application: what plain uvicorn is to serve.
         plain: by uvicorn itself, and not by `plinth serve`.
+        prefix: a command that runs the server, such as one that gives up root.
         settings: DATABASE_URL and REDIS_URL, and what else is not as production has it.
     """
     port, log = find_free_port(), folder / "serve.log"
     way = ["uvicorn", application] if plain else ["app.cli", "serve", f"--workers={workers}"]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *way, f"--port={port}"],
-            cwd=ROOT,
+            [*prefix, sys.executable, "-m", *way, f"--port={port}"],
+            cwd=cwd,
             env=bare_environment() | SETTINGS | settings,
             stdin=subprocess.DEVNULL,
             stdout=output,

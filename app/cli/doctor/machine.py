@@ -6,6 +6,7 @@ import time
 
 from app.cli.doctor.finding import Finding, broken, doubtful, fine
 from app.core.config import Settings
+from app.core.folders import make_private_folder
 from app.core.passwords import hash_password
 
 # OWASP's Password Storage Cheat Sheet: passes, and the least memory (KiB) that goes with them.
@@ -17,7 +18,7 @@ def check_data_dir(settings: Settings) -> Finding:
     if settings.DATABASE_URL and settings.REDIS_URL and not settings.is_development:
         return fine(name, "not needed: both servers are named")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -26,6 +27,8 @@ def check_data_dir(settings: Settings) -> Finding:
             f"{folder} cannot be written to ({error.strerror})",
             "Set DATA_DIR to a folder of yours, or give this one to the user who runs this.",
         )
+    if stat.S_IMODE(folder.stat().st_mode) & 0o066:
+        return doubtful(name, f"other users can read {folder}", f"chmod go-rw {folder}")
     return fine(name, str(folder))
 
 

@@ -36,6 +36,8 @@ def services(
 ) -> Iterator[Endpoints]:
     """Use the servers of `data_dir`, starting those that do not run yet.
 
+    With neither asked for, nothing is created: the file system may be read-only.
+
     Args:
         durable: False gives up surviving a crash for speed (tests). Whoever starts a server
             decides; who joins a running one takes it as it is.
@@ -43,6 +45,9 @@ def services(
     Raises:
         EmbeddedError: a package is missing, or the folder or a server cannot be used.
     """
+    if not (postgres or valkey):
+        yield Endpoints(database_url=None, redis_url=None)
+        return
     if sys.platform == "win32":
         raise EmbeddedError(
             "The embedded services do not run on Windows: use WSL, or set DATABASE_URL and "

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from app.core.embedded.errors import EmbeddedError
 from app.core.embedded.processes import Account
+from app.core.folders import make_private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def make_data_folder(data_dir: Path) -> Path:
     """The folder's real path. Nobody else may look inside."""
     folder = data_dir.expanduser().resolve()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise unusable(folder, error) from error
     return folder

@@ -3,6 +3,7 @@
 from email.policy import SMTPUTF8
 from pathlib import Path
 
+from app.core.folders import make_private_folder
 from app.core.mail.errors import NotDelivered
 from app.core.mail.letters import Letter
 
@@ -16,7 +17,7 @@ def keep(letter: Letter, folder: Path) -> Path:
     path = folder / f"{_name(letter)}.eml"
     draft = path.with_suffix(".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         draft.touch(mode=0o600)  # there are links in it that open accounts
         draft.write_bytes(letter.message.as_bytes(policy=SMTPUTF8))
         draft.replace(path)
