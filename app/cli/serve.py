@@ -1,9 +1,12 @@
+import logging
 import os
 
 from app.cli.server import address, listening, serve_workers
 from app.core import logs
 from app.core.backing import backing_services
 from app.core.config import settings
+
+logger = logging.getLogger(__name__)
 
 
 def run(host: str, port: int, workers: int, *, grace: int) -> None:
@@ -12,5 +15,5 @@ def run(host: str, port: int, workers: int, *, grace: int) -> None:
     with listening(host, port, way_out=way_out) as opened, backing_services(settings) as backing:
         # Held here, embedded services start once, and not with each worker.
         os.environ |= {"DATABASE_URL": backing.database_url, "REDIS_URL": backing.redis_url}
-        print(f"Serving on {address(opened)}, workers: {workers}", flush=True)
+        logger.info("Serving on %s, workers: %s", address(opened), workers)
         serve_workers(opened, workers, grace=grace)

@@ -11,6 +11,7 @@ PlinthError
 │   └── InvalidField  a value that a rule refuses, with the field that has it
 ├── TooMany           tried too often; later it is done
 └── Unavailable       not now: something is away or busy
+    ├── TimedOut      the database took longer than a time limit of ours
     ├── Contended     another transaction was in the way; nothing was done
     └── Unresolved    it may be done or not: the answer to the commit was lost
 """
@@ -140,6 +141,10 @@ class Unavailable(PlinthError):
     ) -> None:
         super().__init__(detail, code=code)
         self.retry_after = retry_after
+
+
+class TimedOut(Unavailable):
+    detail = "The database did not finish this within its time limit (timeout)"
 
 
 class Contended(Unavailable):

@@ -10,6 +10,7 @@ A constraint or index says what its violation means in its `info`, where it is d
 field whose value names nothing that is there.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,9 +29,12 @@ from app.core.errors import (
     NotFound,
     PlinthError,
     Rejected,
+    TimedOut,
     Unavailable,
     Unresolved,
 )
+
+logger = logging.getLogger(__name__)
 
 # PostgreSQL's documentation, appendix A. By the whole code first, then by its class.
 BY_SQLSTATE = {
@@ -41,8 +45,8 @@ BY_SQLSTATE = {
     "40001": Contended,  # serialization_failure
     "40P01": Contended,  # deadlock_detected
     "25006": Unavailable,  # read_only_sql_transaction: this server was the primary
-    "55P03": Unavailable,  # lock_not_available
-    "57014": Unavailable,  # query_canceled: a statement timeout
+    "55P03": TimedOut,  # lock_not_available
+    "57014": TimedOut,  # query_canceled: a statement timeout
     "57P01": Unavailable,  # admin_shutdown
     "57P02": Unavailable,  # crash_shutdown
     "57P03": Unavailable,  # cannot_connect_now
@@ -53,7 +57,8 @@ BY_SQLSTATE = {
     "54": Invalid,  # program_limit_exceeded: a value too large for an index
     "53": Unavailable,  # insufficient_resources: too many connections, disk full
 }
-AWAY = (OSError, TimeoutError, PoolTimeoutError)
+TIME_LIMITS = {"55P03": "DB_LOCK_TIMEOUT", "57014": "DB_STATEMENT_TIMEOUT"}
+TIMEOUTS = (TimeoutError, PoolTimeoutError)
 DRIVERS = (InterfaceError, DriverError)
 UNSENDABLE = (DataError, UnicodeEncodeError, OverflowError)  # PostgreSQL was not even asked
 
@@ -71,7 +76,9 @@ class Violations:
 
     def explain(self, error: Exception) -> PlinthError | None:
         """The meaning of a database error, or None where it is a fault of this program."""
-        if isinstance(error, AWAY):
+        if isinstance(error, TIMEOUTS):
+            return TimedOut()
+        if isinstance(error, OSError):
             return Unavailable()
         cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, AsyncAdapt_asyncpg_dbapi.Error):
@@ -87,6 +94,8 @@ class Violations:
         if meaning := self._by_name.get(getattr(cause, "constraint_name", None) or ""):
             return meaning()
         state = cause.sqlstate or ""
+        if limit := TIME_LIMITS.get(state):
+            logger.warning("the database ended a statement at its timeout (%s)", limit)
         kind = BY_SQLSTATE.get(state) or BY_SQLSTATE.get(state[:2])
         return kind() if kind else None
 

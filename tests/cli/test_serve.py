@@ -34,8 +34,7 @@ def test_it_serves_and_ends_in_order(
     settings |= {"METRICS_PORT": str(find_free_port())}
     process = start_plinth("serve", "--port", str(port), "--workers", workers, log=log, **settings)
     check_until_its_end(process, port, log, workers=int(workers))
-    # What it says before any log is a sentence for who typed the command.
-    lines = [line for line in log.read_text().splitlines() if not line.startswith("Serving on")]
+    lines = log.read_text().splitlines()
     check_log(lines)
     ports = {line["event"] for line in map(json.loads, lines) if "metrics are on" in line["event"]}
     assert len(ports) == int(workers), "each worker has figures of its own"

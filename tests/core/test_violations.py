@@ -20,6 +20,7 @@ from app.core.errors import (
     NotFound,
     PlinthError,
     Rejected,
+    TimedOut,
     Unavailable,
 )
 from app.models import Base
@@ -112,7 +113,6 @@ async def test_what_never_reaches_the_server_is_invalid_too(
 @pytest.mark.parametrize(
     "statements",
     [
-        ("SET LOCAL statement_timeout = '10ms'", "SELECT pg_sleep(9)"),  # 57014
         ("SET TRANSACTION READ ONLY", ANN),  # 25006
         ("SELECT pg_terminate_backend(pg_backend_pid())",),  # 57P01
     ],
@@ -124,13 +124,27 @@ async def test_not_now_is_unavailable_and_the_next_is_served(
     await run(database, "SELECT 1")
 
 
-async def test_a_lock_that_is_held_is_unavailable(
-    database: Database, playground: None, second: asyncpg.Connection
+async def test_a_statement_over_its_time_limit_is_named_so(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await refuse(database, "SET LOCAL statement_timeout = '10ms'", "SELECT pg_sleep(9)")
+    assert type(error) is TimedOut
+    assert "timeout" in error.detail
+    assert "DB_STATEMENT_TIMEOUT" in caplog.text
+    await run(database, "SELECT 1")
+
+
+async def test_a_lock_that_is_held_is_named_so(
+    database: Database,
+    playground: None,
+    second: asyncpg.Connection,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with second.transaction():
         await second.execute("LOCK playground")
         short = "SET LOCAL lock_timeout = '10ms'"
-        assert type(await refuse(database, short, "SELECT * FROM playground")) is Unavailable
+        assert type(await refuse(database, short, "SELECT * FROM playground")) is TimedOut
+    assert "DB_LOCK_TIMEOUT" in caplog.text
 
 
 async def test_of_a_deadlock_one_is_contended(database: Database, playground: None) -> None:
