@@ -23,6 +23,7 @@ from app.core.drain import close_while_draining, draining_at_sigterm
 from app.core.errors import PlinthError
 from app.core.header_limits import HeaderLimits
 from app.core.health import Readiness, look_around
+from app.core.hosting import AllowedHosts, RootPath
 from app.core.middleware import (
     BodyLimit,
     Compressed,
@@ -59,9 +60,15 @@ MIDDLEWARE = [
             vary_by_origin,
         ],
     ),
+    *([Middleware(RootPath, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
     Middleware(Traced),
     Middleware(Observed),
     Middleware(HeaderLimits, limit=settings.MAX_HEADER_SIZE),
+    *(
+        [Middleware(AllowedHosts, hosts=settings.ALLOWED_HOSTS, exempt_paths=PROBES)]
+        if settings.ALLOWED_HOSTS
+        else []
+    ),
     Middleware(
         CrossOrigin,
         allow_origins=settings.BACKEND_CORS_ORIGINS,

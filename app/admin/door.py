@@ -72,13 +72,26 @@ class Door:
         # Only now: a slow reader holds no connection to the database.
         headers = MutableHeaders(scope=answer[0])
         headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
+        if "location" in headers:
+            headers["Location"] = _without_host(headers["Location"], scope)
         headers["Referrer-Policy"] = "same-origin"  # without it a form's Origin would be "null"
         for message in answer:
             await send(message)
 
 
 def _comes_from_elsewhere(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    origin = headers.get("origin")
-    own = f"{scope['scheme']}://{headers.get('host')}"
-    return origin is not None and origin != own
+    origin = Headers(scope=scope).get("origin")
+    return origin is not None and origin != _find_origin(scope)
+
+
+def _without_host(location: str, scope: Scope) -> str:
+    """Return a redirect to this host as a path: `Host` is what the client sent.
+
+    A path of two slashes, or of a slash and a backslash, would be another host's.
+    """
+    path = location.removeprefix(_find_origin(scope))
+    return path if path[:1] == "/" and path[1:2] not in ("/", "\\") else location
+
+
+def _find_origin(scope: Scope) -> str:
+    return f"{scope['scheme']}://{Headers(scope=scope).get('host')}"

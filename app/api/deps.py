@@ -86,7 +86,7 @@ BearerToken = Annotated[
     str | None,
     Depends(
         _Bearer(
-            tokenUrl=f"{settings.API_V1_PREFIX}/auth/token",
+            tokenUrl=f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}/auth/token",
             description="`username` is the e-mail; `client_id` and `client_secret` stay empty.",
             scheme_name="OAuth2PasswordBearer",
             auto_error=False,

@@ -18,9 +18,9 @@ async def welcome() -> Welcome:
     return Welcome(
         message=f"Welcome to {settings.PROJECT_NAME}",
         version=settings.VERSION,
-        docs="/docs" if settings.shows_docs else None,
-        redoc="/redoc" if settings.shows_docs else None,
-        health=f"{settings.API_V1_PREFIX}/health",
+        docs=f"{settings.ROOT_PATH}/docs" if settings.shows_docs else None,
+        redoc=f"{settings.ROOT_PATH}/redoc" if settings.shows_docs else None,
+        health=f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}/health",
     )
 
 

@@ -63,6 +63,16 @@ def check_origins(settings: Settings) -> Finding:
     return fine("BACKEND_CORS_ORIGINS", ", ".join(settings.BACKEND_CORS_ORIGINS) or "none")
 
 
+def check_hosts(settings: Settings) -> Finding:
+    if not settings.ALLOWED_HOSTS and not settings.is_development:
+        return doubtful(
+            "ALLOWED_HOSTS",
+            "any Host header is accepted, and the links of the admin pages carry it",
+            'Name your own, as a JSON list: ["api.example.com"]',
+        )
+    return fine("ALLOWED_HOSTS", ", ".join(settings.ALLOWED_HOSTS) or "any, in development")
+
+
 def check_debugging(settings: Settings) -> Finding:
     set_ = [name for name in ("DEBUG", "DB_ECHO") if getattr(settings, name)]
     if set_ and not settings.is_development:
@@ -77,5 +87,6 @@ CHECKS = [
     check_keys,
     check_password_blocklist,
     check_origins,
+    check_hosts,
     check_debugging,
 ]

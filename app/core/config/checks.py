@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.core.config.faults import Fault
 from app.core.config.origins import ANY
+from app.core.config.public_url import find_path_clash
 from app.core.secret_key import find_weakness, keep_development_key
 from app.core.service_urls import split_url
 
@@ -55,6 +56,11 @@ def check_pages(settings: "Settings") -> Iterator[Fault]:
         yield Fault("DEFAULT_PAGE_SIZE", "DEFAULT_PAGE_SIZE is larger than MAX_PAGE_SIZE")
 
 
+def check_root_path(settings: "Settings") -> Iterator[Fault]:
+    if clash := find_path_clash(settings.ROOT_PATH, settings.API_V1_PREFIX):
+        yield Fault("ROOT_PATH", clash)
+
+
 def check_mail(settings: "Settings") -> Iterator[Fault]:
     if not settings.SMTP_HOST:
         return
@@ -93,4 +99,12 @@ def find_origins(settings: "Settings") -> Iterator[Fault]:
         )
 
 
-CHECKS = (find_services, find_secret_key, find_origins, check_pages, check_mail, check_limits)
+CHECKS = (
+    find_services,
+    find_secret_key,
+    find_origins,
+    check_pages,
+    check_root_path,
+    check_mail,
+    check_limits,
+)

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.core.config.checks import complete
 from app.core.config.faults import read_value, validate_whole
+from app.core.config.public_url import HostName, RootPath
 from app.core.config.services import ServiceSettings, drop_unneeded
 from app.core.config.types import (
     MOST_MEMORY_KIB,
@@ -121,6 +122,8 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     DOCS_ENABLED: bool | None = None
     ADMIN_ENABLED: bool | None = None
     ADMIN_SESSION_HOURS: Hours = 12
+    ROOT_PATH: RootPath = ""
+    ALLOWED_HOSTS: list[HostName] = []
     TRUSTED_PROXIES: list[Network] = []
     MAX_HEADER_SIZE: Annotated[int, Field(ge=1024, le=2**20)] = 32 * 1024
     MAX_BODY_SIZE: Bytes = 1024 * 1024

@@ -1,0 +1,159 @@
+"""`Host` is the client's own text: ALLOWED_HOSTS bounds it, and no redirect repeats it."""
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+from starlette.types import Receive, Scope, Send
+
+from app.core.config import SettingsError, load_settings
+from app.core.config.public_url import check_host, check_root_path
+from app.core.hosting import AllowedHosts, RootPath
+from tests.support.asgi import send
+
+HOSTS = ["api.example.com", ".example.org", "[2001:db8::5]", "10.0.0.1"]
+PROBE = "/api/v1/health/live"
+
+
+async def answer_ok(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+async def status_for(host: str | None, path: str = "/") -> int:
+    headers = [] if host is None else [(b"host", host.encode("latin-1"))]
+    scope = {"type": "http", "method": "GET", "path": path, "headers": headers}
+    statuses = []
+
+    async def note(message: Scope) -> None:
+        statuses.append(message.get("status"))
+
+    async def receive() -> Scope:
+        return {"type": "http.request"}
+
+    await AllowedHosts(answer_ok, HOSTS, [PROBE])(scope, receive, note)
+    status = statuses[0]
+    assert isinstance(status, int)
+    return status
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "api.example.com",
+        "API.Example.COM",
+        "api.example.com:8000",
+        "api.example.com.",
+        "api.example.com.:443",
+        "example.org",
+        "a.b.example.org:80",
+        "[2001:db8::5]:8000",
+        "[2001:DB8::5]",
+        "10.0.0.1",
+    ],
+)
+async def test_an_allowed_host(host: str) -> None:
+    assert await status_for(host) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        None,
+        "",
+        "evil.example",
+        "example.com",
+        "x.api.example.com",
+        "api.example.com.evil.example",
+        "evilexample.org",
+        "evil.example:api.example.com",
+        "api.example.com:x",
+        "api.example.com@evil.example",
+        "evil.example/api.example.com",
+        "api.example.com evil.example",
+        "api.example.com,evil.example",
+        "evil.example\\.example.org",
+        "evil.example#.example.org",
+        "evil.example?.example.org",
+        ".example.org:80:80",
+        "[2001:db8::6]",
+        "2001:db8::5",
+        "api.example.com\xa0",
+        "10.0.0.2",
+        "x" * 300 + ".example.org",
+    ],
+)
+async def test_any_other_host_is_refused(host: str | None) -> None:
+    assert await status_for(host) == 400
+    assert await status_for(host, PROBE) == 200, "Kubernetes probes by the pod's address"
+
+
+async def test_a_refusal_is_a_problem_document(app: FastAPI) -> None:
+    answer = await send(AllowedHosts(app, HOSTS), "GET", "/", [(b"host", b"evil.example")])
+
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert b'"host_not_allowed"' in answer.body
+    assert b"evil" not in answer.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/admin", "/admin/", "/admin/user/list", "/admin/login?next=http://evil.example/", "/docs/"],
+)
+async def test_no_redirect_repeats_the_host(app: FastAPI, path: str) -> None:
+    transport = ASGITransport(app)
+    async with AsyncClient(transport=transport, base_url="http://evil.example") as client:
+        answer = await client.get(path)
+    assert "evil" not in answer.headers.get("location", "").partition("?")[0]
+    assert answer.status_code < 500
+
+
+async def test_a_redirect_of_two_slashes_stays_with_this_host(app: FastAPI) -> None:
+    from app.admin.door import _without_host  # noqa: PLC0415
+
+    scope = {"scheme": "http", "headers": [(b"host", b"here.example")]}
+    for path in ("//evil.example", "/\\evil.example"):
+        assert _without_host(f"http://here.example{path}", scope) == f"http://here.example{path}"
+    assert _without_host("http://here.example/admin/", scope) == "/admin/"
+    assert _without_host("http://here.example.evil/x", scope) == "http://here.example.evil/x"
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/x", "/svc/x"),
+        ("/svc/x", "/svc/x"),
+        ("/svc", "/svc"),
+        ("/svcx", "/svc/svcx"),
+        ("/", "/svc/"),
+    ],
+)
+async def test_a_path_has_its_root_path_once(path: str, found: str) -> None:
+    answer = await send(RootPath(answer_ok, "/svc"), "GET", path)
+
+    assert answer.body.decode() == found
+
+
+@pytest.mark.parametrize("host", ["*", "*.example.com", "https://a.b", "a.b:80", "a/b", "", "a b"])
+def test_a_host_that_no_client_sends_is_refused_at_start(host: str) -> None:
+    with pytest.raises(ValueError, match="is not a host name"):
+        check_host(host)
+
+
+@pytest.mark.parametrize("path", ["api", "/a//b", "/a?b", "/a/../b", "/ä", "https://x/y", "/."])
+def test_a_root_path_is_a_path(path: str) -> None:
+    with pytest.raises(ValueError, match="begins with a slash"):
+        check_root_path(path)
+
+
+def test_a_root_path_that_begins_one_of_our_own_is_refused() -> None:
+    for root in ("/api", "/api/v1", "/docs", "/admin/"):
+        with pytest.raises(SettingsError, match="choose another ROOT_PATH"):
+            load_settings(_env_file=None, ROOT_PATH=root)
+    assert load_settings(_env_file=None, ROOT_PATH="/api", API_V1_PREFIX="/v1").ROOT_PATH == "/api"
+    assert load_settings(_env_file=None, ROOT_PATH="/ap").ROOT_PATH == "/ap"
+
+
+def test_hosts_are_kept_in_lower_case() -> None:
+    found = load_settings(_env_file=None, ALLOWED_HOSTS=["API.example.com."])
+    assert found.ALLOWED_HOSTS == ["api.example.com"]
