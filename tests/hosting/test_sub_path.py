@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from app.core.database import Database
 from tests.support.command import plinth
 from tests.support.people import People
 from tests.support.proxy import proxying
@@ -23,7 +24,10 @@ LINK = re.compile(r'(?:src|href|action|spec-url|data-document)="([^"#]+)"')
 
 @pytest.fixture(params=[True, False], ids=["stripped", "passed on"])
 def outside(
-    request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path
+    request: pytest.FixtureRequest,
+    environment: dict[str, str],
+    database: Database,
+    tmp_path: Path,
 ) -> Iterator[str]:
     """The address of the proxy."""
     settings: dict[str, Any] = environment | {
