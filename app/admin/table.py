@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
+from unicodedata import normalize
 
 import sqlalchemy as sa
 from starlette.requests import Request
@@ -68,7 +69,7 @@ class Table(ModelView):
     def get_search_query(self, request: Request, term: str) -> sa.ColumnElement[bool]:
         """As plain text: % and _ match themselves."""
         columns = (getattr(self.model, name) for name in self.searched)
-        text = term[:LONGEST_SEARCH]
+        text = to_text(term)
         return sa.or_(
             sa.false(), *(sa.cast(it, sa.String).icontains(text, autoescape=True) for it in columns)
         )
@@ -102,6 +103,11 @@ class Table(ModelView):
                 keys[0].type.python_type(pk)
         except ValueError:
             raise ActionFailed("There is no such row") from None
+
+
+def to_text(term: str) -> str:
+    """Return a search term in the form of stored text: NFC."""
+    return normalize("NFC", term[:LONGEST_SEARCH])
 
 
 def _show_time(_: Request, value: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from starlette_admin.types import RequestAction
 
 from app.admin.changing import acting, saving
 from app.admin.entrance import actor
-from app.admin.table import Table
+from app.admin.table import Table, to_text
 from app.core.device import describe_device
 from app.models import Event, Mail, Session, User
 from app.models.user import SEARCHED
@@ -48,7 +48,7 @@ class Users(Table):
         return True
 
     def get_search_query(self, request: Request, term: str) -> ColumnElement[bool]:
-        return SEARCHED.icontains(term, autoescape=True)
+        return SEARCHED.icontains(to_text(term), autoescape=True)
 
     async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
         match name:

@@ -13,9 +13,12 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 import idna
+from email_validator import EmailNotValidError, validate_email
 
 UNUSUAL = r"[^!-@\[-~]|xn--"
 """Matches, as PostgreSQL's regular expression, each key that `canonical` could have changed."""
+
+MAX_LOCAL_BYTES = 64  # RFC 5321, 4.5.3.1.1
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -54,6 +57,34 @@ def canonical(address: str) -> str:
         return lower
     local, at, domain = address.rpartition("@")
     return normalize("NFC", f"{_fold(local)}{at}{_to_unicode(domain)}")
+
+
+def check_new(typed: str, *, smtputf8: bool) -> str:
+    """Return a new address as an account stores it: as it was typed, in Unicode's usual forms.
+
+    What is accepted has the canonical form of what was typed, so that the very text finds it again.
+
+    Args:
+        smtputf8: mail can be sent to a local part beyond ASCII (RFC 6531).
+
+    Raises:
+        ValueError: no mail could arrive there; the text says why.
+    """
+    try:
+        found = validate_email(typed.strip(), check_deliverability=False, strict=True)
+    except EmailNotValidError as error:
+        raise ValueError(f"value is not a valid email address: {error}") from None
+    local = found.local_part
+    if not local.isascii():
+        if not smtputf8:
+            raise ValueError("must not have letters beyond ASCII before the @: no mail gets there")
+        if normalize("NFKC", local) != local:
+            raise ValueError("must be in usual letters before the @, not in full-width or the like")
+        if len(local.encode()) > MAX_LOCAL_BYTES:
+            raise ValueError(f"must be at most {MAX_LOCAL_BYTES} bytes long before the @")
+    if canonical(found.normalized) != canonical(typed):
+        raise ValueError(f"must be written as {found.normalized}")
+    return found.normalized
 
 
 def lookup_keys(typed: str) -> list[str]:

@@ -2,21 +2,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app.schemas.fields import AnyPassword, Line
+from app.schemas.fields import AnyPassword, TypedEmail
 
 LONGEST_TOKEN = 2048
 
 
 class Credentials(BaseModel):
-    # No check that it is an address: what is none is an unknown one, and answers alike.
-    email: Annotated[Line, StringConstraints(max_length=255)]
+    email: TypedEmail
     password: AnyPassword
 
 
 class PasswordForm(BaseModel):
     """OAuth 2's password grant, as the Authorize button of `/docs` sends it."""
 
-    username: Annotated[Line, StringConstraints(max_length=255), Field(description="The e-mail.")]
+    username: Annotated[TypedEmail, Field(description="The e-mail.")]
     password: AnyPassword
     grant_type: Literal["password"] = "password"
 

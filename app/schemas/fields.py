@@ -4,18 +4,22 @@ import re
 from datetime import date
 from math import isfinite
 from typing import Annotated, Any
+from unicodedata import combining, normalize
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BeforeValidator,
-    EmailStr,
     Field,
     StringConstraints,
 )
 
+from app.core import addresses
+from app.core.config import settings
+
 LARGEST_ID = 2**63 - 1
 DEEPEST_JSON = 20
+MAX_MARKS = 30  # in a row: Unicode's Stream-Safe Text Format (UAX 15, D4)
 
 # Control characters, line and paragraph separator, surrogates. A pattern, for it sees the text
 # before its length is checked: a megabyte takes a loop over `unicodedata.category` 15 times longer.
@@ -30,6 +34,20 @@ def _refuse_control(text: str) -> str:
     return text
 
 
+def to_nfc(text: str) -> str:
+    """Return the text in one form, so that two keyboards write the same word.
+
+    Raises:
+        ValueError: it has more marks in a row than any language; to sort them takes quadratic time.
+    """
+    if text.isascii():
+        return text
+    marks = "".join(filter(combining, set(text)))
+    if marks and any(len(run) > MAX_MARKS for run in re.findall(f"[{marks}]+", text)):
+        raise ValueError(f"must not contain more than {MAX_MARKS} combining marks in a row")
+    return normalize("NFC", text)
+
+
 def _require_variety(password: str) -> str:
     if not (
         any(char.isupper() for char in password)
@@ -38,6 +56,10 @@ def _require_variety(password: str) -> str:
     ):
         raise ValueError("must contain an upper-case letter, a lower-case letter and a digit")
     return password
+
+
+def _check_new_address(text: str) -> str:
+    return addresses.check_new(text, smtputf8=settings.SMTP_UTF8)
 
 
 def _refuse_surrogate(text: str) -> str:
@@ -94,18 +116,19 @@ def _require_form(form: str, example: str) -> BeforeValidator:
 
 _NO_CONTROL = Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"})
 
-Line = Annotated[str, AfterValidator(_refuse_control), _NO_CONTROL]
-"""One line of text."""
+Line = Annotated[str, AfterValidator(_refuse_control), AfterValidator(to_nfc), _NO_CONTROL]
+"""One line of text, in NFC."""
 
 Text = Annotated[
     str,
     StringConstraints(max_length=100_000),
     AfterValidator(_refuse_control_in_text),
+    AfterValidator(to_nfc),
     Field(
         json_schema_extra={"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"}
     ),
 ]
-"""Text of several lines."""
+"""Text of several lines, in NFC."""
 
 LARGEST_EXACT = 2**53 - 1
 """What a JSON number carries exactly, in JavaScript too (RFC 7493, 2.2)."""
@@ -128,7 +151,21 @@ DateTime = Annotated[
 JsonObject = Annotated[dict[str, Any], AfterValidator(_refuse_unstorable)]
 """Any JSON object that jsonb can hold."""
 
-Email = Annotated[EmailStr, StringConstraints(max_length=255)]
+Email = Annotated[
+    str,
+    StringConstraints(max_length=255),
+    AfterValidator(_refuse_control),
+    AfterValidator(_check_new_address),
+    Field(json_schema_extra={"format": "email"}),
+]
+"""A new address of an account."""
+
+TypedEmail = Annotated[
+    str, StringConstraints(max_length=255), AfterValidator(_refuse_control), _NO_CONTROL
+]
+"""An address by which an account is looked up. What is none is an unknown one, and answers alike.
+It stays as typed: an account's own spelling finds it (`core/addresses.py`)."""
+
 Username = Annotated[
     str, StringConstraints(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9_-]+$")
 ]

@@ -97,6 +97,26 @@ async def test_an_account_is_limited_from_everywhere_and_case_does_not_help(
     assert [answer.status_code for answer in answers] == [401] * 10 + [429]
 
 
+async def test_spelling_the_address_in_another_way_does_not_help(at: From, people: People) -> None:
+    ann = await people.add()
+    local, _, domain = ann.email.partition("@")
+    wide = "".join(chr(ord(letter) + 0xFEE0) for letter in domain)
+    spellings = [f" {ann.email}", f"{ann.email}\u3000", f"{local}@{wide}", ann.email]
+    assert (await log_in(at(some_ip()), spellings[2], PASSWORD)).status_code == 200
+    answers = [await log_in(at(some_ip()), spellings[n % 4]) for n in range(11)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429]
+
+
+@pytest.mark.parametrize("look_alike", ["\u0130", "\u0131", "i\u0301", "\uff49", "\u0456"])
+async def test_attempts_on_a_look_alike_are_not_counted_for_the_account(
+    at: From, people: People, look_alike: str
+) -> None:
+    ann = await people.add(email=f"victim-{some_ip()}@example.com")
+    for _ in range(11):
+        await log_in(at(some_ip()), ann.email.replace("i", look_alike, 1))
+    assert (await log_in(at(some_ip()), ann.email, PASSWORD)).status_code == 200
+
+
 async def test_an_address_is_limited_over_all_accounts(at: From) -> None:
     ip = some_ip()
     answers = [await log_in(at(ip), f"nobody{n}-{ip}@example.com") for n in range(21)]

@@ -1,5 +1,8 @@
 """`GET /users/search`: plain text, anywhere, without case."""
 
+from typing import Literal
+from unicodedata import normalize
+
 import pytest
 from httpx2 import AsyncClient
 
@@ -28,6 +31,16 @@ async def test_it_finds_text_anywhere_without_case(
     await people.add(username="nobody", full_name=None)
 
     assert await search(client, seeker, query) == [grace.id]
+
+
+@pytest.mark.parametrize(("form", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
+async def test_one_word_in_two_forms_of_unicode_is_found(
+    client: AsyncClient, seeker: Person, form: Literal["NFC", "NFD"], other: Literal["NFC", "NFD"]
+) -> None:
+    name = {"full_name": normalize(form, "Zoë Ångström")}
+    answer = await client.patch("/users/me", headers=seeker.headers, json=name)
+    assert answer.json()["full_name"] == normalize("NFC", "Zoë Ångström")
+    assert await search(client, seeker, normalize(other, "ångs")) == [seeker.id]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,34 @@ def flat(pages: Iterable[Iterable[dict[str, Any]]]) -> list[str]:
     return [title for page in pages for title in titles(page)]
 
 
+async def test_one_word_in_two_forms_of_unicode_is_the_same(
+    client: AsyncClient, user: Person
+) -> None:
+    composed, decomposed = "Caf\u00e9 Z\u00fcrich", "Cafe\u0301 Zu\u0308rich"
+    made = await client.post(
+        "/drafts/", headers=user.headers, json={"title": decomposed, "body": f"{decomposed}\n"}
+    )
+    assert made.status_code == 201, made.text
+    assert (made.json()["title"], made.json()["body"]) == (composed, f"{composed}\n")
+    again = await client.post("/drafts/", headers=user.headers, json={"title": composed})
+    assert (again.status_code, again.json()["code"]) == (409, "draft_title_taken")
+    for form in (composed, decomposed):
+        for name, text in (("q", form[:6]), ("title", form), ("title__contains", form[:6])):
+            found = await client.get("/drafts/", headers=user.headers, params={name: text})
+            assert titles(found.json()["items"]) == [composed], (name, ascii(form))
+
+
+@pytest.mark.parametrize("field", ["title", "body"])
+async def test_more_marks_on_a_letter_than_any_language_has_are_refused(
+    client: AsyncClient, user: Person, field: str
+) -> None:
+    """To put them in order takes the square of their number: minutes for a body of a megabyte."""
+    for marks, status in (("\u0301\u0327" * 15, 201), ("\u0301\u0327" * 30_000, 422)):
+        draft = {"title": "a title", field: f"e{marks}"}
+        answer = await client.post("/drafts/", headers=user.headers, json=draft)
+        assert answer.status_code == status
+
+
 SORTS = {
     "title": "title, id",
     "-title": "title DESC, id DESC",

@@ -74,6 +74,24 @@ async def test_what_is_refused_for_good_is_given_up_and_doctor_tells(
     assert (finding.level, finding.text) == (Level.DOUBTFUL, "0 waiting, 1 given up")
 
 
+async def test_an_address_beyond_ascii_is_given_up_where_the_server_does_not_take_it(
+    write: Write,
+    database: Database,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "SMTP_HOST", "127.0.0.1")
+    monkeypatch.setattr(settings, "SMTP_TLS", "none")
+    with serving_mail(enable_SMTPUTF8=False) as inbox:
+        monkeypatch.setattr(settings, "SMTP_PORT", inbox.port)
+        async with mail_worker(database):
+            await write("josé@example.com")
+            await none_waits(second)
+    row = await one_row(second)
+    why = "the server takes no address beyond ASCII (RFC 6531)"
+    assert (row["attempts"], row["last_error"], inbox.tries) == (1, why, 0)
+
+
 async def test_after_the_last_attempt_it_is_given_up(
     inbox: Inbox, write: Write, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,11 +98,12 @@ def serving_mail(inbox: Inbox | None = None, **options: Any) -> Iterator[Inbox]:
     """
     inbox = inbox or Inbox()
     ssl = options.pop("ssl", None)
+    options.setdefault("enable_SMTPUTF8", True)
     loop, ready = asyncio.new_event_loop(), threading.Event()
 
     async def serve(stop: asyncio.Event) -> None:
         server = await loop.create_server(
-            lambda: SMTP(inbox, enable_SMTPUTF8=True, loop=loop, **options),
+            lambda: SMTP(inbox, loop=loop, **options),
             "127.0.0.1",
             inbox.port,
             ssl=ssl,

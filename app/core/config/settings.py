@@ -85,6 +85,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     SMTP_PORT: Port = 587
     SMTP_USERNAME: str = ""
     SMTP_PASSWORD: Hidden = ""
+    SMTP_UTF8: bool = False
     SMTP_TLS: Literal["starttls", "tls", "none"] = "starttls"
     SMTP_CA_FILE: Path | None = None
     SMTP_TIMEOUT: Seconds = 10

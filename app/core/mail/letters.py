@@ -109,8 +109,13 @@ def _to_ascii(address: str) -> str:
 
 
 def _parse(address: str, name: str = "") -> Address:
+    local, _, domain = address.rpartition("@")
     try:
-        return Address(name, addr_spec=address)
+        # The parser of `addr_spec` takes no local part beyond ASCII.
+        parts = (
+            {"addr_spec": address} if address.isascii() else {"username": local, "domain": domain}
+        )
+        return Address(name, **parts)
     except MessageError:
         raise ValueError("not an address") from None
 
