@@ -25,7 +25,7 @@ from app.services import audit
 
 HAVE_THEIR_OWN = (Event, Mail, Session, User)
 NEVER_SHOWN = (IdempotencyKey, OneTimeToken, SessionCleanup)  # machinery, and secret
-# By its name or kind, or where the model says so: `mapped_column(info={"secret": True})`.
+# Where the model does not decide: `mapped_column(info={"secret": True})`, or False.
 SECRET = re.compile(r"hash|passw|secret|token|seal|salt|credential|(^|_)key$")
 EVENT = 50  # characters of an event's name
 
@@ -37,11 +37,8 @@ def find_plain_models() -> list[type[Any]]:
 
 
 def is_secret(column: Column[Any]) -> bool:
-    return bool(
-        isinstance(column.type, LargeBinary)
-        or SECRET.search(column.name)
-        or column.info.get("secret")
-    )
+    guess = isinstance(column.type, LargeBinary) or SECRET.search(column.name)
+    return bool(column.info.get("secret", guess))
 
 
 class Resource(Table):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -16,15 +17,17 @@ from pydantic import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.config import settings
-from app.crud.listing import By, Listing, Wanted
+from app.crud.listing import By, Listing, Wanted, equality_parameter
 from app.schemas.fields import LARGEST_EXACT, Date, DateTime, Line, SearchText
 
 LONGEST_CURSOR = 4096
 MOST_VALUES = 100
+MAX_DIGITS = 100  # of a decimal; PostgreSQL's own limit is 131,072 before the point
 # In a query a number is a text, so these are not those of bodies.
 TYPES: dict[type, Any] = {
     int: Annotated[int, Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT)],
     float: Annotated[float, Field(allow_inf_nan=False)],
+    Decimal: Annotated[Decimal, Field(max_digits=MAX_DIGITS)],
     date: Date,
     datetime: DateTime,
 }
@@ -106,7 +109,7 @@ def _filters(listing: Listing[Any]) -> dict[str, Any]:
         kind = _value_type(listing.column(name))
         if By.EQUALS in ways:
             some = Field(min_length=1, max_length=MOST_VALUES, description="Any of these.")
-            fields[name] = (Annotated[list[kind] | None, some], None)  # type: ignore[valid-type]
+            fields[equality_parameter(name)] = (Annotated[list[kind] | None, some], None)  # type: ignore[valid-type]
         if By.RANGE in ways:
             for operator in ("gte", "gt", "lte", "lt"):
                 fields[f"{name}__{operator}"] = (kind | None, None)

@@ -188,8 +188,19 @@ def new(
             metavar="A[,B]", help="No two rows (of an owner) with the same. May be given again."
         ),
     ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Store these and never show them. The default for names such as password, token.",
+        ),
+    ] = None,
+    shown: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Show these, although their names sound secret."),
+    ] = None,
     plural: Annotated[
-        str | None, typer.Option(help="The table's name, where it is guessed wrong.")
+        str | None, typer.Option(help="The name of the table, where the guess is wrong.")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -208,6 +219,8 @@ def new(
         public=public,
         search=search,
         unique=unique or (),
+        secret=secret,
+        shown=shown,
         dry_run=dry_run,
     )
 

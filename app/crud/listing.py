@@ -22,11 +22,20 @@ ModelT = TypeVar("ModelT", bound=NumberedBase)
 SHAPES = 256  # of a list's pages; clients choose among many, and each takes some 20 KiB
 
 
+LIST_PARAMETERS = frozenset({"cursor", "limit", "q", "skip", "sort", "total"})
+"""The query parameters of every list, which a column of the same name does not replace."""
+
+
+def equality_parameter(column: str) -> str:
+    """The query parameter that filters a column by value: `priority`; but `total__eq`."""
+    return f"{column}__eq" if column in LIST_PARAMETERS else column
+
+
 class By(Flag):
     """How a column is filtered, and what its query parameters are."""
 
     EQUALS = auto()
-    """`priority=1`; given several times, any of them."""
+    """`priority=1`; given several times, any of them. See `equality_parameter`."""
     RANGE = auto()
     """`due__gte`, `due__gt`, `due__lte`, `due__lt`."""
     NULL = auto()

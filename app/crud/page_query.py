@@ -50,6 +50,7 @@ NUMBER = "number_of_page"
 Column = InstrumentedAttribute[Any]
 OPERATORS: Mapping[str, Callable[[Any, str], ColumnElement[bool]]] = {
     "": lambda column, name: column == any_(_bind(name, ARRAY(column.type))),
+    "eq": lambda column, name: column == any_(_bind(name, ARRAY(column.type))),
     "gte": lambda column, name: column >= _bind(name, column.type),
     "gt": lambda column, name: column > _bind(name, column.type),
     "lte": lambda column, name: column <= _bind(name, column.type),

@@ -1,12 +1,12 @@
 """What a resource of one's own needs beyond a table's queries: who sees which rows, which version a
 change is meant for, pages. `plinth new` writes one for each."""
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from asyncpg import ForeignKeyViolationError
 from pydantic import BaseModel
-from pydantic.alias_generators import to_snake
 from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,8 +23,13 @@ ModelT = TypeVar("ModelT", bound=NumberedBase)
 CreateT = TypeVar("CreateT", bound=BaseModel)
 UpdateT = TypeVar("UpdateT", bound=BaseModel)
 
-
 NOBODY = 0  # no user's id
+_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def snake_case(class_name: str) -> str:
+    """`WorkItem` gives `work_item`. Digits stay with the word before: `Item2` gives `item2`."""
+    return _WORD_START.sub("_", class_name).lower()
 
 
 class InUse(Conflict):
@@ -144,7 +149,7 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
 
     def _require(self, row: ModelT | None) -> ModelT:
         if row is None:
-            name = to_snake(self.model.__name__)
+            name = snake_case(self.model.__name__)
             spoken = name.replace("_", " ").capitalize()
             raise NotFound(f"{spoken} not found", code=f"{name}_not_found")
         return row

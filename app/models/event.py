@@ -33,7 +33,10 @@ class Event(Base):
     user_agent: Mapped[str | None] = mapped_column(String(255))
     salt: Mapped[bytes | None] = mapped_column(LargeBinary(16))
     personal: Mapped[bytes] = mapped_column(LargeBinary(32))
-    hash: Mapped[bytes] = mapped_column(LargeBinary(32), server_default=text("''"))
+    # Not a secret: anyone may check the chain with it.
+    hash: Mapped[bytes] = mapped_column(
+        LargeBinary(32), server_default=text("''"), info={"secret": False}
+    )
 
 
 Index("ix_events_subject_id", Event.subject_id, Event.id.desc())

@@ -1,7 +1,8 @@
 """Kinds of text that come in. What PostgreSQL or a log line cannot hold is refused here."""
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import MAX_PREC, Context, Decimal
 from math import isfinite
 from typing import Annotated, Any
 from unicodedata import combining, normalize
@@ -11,6 +12,7 @@ from pydantic import (
     AwareDatetime,
     BeforeValidator,
     Field,
+    PlainSerializer,
     StringConstraints,
 )
 
@@ -114,6 +116,25 @@ def _require_form(form: str, example: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def padded(places: int) -> AfterValidator:
+    """Give a decimal that many places, as NUMERIC does, so that the response to a write equals what
+    is read later."""
+    last = Decimal(1).scaleb(-places)
+    exact = Context(prec=MAX_PREC)
+
+    def pad(number: Decimal) -> Decimal:
+        return (number or Decimal(0)).quantize(last, context=exact)  # or: not -0
+
+    return AfterValidator(pad)
+
+
+def _convert_to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be within the years 1 to 9999 in UTC") from None
+
+
 _NO_CONTROL = Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"})
 
 Line = Annotated[str, AfterValidator(_refuse_control), AfterValidator(to_nfc), _NO_CONTROL]
@@ -144,9 +165,16 @@ Finite = Annotated[float, BeforeValidator(_require_number), Field(allow_inf_nan=
 Bool = Annotated[bool, Field(strict=True)]
 Date = Annotated[date, _require_form(r"\d{4}-\d{2}-\d{2}$", "2026-12-31")]
 DateTime = Annotated[
-    AwareDatetime, _require_form(r"\d{4}-\d{2}-\d{2}[Tt ]\d", "2026-12-31T23:59:59Z")
+    AwareDatetime,
+    _require_form(r"\d{4}-\d{2}-\d{2}[Tt ]\d", "2026-12-31T23:59:59Z"),
+    AfterValidator(_convert_to_utc),
 ]
-"""A moment: the offset from UTC belongs to it."""
+"""A moment, with its offset from UTC. It is converted to UTC, as PostgreSQL returns it."""
+
+PlainDecimal = Annotated[
+    Decimal, PlainSerializer(lambda number: f"{number:f}", return_type=str, when_used="json")
+]
+"""A decimal whose text has no exponent: 0.00000001, not 1E-8."""
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_refuse_unstorable)]
 """Any JSON object that jsonb can hold."""

@@ -42,7 +42,7 @@ def test_they_are_written(checkout: Checkout, measured: Measured) -> None:
         check(checkout.plinth("new", *shlex.split(command)))
         measured(f"plinth new {command.split()[0]}: {time.monotonic() - begun:.1f} s")
     for command in COMMANDS:
-        assert "Nothing is to be done" in check(checkout.plinth("new", *shlex.split(command)))
+        assert "Nothing to do" in check(checkout.plinth("new", *shlex.split(command)))
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def demoted(function: str) -> Callable[[str], str]:
 
 
 # What is broken, in which file, how, and the test that sees it.
-OWNERS = "test_notes.py::test_of_others_nothing_can_be_seen_or_changed"
-SUPERUSERS = "test_categories.py::test_only_superusers_write"
-VERSIONS = "test_notes.py::test_a_change_is_of_the_version_that_it_names"
-UNIQUE = "test_notes.py::test_no_two_have_the_same_title"
+OWNERS = "test_notes.py::test_others_cannot_see_or_change_it"
+SUPERUSERS = "test_categories.py::test_only_superusers_can_write"
+VERSIONS = "test_notes.py::test_if_match"
+UNIQUE = "test_notes.py::test_unique_title"
 BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     "all may read": (
         "app/crud/note.py",
@@ -118,12 +118,12 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     "unique over all owners": (
         "alembic/versions/*_projects.py",
         replaced('"owner_id", "name", name=', '"name", name='),
-        "test_projects.py::test_no_two_have_the_same_name",
+        "test_projects.py::test_unique_name",
     ),
     "another's project": (
         MIGRATION,
         replaced(FOREIGN_KEY, '["project_id"], ["projects.id"],'),
-        "test_notes.py::test_project_id_names_one_that_is_there",
+        "test_notes.py::test_project_id_must_exist",
     ),
     "PATCH without If-Match": (
         NOTES,
@@ -138,27 +138,27 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     "GET without If-None-Match": (
         NOTES,
         replaced("copy.show_unless_fresh(", "copy.show("),
-        "test_notes.py::test_a_fresh_copy_is_not_sent_again",
+        "test_notes.py::test_if_none_match",
     ),
     "POST without Idempotency-Key": (
         NOTES,
         replaced(DONE_ONCE, "await crud.note.make(db, note, by=user)"),
-        "test_notes.py::test_a_request_that_is_sent_again_is_done_once",
+        "test_notes.py::test_idempotency_key",
     ),
     "N + 1": (
         NOTES,
         replaced(LIST, N_PLUS_1),
-        "test_notes.py::test_a_hundred_rows_cost_as_many_statements_as_one",
+        "test_notes.py::test_a_longer_list_takes_no_more_statements",
     ),
     "a client sets its version": (
         "app/schemas/note.py",
         replaced('extra="forbid"', 'extra="ignore"'),
-        "test_notes.py::test_a_bad_value_is_refused",
+        "test_notes.py::test_invalid_values_are_rejected",
     ),
     "a search of one column": (
         "app/models/note.py",
         replaced("COALESCE(notes.body, '')", "''"),
-        "test_notes.py::test_a_search_finds_text_anywhere_without_case",
+        "test_notes.py::test_search_finds_text_anywhere_and_ignores_case",
     ),
 }
 

@@ -1,5 +1,7 @@
 """Rows of any table, with a value wherever one is needed."""
 
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -7,21 +9,27 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import Column, ForeignKey, String
+from sqlalchemy import JSON, Column, ForeignKey, Numeric, String
 
 from app.models import Base
 
-_numbers = count(1)
+MANY = 1_000_000
+_CHARACTERS = 0x4E00, 20_000  # the first CJK ideograph, and how many follow it
+_numbers: defaultdict[Column[Any], Iterator[int]] = defaultdict(lambda: count(1))
 
 
 class Rows:
-    """Writes them as plain SQL does: no schema and no route has a say in it."""
+    """Inserts with plain SQL, bypassing schemas and routes."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     async def add(self, table: str, **values: Any) -> int:
-        """A row's id; `values` in place of the usual ones. What it refers to is made as well."""
+        """Insert a row, and the rows it refers to, and return its id.
+
+        Args:
+            values: used instead of generated ones.
+        """
         for column in Base.metadata.tables[table].columns:
             if column.name in values or not _is_needed(column):
                 continue
@@ -29,10 +37,11 @@ class Rows:
                 values[column.name] = await self._refer(next(iter(column.foreign_keys)), values)
             else:
                 values[column.name] = _make_value(column)
+        names = ", ".join(f'"{name}"' for name in values)
         places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
-        what = f"({', '.join(values)}) VALUES ({places})" if values else "DEFAULT VALUES"
+        what = f"({names}) VALUES ({places})" if values else "DEFAULT VALUES"
         made: int = await self._connection.fetchval(
-            f"INSERT INTO {table} {what} RETURNING id", *values.values()
+            f'INSERT INTO "{table}" {what} RETURNING id', *values.values()
         )
         return made
 
@@ -52,19 +61,33 @@ def _is_needed(column: Column[Any]) -> bool:
 
 
 def _make_value(column: Column[Any]) -> Any:
-    """Another one each time."""
-    number = next(_numbers)
-    kind = column.type.python_type
-    if kind is str:
-        assert isinstance(column.type, String)
-        return f"{number} {column.name}"[: column.type.length]
-    made = {
-        bool: True,
-        int: number,
-        float: number + 0.5,
-        Decimal: Decimal(number % 10).scaleb(-getattr(column.type, "scale", 0) or 0),
-        date: date(2026, 1, 1) + timedelta(days=number),
-        datetime: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number),
-        dict: "{}",
+    """A different value for each row, as far as the type has that many."""
+    if isinstance(column.type, JSON):
+        return "{}"
+    number = next(_numbers[column])
+    makes: dict[type, Callable[[], Any]] = {
+        str: lambda: _make_text(column, number),
+        bool: lambda: True,
+        int: lambda: number,
+        float: lambda: number + 0.5,
+        Decimal: lambda: _make_decimal(column, number),
+        date: lambda: date(2026, 1, 1) + timedelta(days=number),
+        datetime: lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number),
     }
-    return made.get(kind, uuid4())
+    return makes.get(column.type.python_type, uuid4)()
+
+
+def _make_text(column: Column[Any], number: int) -> str:
+    assert isinstance(column.type, String)
+    length = column.type.length
+    text = f"{number} {column.name}"[:length]
+    if text.startswith(f"{number} "):
+        return text
+    first, characters = _CHARACTERS
+    return chr(first + number % characters)
+
+
+def _make_decimal(column: Column[Any], number: int) -> Decimal:
+    assert isinstance(column.type, Numeric)
+    largest = 10**column.type.precision if column.type.precision else MANY
+    return Decimal(number % largest).scaleb(-(column.type.scale or 0))

@@ -42,21 +42,29 @@ def read(root: Path, path: Path) -> str | None:
 
 
 def tidy(root: Path, path: Path, text: str) -> str:
-    """As `make format` leaves it, without the imports that nothing uses.
+    """Format as `make format` does, and remove unused imports.
 
     Raises:
-        Failure: ruff is not there, or the text is no Python.
+        Failure: ruff is missing, or the text is not valid Python.
     """
     text = _ruff(root, path, text, "check", "--fix-only", "--select=F401,I,RUF022,COM819")
     return _ruff(root, path, text, "format")
 
 
+def check_lint(root: Path, path: Path, text: str) -> None:
+    """
+    Raises:
+        Failure: `make lint` would refuse the text.
+    """
+    _ruff(root, path, text, "check", "--output-format=concise")
+
+
 def _ruff(root: Path, path: Path, text: str, *arguments: str) -> str:
     ruff = Path(sys.executable).with_name("ruff")
     if not ruff.exists():
-        raise Failure(f"{ruff} is not there, and what is written is formatted by it: make install")
+        raise Failure(f"{ruff} is missing, and it formats what is written; run: make install")
     found = subprocess.run(
-        [ruff, *arguments, "--quiet", "--stdin-filename", path, "-"],
+        [ruff, *arguments, "--stdin-filename", path, "-"],
         cwd=root,
         input=text,
         capture_output=True,
@@ -64,5 +72,6 @@ def _ruff(root: Path, path: Path, text: str, *arguments: str) -> str:
         check=False,
     )
     if found.returncode:
-        raise Failure(f"{path} could not be formatted: {found.stderr.strip()}")
+        why = (found.stderr + found.stdout).strip()
+        raise Failure(f"{path} would not pass ruff: {why}")
     return found.stdout

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.cli.failure import Failure
 from app.cli.new import checkout, listed, plan, render
+from app.cli.new.clashes import find_clashes
 from app.cli.new.design import Tables, design
 from app.cli.new.migrations import Migration, find_making
 from app.cli.new.plan import Change
@@ -22,6 +23,8 @@ def run(
     public: bool,
     search: str | None,
     unique: Sequence[str],
+    secret: str | None = None,
+    shown: str | None = None,
     dry_run: bool,
 ) -> None:
     """
@@ -39,23 +42,26 @@ def run(
         public=public,
         search=search,
         unique=unique,
+        secret=secret,
+        shown=shown,
     )
     _refuse_clashes(root, resource, tables)
     changes = plan_new(root, resource)
     if not changes:
-        out.print(f"Nothing is to be done: {resource.words} is there, as asked for.", markup=False)
+        out.print(f"Nothing to do: {resource.name} exists, with these fields.", markup=False)
     elif dry_run:
         plan.show(changes)
     else:
         plan.carry_out(root, changes)
         plan.show_names(changes)
+        _explain(name, resource)
         out.print("Next: plinth db upgrade, and make check.")
 
 
 def plan_new(root: Path, resource: Resource) -> list[Change]:
     """
     Raises:
-        Failure: a file is there with another content.
+        Failure: a file exists with different content, or a name would mean two things in one.
     """
     making = find_making(root, resource.plural)
     migration = making.migration if making else Migration.begin(resource.plural)
@@ -63,7 +69,9 @@ def plan_new(root: Path, resource: Resource) -> list[Change]:
     for path, text in render.render(resource, migration):
         new, old = checkout.tidy(root, path, text), checkout.read(root, path)
         if old is not None and old != new:
-            raise Failure(f"{path} is there with another content, and is left as it is.")
+            raise Failure(f"{path} exists with different content, and was not changed.")
+        if old is None:
+            _refuse_unclean(root, path, text, new)
         changes.append(Change(path, new, old))
     for path in listed.FILES:
         old = checkout.read(root, path) or ""
@@ -75,14 +83,40 @@ def plan_new(root: Path, resource: Resource) -> list[Change]:
             model=resource.model,
             public=resource.is_public,
         )
-        changes.append(Change(path, checkout.tidy(root, path, new) if new != old else old, old))
+        if new != old:
+            _refuse_unclean(root, path, new, new := checkout.tidy(root, path, new))
+        changes.append(Change(path, new, old))
     return [change for change in changes if change.new != change.old]
+
+
+def _refuse_unclean(root: Path, path: Path, rendered: str, text: str) -> None:
+    fixtures_are_hidden = path.parts[0] == "tests"  # by parameters of the same name, as they must
+    for name in () if fixtures_are_hidden else find_clashes(rendered):
+        raise Failure(f"{path} would use {name} for two things; choose another name.")
+    checkout.check_lint(root, path, text)
+
+
+def _explain(name: str, resource: Resource) -> None:
+    """Print what was decided without being asked for."""
+    if resource.name != name:
+        out.print(
+            f"{name} is a plural, so the resource is called {resource.name}. "
+            f"(--plural {name} keeps the name.)",
+            markup=False,
+        )
+    for field in resource.secrets:
+        if field.sounds_secret:
+            out.print(
+                f"{field.name} sounds secret, so no response shows it. "
+                f"(--shown {field.name} if it may be read.)",
+                markup=False,
+            )
 
 
 def _refuse_clashes(root: Path, resource: Resource, tables: Tables) -> None:
     own = render.places(resource.name, resource.plural)
     if resource.plural in tables and not (root / own["model"]).exists():
-        raise Failure(f"NAME: the table {resource.plural} is there already; choose another name.")
+        raise Failure(f"NAME: the table {resource.plural} exists; choose another name.")
     for file in sorted((root / "tests").rglob("*.py")):
         path = file.relative_to(root)
         declared = f'__tablename__ = "{resource.plural}"'

@@ -1,13 +1,23 @@
 """From what was typed to what is to be written; all that is wrong with it is said here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Table, UniqueConstraint
 
 from app.cli.failure import Failure
 from app.cli.new.fields import Field, parse_field
+from app.cli.new.kinds import LONGEST_INDEXED
 from app.cli.new.resource import Resource, Target
-from app.cli.new.words import check_resource_name, check_table_name, pluralise
+from app.cli.new.words import (
+    check_form,
+    check_resource_name,
+    check_table_name,
+    pluralize,
+    singular_of,
+)
+
+MIN_UNIQUE_VALUES = 100
 
 Tables = Mapping[str, Table]
 
@@ -22,22 +32,26 @@ def design(
     public: bool,
     search: str | None,
     unique: Sequence[str],
+    secret: str | None = None,
+    shown: str | None = None,
 ) -> Resource:
     """
     Args:
-        tables: those that are there, by name.
+        name: in the singular; a plural is taken for one, unless `plural` is given as well.
+        tables: those that exist, by name.
 
     Raises:
         Failure: what is wrong, with the argument that has it.
     """
+    if plural is None:
+        name, plural = name_and_plural(name)
     check_resource_name(name)
-    if not specs:
-        raise Failure(f"Say at least one field, as: plinth new {name} title:str:200")
-    fields = [parse_field(spec) for spec in specs]
-    _refuse_twice([field.column for field in fields], "a field")
-    plural = plural or pluralise(name)
     check_table_name(plural, f"--plural {plural}")
-    by_name = {field.name: field for field in fields} | {field.column: field for field in fields}
+    if not specs:
+        raise Failure(f"Give at least one field, as: plinth new {name} title:str:200")
+    fields = _decide_secrets([parse_field(spec) for spec in specs], secret, shown)
+    _refuse_twice([field.column for field in fields], "a field")
+    by_name = _by_name(fields)
     resource = Resource(
         name=name,
         plural=plural,
@@ -50,10 +64,57 @@ def design(
         is_owned=owned,
         is_public=public,
         search=_searched(by_name, search),
-        unique=[_unique(by_name, names, plural) for names in unique],
+        unique=_unique_rules(by_name, unique, plural),
     )
+    if all(field.table == plural for field in fields):
+        raise Failure(
+            f"Give {name} a field that does not refer to {plural}, as: plinth new {name} "
+            f"title:str:200 {' '.join(specs)}"
+        )
     resource.check()
     return resource
+
+
+def name_and_plural(name: str) -> tuple[str, str]:
+    """
+    Raises:
+        Failure: it is no name.
+    """
+    check_form(name, "NAME")
+    if singular := singular_of(name):
+        return singular, name
+    return name, pluralize(name)
+
+
+def _by_name(fields: Sequence[Field]) -> Mapping[str, Field]:
+    return {field.name: field for field in fields} | {field.column: field for field in fields}
+
+
+def _decide_secrets(
+    fields: Sequence[Field], secret: str | None, shown: str | None
+) -> Sequence[Field]:
+    """Mark the fields that `--secret` names, and those that sound secret unless `--shown` does."""
+    by_name = _by_name(fields)
+    hidden = _named(by_name, secret, "--secret") if secret is not None else []
+    open_to_read = _named(by_name, shown, "--shown") if shown is not None else []
+    for field in hidden:
+        if field in open_to_read:
+            raise Failure(f"--secret {secret}: {field.name} is in --shown as well.")
+        if not field.kind.may_be_secret:
+            raise Failure(f"--secret {secret}: {field.name} is no str, text, uuid or json.")
+    decided = [
+        replace(field, is_secret=field in hidden or field.sounds_secret)
+        if field not in open_to_read
+        else field
+        for field in fields
+    ]
+    for field in decided:
+        if field.is_secret and field.default is not None:
+            raise Failure(
+                f"{field.name}: a secret with a default is none; leave out the default, or add "
+                f"--shown {field.name} if it may be read."
+            )
+    return decided
 
 
 def _refuse_twice(names: Sequence[str], what: str) -> None:
@@ -65,7 +126,7 @@ def _refuse_twice(names: Sequence[str], what: str) -> None:
 def _target(field: Field, tables: Tables, plural: str, *, owned: bool, public: bool) -> Target:
     said = f"{field.name}:ref:{field.table}"
     if field.table == plural and not field.is_optional:
-        raise Failure(f"{said}: the first of the {plural} could refer to none; say {said}?")
+        raise Failure(f"{said}: the first of the {plural} could refer to none; write {said}?")
     if field.table == plural:
         return Target(field, plural, is_private=owned and not public, is_itself=True)
     table = tables.get(field.table or "")
@@ -97,24 +158,48 @@ def _searched(by_name: Mapping[str, Field], names: str | None) -> list[Field]:
         if not field.kind.is_text:
             raise Failure(f"--search {names}: {field.name} is no text; str and text are searched.")
         if field.size == "1":
-            raise Failure(f"--search {names}: {field.name} is shorter than what one searches for.")
+            raise Failure(f"--search {names}: {field.name} is shorter than a search, 2 characters.")
+        if field.is_secret:
+            raise Failure(
+                f"--search {names}: {field.name} is secret; add --shown {field.name} if it may be "
+                "read."
+            )
     return fields
+
+
+def _unique_rules(
+    by_name: Mapping[str, Field], options: Sequence[str], plural: str
+) -> list[list[Field]]:
+    rules: list[list[Field]] = []
+    for names in options:
+        fields = _unique(by_name, names, plural)
+        for rule in rules:
+            if {field.column for field in rule} == {field.column for field in fields}:
+                raise Failure(f"--unique {names}: this rule is given twice.")
+        rules.append(fields)
+    return rules
 
 
 def _unique(by_name: Mapping[str, Field], names: str, plural: str) -> list[Field]:
     fields = _named(by_name, names, "--unique")
     if all(field.default for field in fields):
         raise Failure(f"--unique {names}: the second row with the default would be refused.")
+    if all(field.values < MIN_UNIQUE_VALUES for field in fields):
+        values = max(field.values for field in fields)
+        raise Failure(
+            f"--unique {names}: there are only {values} different values, and so hardly any rows. "
+            "For one row that is special, write a partial unique index."
+        )
     for field in fields:
         if field.table == plural:
             raise Failure(
-                f"--unique {names}: {field.name} is null where the {plural} begin, and nulls are "
-                "never the same: that constraint is for you to write."
+                f"--unique {names}: {field.name} is null in the first of the {plural}, and nulls "
+                "are never equal; write that constraint yourself."
             )
         if not field.fits_index or field.kind.column == "JSONB":
             raise Failure(
-                f"--unique {names}: {field.name} is too large for an index; a str of up to 500 is "
-                "not."
+                f"--unique {names}: {field.name} is too large for an index; use a str of up to "
+                f"{LONGEST_INDEXED} characters."
             )
     return fields
 

@@ -4,22 +4,27 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from math import inf
+
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from app.cli.failure import Failure
-from app.cli.new.kinds import KINDS, LONGEST_INDEXED, Default, Kind
-from app.cli.new.words import check_field_name, class_name
+from app.cli.new.defaults import Default, literal
+from app.cli.new.kinds import KINDS, LONGEST_INDEXED, Kind
+from app.cli.new.words import check_column_name, class_name
+from app.crud.listing import equality_parameter
+from app.models.base import sounds_secret
 
 SPEC = re.compile(
     r"(?P<name>[^:=?]+):(?P<type>[a-z]+)(:(?P<more>[^?=]+))?(?P<optional>\?)?(=(?P<default>.*))?",
     re.DOTALL,
 )
-LOOKS_BOUND = re.compile(r"(?<![:\w\\]):(?=\w)")
-"""A colon that SQLAlchemy takes for the beginning of a parameter."""
-
 IN_SCHEMAS = {
-    *("Annotated", "Any", "BigInt", "Bool", "Date", "DateTime", "Decimal", "Field", "Finite"),
-    *("JsonObject", "Line", "RowRef", "Text"),
+    *("Annotated", "Any", "BaseModel", "BigInt", "Bool", "ConfigDict", "Date", "DateTime"),
+    *("Decimal", "Field", "Finite", "JsonObject", "Line", "PlainDecimal", "RowRef"),
+    *("StringConstraints", "Text"),
 }
+MAX_PLAIN_PLACES = 6  # Python writes a decimal with more places, such as 1E-7, with an exponent
 LARGEST_SIZES = {"str": 10_000, "decimal": 30}
 
 
@@ -30,6 +35,7 @@ class Field:
         name: as it was typed; the column of a reference has `_id` behind it.
         size: of a str its length, of a decimal its digits, as "12,2".
         table: what a reference refers to.
+        is_secret: it is stored, and no response, list or search shows it.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Field:
     table: str | None
     is_optional: bool
     default: Default | None
+    is_secret: bool = False
 
     @cached_property
     def column(self) -> str:
@@ -46,6 +53,13 @@ class Field:
     @cached_property
     def hint(self) -> str:
         return f"{self.kind.hint} | None" if self.is_optional else self.kind.hint
+
+    @cached_property
+    def shown_as(self) -> str:
+        """Its type in responses."""
+        if self.kind is KINDS["decimal"] and int(self.size.split(",")[1]) > MAX_PLAIN_PLACES:
+            return self.hint.replace("Decimal", "PlainDecimal")
+        return self.hint
 
     @cached_property
     def alias(self) -> str | None:
@@ -64,7 +78,10 @@ class Field:
         """What the type of that name is."""
         if self.kind is KINDS["decimal"]:
             digits, places = self.size.split(",")
-            return f"Annotated[Decimal, Field(max_digits={digits}, decimal_places={places})]"
+            return (
+                f"Annotated[Decimal, Field(max_digits={digits}, decimal_places={places}), "
+                f"padded({places})]"
+            )
         least = "" if self.takes_empty else "min_length=1, "
         return f"Annotated[Line, StringConstraints({least}max_length={self.size})]"
 
@@ -79,23 +96,30 @@ class Field:
     @cached_property
     def arguments(self) -> list[str]:
         """Of `mapped_column`."""
-        found = [self.kind.column.format(size=self.size.replace(",", ", "))]
-        if self.has_server_default:
-            found.append(f'server_default=text("{self._sql_default}")')
+        found = [self.kind.column.format(size=self.size.replace(",", ", ")), self._server_default]
         if self.is_indexed:
             found.append("index=True")
+        if self.is_secret:
+            found.append('info={"secret": True}')
+        elif self.sounds_secret:
+            found.append('info={"secret": False}')
         return list(filter(None, found))
 
     @cached_property
     def options(self) -> list[str]:
         """Of `sa.Column`."""
-        said = f'server_default=sa.text("{self._sql_default}")' if self.has_server_default else None
-        return [*filter(None, [said]), f"nullable={self.is_optional}"]
+        return [*filter(None, [self._server_default]), f"nullable={self.is_optional}"]
 
     @cached_property
-    def has_server_default(self) -> bool:
-        """Not where null may be meant: SQLAlchemy leaves a null to the server's default."""
-        return self.default is not None and not self.is_optional
+    def _server_default(self) -> str:
+        """Empty where null is allowed: SQLAlchemy would insert it instead of an explicit null."""
+        if self.default is None or self.is_optional:
+            return ""
+        return f"server_default={literal(self.default.server)}"
+
+    @cached_property
+    def sounds_secret(self) -> bool:
+        return self.kind.may_be_secret and sounds_secret(self.column)
 
     @cached_property
     def is_indexed(self) -> bool:
@@ -103,24 +127,44 @@ class Field:
 
     @cached_property
     def is_sorted(self) -> bool:
-        return self.kind.is_sorted and self.fits_index
+        return self.kind.is_sorted and self.fits_index and not self.is_secret
 
     @cached_property
     def fits_index(self) -> bool:
         return not self.kind.is_text or (bool(self.size) and int(self.size) <= LONGEST_INDEXED)
 
     @cached_property
+    def values(self) -> float:
+        """How many different values there are."""
+        if self.kind is KINDS["bool"]:
+            return 2
+        return 10 ** int(self.size.split(",")[0]) if self.kind is KINDS["decimal"] else inf
+
+    @cached_property
     def filters(self) -> list[str]:
-        if not self.kind.filters or not self.fits_index:
+        if not self.kind.filters or not self.fits_index or self.is_secret:
             return []
         return [*self.kind.filters, *(["NULL"] if self.is_optional else [])]
+
+    @cached_property
+    def parameter(self) -> str:
+        """The query parameter that filters by value."""
+        return equality_parameter(self.column)
+
+    @property
+    def is_renamed(self) -> bool:
+        return self.parameter != self.column
+
+    @property
+    def quoted_column(self) -> str:
+        return f'"{self.column}"' if self.column in RESERVED_WORDS else self.column
 
     @cached_property
     def samples(self) -> tuple[str, str]:
         """Two values that differ, as source text for JSON."""
         if self.kind is KINDS["decimal"]:
             places = int(self.size.split(",")[1])
-            return tuple(f'"{Decimal(n).scaleb(-places)}"' for n in (1, 2))  # type: ignore[return-value]
+            return f'"{Decimal(1).scaleb(-places):f}"', f'"{Decimal(2).scaleb(-places):f}"'
         first, second = (text.format(column=self._words) for text in self.kind.samples)
         if self.size:
             return tuple(f'"{text[1:-1][: int(self.size)].strip()}"' for text in (first, second))  # type: ignore[return-value]
@@ -131,7 +175,8 @@ class Field:
         """What is refused, likewise."""
         if self.kind is KINDS["decimal"]:
             places = int(self.size.split(",")[1])
-            return [*self.kind.bad, f'"{Decimal(1).scaleb(-places - 1)}"']
+            found = [*self.kind.bad, f'"{Decimal(1).scaleb(-places - 1):f}"']
+            return found if self.is_optional else [*found, "None"]
         found = [text.format(size=self.size) for text in self.kind.bad]
         if self.size and not self.takes_empty:
             found.insert(0, '""')
@@ -140,13 +185,6 @@ class Field:
     @property
     def _words(self) -> str:
         return self.name.replace("_", " ")
-
-    @property
-    def _sql_default(self) -> str:
-        """As it stands between double quotes, for SQLAlchemy's `text`."""
-        assert self.default
-        escaped = LOOKS_BOUND.sub(r"\:", self.default.sql)
-        return escaped.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def parse_field(spec: str) -> Field:
@@ -160,12 +198,13 @@ def parse_field(spec: str) -> Field:
     kind = KINDS.get(found["type"])
     if kind is None:
         raise Failure(f"{spec}: {found['type']} is no type; there are {', '.join(KINDS)}.")
-    check_field_name(found["name"], spec)
-    table = _read_table(spec, found["name"], kind, found["more"])
+    name = found["name"]
+    check_column_name(f"{name}_id" if kind is KINDS["ref"] else name, spec)
+    table = _read_table(spec, name, kind, found["more"])
     size = "" if table else _read_size(spec, kind, found["type"], found["more"])
     optional = found["optional"] is not None
     default = _read_default(spec, kind, size, found["default"])
-    return Field(found["name"], kind, size, table, optional, default)
+    return Field(name, kind, size, table, optional, default)
 
 
 def _read_table(spec: str, name: str, kind: Kind, more: str | None) -> str | None:
@@ -211,8 +250,16 @@ def _read_default(spec: str, kind: Kind, size: str, text: str | None) -> Default
     if kind is KINDS["str"] and len(text) > int(size):
         raise Failure(f"{spec}: the default is longer than {size} characters.")
     if kind is KINDS["decimal"]:
-        digits, places = map(int, size.split(","))
-        exponent = Decimal(text).as_tuple().exponent
-        if -int(exponent) > places or abs(Decimal(text)) >= Decimal(10) ** (digits - places):
-            raise Failure(f"{spec}: the default {text} does not fit into decimal:{size}.")
+        return _fit_decimal(spec, size, Decimal(text))
     return found
+
+
+def _fit_decimal(spec: str, size: str, number: Decimal) -> Default:
+    """Write the number with all its places, as PostgreSQL returns it."""
+    digits, places = map(int, size.split(","))
+    exponent = number.as_tuple().exponent
+    if -int(exponent) > places or abs(number) >= Decimal(10) ** (digits - places):
+        raise Failure(f"{spec}: the default {number:f} does not fit into decimal:{size}.")
+    shown = f"{number:.{places}f}" if number else f"{Decimal(0):.{places}f}"
+    source = f'"{shown}"'
+    return Default(f"Decimal({source if places else shown})", shown, source)

@@ -14,7 +14,7 @@ from app.cli.new import checkout, listed, plan, render
 from app.cli.new.applied import refuse_applied
 from app.cli.new.migrations import Making, Migration, body_of_upgrade, find_making, newest
 from app.cli.new.plan import Change
-from app.cli.new.words import class_name
+from app.cli.new.words import class_name, singular_of
 from app.cli.output import out
 
 
@@ -32,7 +32,9 @@ def run(name: str, *, dry_run: bool, yes: bool) -> None:
         Failure: why it cannot go; then nothing was changed.
     """
     root = checkout.find_root()
-    found = _find(root, name)
+    found = _find(root, name) or _find(root, singular_of(name) or name)
+    if found is None:
+        raise Failure(f"NAME: {name} is not a resource that `plinth new` made.")
     _refuse_referred(found, checkout.tables())
     _refuse_used(root, found)
     changes = [*_plan_files(root, found), *_plan_lists(root, found)]
@@ -53,16 +55,12 @@ def run(name: str, *, dry_run: bool, yes: bool) -> None:
         out.print("Next: plinth db upgrade, by which the table and its rows go.")
 
 
-def _find(root: Path, name: str) -> Found:
-    """
-    Raises:
-        Failure: there is none, or it is not such a one.
-    """
+def _find(root: Path, name: str) -> Found | None:
     text = checkout.read(root, render.places(name, "")["model"]) or ""
     table = re.search(r'^    __tablename__ = "(\w+)"', text, re.MULTILINE)
     model = class_name(name)
     if table is None or not re.search(rf"^class {model}\(.*\bVersioned\b", text, re.MULTILINE):
-        raise Failure(f"NAME: {name} is nothing that `plinth new` made.")
+        return None
     return Found(name, table[1], model, render.places(name, table[1]))
 
 

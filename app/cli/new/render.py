@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from app.cli.new.defaults import literal
 from app.cli.new.migrations import Migration
 from app.cli.new.resource import Resource
 
@@ -47,4 +48,5 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["quoted"] = '"{}"'.format
+    environment.filters["literal"] = literal
     return environment

@@ -1,5 +1,7 @@
 """What is to be written, before a word of it is."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +10,7 @@ from app.cli.failure import Failure
 from app.cli.new.fields import Field
 from app.cli.new.words import class_name
 
+DATE_TYPES = re.compile(r"^(date|datetime)\b")
 LONGEST_UNCUT = 3  # of which a part would be shorter than what can be searched for
 LONGEST_IDENTIFIER = 63  # of PostgreSQL; a longer one is cut off in silence
 
@@ -114,9 +117,14 @@ class Resource:
     def unique_columns(self, fields: Sequence[Field]) -> list[str]:
         return [*(["owner_id"] if self.is_owned else []), *(field.column for field in fields)]
 
+    def in_datetime(self, source: str) -> str:
+        """Where a column is called `date` or `datetime`, the types need another name."""
+        hides = not {"date", "datetime"}.isdisjoint(field.column for field in self.fields)
+        return DATE_TYPES.sub(r"dt.\1", source) if hides else source
+
     @cached_property
     def searched(self) -> str:
-        """One expression over the columns, as PostgreSQL prints it."""
+        """One expression over the columns, as PostgreSQL prints it, save for quotes."""
         first, *others = (self._searchable(field) for field in self.search)
         expression = first
         for number, other in enumerate(others):
@@ -128,7 +136,7 @@ class Resource:
     def searched_in_sql(self) -> str:
         """The same, as one writes it."""
         columns = [
-            f"coalesce({field.column}, '')" if field.is_optional else field.column
+            f"coalesce({field.quoted_column}, '')" if field.is_optional else field.quoted_column
             for field in self.search
         ]
         return r" || E'\n' || ".join(columns)
@@ -142,6 +150,14 @@ class Resource:
         """What its tests send: no reference to a row of its own table, which would be one more."""
         own = [target.field for target in self.targets if target.is_itself]
         return [field for field in self.fields if field not in own]
+
+    @cached_property
+    def visible(self) -> list[Field]:
+        return [field for field in self.fields if not field.is_secret]
+
+    @cached_property
+    def secrets(self) -> list[Field]:
+        return [field for field in self.fields if field.is_secret]
 
     @cached_property
     def equated(self) -> list[Field]:
@@ -176,11 +192,11 @@ class Resource:
         return text, (text[1:-1] if len(text) > LONGEST_UNCUT else text).upper()
 
     @cached_property
-    def who(self) -> str:
+    def access(self) -> str:
         if self.is_owned:
-            others = "anyone reads" if self.is_public else "nobody else's are there"
-            return f"each their own, superusers all, {others}"
-        return f"superusers write, {'anyone reads' if self.is_public else 'users read'}"
+            others = "anyone may read" if self.is_public else "others get a 404"
+            return f"owners and superusers may read and write, {others}"
+        return f"superusers may write, {'anyone' if self.is_public else 'users'} may read"
 
     def target_of(self, field: Field) -> Target:
         return next(target for target in self.targets if target.field is field)
@@ -192,19 +208,21 @@ class Resource:
         return f"{self.name}_{code}_taken", f"Another {self.words} has this {words}"
 
     def _searchable(self, field: Field) -> str:
-        column = f"{self.plural}.{field.column}"
+        column = f"{self.plural}.{field.quoted_column}"
         return f"COALESCE({column}, '')" if field.is_optional else column
 
     def check(self) -> None:
         """
         Raises:
-            Failure: a name in the database would be too long.
+            Failure: a name in the database would be too long, or be there twice.
         """
-        for name in self._identifiers():
+        for name, times in Counter(self._identifiers()).items():
+            if times > 1:
+                raise Failure(f"Two constraints or indexes would be called {name}; rename a field.")
             if len(name) > LONGEST_IDENTIFIER:
                 raise Failure(
-                    f"{name} would be longer than {LONGEST_IDENTIFIER} characters, and PostgreSQL "
-                    "cuts it off there: choose shorter names."
+                    f"{name} would be longer than {LONGEST_IDENTIFIER} characters, at which "
+                    "PostgreSQL truncates it; choose shorter names."
                 )
 
     def _identifiers(self) -> list[str]:
@@ -214,6 +232,7 @@ class Resource:
             f"uq_{self.plural}_id_owner_id",
             f"ix_{self.plural}_search_trgm",
             *(f"ix_{self.plural}_{name}" for name in (*self.indexes, "owner_id")),
+            *(f"ix_{self.plural}_{field.column}" for field in self.fields if field.is_indexed),
             *(f"fk_{self.plural}_{'_'.join(columns)}" for columns in keys),
             *(f"uq_{self.plural}_{'_'.join(columns)}" for columns in unique),
         ]

@@ -15,6 +15,8 @@ ARGUMENTS: dict[str, Any] = {
     "owned": False,
     "public": False,
     "search": None,
+    "secret": None,
+    "shown": None,
     "unique": (),
 }
 
@@ -53,6 +55,14 @@ def designed(name: str, *fields: str, **arguments: Any) -> Resource:
         ("category", "categories", "categories", "Category"),
         ("person", "people", "people", "Person"),
         ("status", "statuses", "statuses", "Status"),
+        ("bus", "buses", "buses", "Bus"),
+        ("address", "addresses", "addresses", "Address"),
+        ("box", "boxes", "boxes", "Box"),
+        ("lens", "lenses", "lenses", "Lens"),
+        ("news", "news", "news", "News"),
+        ("data", "data", "data", "Data"),
+        ("sheep", "sheep", "sheep", "Sheep"),
+        ("item2", "item2s", "item2s", "Item2"),
         ("series", "series", "series", "Series"),
         ("equipment", "equipment", "equipment", "Equipment"),
         ("work_item", "work_items", "work-items", "WorkItem"),
@@ -65,6 +75,29 @@ def test_a_name_has_its_plural_and_its_class(name: str, plural: str, path: str, 
     assert found.several != found.name
 
 
+@pytest.mark.parametrize(
+    ("plural", "name"),
+    [
+        ("tickets", "ticket"),
+        ("statuses", "status"),
+        ("addresses", "address"),
+        ("boxes", "box"),
+        ("people", "person"),
+        ("children", "child"),
+        ("menus", "menu"),
+        ("indices", "index"),
+        ("work_items", "work_item"),
+    ],
+)
+def test_a_plural_is_taken_for_its_singular_unless_the_plural_is_given(
+    plural: str, name: str
+) -> None:
+    found = designed(plural, "title:str", plural=None)
+    assert (found.name, found.plural) == (name, plural)
+    kept = designed(plural, "title:str", plural=plural)
+    assert (kept.name, kept.plural) == (plural, plural)
+
+
 def test_the_plural_can_be_said() -> None:
     assert designed("medium", "title:str", plural="media").path == "media"
 
@@ -74,19 +107,19 @@ def test_the_plural_can_be_said() -> None:
     [
         ("title:str", "str", ["String(255)"]),
         ("title:str:20?", "str | None", ["String(20)"]),
-        ("title:str:20=a: b=c?", "str", ["String(20)", "server_default=text(\"'a: b=c?'\")"]),
-        ("title:str:20=it's :x", "str", ["String(20)", r"""server_default=text("'it''s \\:x'")"""]),
+        ("title:str:20=a: b=c?", "str", ["String(20)", 'server_default="a: b=c?"']),
+        ("title:str:20=it's :x", "str", ["String(20)", 'server_default="it\'s :x"']),
         ("body:text?", "str | None", ["Text"]),
-        ("count:int=-3", "int", ["server_default=text(\"'-3'\")"]),
+        ("count:int=-3", "int", ['server_default="-3"']),
         ("count:int?=3", "int | None", []),
-        ("weight:float=0.5", "float", ['server_default=text("0.5")']),
+        ("weight:float=0.5", "float", ['server_default="0.5"']),
         ("price:decimal", "Decimal", ["Numeric(12, 2)"]),
         ("price:decimal:8,3?", "Decimal | None", ["Numeric(8, 3)"]),
-        ("done:bool=false", "bool", ['server_default=text("false")']),
+        ("done:bool=false", "bool", ['server_default="false"']),
         ("due:date?", "date | None", []),
         ("at:datetime=2026-01-31T09:00:00+01:00", "datetime", []),
         ("key:uuid", "UUID", ["index=True"]),
-        ("extra:json={}", "dict[str, Any]", ["JSONB", "server_default=text(\"'{}'\")"]),
+        ("extra:json={}", "dict[str, Any]", ["JSONB", 'server_default="{}"']),
         ("category:ref:categories", "int", ["index=True"]),
     ],
 )
@@ -106,18 +139,16 @@ REFUSED_FIELDS = {
     "_title:str": "snake_case",
     "9title:str": "snake_case",
     "titlé:str": "snake_case",
-    "class:str": "a word of Python",
-    "match:str": "a word of Python",
-    "order:int": "a reserved word of SQL",
-    "limit:int": "a query parameter of every list",
-    "id:int": "a column that the table has",
-    "version:int": "a column that the table has",
-    "owner_id:int": "a column that the table has",
-    "metadata:json": "means something else",
-    "registry:str": "means something else",
-    "copy:str": "means something else",
-    "date:date": "means something else",
-    "text:text": "means something else",
+    "class:str": "a keyword of Python",
+    "id:int": "a column that every table has",
+    "version:int": "a column that every table has",
+    "owner_id:int": "a column that every table has",
+    "metadata:json": "an attribute of every SQLAlchemy model",
+    "registry:str": "an attribute of every SQLAlchemy model",
+    "copy:str": "an attribute of every Pydantic model",
+    "model_dump_at:date": "an attribute of every Pydantic model",
+    "int:int": "a type that the model",
+    "owner:ref:users": "a column that every table has",
     f"{'x' * 41}:str": "longer than 40",
     "title:str:0": "from 1 to 10000",
     "title:str:99999": "from 1 to 10000",
@@ -154,20 +185,19 @@ def test_a_field_that_cannot_be_is_refused(spec: str, why: str) -> None:
 
 REFUSED = [
     ({"name": "Note"}, "NAME: Note is not in snake_case"),
-    ({"name": "class"}, "a word of Python"),
-    ({"name": "type"}, "a word of Python"),
-    ({"name": "filter"}, "means something else"),
-    ({"name": "page"}, "means something else"),
-    ({"name": "text"}, "means something else"),
+    ({"name": "class"}, "a keyword of Python"),
+    ({"name": "type"}, "a built-in function or type"),
+    ({"name": "filter"}, "a built-in function or type"),
+    ({"name": "item_2"}, "item_2 and item2 would have the same class Item2"),
     ({"name": "work__item"}, "two underscores"),
     ({"plural": "order"}, "--plural order: order is a reserved word of SQL"),
     ({"plural": "Notes"}, "--plural Notes: Notes is not in snake_case"),
-    ({"fields": ()}, "Say at least one field"),
+    ({"fields": ()}, "Give at least one field"),
     ({"fields": ("a:str", "a:int")}, "a: a field cannot be there twice"),
     ({"fields": ("a:ref:users", "a_id:int")}, "a_id: a field cannot be there twice"),
     ({"fields": ("a:ref:nowhere",)}, "no such table; there are categories, posts, projects, users"),
     ({"fields": ("a:ref:sessions",)}, "no such table"),
-    ({"fields": ("a:ref:notes",)}, "could refer to none; say a:ref:notes?"),
+    ({"fields": ("a:ref:notes",)}, "could refer to none; write a:ref:notes?"),
     ({"fields": ("a:ref:projects",)}, "add --owned"),
     ({"search": "count"}, "--search count: count is no text"),
     ({"search": "title,"}, "--search title,: nothing is none of the fields title, count, body"),
@@ -175,13 +205,26 @@ REFUSED = [
     ({"unique": ("body",)}, "--unique body: body is too large for an index"),
     (
         {"fields": ("a:ref:notes?", "title:str"), "unique": ("a,title",)},
-        "--unique a,title: a is null where the notes begin",
+        "--unique a,title: a is null in the first of the notes",
     ),
     (
         {"fields": ("a:str=x", "b:int=1"), "unique": ("a,b",)},
         "--unique a,b: the second row with the default",
     ),
     ({"unique": ("titel",)}, "titel is none of the fields"),
+    ({"fields": ("parent:ref:notes?",)}, "Give note a field that does not refer to notes"),
+    ({"fields": ("on:bool",), "unique": ("on",)}, "only 2 different values"),
+    ({"fields": ("a:decimal:1,0",), "unique": ("a",)}, "only 10 different values"),
+    ({"unique": ("title", "title")}, "--unique title: this rule is given twice"),
+    ({"unique": ("title,count", "count,title")}, "--unique count,title: this rule is given twice"),
+    (
+        {"fields": ("a:int", "b:int", "a_b:int"), "unique": ("a,b", "a_b")},
+        "Two constraints or indexes would be called uq_notes_a_b",
+    ),
+    ({"fields": ("token:str",), "search": "token"}, "token is secret; add --shown token"),
+    ({"fields": ("token:str=x",)}, "token: a secret with a default is none"),
+    ({"secret": "count"}, "--secret count: count is no str, text, uuid or json"),
+    ({"secret": "title", "shown": "title"}, "--secret title: title is in --shown as well"),
     (
         {"plural": f"{'x' * 40}", "fields": (f"{'y' * 40}:int",)},
         "would be longer than 63 characters",
@@ -226,6 +269,27 @@ def test_an_index_for_each_order_but_not_beside_a_unique_constraint() -> None:
     assert found.sorted_by == ["created_at", "title", "slug"]
     assert found.indexes == ["created_at", "title"]
     assert found.unique_columns(found.unique[0]) == ["owner_id", "slug"]
+
+
+def test_what_sounds_secret_is_secret_unless_it_is_shown() -> None:
+    def secrets(*fields: str, **options: str) -> list[str]:
+        return [field.column for field in designed("note", *fields, **options).secrets]
+
+    sounding = ("token:str?", "password:str", "api_key:uuid", "hash:str", "client_secret:text")
+    assert secrets(*sounding) == ["token", "password", "api_key", "hash", "client_secret"]
+    assert secrets("token_count:int", "hashtag:str", "key:str", "tokenizer:str") == []
+    assert secrets("hash:str", "pin:str", shown="hash", secret="pin") == ["pin"]
+
+
+def test_a_secret_is_neither_sorted_nor_filtered_by() -> None:
+    found = designed("login", "token:str?", "key:uuid", secret="key")
+    assert (found.sorted_by, found.filtered, found.visible) == (["created_at"], [], [])
+
+
+def test_a_reserved_word_is_quoted_where_it_stands_in_sql() -> None:
+    found = designed("note", "user:str", "order:str?", search="user,order")
+    assert found.searched == """(notes."user" || '\\n') || COALESCE(notes."order", '')"""
+    assert found.searched_in_sql == r""""user" || E'\n' || coalesce("order", '')"""
 
 
 def test_one_expression_is_searched_as_postgresql_prints_it() -> None:

@@ -68,7 +68,7 @@ def test_it_is_written_once_and_taken_out_without_a_trace(
     capsys.readouterr()
     make_sundial()
     assert contents(root) == written
-    assert "Nothing is to be done" in capsys.readouterr().out
+    assert "Nothing to do" in capsys.readouterr().out
 
     monkeypatch.setattr(remove, "refuse_applied", lambda *_: None)  # it has no database
     remove.run("sundial", dry_run=False, yes=True)
@@ -95,7 +95,7 @@ def test_a_file_that_was_changed_is_left_as_it_is(root: Path) -> None:
     before = contents(root)
 
     for fields in (FIELDS, (*FIELDS, "more:int")):
-        with pytest.raises(Failure, match=r"^app/models/sundial\.py is there with another content"):
+        with pytest.raises(Failure, match=r"^app/models/sundial\.py exists with different content"):
             make_sundial(*fields)
     assert contents(root) == before
 
@@ -124,7 +124,7 @@ def test_a_table_of_our_own_tests_is_not_made_twice(root: Path) -> None:
 
 def test_without_ruff_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(root / "bin" / "python"))
-    with pytest.raises(Failure, match=r"bin/ruff is not there, .*: make install"):
+    with pytest.raises(Failure, match=r"bin/ruff is missing, .*: make install"):
         make_sundial()
 
 
@@ -186,7 +186,9 @@ REFUSED: dict[str, Callable[[Path], object]] = {
         root / "tests/uses.py", "from app.models import (\n    Sundial,\n)\n"
     ),
     "changes the table too": _add_migration,
-    "nothing that `plinth new` made": lambda root: (root / "app/models/sundial.py").unlink(),
+    "is not a resource that `plinth new` made": lambda root: (
+        root / "app/models/sundial.py"
+    ).unlink(),
 }
 
 
@@ -203,7 +205,7 @@ def test_what_is_still_needed_is_not_removed(root: Path, why: str) -> None:
 
 @pytest.mark.parametrize("name", ["user", "session", "nothing", "../models/user"])
 def test_what_it_did_not_make_it_does_not_remove(root: Path, name: str) -> None:
-    with pytest.raises(Failure, match="nothing that `plinth new` made"):
+    with pytest.raises(Failure, match="is not a resource that `plinth new` made"):
         remove.run(name, dry_run=False, yes=True)
 
 
