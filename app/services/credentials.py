@@ -5,10 +5,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import crud
-from app.core import password_policy
+from app.core import devices, password_policy
 from app.core.client import Client
 from app.core.database import release
-from app.core.errors import Rejected
+from app.core.errors import Denied, Rejected
 from app.core.passwords import hash_password
 from app.core.request import begin_request, current_request
 from app.crud.mail import TakenMail
@@ -16,8 +16,13 @@ from app.models import User
 from app.services import audit, one_time_tokens, outbox
 from app.services.one_time_tokens import CHANGE, RESET, VERIFY, InvalidToken
 
-FORGOTTEN = "password_forgotten"
+FORGOTTEN, RESET_MAIL = "password_forgotten", "password_reset"
 VERIFY_PAGE, RESET_PAGE, FORGOT_PAGE = "verify-email", "reset-password", "forgot-password"
+
+
+class NotSignedIn(Denied):
+    code = "not_signed_in"
+    detail = "Sign in to the account that this link belongs to, then confirm the address again"
 
 
 class EmailTaken(Rejected):
@@ -75,7 +80,7 @@ async def make_out_reset(
     await outbox.make_out(
         db,
         mail,
-        "password_reset",
+        RESET_MAIL,
         user.email,
         username=user.username,
         page=RESET_PAGE,
@@ -101,9 +106,9 @@ async def reset_password(db: AsyncSession, token: str, password: str) -> None:
     used = await one_time_tokens.use(db, token, RESET)
     if used.email != user.email:
         raise InvalidToken
+    await _confirm(db, user)  # first: the owner of a proven address is told of the new password
     await set_password(db, user, hashed, keep=None)
     audit.record(db, "password.reset", actor_id=user.id, subject_id=user.id)
-    await _confirm(db, user)
 
 
 async def set_password(
@@ -119,9 +124,7 @@ async def set_password(
     await crud.user.change(db, user, {"hashed_password": hashed_password})
     await crud.session.revoke_all(db, user.id, "password changed", keep=keep)
     await crud.one_time_token.void(db, user.id)
-    await outbox.enqueue(
-        db, "password_changed", user.email, username=user.username, page=FORGOT_PAGE
-    )
+    await _notify(db, user, "password_changed", page=FORGOT_PAGE)
 
 
 async def send_verification(db: AsyncSession, user: User) -> None:
@@ -164,25 +167,31 @@ async def request_email(db: AsyncSession, user: User, email: str, *, session_id:
     issued = await one_time_tokens.issue(db, user, CHANGE, email, session_id=session_id)
     audit.record(db, "email.change_requested", subject_id=user.id)
     await _send_link(db, user, "email_change", email, issued)
-    await outbox.enqueue(
-        db,
-        "email_change_notice",
-        user.email,
-        username=user.username,
-        page=FORGOT_PAGE,
-        new_email=email,
-    )
+    await _notify(db, user, "email_change_notice", page=FORGOT_PAGE, new_email=email)
 
 
-async def verify_email(db: AsyncSession, token: str) -> None:
+async def verify_email(
+    db: AsyncSession, token: str, *, signed_in_as: int | None, device: str | None
+) -> None:
     """Take the address as its user's, and a new one as the account's.
+
+    The token proves that its sender reads the mail, and not that the account is theirs: a stranger
+    may have registered with the address, or asked to change theirs to it, and knows the account's
+    password. So the account has to be proven too.
+
+    Args:
+        signed_in_as: the id of the user who sends the token.
+        device: the cookie (`core/devices.py`) of one where the account registered or signed in.
 
     Raises:
         InvalidToken
+        NotSignedIn: neither of them is the account's; the token is not used up.
         Rejected: another account has got the new address meanwhile.
     """
     user = await one_time_tokens.lock_owner(db, token, VERIFY, CHANGE)
     used = await one_time_tokens.use(db, token, VERIFY, CHANGE)
+    if signed_in_as != user.id and not devices.recognise(device, user.email):
+        raise NotSignedIn  # the transaction is undone, so the token stays
     if used.purpose == CHANGE:
         await _change_email(db, user, used.email, keep=used.session_id)
     elif used.email != user.email:
@@ -192,12 +201,11 @@ async def verify_email(db: AsyncSession, token: str) -> None:
 
 
 async def _change_email(db: AsyncSession, user: User, email: str, *, keep: UUID | None) -> None:
-    old = user.email
+    await _notify(db, user, "email_changed", new_email=email)
     await crud.user.change(db, user, {"email": email, "is_verified": True})
     await crud.session.revoke_all(db, user.id, "e-mail changed", keep=keep)
     await crud.one_time_token.void(db, user.id)
     audit.record(db, "email.changed", actor_id=user.id, subject_id=user.id)
-    await outbox.enqueue(db, "email_changed", old, username=user.username, new_email=email)
 
 
 async def _confirm(db: AsyncSession, user: User) -> None:
@@ -205,6 +213,13 @@ async def _confirm(db: AsyncSession, user: User) -> None:
     if not user.is_verified:
         await crud.user.change(db, user, {"is_verified": True})
         audit.record(db, "email.verified", actor_id=user.id, subject_id=user.id)
+
+
+async def _notify(db: AsyncSession, user: User, kind: str, **filling: str) -> None:
+    """Tell the owner at the address that the account has, if it is proven to be theirs. Any address
+    can be registered by anyone: an unproven one gets only what proves it, and resets."""
+    if user.is_verified:
+        await outbox.enqueue(db, kind, user.email, username=user.username, **filling)
 
 
 async def _send_link(

@@ -20,10 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import crud
 from app.core.config import settings
 from app.core.database import Database
-from app.core.errors import PlinthError
+from app.core.errors import PlinthError, TooMany
 from app.core.mail import NeverDeliverable, NotDelivered, can_post, post, write_letter
 from app.crud.mail import TakenMail
-from app.services import credentials, outbox
+from app.services import audit, credentials, outbox, throttle
 from app.services.session_cleaner import SessionCleaner
 
 logger = logging.getLogger(__name__)
@@ -153,6 +153,8 @@ async def _try(database: Database, mail: TakenMail, deadline: float) -> Settle |
         await _send(database, mail, deadline)
     except NeverDeliverable as error:
         return _giving_up(mail, str(error))
+    except TooMany as error:
+        return _suppressing(mail, error)
     except NotDelivered as error:
         return _postponing(mail, str(error))
     except PlinthError as error:
@@ -160,10 +162,7 @@ async def _try(database: Database, mail: TakenMail, deadline: float) -> Settle |
     except Exception as error:
         logger.exception("mail %s (%s) could not be made", mail.id, mail.kind)
         return _postponing(mail, f"{type(error).__name__}: {error}")
-    if mail.kind in PREPARED:
-        return None
-    logger.info("mail %s (%s) is sent", mail.id, mail.kind)
-    return lambda db: crud.mail.mark_sent(db, mail)
+    return None if mail.kind in PREPARED else _marking(mail)
 
 
 async def _send(database: Database, mail: TakenMail, deadline: float) -> None:
@@ -179,6 +178,8 @@ async def _send(database: Database, mail: TakenMail, deadline: float) -> None:
     if filling.get("expires_at", math.inf) < time.time():
         raise NeverDeliverable("its link expired before it could be sent")
     assert mail.recipient is not None
+    if mail.attempt == 1:  # a later attempt sends the same mail
+        await throttle.mail(mail.kind, mail.recipient, is_reset=mail.kind == credentials.RESET_MAIL)
     try:
         letter = write_letter(
             mail.kind,
@@ -200,6 +201,11 @@ async def _prepare(
             await prepare(db, mail, **filling)
 
 
+def _marking(mail: TakenMail) -> Settle:
+    logger.info("mail %s (%s) is sent", mail.id, mail.kind)
+    return lambda db: crud.mail.mark_sent(db, mail)
+
+
 def _postponing(mail: TakenMail, error: str) -> Settle:
     if mail.attempt >= settings.MAIL_MAX_ATTEMPTS:
         return _giving_up(mail, error)
@@ -208,6 +214,24 @@ def _postponing(mail: TakenMail, error: str) -> Settle:
     wait = timedelta(seconds=min(seconds, LONGEST_RETRY) * random.uniform(0.8, 1.2))  # noqa: S311
     logger.warning("mail %s (%s) waits: %s", mail.id, mail.kind, _clean(error))
     return lambda db: crud.mail.postpone(db, mail, wait=wait, error=_clean(error))
+
+
+def _suppressing(mail: TakenMail, error: TooMany) -> Settle:
+    limits = ", ".join(limit.name for limit in error.used_up)
+    logger.warning("mail %s (%s) is suppressed: its address has had %s", mail.id, mail.kind, limits)
+
+    async def settle(db: AsyncSession) -> None:
+        await crud.mail.remove(db, mail)
+        if error.is_first:  # one row a window, and not one for each mail of a flood
+            audit.record(
+                db,
+                "mail.suppressed",
+                outcome="failure",
+                subject_id=None,
+                reason=f"{mail.kind}: {limits} is used up",
+            )
+
+    return settle
 
 
 def _giving_up(mail: TakenMail, error: str) -> Settle:

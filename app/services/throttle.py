@@ -89,6 +89,24 @@ async def forgot(email: str, client: Client, device: str | None) -> None:
         await _reserve(Bucket.of("forgot-device", settings.LIMIT_FORGOT_ACCOUNT, known, account))
 
 
+async def mail(kind: str, recipient: str, *, is_reset: bool) -> None:
+    """For a mail that is about to be sent, whoever caused it. Each kind is counted apart, so that
+    many of one kind do not suppress another, such as the notice that the password was changed.
+
+    Args:
+        is_reset: it may be asked for by anyone, so that a limit over a day would lock the owner out
+            for the day.
+
+    Raises:
+        TooMany
+    """
+    parts = kind, canonical(recipient)
+    buckets = [Bucket.of("mail-address", settings.LIMIT_MAIL_ADDRESS, *parts)]
+    if not is_reset:
+        buckets += [Bucket.of("mail-address-day", settings.LIMIT_MAIL_ADDRESS_DAY, *parts)]
+    await _reserve(*buckets)
+
+
 async def verification(user_id: int) -> None:
     """For a mail to an address that nobody proved to be theirs.
 

@@ -212,7 +212,7 @@ async def test_a_new_password_stops_a_change_of_address(
 async def test_both_at_once_are_one_change_of_password_and_a_link(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
-    person = await people.enter()
+    person = await people.enter(is_verified=True)
     await change(client, person, password="Better-Horse-8", email=NEW)
     await inbox.next(person.email, "password for MyApp was changed")
     token = token_of(await inbox.next(NEW))
@@ -222,7 +222,7 @@ async def test_both_at_once_are_one_change_of_password_and_a_link(
 async def test_asking_for_the_address_one_has_takes_a_change_back(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
-    person = await people.enter()
+    person = await people.enter(is_verified=True)
     token = await change_email(client, inbox, person)
     assert (await change(client, person, email=person.email)).status_code == 200
     check_refusal(await verify(client, token), 400, INVALID)
@@ -286,7 +286,7 @@ async def test_of_two_who_want_one_address_one_gets_it(
 async def test_what_people_choose_is_escaped_in_html(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
-    person = await people.enter()
+    person = await people.enter(is_verified=True)
     email = "o'neil&co@example.com"
     await change_email(client, inbox, person, email)
     warned = await inbox.next(person.email)

@@ -65,8 +65,8 @@ async def test_from_forgotten_to_signed_in(
     seen = await second.fetch("SELECT event, outcome FROM events ORDER BY id")
     assert [tuple(row) for row in seen if row["event"] != "session.started"] == [
         ("password.reset_requested", "success"),
-        ("password.reset", "success"),
         ("email.verified", "success"),
+        ("password.reset", "success"),
     ]
     assert await second.fetchval("SELECT is_verified FROM users"), "who reads the mail is proven"
 
@@ -185,7 +185,7 @@ async def test_what_code_before_this_table_voids_is_void(
 async def test_a_changed_password_voids_it(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
-    person = await people.enter()
+    person = await people.enter(is_verified=True)
     tokens = [await token_for(client, inbox, person) for _ in range(2)]
     changes = {"password": NEW, "current_password": PASSWORD}
     answer = await client.patch("/users/me", headers=person.headers, json=changes)

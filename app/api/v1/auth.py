@@ -23,9 +23,11 @@ leaving = APIRouter(prefix="/auth", tags=["auth"])
     responses=responses(Rejected, TooMany, Unavailable),
 )
 @access(PUBLIC, queries=4)
-async def register(db: DB, account: UserCreate, client: Client) -> User:
+async def register(db: DB, account: UserCreate, client: Client, device: Device) -> User:
     await throttle.register(client)
-    return await accounts.register(db, account)
+    user = await accounts.register(db, account)
+    device.remember(account.email)  # by it the link in the mail is known to be opened by its owner
+    return user
 
 
 @router.post(

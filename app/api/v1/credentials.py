@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from app.api.access import PUBLIC, USER, access
-from app.api.deps import DB, Client, CurrentUser, Device
-from app.core.errors import Rejected, TooMany, Unavailable
+from app.api.deps import DB, Client, CurrentUser, Device, OptionalUser
+from app.core.errors import Denied, Rejected, TooMany, Unavailable
 from app.core.problems import responses
 from app.schemas.credentials import (
     Accepted,
@@ -36,11 +36,19 @@ async def reset_password(db: DB, reset: PasswordReset) -> None:
     await credentials.reset_password(db, reset.token, reset.password)
 
 
-@router.post("/email/verify", status_code=204, responses=responses(Rejected, Unavailable))
-@access(PUBLIC, queries=6)
-async def verify_email(db: DB, verification: EmailVerification) -> None:
-    """Prove by the token of a mail that one reads it; a new address takes effect."""
-    await credentials.verify_email(db, verification.token)
+@router.post("/email/verify", status_code=204, responses=responses(Rejected, Denied, Unavailable))
+@access(PUBLIC, queries=7)
+async def verify_email(
+    db: DB, user: OptionalUser, device: Device, verification: EmailVerification
+) -> None:
+    """Confirm an address by the token of the mail to it; a new address takes effect.
+
+    Send it signed in to the account, or with the cookies of a browser where the account registered
+    or signed in. Else the answer is 403 `not_signed_in`, and the token stays valid.
+    """
+    await credentials.verify_email(
+        db, verification.token, signed_in_as=user.id if user else None, device=device.cookie
+    )
 
 
 @resending.post("/email/resend", status_code=202, responses=responses(TooMany))

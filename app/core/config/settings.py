@@ -111,6 +111,8 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     LIMIT_FORGOT_ACCOUNT: RateText = "3/30m"
     LIMIT_FORGOT_IP: RateText = "20/1h"
     LIMIT_VERIFY_ACCOUNT: RateText = "10/1d"
+    LIMIT_MAIL_ADDRESS: RateText = "10/1h"
+    LIMIT_MAIL_ADDRESS_DAY: RateText = "20/1d"
 
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     LOG_FORMAT: Literal["pretty", "json"] | None = None

@@ -1,0 +1,145 @@
+"""A link proves that its user reads the mail, and not that the account behind it is theirs."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
+
+from tests.support.answers import check_refusal
+from tests.support.documented import check_documented
+from tests.support.mail_server import Inbox, text_of, token_of
+from tests.support.people import PASSWORD, People, Person
+
+VICTIM = "victim@example.com"
+SIGN_IN = "Sign in to the account that this link belongs to, then confirm the address again"
+Browser = Callable[[], AsyncClient]
+
+
+@pytest.fixture
+async def browser(app: FastAPI, client: AsyncClient) -> AsyncIterator[Browser]:
+    """Makes clients with cookies of their own."""
+    async with AsyncExitStack() as stack:
+
+        def make() -> AsyncClient:
+            made = AsyncClient(
+                transport=ASGITransport(app),
+                base_url="http://test/api/v1",
+                event_hooks={"response": [check_documented(app)]},
+            )
+            stack.push_async_callback(made.aclose)
+            return made
+
+        yield make
+
+
+async def verify(client: AsyncClient, token: str, person: Person | None = None) -> Response:
+    headers = person.headers if person else {}
+    return await client.post("/auth/email/verify", json={"token": token}, headers=headers)
+
+
+async def register(client: AsyncClient, inbox: Inbox, email: str = VICTIM) -> str:
+    """Return the token that arrived at the address."""
+    account = {"email": email, "username": "stranger", "password": PASSWORD}
+    answer = await client.post("/auth/register", json=account)
+    assert answer.status_code == 201, answer.text
+    letter = await inbox.next(email, "Confirm your e-mail")
+    assert "username stranger" in text_of(letter)
+    return token_of(letter)
+
+
+async def is_verified(second: asyncpg.Connection) -> bool:
+    found: bool = await second.fetchval("SELECT is_verified FROM users WHERE username = 'stranger'")
+    return found
+
+
+async def test_an_owner_who_clicks_does_not_verify_a_strangers_account(
+    browser: Browser, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    stranger, owner = browser(), browser()
+    token = await register(stranger, inbox)
+    refused = await verify(owner, token)
+    check_refusal(refused, 403, SIGN_IN)
+    assert refused.json()["code"] == "not_signed_in"
+    assert not await is_verified(second)
+
+
+async def test_the_owner_takes_the_account_over_by_a_reset(
+    browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    stranger, owner = browser(), browser()
+    await register(stranger, inbox)
+    theirs = await people.sign_in(Person(0, VICTIM, "stranger"))
+    await owner.post("/auth/password/forgot", json={"email": VICTIM})
+    token = token_of(await inbox.next(VICTIM, "Set a new password"))
+    body = {"token": token, "password": "Better-Horse-8"}
+    assert (await owner.post("/auth/password/reset", json=body)).status_code == 204
+    assert await is_verified(second)
+    assert (await stranger.get("/users/me", headers=theirs.headers)).status_code == 401
+    credentials = {"email": VICTIM, "password": PASSWORD}
+    assert (await stranger.post("/auth/login", json=credentials)).status_code == 401
+
+
+async def test_the_browser_that_registered_confirms(
+    browser: Browser, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    own = browser()
+    token = await register(own, inbox)
+    assert (await verify(own, token)).status_code == 204
+    assert await is_verified(second)
+
+
+async def test_another_browser_confirms_once_it_is_signed_in(
+    browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    desk, phone = browser(), browser()
+    token = await register(desk, inbox)
+    assert (await verify(phone, token)).status_code == 403
+    person = await people.sign_in(Person(0, VICTIM, "stranger"))
+    assert (await verify(phone, token, person)).status_code == 204, "the token was not used up"
+    assert await is_verified(second)
+
+
+async def test_the_session_and_the_browser_of_another_account_are_no_proof(
+    browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    stranger, owner = browser(), browser()
+    token = await register(stranger, inbox)
+    another = await people.add()
+    credentials = {"email": another.email, "password": PASSWORD}
+    tokens = (await owner.post("/auth/login", json=credentials)).json()
+    assert "plinth_device" in owner.cookies
+    signed_in = Person(another.id, another.email, another.username, PASSWORD, tokens)
+    assert (await verify(owner, token)).status_code == 403
+    assert (await verify(owner, token, signed_in)).status_code == 403
+    assert not await is_verified(second)
+
+
+async def test_an_ended_session_is_no_proof(
+    browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    token = await register(browser(), inbox)
+    person = await people.sign_in(Person(0, VICTIM, "stranger"))
+    await second.execute("UPDATE sessions SET revoked_at = now()")
+    assert (await verify(browser(), token, person)).status_code == 403
+
+
+async def test_an_owner_who_clicks_gives_their_address_to_no_other_account(
+    browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    """The same by a change of e-mail: the stranger's account has an address already."""
+    stranger = await people.enter(username="stranger", is_verified=True)
+    owner = await people.enter()
+    changes = {"email": VICTIM, "current_password": PASSWORD}
+    answer = await browser().patch("/users/me", headers=stranger.headers, json=changes)
+    assert answer.status_code == 200, answer.text
+    letter = await inbox.next(VICTIM, "Confirm your new e-mail")
+    assert "username stranger" in text_of(letter)
+    for clicking in (None, owner):
+        check_refusal(await verify(browser(), token_of(letter), clicking), 403, SIGN_IN)
+    email = "SELECT email FROM users WHERE username = 'stranger'"
+    assert await second.fetchval(email) == stranger.email
+    assert (await verify(browser(), token_of(letter), stranger)).status_code == 204
+    assert await second.fetchval(email) == VICTIM

@@ -1,0 +1,181 @@
+"""How many mails one address gets, whoever causes them, and which ones an unproven address gets."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient
+
+from app.core.cache import cache
+from app.core.config import settings
+from app.core.database import Database
+from app.core.mail.letters import TEMPLATES
+from app.services import outbox
+from tests.support.logs import logging_to_memory
+from tests.support.mail_server import Inbox, none_waits, token_of
+from tests.support.people import PASSWORD, People, Person
+
+LINKS = {"email_verify", "email_change", "password_reset"}
+NOTICES = {"password_changed", "email_change_notice", "email_changed"}
+FILLING = {
+    "username": "ann",
+    "page": "x",
+    "token": "x",
+    "expires_at": 4_000_000_000,
+    "new_email": "new@example.com",
+}
+Send = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+    for name in ("LIMIT_VERIFY_ACCOUNT", "LIMIT_FORGOT_ACCOUNT", "LIMIT_FORGOT_IP"):
+        monkeypatch.setattr(settings, name, "1000/1m")  # those of the routes are not the matter
+
+
+@pytest.fixture
+def send(database: Database, second: asyncpg.Connection) -> Send:
+    async def send(kind: str, recipient: str, times: int = 1) -> None:
+        for _ in range(times):
+            async with database.transaction() as db:
+                await outbox.enqueue(db, kind, recipient, **FILLING)
+        await none_waits(second)
+
+    return send
+
+
+def arrived(inbox: Inbox) -> Counter[str]:
+    return Counter(recipient for _, all_of in inbox.envelopes for recipient in all_of)
+
+
+_numbers = count()
+
+
+def some_address() -> str:
+    """Of nobody else in this run: the counts outlive a test."""
+    return f"limited{next(_numbers)}@example.com"
+
+
+def test_each_kind_is_a_link_or_a_notice() -> None:
+    kinds = {file.stem for file in TEMPLATES.glob("*.txt")}
+    assert kinds == LINKS | NOTICES, "decide whether an unproven address may get the new kind"
+
+
+@pytest.mark.parametrize("kind", sorted(LINKS | NOTICES))
+async def test_one_address_gets_so_many_of_a_kind(
+    inbox: Inbox, send: Send, second: asyncpg.Connection, kind: str
+) -> None:
+    address = some_address()
+    with logging_to_memory() as log:
+        await send(kind, address, times=13)
+    assert arrived(inbox) == {address: 10}
+    assert log.text.count("is suppressed: its address has had mail-address") == 3
+    assert await second.fetchval("SELECT count(*) FROM mails") == 10, "the others are removed"
+    told = await second.fetch("SELECT event, outcome, reason FROM events")
+    assert [tuple(row) for row in told] == [
+        ("mail.suppressed", "failure", f"{kind}: mail-address is used up")
+    ]
+
+
+async def test_other_spellings_of_an_address_count_together(inbox: Inbox, send: Send) -> None:
+    address = some_address()
+    await send("email_change", address, times=9)
+    await send("email_change", address.upper())
+    await send("email_change", address.title())
+    assert sum(arrived(inbox).values()) == 10
+
+
+async def test_a_flood_of_one_kind_suppresses_no_other(inbox: Inbox, send: Send) -> None:
+    address = some_address()
+    for kind in sorted(LINKS):
+        await send(kind, address, times=11)
+    inbox.envelopes.clear()
+    for kind in sorted(NOTICES):
+        await send(kind, address)
+    assert arrived(inbox) == {address: len(NOTICES)}
+
+
+@pytest.mark.parametrize(("kind", "most"), [("email_change", 12), ("password_reset", 15)])
+async def test_a_day_has_a_limit_but_for_resets(
+    inbox: Inbox, send: Send, monkeypatch: pytest.MonkeyPatch, kind: str, most: int
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_MAIL_ADDRESS", "1000/1m")
+    monkeypatch.setattr(settings, "LIMIT_MAIL_ADDRESS_DAY", "12/1d")
+    address = some_address()
+    await send(kind, address, times=15)
+    assert arrived(inbox) == {address: most}
+
+
+async def test_a_mail_that_is_tried_again_counts_once(inbox: Inbox, send: Send) -> None:
+    address = some_address()
+    inbox.at_rcpt[address] = ["451 try later"] * 4
+    await send("email_verify", address, times=10)
+    assert arrived(inbox) == {address: 10}
+
+
+async def test_while_redis_is_away_half_of_the_figure_holds(
+    inbox: Inbox, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_redis", None)
+    address = some_address()
+    await send("email_change", address, times=8)
+    assert arrived(inbox) == {address: 5}
+
+
+async def test_a_stranger_floods_nobody_by_registering_their_address(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    """As it was seen: 61 mails in 16 seconds, one for each change of the password."""
+    victim, password = some_address(), PASSWORD
+    account = {"email": victim, "username": "stranger", "password": password}
+    assert (await client.post("/auth/register", json=account)).status_code == 201
+    stranger = await people.sign_in(Person(0, victim, "stranger"))
+    for number in range(20):
+        changes = {"password": f"{PASSWORD}{number}", "current_password": password}
+        answer = await client.patch("/users/me", headers=stranger.headers, json=changes)
+        assert answer.status_code == 200, answer.text
+        password = changes["password"]
+        await client.post("/auth/email/resend", headers=stranger.headers)
+    await none_waits(second)
+    subjects = Counter(letter["Subject"] for letter in inbox.letters)
+    assert subjects == {"Confirm your e-mail for MyApp": 10}
+
+
+async def test_an_unproven_address_gets_links_and_no_notices(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    person = await people.enter(is_verified=False)
+    new = some_address()
+    changes = {"password": "Better-Horse-8", "email": new, "current_password": PASSWORD}
+    answer = await client.patch("/users/me", headers=person.headers, json=changes)
+    assert answer.status_code == 200, answer.text
+    token = token_of(await inbox.next(new, "Confirm your new e-mail"))
+    verified = await client.post(
+        "/auth/email/verify", json={"token": token}, headers=person.headers
+    )
+    assert verified.status_code == 204
+    await none_waits(second)
+    kinds = {row["kind"] for row in await second.fetch("SELECT kind FROM mails")}
+    assert kinds == {"email_change"}
+
+
+async def test_an_attacker_in_the_account_cannot_do_it_unseen(
+    client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    """Whatever links were asked for before, the owner is told of each kind of change."""
+    address = some_address()
+    person = await people.enter(email=address, is_verified=True)
+    for _ in range(11):
+        await client.post("/auth/password/forgot", json={"email": address})
+    for number in range(11):
+        changes = {"email": f"evil{number}-{address}", "current_password": PASSWORD}
+        await client.patch("/users/me", headers=person.headers, json=changes)
+    changes = {"password": "Better-Horse-8", "current_password": PASSWORD}
+    await client.patch("/users/me", headers=person.headers, json=changes)
+    await none_waits(second)
+    told = Counter(letter["Subject"] for letter in inbox.letters if letter["To"] == address)
+    assert told["Your password for MyApp was changed"] == 1
+    assert told["A new e-mail was asked for on MyApp"] == 10
