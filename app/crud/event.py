@@ -6,23 +6,37 @@ from sqlalchemy import (
     FromClause,
     Insert,
     Table,
-    and_,
     bindparam,
     exists,
     func,
     insert,
-    null,
     or_,
     select,
-    update,
+    text,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Event
+from app.models import Event, User
 
 # A table's insert and not a class's: the ORM would work out anew for each event what to do.
 _events = cast("Table", Event.__table__)
 _adding = insert(_events)
+ERASED = "user.erased"
+GUARDS = frozenset({"chain_event", "refuse_event_change", "refuse_event_truncate"})
+ENABLED_TRIGGERS = """
+SELECT tgname::text FROM pg_trigger
+WHERE tgrelid = to_regclass('events') AND tgenabled IN ('O', 'A')
+"""
+_ERASURE_ARGUMENTS = (
+    "actor_id",
+    "session_id",
+    "request_id",
+    "reason",
+    "ip",
+    "user_agent",
+    "salt",
+    "personal",
+)
 _given = [column for column in _events.c if column.server_default is None]  # not by the trigger
 
 
@@ -90,20 +104,49 @@ async def knows(db: AsyncSession, user_id: int) -> bool:
     return bool(await db.scalar(spoken))
 
 
-async def erase_traces(db: AsyncSession, user_id: int) -> int:
-    """Take away from where, and by which program, the user acted, and whoever without being known
-    acted on their account; in how many events. What another did to them keeps the other's.
+async def erase_traces(db: AsyncSession, evidence: Mapping[str, object]) -> int:
+    """Erase from where, and by which program, a deleted user acted, and any unknown person acted on
+    their account. What another user did to them keeps the other's traces.
 
-    The salt goes too, so that the digest in the chain tells nothing.
+    A function of the database does it, because the application's role may not UPDATE events. It
+    erases the salt too, so that the digest in the chain cannot be guessed, and adds the evidence.
+
+    Args:
+        evidence: the event `user.erased`, whose subject is the user.
+
+    Returns:
+        In how many events.
     """
-    theirs = or_(
-        Event.actor_id == user_id, and_(Event.actor_id.is_(None), Event.subject_id == user_id)
+    erasing = select(
+        func.erase_event_traces(
+            *(
+                bindparam(name, type_=_events.c[name].type, value=evidence[name])
+                for name in ("subject_id", *_ERASURE_ARGUMENTS)
+            )
+        )
     )
-    erased = (
-        update(Event)
-        .where(theirs, Event.salt.is_not(None))
-        .values(ip=null(), user_agent=null(), salt=null())
-        .returning(Event.id)
-        .execution_options(synchronize_session=False)
+    return int(await db.scalar(erasing) or 0)
+
+
+async def find_erasures(db: AsyncSession) -> dict[int, int]:
+    """Return the number of the last event `user.erased` of each user who was erased."""
+    found = (
+        select(Event.subject_id, func.max(Event.id))
+        .where(Event.event == ERASED, Event.subject_id.is_not(None))
+        .group_by(Event.subject_id)
     )
-    return len((await db.execute(erased)).all())
+    return {user_id: number for user_id, number in await db.execute(found) if user_id is not None}
+
+
+async def find_erased_but_there(db: AsyncSession) -> int | None:
+    """Return a user who is said to be erased and still has an account."""
+    there = exists().where(User.id == Event.subject_id)
+    found = select(func.min(Event.subject_id)).where(Event.event == ERASED, there)
+    number: int | None = await db.scalar(found)
+    return number
+
+
+async def find_missing_guards(db: AsyncSession) -> list[str]:
+    """Return the triggers of the table that are missing or switched off."""
+    found = await db.scalars(text(ENABLED_TRIGGERS))
+    return sorted(GUARDS - set(found))

@@ -108,14 +108,54 @@ async def verify(
         tell: is called now and then with how many events held so far.
     """
     before, count, seen = b"", 0, expect is None
+    erasures = _Erasures(db)
     async for event in crud.event.stream(db):
-        if flaw := _find_flaw(event, number=count + 1, before=before):
+        flaw = _find_flaw(event, number=count + 1, before=before)
+        if flaw is None and event.salt is None and not await erasures.cover(event):
+            flaw = (
+                f"the address and user agent of event {event.id} were emptied, and no later event "
+                f"{crud.event.ERASED} explains it"
+            )
+        if flaw:
             return Verified(count, before.hex(), flaw)
         before, count = event.hash, count + 1
         seen = seen or before.hex() == expect
         if count % TELL_EVERY == 0:
             tell(count)
-    return Verified(count, before.hex(), None if seen else "the expected head is not in the chain")
+    flaw = None if seen else "the expected head is not in the chain"
+    return Verified(count, before.hex(), flaw or await _find_wrong_around(db))
+
+
+class _Erasures:
+    """The events that say whose traces were erased.
+
+    They are read again for an emptied event that none of them covers: an erasure may be committed
+    while the log is being read.
+    """
+
+    def __init__(self, db: AsyncSession) -> None:
+        self._db = db
+        self._last: dict[int, int] = {}
+
+    async def cover(self, event: Event) -> bool:
+        person = event.subject_id if event.actor_id is None else event.actor_id
+        if person is None:
+            return False
+        if self._last.get(person, 0) <= event.id:
+            self._last = await crud.event.find_erasures(self._db)
+        return self._last.get(person, 0) > event.id
+
+
+async def _find_wrong_around(db: AsyncSession) -> str | None:
+    """Return what is wrong beside the rows themselves."""
+    if missing := await crud.event.find_missing_guards(db):
+        return (
+            f"the triggers {', '.join(missing)} of the table events are missing or disabled, so "
+            "that rows can be changed"
+        )
+    if (user_id := await crud.event.find_erased_but_there(db)) is not None:
+        return f"an event {crud.event.ERASED} names the user {user_id}, whose account exists"
+    return None
 
 
 async def find_newest(db: AsyncSession) -> int:

@@ -42,7 +42,7 @@ async def erase(db: AsyncSession, user_id: int) -> Erased:
     elif not await crud.event.knows(db, user_id):
         raise accounts.UserNotFound
     sessions = await crud.session.erase_all(db, user_id)
-    events = await crud.event.erase_traces(db, user_id)
-    audit.record(db, "user.erased", subject_id=user_id)
+    evidence = audit.describe(crud.event.ERASED, subject_id=user_id)
+    events = await crud.event.erase_traces(db, evidence)
     after_commit(db, lambda: accounts.count_users.forget(db))
     return Erased(user is not None, sessions, mails, events)

@@ -8,7 +8,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.core.database import Database
-from app.services import audit
+from app.services import audit, erasure
 from tests.support.people import PASSWORD, People
 
 UNGUARDED = "SET session_replication_role = replica"  # what an intruder with every right would do
@@ -100,6 +100,9 @@ async def test_the_chain_holds_under_twenty_at_once(
             "UPDATE events SET ip = '10.0.0.1', salt = NULL WHERE id = 3",
             "the address or user agent of event 3",
         ),
+        ("UPDATE events SET salt = 'other' WHERE id = 3", "the address or user agent of event 3"),
+        ("UPDATE events SET personal = hash WHERE id = 3", "event 3 is not what was written"),
+        ("UPDATE events SET ip = NULL WHERE id = 3", "the address or user agent of event 3"),
         ("DELETE FROM events WHERE id = 3", "event 3 is missing"),
         ("DELETE FROM events WHERE id = 1", "event 1 is missing"),
         (
@@ -156,10 +159,141 @@ async def test_events_are_only_ever_added(
         await second.execute(statement)
 
 
-async def test_a_persons_traces_can_go_and_the_chain_holds(
+EMPTY = "UPDATE events SET ip = NULL, user_agent = NULL, salt = NULL"
+
+
+async def test_traces_emptied_by_plain_sql_are_found(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     await fill(client, people)
-    await second.execute("UPDATE events SET ip = NULL, user_agent = NULL, salt = NULL")
+    await second.execute(f"{EMPTY} WHERE id = 3")
     found = await verify(database)
-    assert (found.count, found.flaw) == (5, None)
+    assert found.flaw is not None
+    assert found.flaw.startswith("the address and user agent of event 3 were emptied")
+
+
+async def leave(people: People, database: Database) -> None:
+    """A user signs in three times and is erased."""
+    ann = await people.add()
+    for _ in range(3):
+        await people.sign_in(ann)
+    async with database.transaction() as db:
+        await erasure.erase(db, ann.id)
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "WHERE id = 2",  # another's
+        "WHERE event = 'user.erased'",  # the evidence itself
+        "WHERE subject_id IS NULL",  # nobody's
+    ],
+)
+async def test_an_erasure_covers_the_erased_persons_earlier_events_alone(
+    client: AsyncClient,
+    people: People,
+    database: Database,
+    second: asyncpg.Connection,
+    tampering: str,
+) -> None:
+    await fill(client, people)
+    await client.post("/auth/login", json={"email": "nobody@example.com", "password": "wrong-1A"})
+    await leave(people, database)
+    assert (await verify(database)).flaw is None
+    assert await second.fetchval("SELECT count(*) FROM events WHERE salt IS NULL") == 3
+
+    await second.execute(UNGUARDED)
+    touched = await second.execute(f"{EMPTY} {tampering}")
+    assert touched != "UPDATE 0"
+    flaw = (await verify(database)).flaw
+    assert flaw is not None
+    assert "were emptied, and no later event user.erased explains it" in flaw
+
+
+async def test_an_erasure_under_the_earlier_schema_is_recognized(
+    client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    """Earlier versions emptied the rows by an UPDATE and recorded the event at the commit."""
+    await fill(client, people)
+    ann = await people.add()
+    for _ in range(2):
+        await people.sign_in(ann)
+    async with second.transaction():
+        await second.execute("DELETE FROM users WHERE id = $1", ann.id)
+        emptied = await second.execute(f"{EMPTY} WHERE actor_id = {ann.id}")
+        await second.execute(
+            "INSERT INTO events (event, outcome, subject_id, salt, personal)"
+            " VALUES ('user.erased', 'success', $1, $2, $3)",
+            ann.id,
+            b"s",
+            audit.digest_traces(b"s", None, None),
+        )
+    assert emptied == "UPDATE 2"
+    assert (await verify(database)).flaw is None
+
+
+async def test_a_forged_erasure_of_an_account_that_exists_is_found(
+    client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    await fill(client, people)
+    ann = await second.fetchval("SELECT id FROM users")
+    await second.execute(EMPTY)
+    await second.execute(
+        "INSERT INTO events (event, outcome, subject_id, salt, personal)"
+        " VALUES ('user.erased', 'success', $1, $2, $3)",
+        ann,
+        b"s",
+        audit.digest_traces(b"s", None, None),
+    )
+    assert (await verify(database)).flaw == (
+        f"an event user.erased names the user {ann}, whose account exists"
+    )
+
+
+async def test_the_database_erases_nobody_whose_account_exists(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    await fill(client, people)
+    ann = await second.fetchval("SELECT id FROM users")
+    for number in (ann, None):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only after the account"):
+            await second.execute(
+                "SELECT erase_event_traces($1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'x')",
+                number,
+            )
+
+
+@pytest.mark.parametrize("trigger", ["chain_event", "refuse_event_change", "refuse_event_truncate"])
+@pytest.mark.parametrize(
+    ("disarm", "rearm"),
+    [
+        ("DISABLE TRIGGER {}", "ENABLE TRIGGER {}"),
+        ("ENABLE REPLICA TRIGGER {}", "ENABLE TRIGGER {}"),
+    ],
+)
+async def test_a_disabled_trigger_is_found(
+    database: Database, second: asyncpg.Connection, trigger: str, disarm: str, rearm: str
+) -> None:
+    assert (await verify(database)).flaw is None
+    await second.execute(f"ALTER TABLE events {disarm.format(trigger)}")
+    try:
+        flaw = (await verify(database)).flaw
+    finally:
+        await second.execute(f"ALTER TABLE events {rearm.format(trigger)}")
+    assert flaw is not None
+    assert trigger in flaw
+
+
+async def test_a_temporary_table_of_the_same_name_does_not_reach_the_chain(
+    client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    await fill(client, people)
+    await second.execute("CREATE TEMPORARY TABLE events (LIKE public.events)")
+    await second.execute(
+        "INSERT INTO public.events (event, outcome, salt, personal)"
+        " VALUES ('x', 'success', $1, $2)",
+        b"s",
+        audit.digest_traces(b"s", None, None),
+    )
+    found = await verify(database)
+    assert (found.count, found.flaw) == (6, None)
