@@ -23,7 +23,9 @@ async def test_nothing_personal_is_left_and_the_chain_holds(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     root = await people.enter(is_superuser=True)
-    ann = await people.enter(email="Ann@Example.com", username="ann", full_name="Ann Lee")
+    ann = await people.enter(
+        email="Ann@Example.com", username="ann", full_name="Ann Lee", is_verified=True
+    )
     client.headers["User-Agent"] = AGENT["User-Agent"]
     await people.sign_in(ann)
     await client.post("/auth/login", json={"email": ann.email, "password": "wrong"})
