@@ -1,0 +1,48 @@
+"""The security rules, each as the edit that removes it and the tests that have to notice."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.environment import ROOT
+
+RULES = Path(__file__).parent / "rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    Attributes:
+        name: what the rule demands, in a sentence.
+        old: the text in `file` that enforces it; it stands there exactly once.
+        new: what stands there once the rule is removed.
+        tests: pytest arguments; at least one test among them fails without the rule.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def find_fault(self) -> str | None:
+        """Say why the rule cannot be removed from the code as it is, or None where it can."""
+        path = ROOT / self.file
+        if not path.is_file():
+            return f"{self.file} does not exist"
+        found = path.read_text().count(self.old)
+        if found != 1:
+            return f"its text occurs {found} times in {self.file}, and has to occur once"
+        for test in self.tests:
+            if not (ROOT / test.partition("::")[0]).exists():
+                return f"{test} does not exist"
+        return None
+
+
+def load_rules() -> list[Rule]:
+    """Read every rule, in the order of the files."""
+    return [
+        Rule(**item | {"tests": tuple(item["tests"])})
+        for path in sorted(RULES.glob("*.toml"))
+        for item in tomllib.loads(path.read_text())["rule"]
+    ]

@@ -1,0 +1,21 @@
+"""The list of removable rules fits the code. `make mutants` removes them one at a time."""
+
+from collections import Counter
+
+import pytest
+
+from tests.mutation.rules import Rule, load_rules
+
+RULES = load_rules()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_can_be_removed_from_the_code_as_it_is(rule: Rule) -> None:
+    assert rule.find_fault() is None, "bring its entry in tests/mutation/rules up to date"
+    assert rule.old != rule.new
+
+
+def test_there_are_at_least_sixty_rules_of_different_names() -> None:
+    names = Counter(rule.name for rule in RULES)
+    assert len(names) >= 60
+    assert [name for name, times in names.items() if times > 1] == []
