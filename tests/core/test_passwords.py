@@ -3,9 +3,10 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
+from app.core import argon2id
 from app.core.passwords import Verdict, hash_password, verify_password
 from tests.support.environment import run_python
 from tests.support.people import CHEAP_HASH, PASSWORD, People
@@ -74,6 +75,25 @@ def test_the_default_profile_is_owasps(tmp_path: Path) -> None:
     assert real.startswith(PROFILE)
     assert nobodys.startswith(PROFILE)
     assert len(nobodys) == len(real)
+
+
+@pytest.mark.parametrize("stored", [None, "!"], ids=["unknown account", "no password"])
+async def test_a_missing_hash_costs_a_whole_verification(
+    stored: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the time would show which accounts exist."""
+    verified: list[str] = []
+    verify = argon2id.verify
+
+    def verify_and_note(stored: str, password: bytes) -> None:
+        verified.append(stored)
+        verify(stored, password)
+
+    monkeypatch.setattr(argon2id, "verify", verify_and_note)
+    assert await verify_password(PASSWORD, stored) is Verdict.WRONG
+
+    [compared] = verified
+    assert extract_parameters(compared) == extract_parameters(await hash_password(PASSWORD))
 
 
 async def test_nobodys_password_is_always_wrong() -> None:
