@@ -53,6 +53,16 @@ def test_a_route_is_private_unless_it_stands_under_public(route: RouteContext) -
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods} {route.path}")
+def test_a_private_route_asks_who_is_there_even_if_its_own_types_do_not(
+    route: RouteContext,
+) -> None:
+    asks = any(it.dependency is get_current_user for it in route.dependencies)
+    assert asks != (route.endpoint in OPEN), (
+        "include every router of PRIVATE with `dependencies=[Depends(get_current_user)]`"
+    )
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.methods} {route.path}")
 def test_a_routes_session_is_committed_before_its_answer(route: RouteContext) -> None:
     sessions = [it for it in depended_on(dependant_of(route)) if it.call is get_db]
     assert all(it.scope == "function" for it in sessions), "ask for `db: DB` of app/api/deps.py"

@@ -1,0 +1,113 @@
+"""What a row, a cursor and a key are bound to, beyond what the routes of a resource can show."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from httpx2 import ASGITransport, AsyncClient
+
+from app.api.deps import VerifiedUser
+from app.core import problems
+from app.core.database import Database
+from app.core.errors import NotFound
+from app.crud.listing import Wanted
+from app.crud.principal import Principal
+from tests.kit.drafts import DraftCreate, drafts, router
+from tests.support.answers import check_invalid
+from tests.support.people import People, Person
+
+
+@pytest.fixture
+async def owner(people: People) -> Person:
+    return await people.enter()
+
+
+@pytest.fixture
+async def apart(drafts_app: FastAPI) -> Database:
+    found: Database = drafts_app.state.resources.database
+    return found
+
+
+async def test_a_guest_finds_no_row_that_has_an_owner(
+    client: AsyncClient, owner: Person, apart: Database
+) -> None:
+    made = await client.post("/drafts/", json={"title": "First"}, headers=owner.headers)
+
+    with pytest.raises(NotFound):
+        await drafts.find(apart.reader, made.json()["id"], viewer=None)
+    page = await drafts.page(apart.reader, Wanted(limit=10, total=True), viewer=None)
+    assert (list(page.items), page.total) == ([], 0)
+
+
+async def test_a_row_belongs_to_its_maker_whatever_the_schema_lets_in(
+    client: AsyncClient, owner: Person, people: People, apart: Database
+) -> None:
+    class CarelessCreate(DraftCreate):
+        owner_id: int
+
+    other = await people.enter()
+    me = (await client.get("/users/me", headers=owner.headers)).json()
+    maker = Principal._make([me["id"], *[None] * (len(Principal._fields) - 1)])
+    async with apart.transaction() as db:
+        made = await drafts.make(db, CarelessCreate(title="First", owner_id=other.id), by=maker)
+    assert made.owner_id == owner.id
+
+
+async def test_a_cursor_of_one_table_is_refused_by_another_of_the_same_order(
+    client: AsyncClient, people: People
+) -> None:
+    superuser = await people.enter(is_superuser=True)
+    for title in ("First", "Second"):
+        await client.post("/drafts/", json={"title": title}, headers=superuser.headers)
+    order = {"sort": "-created_at", "limit": 1}
+    page = await client.get("/drafts/", params=order, headers=superuser.headers)
+    (cursor,) = parse_qs(urlsplit(page.json()["next"]).query)["cursor"]
+
+    own = await client.get("/users/", params=order, headers=superuser.headers)
+    assert own.status_code == 200, "the order exists there"
+    answer = await client.get(
+        f"/users/?cursor={cursor}&sort=-created_at", headers=superuser.headers
+    )
+    check_invalid(answer, "query.cursor")
+
+
+async def test_an_idempotency_key_is_bound_to_the_path(drafts_app: FastAPI, owner: Person) -> None:
+    headers = owner.headers | {"Idempotency-Key": "key"}
+    async with AsyncClient(
+        transport=ASGITransport(_twice(drafts_app)), base_url="http://test"
+    ) as client:
+        first = await client.post("/one/drafts/", json={"title": "First"}, headers=headers)
+        assert first.status_code == 201
+        other = await client.post("/two/drafts/", json={"title": "First"}, headers=headers)
+        assert (other.status_code, other.json()["code"]) == (422, "validation_error")
+
+
+async def test_an_unverified_user_is_refused_where_a_verified_one_is_asked_for(
+    drafts_app: FastAPI, people: People
+) -> None:
+    async with AsyncClient(
+        transport=ASGITransport(_twice(drafts_app)), base_url="http://test"
+    ) as client:
+        verified = await people.enter(is_verified=True)
+        allowed = await client.get("/verified", headers=verified.headers)
+        assert allowed.json() == verified.id
+        unverified = await people.enter(is_verified=False)
+        refused = await client.get("/verified", headers=unverified.headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "unverified")
+
+
+def _twice(drafts_app: FastAPI) -> FastAPI:
+    """An application with the same resource at two paths, and a route for verified users."""
+    app = FastAPI()
+    problems.install(app)
+    app.state.resources = drafts_app.state.resources
+    more = APIRouter()
+
+    @more.get("/verified")
+    async def show(user: VerifiedUser) -> int:
+        return user.id
+
+    app.include_router(more)
+    for prefix in ("/one", "/two"):
+        app.include_router(router, prefix=prefix)
+    return app
