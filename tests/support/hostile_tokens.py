@@ -160,6 +160,7 @@ def by_dates(forge: Forge) -> Iterator[tuple[str, str]]:
         yield f"exp {value:.0e}", forge.with_claims(exp=value)
         yield f"nbf {value:.0e}", forge.with_claims(nbf=value)
         yield f"iat {value:.0e}", forge.with_claims(iat=value, exp=value + 1)
+        yield f"iat {value:.0e}, nbf now", forge.with_claims(iat=value, nbf=now, exp=value + 1)
     a_second_ago = ("a second ago", now - 1)
     for kind, passed in (("0", 0), ("-1", -1), ("1", 1), ("false", False), a_second_ago):
         yield f"exp {kind}", forge.with_claims(exp=passed)
