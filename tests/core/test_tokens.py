@@ -78,6 +78,9 @@ async def test_a_hostile_token_opens_nothing(client: AsyncClient, people: People
     wrong = {}
     for flaw, token in hostile.items():
         answer = await send(client, f"Bearer {token}")
+        if len(token) > settings.MAX_HEADER_SIZE:
+            assert answer.status_code == 431
+            continue
         told = answer.headers.get("WWW-Authenticate"), answer.json().get("code")
         if (answer.status_code, *told) != (401, "Bearer", "unauthenticated"):
             wrong[flaw] = answer.text
