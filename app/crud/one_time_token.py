@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     CompoundSelect,
     Interval,
     Table,
@@ -118,17 +119,14 @@ async def put(
 
 async def find_owner(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> int | None:
     """Whose it is, if it holds; `use` decides."""
-    found = select(OneTimeToken.user_id).where(
-        OneTimeToken.id.in_(_find(token_hash)), OneTimeToken.purpose.in_(purposes), *_holds
-    )
-    return await db.scalar(found)
+    return await db.scalar(select(OneTimeToken.user_id).where(*_usable(token_hash, purposes)))
 
 
 async def use(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> UsedToken | None:
     """Remove the token and those beside it. Of many at once, one gets it."""
     answer = await db.execute(
         delete(OneTimeToken)
-        .where(OneTimeToken.id.in_(_find(token_hash)), OneTimeToken.purpose.in_(purposes), *_holds)
+        .where(*_usable(token_hash, purposes))
         .returning(OneTimeToken.purpose, OneTimeToken.email, OneTimeToken.session_id)
         .execution_options(synchronize_session=False)
     )
@@ -161,6 +159,11 @@ async def purge(db: AsyncSession) -> None:
     for table in (EarlierOneTimeToken, OneTimeToken):
         gone = delete(table).where(table.expires_at < func.now())
         await db.execute(gone.execution_options(synchronize_session=False))
+
+
+def _usable(token_hash: bytes, purposes: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    found = OneTimeToken.id.in_(_find(token_hash))
+    return (found, OneTimeToken.purpose.in_(purposes), *_holds)
 
 
 def _find(token_hash: bytes) -> CompoundSelect[int]:

@@ -49,6 +49,17 @@ async def is_let_in(client: AsyncClient, person: Person) -> bool:
     return (await client.get("/users/me", headers=person.headers)).status_code == 200
 
 
+async def test_a_link_verifies_only_the_address_that_it_was_sent_to(
+    client: AsyncClient, inbox: Inbox, second: asyncpg.Connection
+) -> None:
+    await register(client)
+    token = token_of(await inbox.next("ada@example.com", "Confirm your e-mail"))
+    await second.execute("UPDATE users SET email = 'other@example.com'")
+
+    check_refusal(await verify(client, token), 400, INVALID)
+    assert await second.fetchval("SELECT is_verified FROM users") is False
+
+
 async def test_who_registers_confirms_their_address(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
