@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test coverage test-browser test-document test-faults test-new test-budget client test-client check lint format \
+.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-budget client test-client check lint format \
     types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -59,6 +59,9 @@ test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checko
 
 test-budget: $(INSTALLED) ## what a request costs, by a bare function in the same run (docs/performance.md)
 	@$(BIN)/pytest -n 0 tests/budget
+
+mutants: $(INSTALLED) ## remove each security rule from a copy, and see that a test fails (tests/mutation)
+	@$(BIN)/python -m tests.mutation
 
 client: $(INSTALLED) ## the typed TypeScript client of the API as it is, in clients/typescript (docs/clients.md)
 	@$(BIN)/plinth openapi --output clients/typescript/openapi.json
