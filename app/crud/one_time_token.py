@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
+    ColumnExpressionArgument,
     CompoundSelect,
     Interval,
     Table,
@@ -161,7 +161,7 @@ async def purge(db: AsyncSession) -> None:
         await db.execute(gone.execution_options(synchronize_session=False))
 
 
-def _usable(token_hash: bytes, purposes: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+def _usable(token_hash: bytes, purposes: Sequence[str]) -> Sequence[ColumnExpressionArgument[bool]]:
     found = OneTimeToken.id.in_(_find(token_hash))
     return (found, OneTimeToken.purpose.in_(purposes), *_holds)
 

@@ -59,7 +59,7 @@ async def test_a_cursor_of_one_table_is_refused_by_another_of_the_same_order(
     superuser = await people.enter(is_superuser=True)
     for title in ("First", "Second"):
         await client.post("/drafts/", json={"title": title}, headers=superuser.headers)
-    order = {"sort": "-created_at", "limit": 1}
+    order: dict[str, str | int] = {"sort": "-created_at", "limit": 1}
     page = await client.get("/drafts/", params=order, headers=superuser.headers)
     (cursor,) = parse_qs(urlsplit(page.json()["next"]).query)["cursor"]
 
