@@ -14,9 +14,12 @@ from app.cli.protocol import bound_http_of_uvicorn
 from app.core import keys, logs, openapi, passwords, problems, revisions
 from app.core.backing import backing_services
 from app.core.batching import Batcher
+from app.core.body_budget import BodyBudget
+from app.core.body_limit import BodyLimit
 from app.core.cache import cache
 from app.core.collecting import collecting_seldom
 from app.core.config import SettingsError, settings
+from app.core.cookies import replace_quadratic_parser
 from app.core.database import Database
 from app.core.dispatch import Dispatch
 from app.core.drain import close_while_draining, draining_at_sigterm
@@ -25,7 +28,6 @@ from app.core.header_limits import HeaderLimits
 from app.core.health import Readiness, look_around
 from app.core.hosting import AllowedHosts, RootPath
 from app.core.middleware import (
-    BodyLimit,
     Compressed,
     CrossOrigin,
     EitherSlash,
@@ -48,6 +50,7 @@ from app.services.sessions import rotate_rested
 logger = logging.getLogger(__name__)
 
 PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
+SIGN_IN_PATHS = (f"{settings.API_V1_PREFIX}/auth/", "/admin/login")
 # As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
 MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
 MIDDLEWARE = [
@@ -82,9 +85,15 @@ MIDDLEWARE = [
         InFlightLimit,
         limit=settings.MAX_IN_FLIGHT,
         spared=PROBES,
-        apart=dict.fromkeys((f"{settings.API_V1_PREFIX}/auth/", "/admin/login"), MOST_SIGN_INS),
+        apart=dict.fromkeys(SIGN_IN_PATHS, MOST_SIGN_INS),
     ),
-    Middleware(BodyLimit, limit=settings.MAX_BODY_SIZE, seconds=settings.BODY_TIMEOUT),
+    Middleware(
+        BodyLimit,
+        limit=settings.MAX_BODY_SIZE,
+        limits=dict.fromkeys(SIGN_IN_PATHS, settings.MAX_AUTH_BODY_SIZE),
+        seconds=settings.BODY_TIMEOUT,
+        budget=BodyBudget(settings.MAX_BUFFERED_BODY_BYTES),
+    ),
     Middleware(Compressed, minimum_size=1000),
     Middleware(HeadAsGet),
     Middleware(Dispatch),
@@ -131,6 +140,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app() -> FastAPI:
     logs.take_over()
+    replace_quadratic_parser()
     _load_keys()
     app = FastAPI(
         title=settings.PROJECT_NAME,

@@ -17,6 +17,7 @@ from app.core import devices
 from app.core.client import Client
 from app.core.config import settings
 from app.core.cookie_tokens import CookieToken
+from app.core.cookies import find_cookie
 from app.core.database import release
 from app.core.errors import PlinthError
 from app.core.problems import describe
@@ -41,7 +42,7 @@ def actor(request: Request) -> Principal:
 class Entrance(BaseAuthProvider):
     async def authenticate(self, request: Request) -> AdminUser | None:
         db: AsyncSession = request.state.session
-        user = await admin_sessions.authenticate(db, request.cookies.get(COOKIE))
+        user = await admin_sessions.authenticate(db, find_cookie(request.scope, COOKIE))
         await release(db)  # a body may be slow to arrive, and anyone can make up a cookie
         if user is None:
             return None
@@ -79,7 +80,7 @@ class Entrance(BaseAuthProvider):
     async def _sign_in(self, request: Request, credentials: Credentials) -> CookieToken:
         info = current_request()
         client = info.client if info else Client(None, None)
-        device = request.cookies.get(devices.COOKIE)
+        device = find_cookie(request.scope, devices.COOKIE)
         await release(request.state.session)  # nothing is held while the password is hashed
         return await admin_sessions.sign_in(
             request.state.resources.database,
@@ -131,7 +132,7 @@ def _set_cookies(request: Request, answer: Response, token: CookieToken, email: 
     )
     answer.set_cookie(
         devices.COOKIE,
-        devices.remember(request.cookies.get(devices.COOKIE), email),
+        devices.remember(find_cookie(request.scope, devices.COOKIE), email),
         max_age=devices.SECONDS,
         path=path,
         secure=secure,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Cookie, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import HTTPConnection
@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from app.core import client, devices
 from app.core.batching import Batcher
 from app.core.config import settings
+from app.core.cookies import find_cookie
 from app.core.database import Database
 from app.core.errors import Denied, Unauthenticated
 from app.core.headers import find_header
@@ -168,12 +169,8 @@ class KnownDevice:
         )
 
 
-async def get_device(
-    request: Request,
-    response: Response,
-    cookie: Annotated[str | None, Cookie(alias=devices.COOKIE, include_in_schema=False)] = None,
-) -> KnownDevice:
-    return KnownDevice(cookie, request, response)
+async def get_device(request: Request, response: Response) -> KnownDevice:
+    return KnownDevice(find_cookie(request.scope, devices.COOKIE), request, response)
 
 
 Device = Annotated[KnownDevice, Depends(get_device)]

@@ -21,8 +21,10 @@ from app.core.header_limits import MAX_HEADER_FIELDS
 
 LIMIT = settings.MAX_HEADER_SIZE
 END_OF_HEAD = b"\r\n\r\n"
-BODY_BYTES_PER_FRAMING_BYTE = 8  # chunk sizes may take an eighth of what they frame
-MAX_PIECES = 32  # of a chunked body, of one read
+FRAMING_LIMIT = 4 * 1024  # of a body's chunk sizes, chunk extensions and trailers together
+BODY_BYTES_PER_FRAMING_BYTE = 4  # that may come on top
+PIECE_BYTES = 2 * 1024  # of a chunked body, parsed before the bounds are checked
+MAX_PIECES = 256  # of one read that are looked through for the end of a chunked request
 HELD_BYTES = 64 * 1024  # of requests that wait for the one before them
 UPGRADE_HEADERS = {b"upgrade", b"http2-settings"}
 
@@ -31,7 +33,7 @@ class BoundedHttp(HttpToolsProtocol):
     """Limit heads, chunk framing, trailers and pipelined requests in bytes and in time.
 
     A request over a limit ends its connection, with 431, 408 or 400 unless a response has begun.
-    For the body see `core/middleware.BodyLimit`; between two requests uvicorn's keep-alive counts.
+    For the body see `core/body_limit.py`; between two requests uvicorn's keep-alive counts.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -81,6 +83,7 @@ class BoundedHttp(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADER_FIELDS:
             raise _TooLargeError
         self._in_head = False
+        self._framing = 0
         if self._timer:
             self._stop_timer()
         if self.parser.should_upgrade():
@@ -103,7 +106,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._ignores_upgrade:
             return
-        if self._framing > LIMIT and self._exceeds_limit():
+        if self._framing > FRAMING_LIMIT and self._exceeds_limit():
             raise _TooLargeError
         if self._timer:
             self._stop_timer()
@@ -145,14 +148,16 @@ class BoundedHttp(HttpToolsProtocol):
             self._wait_for_rest_of_head()
 
     def _find_end(self, data: bytes, start: int, pieces: int) -> int:
+        """Return where the next piece ends: with the request, wherever that can be told."""
         if self._declared:
             return min(start + self._declared, len(data))
+        last = len(data) if self._in_head else min(start + PIECE_BYTES, len(data))
         if not self._in_head and pieces > MAX_PIECES:
-            return len(data)
+            return last
         if data[start] in b"\r\n":  # the end of a head may be split between two reads
             return start + 1
-        end = data.find(END_OF_HEAD, start)
-        return len(data) if end < 0 else end + len(END_OF_HEAD)
+        end = data.find(END_OF_HEAD, start, last)
+        return last if end < 0 else end + len(END_OF_HEAD)
 
     def _find_declared_length(self) -> int:
         headers = self.scope["headers"]
@@ -167,7 +172,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _feed(self, piece: bytes) -> bool:
         """Parse it; False where that was the last of this protocol."""
         self._framing += len(piece)  # `on_body` subtracts
-        if self._framing > LIMIT and self._in_head:
+        if self._in_head and self._framing > LIMIT:
             return self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         try:
             self.parser.feed_data(piece)
@@ -175,7 +180,7 @@ class BoundedHttp(HttpToolsProtocol):
             return self._upgrade()
         except httptools.HttpParserError as error:
             return self._refuse(error.__context__)
-        if self._framing > LIMIT and self._exceeds_limit():
+        if self._framing > FRAMING_LIMIT and self._exceeds_limit():
             return self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         return True
 
@@ -190,7 +195,9 @@ class BoundedHttp(HttpToolsProtocol):
         return self._end(HTTPStatus.BAD_REQUEST)
 
     def _exceeds_limit(self) -> bool:
-        return self._framing > LIMIT + self._body // BODY_BYTES_PER_FRAMING_BYTE
+        if self._in_head:
+            return self._framing > LIMIT
+        return self._framing > FRAMING_LIMIT + self._body // BODY_BYTES_PER_FRAMING_BYTE
 
     def _upgrade(self) -> bool:
         if not self._ignores_upgrade:

@@ -4,7 +4,6 @@ Those that have nothing to do when the request is done return what is inside the
 nothing: they then are no more than a call.
 """
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
@@ -12,7 +11,6 @@ from http import HTTPStatus
 from time import perf_counter
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -31,10 +29,7 @@ logger = logging.getLogger(__name__)
 RawHeaders = Iterable[tuple[bytes, bytes]]
 AddHeaders = Callable[[RawHeaders], RawHeaders]
 
-LONGEST_NUMBER = 20  # digits; beyond a few thousand int() raises
-CLOSE = {"Connection": "close"}
 VARIES = (b"vary", b"Origin")
-TOO_LARGE = HTTPStatus(413)  # its name differs between versions of Python
 
 
 class RequestContext:
@@ -142,59 +137,6 @@ class Compressed(GZipMiddleware):
         if scope["type"] == "http" and "gzip" in (find_header(scope, b"accept-encoding") or ""):
             return super().__call__(scope, receive, send)
         return self.app(scope, receive, send)
-
-
-class BodyLimit:
-    """Refuses a body of more than `limit` bytes with 413: by its declared length at once, and as it
-    arrives where it is sent in chunks or the length lies. One that takes longer to arrive than
-    `seconds` gets a 408.
-
-    FastAPI's own `max_body_size` counts as well, but answers in plain text.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
-        self.app = app
-        self.limit = limit
-        self.seconds = seconds
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http" or _has_no_body(scope):
-            return self.app(scope, receive, send)
-        declared = find_header(scope, b"content-length") or ""
-        if declared.isdecimal() and (len(declared) > LONGEST_NUMBER or int(declared) > self.limit):
-            return problem(TOO_LARGE, self._detail, "content_too_large")(scope, receive, send)
-        arrived, arriving = 0, True
-        deadline = asyncio.get_running_loop().time() + self.seconds
-
-        async def receive_and_count() -> Message:
-            nonlocal arrived, arriving
-            if not arriving:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers=CLOSE) from None
-            arriving = message.get("more_body", False)
-            arrived += len(message.get("body", b""))
-            if arrived > self.limit:
-                raise HTTPException(TOO_LARGE, self._detail)
-            return message
-
-        return self.app(scope, receive_and_count, send)
-
-    @property
-    def _detail(self) -> str:
-        return f"The body is larger than {self.limit} bytes"
-
-
-def _has_no_body(scope: Scope) -> bool:
-    """As HTTP/1.1 tells it by its headers (RFC 9112, 6.3); later versions need not."""
-    return (
-        scope["http_version"] == "1.1"
-        and find_header(scope, b"content-length") is None
-        and find_header(scope, b"transfer-encoding") is None
-    )
 
 
 class HeadAsGet:

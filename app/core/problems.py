@@ -105,7 +105,7 @@ def describe(error: PlinthError) -> tuple[HTTPStatus, dict[str, str]]:
     return status, _make_headers(error)
 
 
-def _handle_meaning(_: Request, error: Exception) -> Response:
+async def _handle_meaning(_: Request, error: Exception) -> Response:
     assert isinstance(error, PlinthError)
     status, headers = describe(error)
     return problem(status, error.detail, error.code, headers)
@@ -127,7 +127,7 @@ def _make_headers(error: PlinthError) -> dict[str, str]:
     return headers
 
 
-def _handle_http(request: Request, error: Exception) -> Response:
+async def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     code = CODES.get(status.value, status.name.lower())
@@ -136,7 +136,7 @@ def _handle_http(request: Request, error: Exception) -> Response:
     return problem(status, str(error.detail), code, dict(error.headers or {}))
 
 
-def _handle_validation(_: Request, error: Exception) -> Response:
+async def _handle_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # What was sent is not sent back: it may be a password.
     fields = [
@@ -146,7 +146,7 @@ def _handle_validation(_: Request, error: Exception) -> Response:
     return _tell_fields(fields)
 
 
-def _handle_field(_: Request, error: Exception) -> Response:
+async def _handle_field(_: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidField)
     place = [error.where, error.field]
     return _tell_fields([{"loc": place, "msg": error.reason, "type": error.kind}])

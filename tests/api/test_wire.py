@@ -66,7 +66,7 @@ async def test_both_slashes_answer_with_the_authorization_that_was_sent(
 
 @pytest.mark.parametrize(
     "length",
-    [str(settings.MAX_BODY_SIZE + 1), "9" * 18],
+    [str(settings.MAX_AUTH_BODY_SIZE + 1), str(settings.MAX_BODY_SIZE + 1), "9" * 18],
 )
 async def test_a_declared_length_beyond_the_limit_is_refused_before_the_body_comes(
     wire: Wire, length: str
@@ -135,7 +135,7 @@ async def test_chunks_without_end_are_refused_soon_after_the_limit(wire: Wire, p
     await wire.ask(LOGIN, JSON, "Transfer-Encoding: chunked")
     sent = await wire.stream(repeat(b" " * 65536, 1000))
     check_too_large(await wire.answer())
-    assert settings.MAX_BODY_SIZE <= sent < 32 * settings.MAX_BODY_SIZE
+    assert settings.MAX_AUTH_BODY_SIZE <= sent < 32 * settings.MAX_BODY_SIZE
     assert await is_alive(port)
 
 

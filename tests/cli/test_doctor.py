@@ -2,6 +2,7 @@
 
 import json
 
+from app.core.cookies import HAS_QUADRATIC_PARSER
 from app.core.database import Database
 from tests.support.command import plinth
 from tests.support.databases import TestServices, empty_database
@@ -38,6 +39,12 @@ def test_what_is_away_is_told(environment: dict[str, str]) -> None:
     found = checks(environment | {"DATABASE_URL": AWAY, "REDIS_URL": "redis://127.0.0.1:1"})
     assert found["database"][0] == "broken"
     assert found["Redis"][0] != "fine"
+
+
+def test_a_python_that_a_cookie_can_keep_busy_is_told(environment: dict[str, str]) -> None:
+    level, advice = checks(environment)["Python"]
+    assert level == ("doubtful" if HAS_QUADRATIC_PARSER else "fine")
+    assert ("3.12.6" in advice) == HAS_QUADRATIC_PARSER
 
 
 def test_settings_that_refuse_are_a_finding_and_no_traceback() -> None:

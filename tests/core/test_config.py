@@ -130,6 +130,12 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert len(str(refused.value).splitlines()) == 3
 
 
+def test_one_body_fits_into_the_room_for_all() -> None:
+    with pytest.raises(SettingsError, match="set it to 10065536 or more"):
+        load_settings(MAX_BODY_SIZE=10_000_000, MAX_BUFFERED_BODY_BYTES=10_000_000)
+    load_settings(MAX_BODY_SIZE=10_000_000, MAX_BUFFERED_BODY_BYTES=10_065_536)
+
+
 def test_a_page_is_at_most_the_largest() -> None:
     with pytest.raises(SettingsError, match="DEFAULT_PAGE_SIZE is larger than MAX_PAGE_SIZE"):
         load_settings(DEFAULT_PAGE_SIZE=50, MAX_PAGE_SIZE=10)

@@ -6,9 +6,11 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from app.core.body_budget import BodyBudget
+from app.core.body_limit import BodyLimit
 from app.core.drain import close_while_draining
 from app.core.health import draining
-from app.core.middleware import BodyLimit, RequestContext
+from app.core.middleware import RequestContext
 from app.core.overload import InFlightLimit
 from tests.support.asgi import Answer, send
 
@@ -167,8 +169,8 @@ async def test_a_body_that_nobody_announced_is_counted_where_there_can_be_one(ve
     async def work(_: Scope, receive: Receive, __: Send) -> None:
         read.append(await receive())
 
-    app = BodyLimit(work, limit=10, seconds=5)
-    scope = {"type": "http", "http_version": version, "headers": [(b"host", b"x")]}
+    app = BodyLimit(work, limit=10, seconds=5, budget=BodyBudget(10**6))
+    scope = {"type": "http", "http_version": version, "path": "/", "headers": [(b"host", b"x")]}
     if version == "2":
         with pytest.raises(HTTPException, match="larger than 10 bytes"):
             await app(scope, receive, keep_nothing)

@@ -1,10 +1,12 @@
 """This machine: its disk, and how long a password takes."""
 
+import platform
 import stat
 import tempfile
 import time
 
 from app.cli.doctor.finding import Finding, broken, doubtful, fine
+from app.core import cookies
 from app.core.config import Settings
 from app.core.folders import make_private_folder
 from app.core.passwords import hash_password
@@ -57,4 +59,16 @@ async def check_password_hashing(settings: Settings) -> Finding:
     return fine(name, text)
 
 
-CHECKS = [check_data_dir, check_key_file]
+def check_python(_: Settings) -> Finding:
+    name, text = "Python", platform.python_version()
+    if cookies.HAS_QUADRATIC_PARSER:
+        return doubtful(
+            name,
+            f"{text}, whose http.cookies a client can keep busy (CVE-2024-7592); Plinth replaces "
+            "that function in its own processes only",
+            "Take Python 3.11.10, 3.12.6, 3.13 or newer, or your distribution's patched one.",
+        )
+    return fine(name, text)
+
+
+CHECKS = [check_python, check_data_dir, check_key_file]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.core.config.settings import Settings
 
 MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+BODY_OVERHEAD = 64 * 1024  # more than core/body_budget counts for each body
 PUBLIC_PASSWORD = "development-only"  # noqa: S105 - everyone can read it in compose.yaml
 
 
@@ -54,6 +55,16 @@ def find_secret_key(settings: "Settings") -> Iterator[Fault]:
 def check_pages(settings: "Settings") -> Iterator[Fault]:
     if settings.DEFAULT_PAGE_SIZE > settings.MAX_PAGE_SIZE:
         yield Fault("DEFAULT_PAGE_SIZE", "DEFAULT_PAGE_SIZE is larger than MAX_PAGE_SIZE")
+
+
+def check_bodies(settings: "Settings") -> Iterator[Fault]:
+    least = settings.MAX_BODY_SIZE + BODY_OVERHEAD
+    if least > settings.MAX_BUFFERED_BODY_BYTES:
+        yield Fault(
+            "MAX_BUFFERED_BODY_BYTES",
+            "MAX_BUFFERED_BODY_BYTES has no room for one body of MAX_BODY_SIZE: "
+            f"set it to {least} or more",
+        )
 
 
 def check_root_path(settings: "Settings") -> Iterator[Fault]:
@@ -104,6 +115,7 @@ CHECKS = (
     find_secret_key,
     find_origins,
     check_pages,
+    check_bodies,
     check_root_path,
     check_mail,
     check_limits,

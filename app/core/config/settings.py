@@ -130,6 +130,8 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     TRUSTED_PROXIES: list[Network] = []
     MAX_HEADER_SIZE: Annotated[int, Field(ge=1024, le=2**20)] = 32 * 1024
     MAX_BODY_SIZE: Bytes = 1024 * 1024
+    MAX_AUTH_BODY_SIZE: Bytes = 16 * 1024
+    MAX_BUFFERED_BODY_BYTES: Bytes = 32 * 1024 * 1024
     HEADER_TIMEOUT: Seconds = 10
     BODY_TIMEOUT: Seconds = 30
     WRITE_TIMEOUT: Seconds = 30

@@ -1,0 +1,42 @@
+"""A request's cookies, read in time that is linear in their length."""
+
+import http.cookies
+import re
+
+from starlette.types import Scope
+
+HAS_QUADRATIC_PARSER = hasattr(http.cookies, "_QuotePatt")
+"""CVE-2024-7592: fixed in Python 3.11.10, 3.12.6 and 3.13, and in what distributions patched."""
+
+_ESCAPE = re.compile(r"\\([0-3][0-7]{2}|.)")
+_OCTAL_DIGITS = 3
+
+
+def find_cookie(scope: Scope, name: str) -> str | None:
+    """Return the last value of this name as it was sent, quotes and escapes included."""
+    found = None
+    for header, value in scope["headers"]:
+        if header == b"cookie" and name.encode() in value:
+            for pair in value.decode("latin-1").split(";"):
+                key, separator, text = pair.partition("=")
+                if separator and key.strip() == name:
+                    found = text.strip()
+    return found
+
+
+def replace_quadratic_parser() -> None:
+    """Replace what `request.cookies` and `SimpleCookie` unquote with, where it is quadratic."""
+    if HAS_QUADRATIC_PARSER:
+        http.cookies._unquote = unquote  # type: ignore[assignment] # noqa: SLF001
+
+
+def unquote(text: str | None) -> str | None:
+    """Return what `http.cookies` of a fixed Python returns."""
+    if text is None or len(text) < len('""') or not (text[0] == text[-1] == '"'):
+        return text
+    return _ESCAPE.sub(_replace, text[1:-1])
+
+
+def _replace(match: re.Match[str]) -> str:
+    escaped = match[1]
+    return chr(int(escaped, 8)) if len(escaped) == _OCTAL_DIGITS else escaped

@@ -1,0 +1,17 @@
+"""Memory that was freed goes back to the system: glibc keeps what lies between blocks in use."""
+
+import ctypes
+from functools import cache
+from platform import libc_ver
+from typing import Any
+
+
+def trim() -> None:
+    """Some milliseconds. Where the C library is another one, nothing is done."""
+    if (libc := _find_glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _find_glibc() -> Any:
+    return ctypes.CDLL(None) if libc_ver()[0] == "glibc" else None

@@ -1,0 +1,133 @@
+"""Room for bodies: those that fill it lose it, and small ones get in."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from app.core import body_budget
+from app.core.body_budget import BASE_BYTES, BodyBudget
+from app.core.body_limit import BodyLimit
+from tests.support.waiting import until
+
+MIB = 1024 * 1024
+LIMIT = 4 * (MIB + BASE_BYTES)
+
+
+class Upload:
+    """A request whose body arrives as the test says."""
+
+    def __init__(self, declared: int | None = None, path: str = "/") -> None:
+        headers = [(b"content-type", b"text/plain")]
+        if declared is None:
+            headers.append((b"transfer-encoding", b"chunked"))
+        else:
+            headers.append((b"content-length", b"%d" % declared))
+        self.scope = {"type": "http", "http_version": "1.1", "path": path, "headers": headers}
+        self.incoming: asyncio.Queue[Message] = asyncio.Queue()
+        self.statuses: list[int] = []
+        self.task: asyncio.Task[None] | None = None
+        self.finished = asyncio.Event()
+
+    def start(self, limit: Callable[..., Any]) -> "Upload":
+        self.task = asyncio.create_task(limit(self.scope, self.incoming.get, self.send))
+        return self
+
+    def piece(self, size: int, *, more: bool = True) -> None:
+        self.incoming.put_nowait({"type": "http.request", "body": b"x" * size, "more_body": more})
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.statuses.append(message["status"])
+
+    async def status(self) -> int | None:
+        """None while it waits."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return self.statuses[0] if self.statuses else None
+
+
+@pytest.fixture
+def budget() -> BodyBudget:
+    return BodyBudget(LIMIT)
+
+
+@pytest.fixture
+def limit(budget: BodyBudget) -> BodyLimit:
+    async def work(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            while (await receive()).get("more_body"):
+                pass
+            await receive()  # the work, until the test ends it
+            status = 200
+        except HTTPException as refusal:
+            status = refusal.status_code
+        await send({"type": "http.response.start", "status": status})
+
+    return BodyLimit(work, limit=MIB, seconds=60, budget=budget, limits={"/auth/": 100})
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
+async def test_the_largest_makes_room_for_a_small_one(
+    limit: BodyLimit, budget: BodyBudget, declared: bool
+) -> None:
+    large = [Upload(MIB if declared else None).start(limit) for _ in range(4)]
+    for upload in large:
+        upload.piece(MIB - 1)
+    assert [await upload.status() for upload in large] == [None] * 4
+    small = Upload(10).start(limit)
+    small.piece(10, more=False)
+    assert await small.status() is None
+    statuses = [await upload.status() for upload in large]
+    assert sorted(statuses, key=str) == [503, None, None, None]
+    assert budget.held <= LIMIT
+
+
+async def test_one_of_the_same_size_waits_until_another_had_its_time(
+    limit: BodyLimit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [Upload(MIB).start(limit) for _ in range(4)]
+    assert [await upload.status() for upload in large] == [None] * 4
+    assert await Upload(MIB).start(limit).status() == 503
+    monkeypatch.setattr(body_budget, "SETTLED_SECONDS", 0)
+    await asyncio.sleep(0.01)
+    assert await Upload(MIB).start(limit).status() is None
+    assert await large[0].status() == 503, "the oldest"
+
+
+async def test_what_arrived_keeps_its_room_until_it_is_done(
+    limit: BodyLimit, budget: BodyBudget
+) -> None:
+    large = [Upload(MIB).start(limit) for _ in range(4)]
+    for upload in large:
+        upload.piece(MIB, more=False)
+    assert [await upload.status() for upload in large] == [None] * 4
+    assert await Upload(10).start(limit).status() == 503
+    large[0].piece(0, more=False)
+    assert await large[0].status() == 200
+    assert await Upload(10).start(limit).status() is None
+    assert 0 < budget.held <= LIMIT
+
+
+async def test_all_room_is_given_back(limit: BodyLimit, budget: BodyBudget) -> None:
+    uploads = [Upload(1000).start(limit) for _ in range(20)]
+    await uploads[0].status()
+    assert budget.held == 20 * (1000 + BASE_BYTES)
+    for upload in uploads[:10]:
+        assert upload.task
+        upload.task.cancel()
+    for upload in uploads[10:]:
+        upload.piece(MIB + 1)
+    await until(lambda: budget.held == 0)
+    assert await uploads[10].status() == 413
+
+
+async def test_paths_with_a_limit_of_their_own(limit: BodyLimit) -> None:
+    assert await Upload(101, "/auth/login").start(limit).status() == 413
+    assert await Upload(101, "/users").start(limit).status() is None
+    chunked = Upload(None, "/auth/login").start(limit)
+    chunked.piece(101)
+    assert await chunked.status() == 413
