@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-budget client test-client check lint format \
+.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-budget test-fastapi check-long client test-client check lint format \
     types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -86,6 +86,11 @@ floors: $(INSTALLED)
 
 migrations: $(INSTALLED)
 	@$(BIN)/alembic upgrade head --sql | $(BIN)/squawk
+
+test-fastapi: $(INSTALLED) ## FastAPI's own suite with and without our dispatcher (docs/decisions/fast-paths.md): 15 minutes
+	@$(BIN)/python -m tests.fastapi_suite.run
+
+check-long: test-fastapi ## what takes longer than CI may: before a release, and after an update of FastAPI
 
 check: lint types floors migrations test ## what CI runs: lint, format, types, floors, migrations, tests
 

@@ -96,8 +96,8 @@ MIDDLEWARE = [
     ),
     Middleware(Compressed, minimum_size=1000),
     Middleware(HeadAsGet),
-    Middleware(Dispatch),
     Middleware(EitherSlash),
+    Middleware(Dispatch, passed=(RouteNoted,)),
     Middleware(RouteNoted),
 ]
 

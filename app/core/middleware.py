@@ -6,6 +6,7 @@ nothing: they then are no more than a call.
 
 import inspect
 import logging
+import re
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from http import HTTPStatus
 from time import perf_counter
@@ -22,7 +23,7 @@ from app.core.headers import find_header
 from app.core.logs import mark_logged
 from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
-from app.core.routes import Templates, declared_methods, route_path
+from app.core.routes import Templates, declared_methods, path_patterns, route_path
 
 logger = logging.getLogger(__name__)
 
@@ -140,13 +141,14 @@ class Compressed(GZipMiddleware):
 
 
 class HeadAsGet:
-    """Answers HEAD wherever GET answers, without the body (RFC 9110, 9.3.2)."""
+    """Answer HEAD wherever GET answers, without the body (RFC 9110, 9.3.2), unless a route declares
+    HEAD itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] != "http" or scope["method"] != "HEAD":
+        if scope["type"] != "http" or scope["method"] != "HEAD" or self._is_declared(scope):
             return self.app(scope, receive, send)
 
         async def send_no_body(message: Message) -> None:
@@ -155,6 +157,10 @@ class HeadAsGet:
             await send(message)
 
         return self.app({**scope, "method": "GET"}, receive, send_no_body)
+
+    def _is_declared(self, scope: Scope) -> bool:
+        path = route_path(scope)
+        return any(it.match(path) for it in path_patterns(scope["app"], "HEAD"))
 
 
 class EitherSlash:
@@ -168,11 +174,13 @@ class EitherSlash:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._declared: dict[str, set[str]] | None = None
+        self._patterns: list[re.Pattern[str]] = []
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             if self._declared is None:
                 self._declared = declared_methods(scope["app"])
+                self._patterns = path_patterns(scope["app"])
             given = route_path(scope)
             path = self._find(given, self._declared)
             if path != given:
@@ -186,7 +194,10 @@ class EitherSlash:
         if path in declared or path == "/":
             return path
         other = path[:-1] if path.endswith("/") else f"{path}/"
-        return other if other in declared or path.endswith("/") else path
+        if other not in declared and not path.endswith("/"):
+            return path
+        # `{name:path}` may be empty: then the slash is the route's own.
+        return path if any(it.match(path) for it in self._patterns) else other
 
 
 class RouteNoted:

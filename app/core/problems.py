@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -45,6 +46,7 @@ HEADERS: dict[type[PlinthError], dict[str, str]] = {
         "RateLimit-Policy": 'How many they allow, in how many seconds: `"login-ip";q=20;w=300`.',
     },
 }
+WITHOUT_BODY = {204, 304}
 MEDIA_TYPE = "application/problem+json"
 CODES = {413: "content_too_large", 503: "overloaded"}  # the former was renamed in the library
 
@@ -129,11 +131,26 @@ def _make_headers(error: PlinthError) -> dict[str, str]:
 
 async def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    code = CODES.get(status.value, status.name.lower())
-    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+    status, headers = error.status_code, dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return refuse_method(request.app, request.method, route_path(request.scope))
-    return problem(status, str(error.detail), code, dict(error.headers or {}))
+    if status in WITHOUT_BODY:
+        return Response(status_code=status, headers=headers)
+    title, code = _name(status)
+    detail: Any = error.detail
+    if isinstance(detail, str):
+        return problem(status, detail, code, headers)
+    # FastAPI allows any JSON there; RFC 9457 has text alone, and room for members of one's own.
+    return problem(status, title, code, headers, data=jsonable_encoder(detail))
+
+
+def _name(status: int) -> tuple[str, str]:
+    """The title and the code of a status, also of one that is not registered, such as 499."""
+    try:
+        known = HTTPStatus(status)
+    except ValueError:
+        return "Error", f"http_{status}"
+    return known.phrase, CODES.get(status, known.name.lower())
 
 
 async def _handle_validation(_: Request, error: Exception) -> Response:
@@ -169,13 +186,13 @@ def refuse_method(app: FastAPI, method: str, path: str) -> Response:
 
 
 def problem(
-    status: HTTPStatus, detail: str, code: str, headers: dict[str, str] | None = None, **more: Any
+    status: int, detail: str, code: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     request = current_request()
     body = {
         "type": "about:blank",  # RFC 9457, 4.2.1: no more than the status says; `code` is the rest
-        "title": status.phrase,
-        "status": status.value,
+        "title": _name(status)[0],
+        "status": int(status),
         "detail": detail,
         "code": code,
         "request_id": request.id if request else None,

@@ -1,10 +1,11 @@
 """What an application answers to, found by walking it."""
 
+import re
 from collections.abc import Iterator
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.routing import Mount, Route, compile_path
+from starlette.routing import Mount, Route, WebSocketRoute, compile_path
 from starlette.types import Scope
 
 
@@ -63,10 +64,23 @@ class Templates:
 
 def declared_methods(app: FastAPI) -> dict[str, set[str]]:
     """By each path that answers as it is written; of what is mounted, by the one it begins with,
-    and without methods, which are its own affair."""
-    methods: dict[str, set[str]] = {
-        f"{route.path}/": set() for route in app.routes if isinstance(route, Mount)
-    }
-    for route in walk_routes(app):
-        methods.setdefault(route.path or "", set()).update(route.methods or ())
-    return methods
+    and without methods, which are its own affair. So is a route for any method."""
+    methods: dict[str, set[str]] = {}
+    open_ended = {f"{route.path}/" for route in app.routes if isinstance(route, Mount)}
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, Route) and context.path:
+            methods.setdefault(context.path, set()).update(context.methods or ())
+            if not context.methods:
+                open_ended.add(context.path)
+    return methods | {path: set() for path in open_ended}
+
+
+def path_patterns(app: FastAPI, method: str | None = None) -> list[re.Pattern[str]]:
+    """What matches the path of each route, or of those that have `method`, and of each mount."""
+    return [
+        pattern
+        for context in iter_route_contexts(app.routes)
+        if (pattern := getattr(context, "path_regex", None))
+        and not isinstance(context.original_route, WebSocketRoute)
+        and (method is None or method in (context.methods or ()))
+    ]

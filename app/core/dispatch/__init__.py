@@ -1,70 +1,120 @@
-"""The short way from a request to its route: docs/decisions/hot-path.md has the figures.
+"""A shorter path from a request to its route: docs/decisions/fast-paths.md.
 
-Routes are written and documented as FastAPI has them. What it works out again with each request,
-which route a path means, which dependencies it has and in which order, is worked out once here. A
-route with something that is not known here goes FastAPI's own way, as do all while
-`app.dependency_overrides` has any; what is answered is the same (`tests/core/dispatch`).
-
-One thing differs: the most specific route answers, wherever it was declared. `/users/me` is never
-taken for `/users/{user_id}`.
+Routes are written and documented as FastAPI has them. What FastAPI works out again with each
+request, which route a path means, which dependencies it has and in which order, is worked out once
+here, overrides included. **What is not known to be equal takes FastAPI's own path**: a route with
+something that is not understood here, everything declared after something that may match any path,
+and the whole application where something stands in the way that a request must not pass by.
 """
 
+import logging
 from collections.abc import Awaitable
+from operator import is_
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.routing import Mount
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.dispatch.endpoint import Endpoint
-from app.core.dispatch.plan import NotPlanned
+from app.core.dispatch.known import Found, NotPlanned, find_obstacle, included_routers, walk
 from app.core.dispatch.table import Table
 from app.core.request import current_request
 from app.core.routes import route_path
 
+logger = logging.getLogger(__name__)
+
 
 class Dispatch:
-    """The innermost middleware. What it cannot answer, it hands on to FastAPI."""
+    """The innermost middleware. What it cannot answer, it hands on to FastAPI.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        passed: kinds of middleware inside it that need not see what it answers.
+    """
+
+    def __init__(self, app: ASGIApp, passed: tuple[type, ...] = ()) -> None:
         self.app = app
-        self._table: Table[Endpoint] | None = None
+        self._passed = passed
+        self._routes: Routes | None = None
+        self._handlers: tuple[Any, Any] | None = None
+        self._is_off = False
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and not scope["app"].dependency_overrides:
-            table = self._table = self._table or make_table(scope["app"])
-            found = table.find(route_path(scope), scope["method"])
-            if found:
-                endpoint, scope["path_params"] = found
-                if request := current_request():
-                    request.template = endpoint.path
-                return endpoint(scope, receive, send)
-        return self.app(scope, receive, send)
+        if self._is_off or scope["type"] != "http" or "fastapi.telemetry" in scope:
+            return self.app(scope, receive, send)
+        routes = self._routes
+        if routes is None or not routes.are_current():
+            routes = self._routes = self._look(scope["app"])
+            if routes is None:
+                return self.app(scope, receive, send)
+        found = routes.table.find(route_path(scope), scope["method"])
+        if found is None:
+            return self.app(scope, receive, send)
+        endpoint, parameters = found
+        scope["path_params"] = {**scope.get("path_params", {}), **parameters}
+        scope["starlette.exception_handlers"] = self._handlers
+        if request := current_request():
+            request.template = endpoint.path
+        return endpoint(scope, receive, send)
+
+    def _look(self, app: Any) -> "Routes | None":
+        if type(app.dependency_overrides or {}) is not dict:
+            return None  # what it holds may differ from one request to the next
+        if obstacle := find_obstacle(self.app, app, self._passed):
+            logger.warning("FastAPI's own path serves every request: %s", obstacle)
+            self._is_off = True
+            return None
+        inside: Any = self.app
+        while not isinstance(inside, ExceptionMiddleware):
+            inside = inside.app
+        self._handlers = (inside._exception_handlers, inside._status_handlers)  # noqa: SLF001
+        return Routes(app)
+
+
+class Routes:
+    """What an application answers to, and whether that is so still."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._overrides = dict(app.dependency_overrides or {})
+        self._top = list(app.router.routes)
+        self._routers = list(included_routers(self._top))
+        self._below = [list(it.routes) for it in self._routers]
+        self._versions = [it._routes_version for it in self._routers]  # noqa: SLF001
+        self.table = make_table(app)
+
+    def are_current(self) -> bool:
+        routes = self._app.router.routes
+        return (
+            (self._app.dependency_overrides or {}) == self._overrides
+            and len(routes) == len(self._top)
+            and all(map(is_, routes, self._top))
+            and [it._routes_version for it in self._routers] == self._versions  # noqa: SLF001
+            and [it.routes for it in self._routers] == self._below
+        )
 
 
 def make_table(app: FastAPI) -> Table[Endpoint]:
     table = Table[Endpoint]()
-    others: list[tuple[str, str, Endpoint | None]] = []
-    for route in iter_route_contexts(app.routes):
-        path = route.path or "/"
-        if isinstance(route.original_route, Mount):
-            table.leave_out(path)
+    for found in walk(app.router.routes):
+        if not found.has_known_path:
+            break  # it may match what was declared after it
+        if isinstance(found.route, WebSocketRoute):
             continue
-        endpoint = _make_endpoint(route, app)
-        for method in route.methods or ():
-            table.add(path, method, endpoint)
-            others.append((_other_slash(path), method, endpoint))
-    for path, method, endpoint in others:  # what was declared so goes first
-        table.add(path, method, endpoint)
+        if isinstance(found.route, Mount):
+            table.add_mount(found.effective.path)
+        elif isinstance(found.route, Route):
+            table.add(found.effective.path, found.effective.methods, _plan(found, app))
+    table.freeze()
     return table
 
 
-def _make_endpoint(route: RouteContext, app: FastAPI) -> Endpoint | None:
+def _plan(found: Found, app: FastAPI) -> Endpoint | None:
     try:
-        return Endpoint(route, app) if isinstance(route.original_route, APIRoute) else None
+        return Endpoint(found, app)
     except NotPlanned:
         return None
-
-
-def _other_slash(path: str) -> str:
-    return path.removesuffix("/") if path.endswith("/") else f"{path}/"
+    except Exception:  # what FastAPI cannot work out either, it says itself
+        logger.debug("%s takes FastAPI's own path", found.effective.path, exc_info=True)
+        return None

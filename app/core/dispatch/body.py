@@ -6,6 +6,7 @@ from email.message import Message as MailMessage
 from http import HTTPStatus
 from typing import Any
 
+from fastapi._body_limit import get_body_limit_error
 from fastapi._compat import ModelField
 from fastapi.dependencies.utils import (
     _get_form_models,
@@ -16,6 +17,7 @@ from fastapi.dependencies.utils import (
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticUndefined, from_json
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import ClientDisconnect, Request
 
 from app.core.headers import find_header
@@ -24,7 +26,7 @@ Taken = tuple[dict[str, Any], list[Any]]
 """The values by their arguments' names, and the errors."""
 
 
-async def read_body(request: Request) -> Any:
+async def read_body(request: Request, describe: Callable[[Request], Any]) -> Any:
     """JSON where the client says it is, else bytes; `PydanticUndefined` where there is none.
 
     Raises:
@@ -44,10 +46,14 @@ async def read_body(request: Request) -> Any:
             "input": {},
             "ctx": {"error": error.msg},
         }
-        raise RequestValidationError([wrong], body=error.doc) from error
+        raise RequestValidationError(
+            [wrong], body=error.doc, endpoint_ctx=describe(request)
+        ) from error
     except HTTPException:
         raise
     except Exception as error:
+        if MAX_BODY_SIZE_SCOPE_KEY in request.scope and (limit := get_body_limit_error(error)):
+            raise limit from error
         detail = "There was an error parsing the body"
         raise HTTPException(HTTPStatus.BAD_REQUEST, detail) from error
 

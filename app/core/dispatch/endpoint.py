@@ -1,6 +1,5 @@
 """A route as it is run: its body read, its plan solved, its function called, its answer sent."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,24 +8,25 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.datastructures import DefaultPlaceholder
+from fastapi.dependencies.models import _is_async_gen_callable, _is_gen_callable
 from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError, ResponseValidationError
-from fastapi.params import Form
+from fastapi.exceptions import FastAPIError, RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import RouteContext
+from fastapi.routing import _extract_endpoint_context
 from pydantic_core import PydanticUndefined, ValidationError
+from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.core.dispatch.body import read_body
-from app.core.dispatch.plan import NotPlanned, Plan, Solving, make_plan
+from app.core.dispatch.known import Found, NotPlanned, handler_of
+from app.core.dispatch.plan import Plan, Solving, make_plan
 
 JSON = (b"content-type", b"application/json")
 WITHOUT_BODY = {204, 205, 304}
+START: Message = {"type": "http.response.start", "status": HTTPStatus.OK, "headers": []}
 
 
 @dataclass(slots=True)  # frozen, it takes four times as long to make
@@ -45,6 +45,24 @@ class Answer:
             await self.background()
 
 
+class Sending:
+    """
+    Attributes:
+        started: the response has begun, so that no other can take its place.
+    """
+
+    __slots__ = ("_send", "started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+        await self._send(message)
+
+
 class Endpoint:
     """
     Attributes:
@@ -54,129 +72,152 @@ class Endpoint:
         NotPlanned: FastAPI has to run it.
     """
 
-    def __init__(self, route: RouteContext, app: FastAPI) -> None:
-        if not _is_plain(route):
+    def __init__(self, found: Found, app: FastAPI) -> None:
+        handler = handler_of(found)
+        if handler["dependency_overrides_provider"] is not app or not _is_plain(handler):
             raise NotPlanned
-        self.path: str = route.path or "/"
+        self.path: str = found.effective.path or "/"
         self._app = app
-        self._route = route
-        self._call: Callable[..., Awaitable[Any]] = route.dependant.call
-        self._plan: Plan = make_plan(route.dependant, embeds_body=route._embed_body_fields)  # noqa: SLF001
+        self._dependant = handler["dependant"]
+        self._call: Callable[..., Awaitable[Any]] = self._dependant.call
+        self._plan: Plan = make_plan(
+            self._dependant,
+            embeds_body=handler["embed_body_fields"],
+            overrides=app.dependency_overrides or {},
+        )
         self._has_generators = self._plan.has_generators
-        self._has_body = route.body_field is not None
-        self._field = route.response_field
+        self._has_body = handler["body_field"] is not None
+        self._field = handler["response_field"]
         if self._field is not None:
             shown = self._field._type_adapter  # noqa: SLF001
             self._validate, self._write = shown.validator.validate_python, shown.serializer.to_json
-        self._status: int | None = route.status_code
-        self._more = {
-            "endpoint": route.endpoint,
-            "route": route.original_route,
-            "router": app.router,
-        }
+        self._status: int | None = handler["status_code"]
+        self._scope = {"endpoint": found.effective.endpoint, "route": found.route}
+        # What FastAPI's routers note on their way.
+        self._noted = (
+            {"included_router": found.included, "effective_route_context": found.context}
+            if found.context
+            else {}
+        )
         self._shape: dict[str, Any] = {
-            "include": route.response_model_include,
-            "exclude": route.response_model_exclude,
-            "by_alias": route.response_model_by_alias,
-            "exclude_unset": route.response_model_exclude_unset,
-            "exclude_defaults": route.response_model_exclude_defaults,
-            "exclude_none": route.response_model_exclude_none,
-        }
+            name: handler[f"response_model_{name}"]
+            for name in (
+                "include", "exclude", "by_alias", "exclude_unset", "exclude_defaults",
+                "exclude_none",
+            )
+        }  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.update(self._more)
+        scope.update(self._scope)
+        if "router" not in scope:
+            scope["router"] = self._app.router
+        scope.setdefault("fastapi", {}).update(self._noted)
         request = Request(scope, receive, send)
-        sending = False
+        sending = Sending(send)
         try:
-            if not self._has_generators:
-                answer = await self._answer(request, None, None)
-                sending = True
-                await answer(scope, receive, send)
-                return
-            async with AsyncExitStack() as outer:
-                async with AsyncExitStack() as inner:
-                    answer = await self._answer(request, inner, outer)
-                sending = True
-                await answer(scope, receive, send)
-        except Exception as error:
-            if sending:
-                raise
-            answer = await self._explain(request, error)
-            await answer(scope, receive, send)
+            if self._has_generators:
+                await self._run_within_stacks(request, sending)
+            else:
+                answer = await self._answer(request)
+                await answer(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - what is not handled is raised again
+            await self._handle(error, request, sending)
 
-    async def _answer(
-        self, request: Request, inner: AsyncExitStack | None, outer: AsyncExitStack | None
-    ) -> Answer | Response:
-        body = await read_body(request) if self._has_body else PydanticUndefined
+    async def _run_within_stacks(self, request: Request, sending: Sending) -> None:
+        scope, is_answered = request.scope, False
+        async with AsyncExitStack() as outer:
+            scope["fastapi_inner_astack"] = outer
+            async with AsyncExitStack() as inner:
+                scope["fastapi_function_astack"] = inner
+                answer = await self._answer(request)
+            await answer(scope, request.receive, sending)
+            is_answered = True
+        if not is_answered:
+            raise FastAPIError(
+                "Response not awaited: most likely the application is raising an exception and a"
+                " dependency with yield catches it. Raise it again at the end of that except block"
+            )
+
+    async def _answer(self, request: Request) -> Answer | Response:
+        body: Any = PydanticUndefined
+        if self._has_body:
+            body = await read_body(request, self._describe)
         solving = Solving(request, body)
-        values = await self._plan.solve(solving, inner, outer)
+        values = await self._plan.solve(solving)
         if solving.errors:
-            raise RequestValidationError(solving.errors, body=_none_if_undefined(body))
+            sent = None if body is PydanticUndefined else body
+            raise RequestValidationError(
+                solving.errors, body=sent, endpoint_ctx=self._describe(request)
+            )
         result = await self._call(**values)
         if isinstance(result, Response):
             if result.background is None:
                 result.background = solving.background
             return result
-        return self._shape_answer(result, solving)
+        return self._shape_answer(request, result, solving)
 
-    def _shape_answer(self, result: Any, solving: Solving) -> Answer | Response:
+    def _shape_answer(self, request: Request, result: Any, solving: Solving) -> Answer | Response:
         shared = solving.response
         status = (shared.status_code if shared else None) or self._status or HTTPStatus.OK
         more = shared.headers.raw if shared else []
-        if status in WITHOUT_BODY:
-            return Answer(status, [*more], b"", solving.background)
-        body = self._serialize(result)
+        body = self._serialize(request, result)
+        if status < HTTPStatus.OK or status in WITHOUT_BODY:
+            response = Response(body, status, media_type="application/json")
+            response.body, response.background = b"", solving.background
+            response.headers.raw.extend(more)
+            return response
         headers = [(b"content-length", b"%d" % len(body)), JSON, *more]
         return Answer(status, headers, body, solving.background)
 
-    def _serialize(self, result: Any) -> bytes:
+    def _serialize(self, request: Request, result: Any) -> bytes:
         if self._field is None:
             return bytes(JSONResponse(jsonable_encoder(result)).body)
         try:
             value = self._validate(result, from_attributes=True)
         except ValidationError:
             _, errors = self._field.validate(result, {}, loc=("response",))
-            raise ResponseValidationError(errors=errors, body=result) from None
+            raise ResponseValidationError(
+                errors=errors, body=result, endpoint_ctx=self._describe(request)
+            ) from None
         written: bytes = self._write(value, **self._shape)
         return written
 
-    async def _explain(self, request: Request, error: Exception) -> Response:
-        """By the handler that the application has for it; of those of its kinds the closest."""
-        handlers: Mapping[Any, Any] = self._app.exception_handlers
-        handler = None
-        if isinstance(error, HTTPException):
-            handler = handlers.get(error.status_code)
-        if handler is None:
-            kinds = (kind for kind in type(error).__mro__ if kind is not Exception)
-            handler = next((handlers[kind] for kind in kinds if kind in handlers), None)
-        if handler is None:
+    def _describe(self, request: Request) -> Any:
+        """Where the route is declared, for the text of an error."""
+        context = _extract_endpoint_context(self._call)
+        if self._dependant.path:
+            mount = request.scope.get("root_path", "").rstrip("/")
+            context["path"] = f"{request.method} {mount}{self._dependant.path}"
+        return context
+
+    async def _handle(self, error: Exception, request: Request, sending: Sending) -> None:
+        """By Starlette's own rules, of the route and then of its `ExceptionMiddleware`."""
+
+        async def fail(_: Scope, __: Receive, send: Send) -> None:
+            if sending.started:
+                await send(START)
             raise error
-        if inspect.iscoroutinefunction(handler):
-            answer: Response = await handler(request, error)
-        else:
-            answer = await run_in_threadpool(handler, request, error)
-        error.__traceback__ = None  # one that is raised again would gather them
-        return answer
+
+        async def discard(_: Message) -> None:
+            pass
+
+        scope, receive = request.scope, request.receive
+        send = discard if sending.started else sending
+        within = wrap_app_handling_exceptions(fail, request)
+        await wrap_app_handling_exceptions(within, request)(scope, receive, send)
 
 
-def _is_plain(route: RouteContext) -> bool:
+def _is_plain(handler: Mapping[str, Any]) -> bool:
     """A coroutine that takes JSON, or nothing, and returns what becomes JSON, or a response."""
-    call = route.dependant.call
+    call, shown = handler["dependant"].call, handler["response_class"]
     return (
-        inspect.iscoroutinefunction(call)
-        and not hasattr(call, "__wrapped__")
-        and isinstance(route.response_class, DefaultPlaceholder)
-        and _value(route.response_class) is JSONResponse
-        and not (route.body_field and isinstance(route.body_field.field_info, Form))
-        and route.stream_item_field is None
-        and route.max_body_size is None
-        and _value(route.strict_content_type) is True
+        bool(handler["is_coroutine"])
+        and not _is_gen_callable(call)
+        and not _is_async_gen_callable(call)
+        and isinstance(shown, DefaultPlaceholder)
+        and shown.value is JSONResponse
+        and handler["actual_response_class"] is JSONResponse
+        and not (handler["is_body_form"] or handler["is_sse_stream"] or handler["is_json_stream"])
+        and handler["stream_item_field"] is None
+        and handler["actual_strict_content_type"] is True
     )
-
-
-def _value(setting: Any) -> Any:
-    return setting.value if isinstance(setting, DefaultPlaceholder) else setting
-
-
-def _none_if_undefined(body: Any) -> Any:
-    return None if body is PydanticUndefined else body

@@ -36,12 +36,19 @@ def make_reader(place: str, fields: Sequence[ModelField]) -> Read:
     """
     source = SOURCES[place]
     usual = all(_is_usual(it.field_info) for it in fields)
-    model = fields[0].field_info.annotation if len(fields) == 1 else None
+    model = _get_param_model(fields[0]) if len(fields) == 1 else None
+    if model is not fields[0].field_info.annotation:
+        model = None  # as a choice, say with None: FastAPI decides whether it was sent
     if usual and all(map(_is_single, fields)):
         if place == "query":  # of a name that stands twice the last one, as `query_params` has it
             return lambda request: _read_singles(place, fields, dict(_parse_query(request)))
         return lambda request: _read_singles(place, fields, source(request))
-    if place == "query" and usual and _is_usual_model(model):
+    if (
+        place == "query"
+        and usual
+        and _is_usual_model(model)
+        and _get_param_model(fields[0]) is model
+    ):
         return _ModelReader(fields[0], model).read
     return lambda request: request_params_to_args(fields, source(request))
 
@@ -106,6 +113,9 @@ def _is_usual_model(kind: Any) -> TypeGuard[type[BaseModel]]:
     return (
         isinstance(kind, type)
         and issubclass(kind, BaseModel)
+        and not kind.model_config.get("populate_by_name")
+        and not kind.model_config.get("validate_by_name")
+        and kind.model_config.get("validate_by_alias", True)
         and all(map(_is_usual, kind.model_fields.values()))
     )
 

@@ -1,23 +1,31 @@
-"""A route's dependencies in the order in which they are called, worked out once.
+"""A route's dependencies in the order in which FastAPI calls them, worked out once.
 
 FastAPI solves them as a tree, anew with each request. Here they are a list: each step's arguments
-are the request, parameters of it, and results of steps before it.
+are the request, parameters of it, and results of steps before it. What a callable is, how a
+generator is entered, and which results are used again, FastAPI's own functions decide.
 """
 
-import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.models import (
+    Dependant,
+    _get_cache_key,
+    _get_oauth_scopes,
+    _is_async_gen_callable,
+    _is_coroutine_callable,
+    _is_gen_callable,
+)
+from fastapi.dependencies.utils import _solve_generator, get_dependant
 from starlette.background import BackgroundTasks
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.dispatch.body import Taken, make_taker
+from app.core.dispatch.known import NotPlanned
 from app.core.dispatch.parameters import SOURCES, Read, make_reader
 
 # What of a Dependant is understood here; a test holds FastAPI to it.
@@ -28,18 +36,13 @@ UNDERSTOOD = {
     "own_oauth_scopes", "parent_oauth_scopes", "use_cache", "path", "scope", "concurrency",
 }  # fmt: skip
 
-
-class NotPlanned(Exception):
-    """There is something in it that is not known here."""
+Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
 class Way(Enum):
     """How a step's function is called."""
 
     AWAITED = auto()
-    CALLED = auto()
-    """A class. FastAPI makes its objects in a thread, which takes longer than most routes; one
-    whose making blocks wants a function."""
     IN_A_THREAD = auto()
     UNTIL_THE_RESULT = auto()
     """A generator whose end comes before the answer is sent (`scope="function"`)."""
@@ -92,16 +95,18 @@ class Step:
     """
     Attributes:
         results: the names of arguments that are results, with the places of their steps.
-        needs: the places of all steps without which this one is not called.
+        needs: the places of all steps without which this one is not called; one that is used again
+            stands here again, since FastAPI reports its errors again.
     """
 
-    call: Callable[..., Any]
+    dependant: Dependant
     way: Way
     results: Sequence[tuple[str, int]]
     needs: Sequence[int]
     given: Sequence[tuple[str, Callable[[Solving], Any]]]
     parameters: Sequence[Read]
     take_body: Callable[[Any], Taken | Awaitable[Taken]] | None
+    call: Callable[..., Any]
 
 
 @dataclass(slots=True)
@@ -112,12 +117,10 @@ class Plan:
     def has_generators(self) -> bool:
         return any(it.way in (Way.UNTIL_THE_RESULT, Way.UNTIL_THE_ANSWER) for it in self.steps)
 
-    async def solve(
-        self, solving: Solving, inner: AsyncExitStack | None, outer: AsyncExitStack | None
-    ) -> dict[str, Any]:
+    async def solve(self, solving: Solving) -> dict[str, Any]:
         """The arguments of the route's function, unless there are errors."""
         results: list[Any] = []
-        failed: set[int] = set()
+        failed: dict[int, list[Any]] = {}
         values: dict[str, Any] = {}
         # Without comprehensions: each is a call, and this runs some six times a request.
         for step in self.steps:
@@ -134,9 +137,10 @@ class Plan:
                 found, wrong = taken if isinstance(taken, tuple) else await taken
                 values |= found
                 errors += wrong
-            if errors or (failed and not failed.isdisjoint(step.needs)):
-                solving.errors += errors
-                failed.add(len(results))
+            if failed:
+                errors = [it for need in step.needs for it in failed.get(need, ())] + errors
+            if errors:
+                failed[len(results)] = solving.errors = errors
                 results.append(None)
                 continue
             for name, give in step.given:
@@ -144,89 +148,116 @@ class Plan:
             if step.way is Way.AWAITED:
                 results.append(await step.call(**values))
             elif step.way is not Way.LAST:
-                results.append(await _call(step, values, inner, outer))
+                results.append(await _call(step, values, solving.request))
         return values
 
 
-async def _call(
-    step: Step, values: dict[str, Any], inner: AsyncExitStack | None, outer: AsyncExitStack | None
-) -> Any:
-    if step.way is Way.CALLED:
-        return step.call(**values)
+async def _call(step: Step, values: dict[str, Any], request: Request) -> Any:
     if step.way is Way.IN_A_THREAD:
         return await run_in_threadpool(step.call, **values)
-    stack = inner if step.way is Way.UNTIL_THE_RESULT else outer
-    assert stack is not None
-    return await stack.enter_async_context(step.call(**values))
+    until = "function" if step.way is Way.UNTIL_THE_RESULT else "inner"
+    return await _solve_generator(
+        dependant=step.dependant,
+        stack=request.scope[f"fastapi_{until}_astack"],
+        sub_values=values,
+        request=request,
+    )
 
 
-def make_plan(route: Dependant, *, embeds_body: bool) -> Plan:
+def make_plan(route: Dependant, *, embeds_body: bool, overrides: Overrides | None = None) -> Plan:
     """
     Raises:
-        NotPlanned: it has scopes of OAuth, sync generators, or what is wrapped otherwise.
+        NotPlanned: it has scopes of OAuth, or a bound on concurrency.
     """
-    plan = Plan()
-    _add(route, plan, {}, embeds=embeds_body, is_last=True)
-    return plan
+    planner = _Planner(embeds_body=embeds_body, overrides=overrides or {})
+    planner.add(route, is_last=True)
+    return planner.plan
 
 
-def _add(
-    node: Dependant,
-    plan: Plan,
-    known: dict[tuple[Any, Any], int],
-    *,
-    embeds: bool,
-    is_last: bool = False,
-) -> int:
-    """The place of its step: that of an earlier one, where FastAPI would use its result again."""
-    key = (node.call, node.scope)
-    if node.use_cache and key in known and not is_last:
-        return known[key]
-    if node.own_oauth_scopes or node.security_scopes_param_name or node.concurrency:
-        raise NotPlanned
+class _Planner:
+    def __init__(self, *, embeds_body: bool, overrides: Overrides) -> None:
+        self.plan = Plan()
+        self._embeds = embeds_body
+        self._overrides = overrides
+        self._known: dict[Any, int] = {}
+        self._pure: dict[int, bool] = {}
+        """By place: all below it is called once, however often it is asked for."""
+
+    def add(self, node: Dependant, *, is_last: bool = False) -> int:
+        """The place of its step: that of an earlier one, where FastAPI would use its result."""
+        if node.own_oauth_scopes or node.parent_oauth_scopes or node.concurrency:
+            raise NotPlanned
+        key, declared = _get_cache_key(dependant=node), node
+        if node.use_cache and key in self._known and not is_last:
+            if not self._pure[self._known[key]]:
+                raise NotPlanned  # FastAPI calls what is below it once more
+            return self._known[key]
+        if node.call is None:
+            raise NotPlanned
+        if not is_last and node.call in self._overrides:
+            node = _override(node, self._overrides[node.call])
+        if node.security_scopes_param_name:
+            raise NotPlanned
+        places = [(it.name, self.add(it)) for it in node.dependencies]
+        self.plan.steps.append(
+            Step(
+                dependant=node,
+                way=Way.LAST if is_last else _classify(node, declared.scope),
+                results=[(name, place) for name, place in places if name is not None],
+                needs=[place for _, place in places],
+                given=_given(node),
+                parameters=_read_parameters(node),
+                take_body=make_taker(node.body_params, embeds=self._embeds)
+                if node.body_params
+                else None,
+                call=_callable(node),
+            )
+        )
+        place = len(self.plan.steps) - 1
+        self._known.setdefault(key, place)
+        self._pure[place] = all(it.use_cache for it in node.dependencies) and all(
+            self._pure[below] for _, below in places
+        )
+        return place
+
+
+def _callable(node: Dependant) -> Callable[..., Any]:
     assert node.call is not None
-    places = [(it.name, _add(it, plan, known, embeds=embeds)) for it in node.dependencies]
-    call, way = (node.call, Way.LAST) if is_last else _classify(node)
-    parameters = [
+    return node.call
+
+
+def _override(node: Dependant, call: Callable[..., Any]) -> Dependant:
+    """As FastAPI's `solve_dependencies` does with each request."""
+    return get_dependant(
+        path=node.path or "",
+        call=call,
+        name=node.name,
+        parent_oauth_scopes=_get_oauth_scopes(dependant=node),
+        scope=node.scope,
+        concurrency=node.concurrency,
+    )
+
+
+def _read_parameters(node: Dependant) -> list[Read]:
+    return [
         make_reader(place, fields)
         for place in SOURCES
         if (fields := getattr(node, f"{place}_params"))
     ]
-    plan.steps.append(
-        Step(
-            call=call,
-            way=way,
-            results=[(name, place) for name, place in places if name is not None],
-            needs=[place for _, place in places],
-            given=_given(node),
-            parameters=parameters,
-            take_body=make_taker(node.body_params, embeds=embeds) if node.body_params else None,
-        )
-    )
-    known.setdefault(key, len(plan.steps) - 1)
-    return len(plan.steps) - 1
 
 
 def _given(node: Dependant) -> list[tuple[str, Callable[[Solving], Any]]]:
     sources: dict[str | None, Callable[[Solving], Any]] = {
-        node.request_param_name: lambda solving: solving.request,
         node.http_connection_param_name: lambda solving: solving.request,
-        node.response_param_name: Solving.share_response,
+        node.request_param_name: lambda solving: solving.request,
         node.background_tasks_param_name: Solving.share_background,
+        node.response_param_name: Solving.share_response,
     }
     return [(name, give) for name, give in sources.items() if name is not None]
 
 
-def _classify(node: Dependant) -> tuple[Callable[..., Any], Way]:
-    call = node.call
-    assert call is not None
-    function = call if inspect.isroutine(call) or inspect.isclass(call) else type(call).__call__
-    if hasattr(function, "__wrapped__") or inspect.isgeneratorfunction(function):
-        raise NotPlanned
-    if inspect.isasyncgenfunction(function):
-        ends_first = node.scope == "function"
-        way = Way.UNTIL_THE_RESULT if ends_first else Way.UNTIL_THE_ANSWER
-        return asynccontextmanager(call), way
-    if inspect.iscoroutinefunction(function):
-        return call, Way.AWAITED
-    return call, Way.CALLED if inspect.isclass(call) else Way.IN_A_THREAD
+def _classify(node: Dependant, scope: str | None) -> Way:
+    """By FastAPI's own judgment of a callable, in the order in which it asks."""
+    if _is_gen_callable(node.call) or _is_async_gen_callable(node.call):
+        return Way.UNTIL_THE_RESULT if scope == "function" else Way.UNTIL_THE_ANSWER
+    return Way.AWAITED if _is_coroutine_callable(node.call) else Way.IN_A_THREAD

@@ -1,90 +1,115 @@
-"""Routes by their paths: one look a segment, however many routes there are."""
+"""Routes by their paths: one lookup per segment, however many routes there are."""
 
 import re
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 PARAMETER = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}")
+ANY_METHOD = "*"
+NEVER = 1 << 30  # an index after those of all routes
+
+Leaf = tuple[int, T | None, tuple[str, ...]]
 
 
 class _Node(Generic[T]):
-    __slots__ = ("children", "inner", "is_foreign", "leaves")
+    __slots__ = ("below", "children", "inner", "leaves")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node[T]] = {}
         self.inner: _Node[T] | None = None
-        """Of whatever stands in the place of a parameter."""
-        self.is_foreign = False
-        self.leaves: dict[str, tuple[T | None, tuple[str, ...]]] = {}
-        """By method, with the names of the parameters on the way."""
+        """Of the segment that is a parameter."""
+        self.below = NEVER
+        """The index of the first route that may match anything from here on."""
+        self.leaves: dict[str, Leaf[T]] = {}
+        """By method: the index, the value, and the names of the parameters on the way."""
 
 
 class Table(Generic[T]):
-    """What stands at a path for a method. A segment as it is written goes before a parameter,
-    wherever it was added; of two alike the first holds."""
+    """Find what FastAPI would find: of all routes that match, the one declared first."""
 
     def __init__(self) -> None:
-        self._whole: dict[str, dict[str, T | None]] = {}
         self._root = _Node[T]()
+        self._static: dict[str, dict[str, T | None]] = {}
+        self._count = 0
 
-    def add(self, path: str, method: str, value: T | None) -> None:
+    def add(self, path: str, methods: Iterable[str] | None, value: T | None) -> None:
         """
         Args:
-            path: as FastAPI has it. A parameter of another form than `{name}`, alone between
-                slashes, makes all that begins so foreign.
-            value: None where something is that is not to be found here.
+            path: as it was declared. A segment that is not wholly text or `{name}` makes everything
+                from there on unknown.
+            methods: None for all.
+            value: None for a route that is not to be answered here.
         """
-        if "{" not in path:
-            self._whole.setdefault(path, {}).setdefault(method, value)
         node, names = self._root, []
         for segment in path.split("/"):
-            if "{" not in segment:
-                node = node.children.setdefault(segment, _Node[T]())
-                continue
             parameter = PARAMETER.fullmatch(segment)
-            if parameter is None:
-                node.is_foreign = True
-                return
-            names.append(parameter[1])
-            node.inner = node = node.inner or _Node[T]()
-        node.leaves.setdefault(method, (value, tuple(names)))
+            if parameter:
+                names.append(parameter[1])
+                node.inner = node = node.inner or _Node[T]()
+            elif "{" in segment:
+                node.below = min(node.below, self._count)
+                break
+            else:
+                node = node.children.setdefault(segment, _Node[T]())
+        else:
+            for method in methods or (ANY_METHOD,):
+                node.leaves.setdefault(method, (self._count, value, tuple(names)))
+            if not names:
+                self._static.setdefault(path, {}).update(dict.fromkeys(methods or ()))
+        self._count += 1
 
-    def leave_out(self, path: str) -> None:
-        """Nothing that begins so is to be found here: it is mounted, and its own affair."""
+    def add_mount(self, path: str) -> None:
+        """Everything below `path` may belong to what is mounted there."""
         node = self._root
-        for segment in path.split("/"):
+        for segment in path.removesuffix("/").split("/"):
+            if "{" in segment:
+                break
             node = node.children.setdefault(segment, _Node[T]())
-        node.is_foreign = True
+        node.below = min(node.below, self._count)
+        self._count += 1
+
+    def freeze(self) -> None:
+        """Look up each path without parameters once; a request then costs one look."""
+        for path, methods in self._static.items():
+            for method in [*methods]:
+                found = self._search(path, method)
+                if found and found[1]:
+                    del methods[method]  # taken by an earlier route, as its parameter
+                else:
+                    methods[method] = found[0] if found else None
 
     def find(self, path: str, method: str) -> tuple[T, dict[str, str]] | None:
-        """The value and the path's parameters."""
-        whole = self._whole.get(path)
-        if whole is not None:
-            value = whole.get(method)
+        """The value of the route and the parameters of the path."""
+        static = self._static.get(path)
+        if static is not None and method in static:
+            value = static[method]
             return None if value is None else (value, {})
-        given: list[str] = []
-        node = _walk(self._root, path.split("/"), 0, given)
-        if node is None or method not in node.leaves:
+        return self._search(path, method)
+
+    def _search(self, path: str, method: str) -> tuple[T, dict[str, str]] | None:
+        best: Leaf[T] = (NEVER, None, ())
+        blocked = NEVER
+        segments = path.split("/")
+        values: tuple[str, ...] = ()
+        todo: list[tuple[_Node[T], int, tuple[str, ...]]] = [(self._root, 0, ())]
+        while todo:
+            node, at, given = todo.pop()
+            blocked = min(blocked, node.below)
+            if at == len(segments):
+                for key in (method, ANY_METHOD):
+                    leaf = node.leaves.get(key)
+                    if leaf is not None and leaf[0] < best[0]:
+                        best, values = leaf, given
+                continue
+            segment = segments[at]
+            if node.inner is not None and segment:
+                todo.append((node.inner, at + 1, (*given, segment)))
+            child = node.children.get(segment)
+            if child is not None:
+                todo.append((child, at + 1, given))
+        index, value, names = best
+        if value is None or blocked < index:
             return None
-        value, names = node.leaves[method]
-        return None if value is None else (value, dict(zip(names, given, strict=True)))
-
-
-def _walk(node: _Node[T], segments: list[str], at: int, given: list[str]) -> _Node[T] | None:
-    if node.is_foreign:
-        return node
-    if at == len(segments):
-        return node if node.leaves else None
-    segment = segments[at]
-    if segment in node.children:
-        found = _walk(node.children[segment], segments, at + 1, given)
-        if found:
-            return found
-    if node.inner is None or not segment:
-        return None
-    given.append(segment)
-    found = _walk(node.inner, segments, at + 1, given)
-    if found is None:
-        given.pop()
-    return found
+        return value, dict(zip(names, values, strict=True))

@@ -1,27 +1,45 @@
+"""The table finds what FastAPI's router finds: of the routes that match, the one declared first."""
+
 import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.routing import Match
 
 from app.core.dispatch.table import Table
 
 Found = tuple[str, dict[str, str]] | None
+METHODS = ("GET", "PUT")
+
+
+def make_table(*routes: tuple[str, str]) -> Table[str]:
+    table = Table[str]()
+    for method, path in routes:
+        table.add(path, [method], f"{method} {path}")
+    return table
 
 
 @pytest.fixture
 def table() -> Table[str]:
-    table = Table[str]()
-    for method, path in (
-        ("GET", "/things/{thing_id}"),
+    table = make_table(
         ("GET", "/things/new"),
+        ("GET", "/things/{thing_id}"),
+        ("GET", "/things/late"),
         ("PUT", "/things/{other_name}"),
         ("GET", "/things/{thing_id}/parts/{part_id}"),
-        ("GET", "/things/new/parts"),
         ("GET", "/{whatever}/parts"),
+        ("GET", "/files/first"),
         ("GET", "/files/{path:path}"),
+        ("GET", "/files/second"),
         ("GET", "/"),
-    ):
-        table.add(path, method, f"{method} {path}")
-    table.add("/forms", "POST", None)
-    table.leave_out("/admin")
-    table.add("/admin/{it}", "GET", "never found")
+        ("GET", "/admin/first"),
+    )
+    table.add("/forms", ["POST"], None)
+    table.add("/forms", ["POST"], "shadowed")
+    table.add("/any", None, "any method")
+    table.add_mount("/admin")
+    table.add("/admin/{it}", ["GET"], "never found")
+    table.freeze()
     return table
 
 
@@ -30,39 +48,59 @@ def table() -> Table[str]:
     [
         ("GET", "/things/new", ("GET /things/new", {})),
         ("GET", "/things/7", ("GET /things/{thing_id}", {"thing_id": "7"})),
+        ("GET", "/things/late", ("GET /things/{thing_id}", {"thing_id": "late"})),
         ("PUT", "/things/7", ("PUT /things/{other_name}", {"other_name": "7"})),
-        ("PUT", "/things/new", None),
+        ("PUT", "/things/new", ("PUT /things/{other_name}", {"other_name": "new"})),
         ("GET", "/things/7/parts/8", (
             "GET /things/{thing_id}/parts/{part_id}", {"thing_id": "7", "part_id": "8"},
-        )),
-        ("GET", "/things/new/parts", ("GET /things/new/parts", {})),
-        ("GET", "/things/new/parts/8", (
-            "GET /things/{thing_id}/parts/{part_id}", {"thing_id": "new", "part_id": "8"},
         )),
         ("GET", "/others/parts", ("GET /{whatever}/parts", {"whatever": "others"})),
         ("GET", "/things/parts", ("GET /things/{thing_id}", {"thing_id": "parts"})),
         ("GET", "/things/", None),
         ("GET", "/things", None),
+        ("GET", "/files/first", ("GET /files/first", {})),
+        ("GET", "/files/second", None),
         ("GET", "/files/a/b", None),
-        ("GET", "/files/parts", None),
+        ("GET", "/files/parts", ("GET /{whatever}/parts", {"whatever": "files"})),
+        ("GET", "/admin/first", ("GET /admin/first", {})),
         ("GET", "/admin/7", None),
-        ("GET", "/admin/parts", None),
         ("POST", "/forms", None),
+        ("BREW", "/any", ("any method", {})),
         ("GET", "/", ("GET /", {})),
         ("GET", "", None),
     ],
 )  # fmt: skip
-def test_the_most_specific_is_found(
+def test_the_first_declared_is_found(
     table: Table[str], method: str, path: str, found: Found
 ) -> None:
     assert table.find(path, method) == found
 
 
-def test_of_two_alike_the_first_holds() -> None:
-    table = Table[str]()
-    for value in ("first", "second"):
-        table.add("/a", "GET", value)
-        table.add("/{a}/b", "GET", value)
+SEGMENTS = st.sampled_from(["a", "b", "", "{x}", "{y}", "{z:path}", "{n:int}", "a{w}"])
+ROUTES = st.tuples(st.sampled_from(METHODS), st.lists(SEGMENTS, min_size=1, max_size=3))
+ASKED = st.lists(st.sampled_from(["a", "b", "", "1", "ax", "{x}"]), min_size=1, max_size=4)
 
-    assert table.find("/a", "GET") == ("first", {})
-    assert table.find("/x/b", "GET") == ("first", {"a": "x"})
+
+@given(st.lists(ROUTES, max_size=7), st.sampled_from(METHODS), ASKED)
+def test_it_is_what_fastapi_finds_or_nothing(
+    declared: list[tuple[str, list[str]]], method: str, asked: list[str]
+) -> None:
+    app, table = FastAPI(openapi_url=None), Table[int]()
+    for number, (its_method, segments) in enumerate(declared):
+        path = "/" + "/".join(segments)
+        if any(path.count(name) > 1 for name in ("{x}", "{y}", "{z:path}", "{n:int}", "{w}")):
+            continue
+        app.router.add_api_route(path, lambda: None, methods=[its_method], name=str(number))
+        table.add(path, [its_method], number)
+    table.freeze()
+    path = "/" + "/".join(asked)
+    theirs: tuple[int, dict[str, str]] | None = None
+    for route in app.router.routes:
+        scope = {"type": "http", "path": path, "method": method, "headers": []}
+        match, child = route.matches(scope)
+        if match is Match.FULL:
+            theirs = (int(route.name), child["path_params"])  # type: ignore[attr-defined]
+            break
+    assert table.find(path, method) in (theirs, None)
+    if not any(":" in part or "a{" in part for _, parts in declared for part in parts):
+        assert table.find(path, method) == theirs
