@@ -10,14 +10,16 @@ from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.core.backing import backing_services
 from app.core.config import settings
-from app.core.database import libpq_url
 from app.core.driver import Connector, server_settings
+from app.core.postgres_url import libpq_url
+from app.core.refusals import describe_refusal
 from app.models import Base
 
 ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
@@ -59,9 +61,14 @@ async def migrate_url(url: str) -> None:
         seconds=settings.DB_CONNECT_TIMEOUT,
         server_settings=server_settings({}, timezone="UTC", application_name="plinth migrations"),
     )
-    engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=connector.connect, poolclass=NullPool
-    )
+
+    async def connect() -> Any:
+        try:
+            return await connector.connect()
+        except (OSError, InterfaceError, PostgresError) as error:
+            raise CommandError(f"the database cannot be used: {describe_refusal(error)}") from error
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
 

@@ -182,7 +182,7 @@ async def _warn_of_missing_migrations(database: Database) -> None:
     try:
         at, newest = await revisions.applied(database), revisions.newest()
     except PlinthError:
-        logger.warning("the database does not answer; the requests that need it will get a 503")
+        logger.warning("until the database can be used, the requests that need it get a 503")
         return
     if at != newest:
         logger.warning("the database is at migration %s of %s: run `plinth db upgrade`", at, newest)

@@ -5,12 +5,13 @@ from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 
 from app.cli.failure import Failure, describe
-from app.core import logs, queries
+from app.core import engine, logs, queries
 from app.core.backing import Backing
 from app.core.cache import cache
 from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import Unavailable
+from app.core.refusals import describe_refusal
 from app.models import Base
 
 STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an answer within seconds
@@ -20,6 +21,7 @@ STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an ans
 async def connected(backing: Backing) -> AsyncIterator[Database]:
     """The database, and the cache too: what a command changes, the server must not remember."""
     logs.hush(queries.__name__)  # a slow statement is no news of a command
+    logs.hush(engine.__name__)  # what cannot be reached, `reaching` tells
     await cache.open(
         backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
     )
@@ -43,12 +45,9 @@ def reaching(database_url: str) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, Unavailable, OSError, InterfaceError, PostgresError) as error:
-        cause = find_cause(error)
         where = f"The database at {describe(database_url)}"
-        if isinstance(cause, OSError):
-            why = cause.strerror or str(cause) or "not in time"
-            raise Failure(f"{where} does not answer ({why}): is it running?") from error
-        raise Failure(f"{where} refuses: {cause}") from error
+        why = describe_refusal(find_cause(error))
+        raise Failure(f"{where} cannot be used: {why}") from error
 
 
 def find_cause(error: BaseException) -> BaseException:

@@ -11,7 +11,7 @@ from app.cli.server import address, listening, serve_reloading, serve_workers
 from app.core import logs
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
-from app.core.database import libpq_url
+from app.core.postgres_url import libpq_url
 
 WATCHED = Path(__file__).parents[1]
 GRACE = 2  # seconds for requests in flight, at each reload

@@ -1,5 +1,7 @@
 """How a command ends that cannot do its work: with a sentence, and exit code 1."""
 
+from urllib.parse import unquote
+
 from app.core.embedded.errors import EmbeddedError
 from app.core.errors import PlinthError
 
@@ -14,10 +16,10 @@ def explain(error: Exception) -> str | None:
 
 
 def describe(url: str) -> str:
-    """The URL as one may show it: without the password."""
+    """The URL as one may show it: without passwords."""
     # By hand: urllib drops the // before an empty host, and libpq and asyncpg need it.
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
     user, at, place = address.rpartition("@")
-    pairs = [pair for pair in query.split("&") if not pair.startswith("password=")]
+    pairs = [pair for pair in query.split("&") if "password" not in unquote(pair.partition("=")[0])]
     return f"{scheme}://{user.partition(':')[0]}{at}{place}{mark}{'&'.join(pairs)}"

@@ -34,8 +34,7 @@ class Database:
     """A pooled engine with its sessions; one a process, made by the lifespan.
 
     Args:
-        url: libpq's form, whatever driver it names: `postgresql://user:password@host:port/name`,
-            with several hosts, `sslmode`, `target_session_attrs`, a socket folder as `?host=`.
+        url: libpq's form, whatever driver it names (core/postgres_url.py).
         settings: the pool's figures, and the bounds of everything that waits (`DB_*`).
         metadata: the schema, whose constraints say what their violation means.
         statement_seconds: in place of `DB_STATEMENT_TIMEOUT`, for commands that nobody waits for.
@@ -50,9 +49,7 @@ class Database:
         statement_seconds: float | None = None,
     ) -> None:
         self._violations = Violations(metadata)
-        self.engine = make_engine(
-            libpq_url(url), settings, statement_seconds or settings.DB_STATEMENT_TIMEOUT
-        )
+        self.engine = make_engine(url, settings, statement_seconds or settings.DB_STATEMENT_TIMEOUT)
         # Through PgBouncer each of a statement's steps could meet another server, unless it is in a
         # transaction.
         self._reading = self.engine.execution_options(
@@ -191,8 +188,3 @@ async def _commit(session: AsyncSession) -> None:
         raise Unresolved from error
     for act in session.info.pop(AFTER_COMMIT, ()):
         await act()
-
-
-def libpq_url(url: str) -> str:
-    """`postgresql+asyncpg://…`, `postgres://…` and their kind as `postgresql://…`."""
-    return "postgresql://" + url.partition("://")[2]

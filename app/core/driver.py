@@ -3,19 +3,27 @@
 Why it is asyncpg, and what of it is overridden here: docs/decisions/driver.md.
 """
 
+import random
 import socket
+import ssl
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import asyncpg
 
-from app.core.hosts import Host, find_hosts, first_of
-from app.core.service_urls import without_hosts
+from app.core.hosts import first_of
+from app.core.postgres_tls import WEAK, Tls, make_context
+from app.core.postgres_url import Host, read_postgres_url
 
 STAGGER = 0.25  # seconds for a host to answer before the next one is tried as well
 CLOSE_SECONDS = 0.2
-KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
+KEEPALIVE = {
+    "keepalives_idle": "TCP_KEEPIDLE",
+    "keepalives_interval": "TCP_KEEPINTVL",
+    "keepalives_count": "TCP_KEEPCNT",
+    "tcp_user_timeout": "TCP_USER_TIMEOUT",
+}
 SYNCREP = "syncrep.c"  # the server's source that speaks of the wait for a synchronous standby
 
 
@@ -28,7 +36,6 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         super().__init__(*args, **options)
         self._unreplicated = False
         self.add_log_listener(self._note_warning)
-        _keep_alive(self._transport.get_extra_info("socket"))
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109
         """
@@ -89,38 +96,78 @@ class Connector:
     Args:
         url: libpq's. With several hosts it means the one that can be written to, unless it has
             `target_session_attrs`.
-        seconds: the most that one host may take.
+        seconds: the most that one host may take, unless the URL says (`connect_timeout`).
+        server_settings: of the session; those of the URL win.
         options: asyncpg's.
     """
 
-    def __init__(self, url: str, *, seconds: float, **options: Any) -> None:
-        hosts = find_hosts(url)
-        self._hosts = hosts if len(hosts) > 1 else []
-        if self._hosts and "target_session_attrs=" not in url:
-            options["target_session_attrs"] = "read-write"
-        where = without_hosts(url) if self._hosts else url
+    def __init__(
+        self,
+        url: str,
+        *,
+        seconds: float,
+        server_settings: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        given = read_postgres_url(url)
+        self._url = given
+        self._hosts: list[Host | None] = [*given.hosts] or [None]
         self._open = partial(
-            asyncpg.connect, where, timeout=seconds, connection_class=Connection, **options
+            asyncpg.connect,
+            user=given.user,
+            password=given.password,
+            database=given.database,
+            passfile=given.passfile,
+            direct_tls=given.tls.is_direct or None,
+            timeout=given.connect_seconds or seconds,
+            server_settings=dict(server_settings or {}) | dict(given.settings),
+            connection_class=Connection,
+            **options,
         )
+        self._tls = {name: _find_tls(given.tls, name) for name in map(_name_to_prove, self._hosts)}
 
     async def connect(self) -> Connection:
-        if not self._hosts:
-            return await self._open_at()
+        wanted = self._url.target_session_attrs
+        if len(self._hosts) == 1:
+            return await self._open_at(self._hosts[0], wanted)
+        if wanted != "prefer-standby":
+            return await self._open_first(wanted or "read-write")
+        try:
+            return await self._open_first("standby")
+        except OSError:
+            return await self._open_first("any")
+
+    async def _open_first(self, wanted: str) -> Connection:
         hosts = list(self._hosts)
-        attempts = [partial(self._open_at, host) for host in hosts]
+        if self._url.shuffles:
+            random.shuffle(hosts)
+        attempts = [partial(self._open_at, host, wanted) for host in hosts]
         place, connection = await first_of(
             attempts, stagger=STAGGER, discard=lambda spare: spare.terminate()
         )
         self._hosts.sort(key=lambda host: host != hosts[place])
         return connection
 
-    async def _open_at(self, host: Host | None = None) -> Connection:
-        where = {"host": host[0], "port": host[1]} if host else {}
+    async def _open_at(self, host: Host | None, wanted: str | None) -> Connection:
+        where = {"host": host.address or host.name, "port": host.port} if host else {}
         try:
-            opened: Connection = await self._open(**where)
+            opened: Connection = await self._open(
+                **where, ssl=self._tls[_name_to_prove(host)], target_session_attrs=wanted
+            )
         except asyncpg.TargetServerAttributeNotMatched as error:
             raise ConnectionRefusedError(str(error)) from error  # no host that serves is no host
+        _keep_alive(opened._transport.get_extra_info("socket"), self._url.keepalive)  # noqa: SLF001
         return opened
+
+
+def _name_to_prove(host: Host | None) -> str | None:
+    """The one that the certificate has to have, where it is not what we connect to."""
+    return host.name if host and host.address else None
+
+
+def _find_tls(tls: Tls, name: str | None) -> ssl.SSLContext | str:
+    """In asyncpg's terms: it tries with and without TLS where that is not required."""
+    return tls.mode if tls.mode in WEAK else make_context(tls, name)
 
 
 def server_settings(bounds: Mapping[str, float], **more: str) -> dict[str, str]:
@@ -132,11 +179,11 @@ def server_settings(bounds: Mapping[str, float], **more: str) -> dict[str, str]:
     return {name: str(int(seconds * 1000)) for name, seconds in bounds.items()} | more
 
 
-def _keep_alive(opened: socket.socket | None) -> None:
+def _keep_alive(opened: socket.socket | None, given: Mapping[str, int]) -> None:
     """A host that is gone without a word is noticed between statements too."""
     if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        if option := getattr(socket, name, None):  # not every system has them all
-            opened.setsockopt(socket.IPPROTO_TCP, option, value)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, given["keepalives"])
+    for option, name in KEEPALIVE.items():
+        if number := getattr(socket, name, None):  # not every system has them all
+            opened.setsockopt(socket.IPPROTO_TCP, number, given[option])

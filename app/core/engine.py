@@ -6,6 +6,7 @@ server costs: 4.5 seconds, where the fault contract says five.
 """
 
 import asyncio
+import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
@@ -21,6 +22,10 @@ from sqlalchemy.util import greenlet_spawn
 from app.core import metrics
 from app.core.config import Settings
 from app.core.driver import Connector, server_settings
+from app.core.errors import Unavailable
+from app.core.refusals import FaultLog
+
+logger = logging.getLogger(__name__)
 
 LATE = 0.5  # seconds beyond its own timeout after which a server is taken for frozen
 LINGER = 30  # seconds
@@ -167,9 +172,20 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
         **({"statement_cache_size": 0} if pooled else {}),
     )
 
+    faults = FaultLog(logger, "the database")
+
     async def connect() -> Any:
-        async with asyncio.timeout_at(_until.get()):
-            return await connector.connect()
+        try:
+            async with asyncio.timeout_at(_until.get()):
+                connection = await connector.connect()
+        except Exception as error:
+            # Whatever it is (a rotated password, a missing database), no request can mend it.
+            faults.note(error)
+            if isinstance(error, OSError):  # a TimeoutError is one, and has a meaning of its own
+                raise
+            raise Unavailable from error
+        faults.clear()
+        return connection
 
     # In PgBouncer's transaction mode a prepared statement with a name would meet another's of that
     # name; one without lives until the next is prepared, so to the transaction's end at the least.

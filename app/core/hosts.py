@@ -1,35 +1,12 @@
-"""The hosts of a database's URL, and which of them answers first."""
+"""Which of several hosts answers first."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from itertools import cycle, islice
 from typing import TypeVar
-from urllib.parse import parse_qs
-
-from app.core.service_urls import split_host, split_url
 
 T = TypeVar("T")
-
-POSTGRES_PORT = 5432
-
-Host = tuple[str, int]
-
-
-def find_hosts(url: str) -> list[Host]:
-    """Of libpq's form, with as many ports as hosts, or one for all, or none."""
-    parts = split_url(url)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    listed = parts.netloc.rpartition("@")[2]
-    if listed:
-        return [split_host(text, POSTGRES_PORT) for text in listed.split(",")]
-    hosts = [host for host in query.get("host", "").split(",") if host]
-    ports = query.get("port", "").split(",")
-    return [
-        (host, int(port or POSTGRES_PORT))
-        for host, port in zip(hosts, islice(cycle(ports), len(hosts)), strict=True)
-    ]
 
 
 async def first_of(

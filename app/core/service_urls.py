@@ -45,14 +45,6 @@ def split_url(url: str) -> SplitResult:
     return urlsplit(f"{scheme}{separator}{rest.removeprefix(netloc)}")._replace(netloc=netloc)
 
 
-def without_hosts(url: str) -> str:
-    """For a library that is told by other means where to go."""
-    scheme, separator, rest = url.partition("://")
-    netloc = split_url(url).netloc
-    user, at, _ = netloc.rpartition("@")
-    return f"{scheme}{separator}{user}{at}{rest.removeprefix(netloc)}"
-
-
 @dataclass(frozen=True, slots=True)
 class SentinelUrl:
     """

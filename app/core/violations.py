@@ -33,6 +33,7 @@ from app.core.errors import (
     Unavailable,
     Unresolved,
 )
+from app.core.refusals import FaultLog
 
 logger = logging.getLogger(__name__)
 
@@ -47,18 +48,19 @@ BY_SQLSTATE = {
     "25006": Unavailable,  # read_only_sql_transaction: this server was the primary
     "55P03": TimedOut,  # lock_not_available
     "57014": TimedOut,  # query_canceled: a statement timeout
-    "57P01": Unavailable,  # admin_shutdown
-    "57P02": Unavailable,  # crash_shutdown
-    "57P03": Unavailable,  # cannot_connect_now
-    "57P05": Unavailable,  # idle_session_timeout
+    "57": Unavailable,  # operator_intervention: shutdown, a database that is dropped
     "08": Unavailable,  # connection_exception
     "22": Invalid,  # data_exception: NUL, out of range, too long
     "23": Invalid,  # not null, check
     "54": Invalid,  # program_limit_exceeded: a value too large for an index
     "53": Unavailable,  # insufficient_resources: too many connections, disk full
+    "58": Unavailable,  # system_error: a disk that fails
 }
 TIME_LIMITS = {"55P03": "DB_LOCK_TIMEOUT", "57014": "DB_STATEMENT_TIMEOUT"}
 TIMEOUTS = (TimeoutError, PoolTimeoutError)
+# The database refuses us, and not what a client sent: a privilege that was revoked, migrations that
+# have not run. Only a person can mend it, so it is logged as well.
+REFUSES_US = ("28", "3D", "3F", "42501", "42P01")
 DRIVERS = (InterfaceError, DriverError)
 UNSENDABLE = (DataError, UnicodeEncodeError, OverflowError)  # PostgreSQL was not even asked
 
@@ -67,6 +69,7 @@ class Violations:
     """The meanings that a schema's constraints declare, by name."""
 
     def __init__(self, metadata: MetaData) -> None:
+        self._faults = FaultLog(logger, "the database")
         self._by_name: dict[str, Callable[[], PlinthError]] = {
             str(getattr(item, "name", None)): meaning
             for table in metadata.tables.values()
@@ -96,6 +99,9 @@ class Violations:
         state = cause.sqlstate or ""
         if limit := TIME_LIMITS.get(state):
             logger.warning("the database ended a statement at its timeout (%s)", limit)
+        if state.startswith(REFUSES_US):
+            self._faults.note(cause)
+            return Unavailable()
         kind = BY_SQLSTATE.get(state) or BY_SQLSTATE.get(state[:2])
         return kind() if kind else None
 

@@ -1,28 +1,19 @@
 """The database or Redis is away: what answers all the same, and what is never told."""
 
-import re
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.cache import cache
-from app.core.config import settings
 from app.core.cookie_tokens import make_cookie_token
-from app.main import create_app, lifespan
 from tests.support.asgi import send
+from tests.support.away import INTERNALS, started_without
 from tests.support.hostile import Attacker
 from tests.support.operations import Operation, find_operations
 from tests.support.people import People, Person
 from tests.support.superuser import Superuser
-
-INTERNALS = re.compile(
-    r"traceback|errno|refused|asyncpg|sqlalchemy|redis\.|127\.0\.0\.1|postgresql://|redis://|\.py",
-    re.IGNORECASE,
-)
 
 
 @pytest.fixture
@@ -31,26 +22,6 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
-
-
-@asynccontextmanager
-async def started_without(name: str, url: str) -> AsyncIterator[AsyncClient]:
-    """A second application, whose database or Redis is not there. The cache, which is one for the
-    process, is given back afterwards."""
-    app = create_app()
-    assert settings.REDIS_URL
-    redis_url = settings.REDIS_URL
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, name, url)
-        async with (
-            lifespan(app),
-            AsyncClient(
-                transport=ASGITransport(app, raise_app_exceptions=False),
-                base_url="http://test/api/v1",
-            ) as client,
-        ):
-            yield client
-    await cache.open(redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import Contended, Unavailable
-from app.core.hosts import find_hosts
+from app.core.postgres_url import read_postgres_url
 from app.core.reading import Query
 from app.core.service_urls import quote_host, split_url
 from app.models import Base
@@ -91,7 +91,7 @@ async def test_a_server_that_became_read_only_is_left(database_url: str) -> None
 
 async def test_of_several_hosts_of_any_kind_the_one_that_serves_is_found(database_url: str) -> None:
     asked = split_url(database_url)
-    ((host, port),) = find_hosts(database_url)
+    ((host, port, _),) = read_postgres_url(database_url).hosts
     user = asked.netloc.rpartition("@")[0]
     hosts = f"127.0.0.1:1,[::1]:1,{quote_host(host)}:{port}"
     async with opened(f"postgresql://{user}@{hosts}{asked.path}") as database:

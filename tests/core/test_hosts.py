@@ -3,27 +3,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.core.hosts import Host, find_hosts, first_of
+from app.core.hosts import first_of
 
 STAGGER = 0.01
-
-
-@pytest.mark.parametrize(
-    ("url", "hosts"),
-    [
-        ("postgresql://me:p%40ss@one:1,two:2/db", [("one", 1), ("two", 2)]),
-        ("postgresql://one,two:7/db?sslmode=disable", [("one", 5432), ("two", 7)]),
-        ("postgresql://[::1]:6,[fe80::1]/db", [("::1", 6), ("fe80::1", 5432)]),
-        ("postgresql://me@one,[::1]:6,two:7/db", [("one", 5432), ("::1", 6), ("two", 7)]),
-        ("postgresql://me@/db?host=/run/a,/run/b", [("/run/a", 5432), ("/run/b", 5432)]),
-        ("postgresql://me@/db?host=one,two&port=1,2", [("one", 1), ("two", 2)]),
-        ("postgresql://me@/db?host=one,two&port=3", [("one", 3), ("two", 3)]),
-        ("postgresql://me@%2Frun%2Fa:1/db", [("/run/a", 1)]),
-        ("postgresql:///db", []),
-    ],
-)
-def test_hosts_are_found_as_libpq_finds_them(url: str, hosts: list[Host]) -> None:
-    assert find_hosts(url) == hosts
 
 
 def answering(value: int, *, after: float = 0) -> Callable[[], Awaitable[int]]:

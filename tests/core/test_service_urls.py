@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.config.checks import PUBLIC_PASSWORD
-from app.core.database import libpq_url
+from app.core.postgres_url import libpq_url
 from app.core.service_urls import read_sentinel_url
 from tests.support.environment import COMPLETE
 

@@ -15,7 +15,7 @@ import asyncpg
 
 from app.core import embedded, migrations
 from app.core.config import settings
-from app.core.database import libpq_url
+from app.core.postgres_url import libpq_url
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from app.core.config import settings
-from app.core.database import libpq_url
 from app.core.driver import Connector
+from app.core.postgres_url import libpq_url
 
 
 @asynccontextmanager

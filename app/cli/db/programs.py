@@ -7,12 +7,10 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote
 
 from app.cli.failure import Failure, describe
-from app.core.database import libpq_url
 from app.core.embedded import postgres_bin
-from app.core.service_urls import split_url
+from app.core.postgres_url import libpq_url, read_postgres_url
 
 DEBIAN = Path("/usr/lib/postgresql")  # it keeps several versions side by side
 VERSION_SECONDS = 10
@@ -35,10 +33,7 @@ class Target:
     @classmethod
     def of(cls, database_url: str) -> "Target":
         url = libpq_url(database_url)
-        parts = split_url(url)
-        user = parts.netloc.rpartition("@")[0]
-        password = unquote(user.partition(":")[2])
-        password = parse_qs(parts.query).get("password", [password])[0]
+        password = read_postgres_url(url).password
         secret = {"PGPASSWORD": password} if password else {}
         return cls(describe(url), {**os.environ, **secret})
 

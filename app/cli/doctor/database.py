@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from app.cli.connecting import find_cause
 from app.cli.doctor.finding import Finding, broken, doubtful, fine
 from app.cli.failure import describe
 from app.core import revisions
 from app.core.config import Settings
-from app.core.database import libpq_url
 from app.core.driver import Connector
+from app.core.postgres_url import libpq_url
+from app.core.refusals import describe_refusal
 
 SECONDS = 3
 OLDEST = 15
@@ -55,14 +55,8 @@ async def examine(url: str, settings: Settings, workers: int) -> list[Finding]:
         async with asyncio.timeout(SECONDS):
             facts = await _ask(url, wanted)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        why = str(find_cause(error)) or f"nothing in {SECONDS} s"
-        return [
-            broken(
-                "database",
-                f"{where} does not let us in ({why})",
-                "Start it, or correct DATABASE_URL.",
-            )
-        ]
+        text = f"{where} cannot be used: {describe_refusal(error)}"
+        return [broken("database", text, "docs/deploy.md has the URLs of hosted services.")]
     return [fine("database", where), *(check(facts) for check in CHECKS)]
 
 

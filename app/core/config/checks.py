@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.core.config.faults import Fault
 from app.core.config.origins import ANY
 from app.core.config.public_url import find_path_clash
+from app.core.postgres_url import read_postgres_url
 from app.core.secret_key import find_weakness, keep_development_key
 from app.core.service_urls import split_url
 
@@ -35,9 +36,15 @@ def find_services(settings: "Settings") -> Iterator[Fault]:
                 f"{name} is not set. Only ENVIRONMENT=development starts a server of its own: set "
                 f"{name}, or its parts (see .env.example)",
             )
+    if settings.is_development:
+        return
     for name, url in (urls | {"DIRECT_DATABASE_URL": settings.DIRECT_DATABASE_URL}).items():
-        if url and split_url(url).password == PUBLIC_PASSWORD and not settings.is_development:
+        if url and _find_password(name, url) == PUBLIC_PASSWORD:
             yield Fault(name, f"{name} has compose.yaml's public password: set one of your own")
+
+
+def _find_password(name: str, url: str) -> str | None:
+    return split_url(url).password if name == "REDIS_URL" else read_postgres_url(url).password
 
 
 def find_secret_key(settings: "Settings") -> Iterator[Fault]:

@@ -21,7 +21,7 @@ def check_host(text: str) -> str:
     found = HOST.fullmatch(host.removeprefix("."))
     if found is None or found["name"] != host.removeprefix("."):
         raise ValueError(
-            f"{text!r} is not a host name: write 'api.example.com', or '.example.com' for a domain "
+            "is not a host name: write 'api.example.com', or '.example.com' for a domain "
             "and all its subdomains, without a scheme, a port or *"
         )
     return host

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from app.core.config.origins import check_origin
+from app.core.postgres_url import read_postgres_url
 from app.core.rates import check_rate
 from app.core.service_urls import find_url_fault
 
-POSTGRES_SCHEMES = ("postgresql", "postgres")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
@@ -66,8 +66,7 @@ def _check_postgres_host(text: str) -> str:
 
 
 def _check_postgres_url(url: str) -> str:
-    if fault := find_url_fault(url, POSTGRES_SCHEMES):
-        raise ValueError(fault)
+    read_postgres_url(url)
     return url
 
 

@@ -1,0 +1,201 @@
+"""TLS to PostgreSQL, by libpq's options.
+
+asyncpg reads only some of them, and builds a context anew for each connection.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+WEAK = MODES[:3]
+VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+TLS_OPTIONS: dict[str, tuple[str, ...]] = {
+    "channel_binding": ("disable", "prefer", "require"),
+    "sslmode": MODES,
+    "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": VERSIONS,
+    "ssl_max_protocol_version": VERSIONS[2:],
+    "sslrootcert": (),
+    "sslcert": (),
+    "sslkey": (),
+    "sslpassword": (),
+    "sslcrl": (),
+}
+NEED_TLS = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "ssl_max_protocol_version")
+SYSTEM = "system"
+FROM_ENVIRONMENT = {
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+}
+DEFAULT_FILES = {
+    "sslrootcert": "root.crt",
+    "sslcert": "postgresql.crt",
+    "sslkey": "postgresql.key",
+    "sslcrl": "root.crl",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """
+    Attributes:
+        mode: libpq's `sslmode`.
+        root: the file with the authorities to trust, or `system`; None trusts everybody.
+    """
+
+    mode: str
+    is_direct: bool = False
+    root: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    key_password: str | None = field(default=None, repr=False)
+    revoked: str | None = None
+    oldest: str = "TLSv1.2"
+    newest: str | None = None
+
+
+class _NamedContext(ssl.SSLContext):
+    """For a server that is reached by its address, and proves its name."""
+
+    name: str
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        return super().wrap_bio(*args, **{**options, "server_hostname": self.name})
+
+
+def read_tls(given: Mapping[str, str], *, over_network: bool) -> Tls:
+    """
+    Args:
+        given: libpq's options.
+        over_network: False where the server is at a Unix socket, which has no TLS.
+
+    Raises:
+        ValueError: a sentence; the driver could not do it, or it would protect nothing.
+    """
+    found = {
+        option: value for option, name in FROM_ENVIRONMENT.items() if (value := os.getenv(name))
+    } | dict(given)
+    mode = _find_mode(found, over_network=over_network)
+    if mode in WEAK:
+        _refuse_without_tls(given, mode)
+        return Tls(mode)
+    files = {option: _default_file(name) for option, name in DEFAULT_FILES.items()} | found
+    if "sslkey" in found and not files["sslcert"]:
+        raise ValueError("has an sslkey and no sslcert that it belongs to")
+    root = files["sslrootcert"]
+    if found.get("channel_binding") == "require" and root is None:
+        root = SYSTEM
+    if mode.startswith("verify") and root is None:
+        raise ValueError(
+            f"has sslmode={mode} and names no authority to trust: add sslrootcert=system for those "
+            "of this machine, or sslrootcert=/path/to/ca.pem"
+        )
+    oldest = found.get("ssl_min_protocol_version", VERSIONS[2])
+    tls = Tls(
+        mode=mode,
+        is_direct=found.get("sslnegotiation") == "direct",
+        root=root,
+        certificate=files["sslcert"],
+        key=files["sslkey"],
+        key_password=found.get("sslpassword"),
+        revoked=files["sslcrl"],
+        oldest=max(oldest, VERSIONS[2]),
+        newest=found.get("ssl_max_protocol_version"),
+    )
+    make_context(tls)  # once, to see that its files can be read
+    return tls
+
+
+def make_context(tls: Tls, name: str | None = None) -> ssl.SSLContext:
+    """
+    Args:
+        name: the server's, where it is reached by an address.
+
+    Raises:
+        ValueError: a file cannot be read, or does not hold what it should.
+    """
+    context = (
+        _NamedContext(ssl.PROTOCOL_TLS_CLIENT) if name else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
+    if isinstance(context, _NamedContext) and name:
+        context.name = name
+    context.check_hostname = tls.mode == "verify-full"
+    context.verify_mode = ssl.CERT_REQUIRED if tls.root else ssl.CERT_NONE
+    context.minimum_version = _version(tls.oldest)
+    if tls.newest:
+        context.maximum_version = _version(tls.newest)
+    context.set_alpn_protocols(["postgresql"])
+    if tls.root == SYSTEM:
+        context.load_default_certs()
+    elif tls.root:
+        _load("sslrootcert", lambda: context.load_verify_locations(tls.root))
+    if tls.revoked:
+        _load("sslcrl", lambda: context.load_verify_locations(tls.revoked))
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+    if certificate := tls.certificate:
+        # Without a callback OpenSSL would ask for the password at the terminal.
+        password = tls.key_password or ""
+        _load("sslcert", lambda: context.load_cert_chain(certificate, tls.key, lambda: password))
+    return context
+
+
+def _find_mode(found: Mapping[str, str], *, over_network: bool) -> str:
+    mode = found.get("sslmode")
+    if found.get("channel_binding") == "require":
+        # The driver knows no SCRAM-SHA-256-PLUS. What that is for, that nobody stands in between,
+        # a verified certificate gives as well.
+        if mode not in (None, "require", "verify-full") or not over_network:
+            raise ValueError(
+                "has channel_binding=require, which the driver has only by a certificate: set "
+                "sslmode=verify-full, or remove it"
+            )
+        mode = "verify-full"
+    if found.get("sslrootcert") == SYSTEM:
+        if mode not in (None, "verify-full"):
+            raise ValueError("has sslrootcert=system, which needs sslmode=verify-full")
+        mode = "verify-full"
+    mode = mode or "prefer"
+    if mode not in MODES:
+        raise ValueError(f"meets a PGSSLMODE that is none of {', '.join(MODES)}")
+    if found.get("sslnegotiation") == "direct" and mode in WEAK:
+        raise ValueError("has sslnegotiation=direct, which needs sslmode=require or a stronger one")
+    return mode
+
+
+def _refuse_without_tls(given: Mapping[str, str], mode: str) -> None:
+    """What would protect nothing is not what was meant."""
+    for option in NEED_TLS:
+        if option in given:
+            raise ValueError(
+                f"has {option}, which has no effect with sslmode={mode}: set sslmode=verify-full "
+                "or sslmode=require"
+            )
+
+
+def _default_file(name: str) -> str | None:
+    try:
+        path = Path.home() / ".postgresql" / name
+        return str(path) if path.exists() else None
+    except (RuntimeError, OSError):
+        return None
+
+
+def _load(option: str, load: Callable[[], None]) -> None:
+    try:
+        load()
+    except ssl.SSLError:
+        raise ValueError(f"has an {option} that does not hold what it should (PEM)") from None
+    except OSError as error:
+        raise ValueError(f"has an {option} that cannot be read ({error.strerror})") from None
+
+
+def _version(name: str) -> ssl.TLSVersion:
+    return ssl.TLSVersion[name.replace(".", "_")]
