@@ -181,7 +181,8 @@ def claim_forms(connection: sa.Connection) -> Plan:
     forms = list({canonical(account.email) for account in found.values()})
     holders = connection.execute(sa.text(ACCOUNTS + "= ANY(:forms)"), {"forms": forms})
     plan = plan_keys((found | {row.id: Account(*row) for row in holders}).values())
-    connection.execute(sa.text(CLAIM), {"ids": list(plan.keys), "forms": list(plan.keys.values())})
+    ids = [account.id for account, _ in plan.changes]
+    connection.execute(sa.text(CLAIM), {"ids": ids, "forms": [form for _, form in plan.changes]})
     return plan
 
 
@@ -190,8 +191,8 @@ def report(plan: Plan) -> None:
         logger.warning(
             "users %s have the address of user %s in another spelling. All of them can still sign "
             "in, each by their own spelling. See docs/users.md, Addresses that collide.",
-            ", ".join(map(str, others)),
-            first,
+            ", ".join(str(account.id) for account in others),
+            first.id,
         )
 
 

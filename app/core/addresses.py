@@ -37,12 +37,12 @@ class Account(NamedTuple):
 class Plan:
     """
     Attributes:
-        keys: the new `email_canonical`, by the account's id, of those whose key changes.
-        collisions: the ids of accounts that have one canonical form; its holder comes first.
+        changes: the accounts whose key changes, each with the canonical form that becomes its key.
+        collisions: the accounts that have one canonical form; its holder comes first.
     """
 
-    keys: dict[int, str]
-    collisions: Sequence[Sequence[int]]
+    changes: Sequence[tuple[Account, str]]
+    collisions: Sequence[Sequence[Account]]
 
 
 def canonical(address: str) -> str:
@@ -115,15 +115,15 @@ def plan_keys(accounts: Iterable[Account]) -> Plan:
     groups: defaultdict[str, list[Account]] = defaultdict(list)
     for account in accounts:
         groups[canonical(account.email)].append(account)
-    keys: dict[int, str] = {}
-    collisions: list[list[int]] = []
+    changes: list[tuple[Account, str]] = []
+    collisions: list[list[Account]] = []
     for form, group in groups.items():
         group.sort(key=lambda it: (it.key != form, not it.is_verified, it.id))
         if group[0].key != form:
-            keys[group[0].id] = form
+            changes.append((group[0], form))
         if len(group) > 1:
-            collisions.append([account.id for account in group])
-    return Plan(keys, collisions)
+            collisions.append(group)
+    return Plan(changes, collisions)
 
 
 def _fold(text: str) -> str:

@@ -107,7 +107,9 @@ def _verify(password: str, stored: str) -> Verdict:
         stored = NOBODYS_HASH
     try:
         if verify := find_verifier(stored):
-            return Verdict.RIGHT_BUT_OLD if verify(_encode(password)) else Verdict.WRONG
+            # As typed, and in one form: two keyboards may type one password as different bytes.
+            forms = dict.fromkeys((_encode(password), _normalize(password)))
+            return Verdict.RIGHT_BUT_OLD if any(map(verify, forms)) else Verdict.WRONG
         return _verify_argon2(password, stored)
     except VerifyMismatchError:
         return Verdict.WRONG

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Table, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.addresses import ascii_lower
 from app.models import Mail
 
 
@@ -120,9 +121,13 @@ async def give_up(db: AsyncSession, mail: TakenMail, *, error: str) -> None:
 
 
 async def remove_to(db: AsyncSession, recipients: Sequence[str]) -> int:
-    """What was sent to these addresses, and what waits; how many."""
-    addresses = [func.lower(recipient) for recipient in recipients]
-    gone = delete(Mail).where(func.lower(Mail.recipient).in_(addresses)).returning(Mail.id)
+    """Delete what was sent to these addresses, and what waits, and return how many.
+
+    In the "C" locale, for another one's `lower` could take a stranger's address for one of them.
+    """
+    addresses = [ascii_lower(recipient) for recipient in recipients]
+    recipient = func.lower(Mail.recipient.collate("C"))
+    gone = delete(Mail).where(recipient.in_(addresses)).returning(Mail.id)
     removed = await db.execute(gone.execution_options(synchronize_session=False))
     return len(removed.all())
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -156,6 +157,58 @@ async def test_erasing_asks_first(
     assert await second.fetchval(COUNT) == 0
     credentials = {"email": ann.email, "password": PASSWORD}
     assert (await client.post("/auth/login", json=credentials)).status_code == 401
+
+
+async def test_accounts_that_collide_are_shown_and_forms_that_plain_sql_left_out_are_computed(
+    people: People, environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    accounts = [await people.add(email=email) for email in ("änn@example.com", "ÄNN@example.com")]
+    jose = await people.add(email="JOSÉ@example.com")
+    assert doctor(environment) == ("doubtful", "1 account is found by its own spelling alone")
+
+    for computed in (1, 0):
+        done = plinth("users", "addresses", **environment)
+        assert done.returncode == 0, done.stderr
+        assert " ".join(done.stdout.split()) == (
+            f"User {accounts[1].id} (ÄNN@example.com) is found by this spelling alone: user "
+            f"{accounts[0].id} (änn@example.com) has the address. "
+            f"Canonical forms computed: {computed}. Accounts that collide: 1."
+        )
+    who = f"{accounts[1].id} (of user {accounts[0].id})"
+    told = f"users have another one's address in another spelling: {who}"
+    assert doctor(environment) == ("doubtful", told)
+    for person in (*accounts, replace(jose, email="José@example.com")):
+        await people.sign_in(person)
+
+    await second.execute("DELETE FROM users WHERE id = $1", accounts[0].id)
+    assert doctor(environment) == ("doubtful", "1 account is found by its own spelling alone")
+    plinth("users", "addresses", **environment)
+    await people.sign_in(replace(accounts[1], email="änn@example.com"))
+    assert doctor(environment) == ("fine", "each account has its own")
+
+
+def doctor(environment: dict[str, str]) -> tuple[str, str]:
+    """What it finds of addresses."""
+    checks = json.loads(plinth("doctor", "--json", **environment).stdout)["checks"]
+    (found,) = (check for check in checks if check["name"] == "addresses")
+    return found["level"], found["text"]
+
+
+@pytest.mark.parametrize("wanted", ["JOSÉ@example.com", "josé@example.com"])
+async def test_a_file_s_users_are_compared_by_their_canonical_addresses(
+    people: People, environment: dict[str, str], tmp_path: Path, wanted: str
+) -> None:
+    await people.add(email="ann@bücher.example")
+    file = tmp_path / "users.csv"
+    rows = ["ANN@xn--bcher-kva.example,ann,,", "josé@example.com,joe,,", f"{wanted},other,,"]
+    file.write_text("\n".join([HEADER, *rows]))
+    refused = plinth("users", "import", str(file), **environment)
+    assert "line 3: email: must not have letters beyond ASCII" in refused.stderr
+    refused = plinth("users", "import", str(file), SMTP_UTF8="true", **environment)
+    assert refused.stderr.splitlines()[:2] == [
+        "line 2: email: Email already registered",
+        "line 4: email: the same as in line 3",
+    ]
 
 
 def test_csv_is_read_by_line_with_its_quotes_and_its_faults() -> None:

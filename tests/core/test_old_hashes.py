@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import bcrypt
 import pytest
 from argon2 import PasswordHasher
 
@@ -53,6 +54,13 @@ async def test_an_account_without_a_password_fits_none() -> None:
     check_hash(NO_PASSWORD)
     for password in ("", NO_PASSWORD, PASSWORD, "\0"):
         assert await verify_password(password, NO_PASSWORD) is Verdict.WRONG
+
+
+@pytest.mark.parametrize("typed", ["Zo\u00eb-Pass-1", "Zoe\u0308-Pass-1"], ids=["NFC", "NFD"])
+async def test_another_system_s_hash_fits_its_password_from_any_keyboard(typed: str) -> None:
+    stored = bcrypt.hashpw("Zo\u00eb-Pass-1".encode(), bcrypt.gensalt(4)).decode()
+    assert await verify_password(typed, stored) is Verdict.RIGHT_BUT_OLD
+    assert await verify_password("Zoe-Pass-1", stored) is Verdict.WRONG
 
 
 async def test_argon2_of_what_was_typed_as_it_is_fits_too() -> None:

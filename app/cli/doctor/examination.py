@@ -1,6 +1,6 @@
 import asyncio
 
-from app.cli.doctor import database, machine, mail, redis, values
+from app.cli.doctor import addresses, database, machine, mail, redis, values
 from app.cli.doctor.finding import Finding, broken
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
@@ -23,4 +23,5 @@ async def _examine_services(backing: Backing, workers: int) -> list[Finding]:
         *await database.examine(backing.database_url, settings, workers),
         await redis.check(backing.redis_url),
         *await mail.examine(backing.database_url, settings),
+        *await addresses.examine(backing.database_url, settings),
     ]

@@ -58,6 +58,17 @@ def export_users(
     exporting.run(file, kind, hashes=with_hashes, force=force)
 
 
+@users.command("addresses")
+def compute_addresses() -> None:
+    """List accounts whose addresses collide, and compute what was left out by plain SQL.
+
+    Accounts are never merged, and each can sign in by its own spelling (docs/users.md).
+    """
+    from app.cli.users import addresses
+
+    addresses.run()
+
+
 @users.command()
 def erase(
     who: Annotated[str, typer.Argument(metavar="EMAIL|ID")],
