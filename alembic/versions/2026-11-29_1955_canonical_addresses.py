@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 from app.core.addresses import UNUSUAL, Account, Plan, canonical, plan_keys
+from app.core.config import settings
 
 revision: str = "4b8e1f60c7d3"
 down_revision: str | None = "b35f9a17e0c4"
@@ -145,7 +146,11 @@ def upgrade() -> None:
     add_column()
     # Each statement by itself from here on: nothing holds a lock while the table is gone through.
     with op.get_context().autocommit_block():
-        run(FILL_IN, *REQUIRE, *INDEX)
+        # Minutes for millions of users; each batch is a transaction of its own.
+        op.execute("SET statement_timeout = 0")
+        run(FILL_IN)
+        op.execute(f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'")
+        run(*REQUIRE, *INDEX)
         if not context.is_offline_mode():
             report(claim_forms(op.get_bind()))
     run(*SWAP)
