@@ -12,9 +12,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import Resources
 from app.core.config import settings
+from app.core.fetch_site import is_of_another_page
 from app.core.problems import problem
 
 PLACE = "/admin"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 # Scripts are files of ours, or carry the answer's own nonce. Style attributes cannot carry one.
 POLICY = (
@@ -80,6 +82,8 @@ class Door:
 
 
 def _comes_from_elsewhere(scope: Scope) -> bool:
+    if scope["method"] not in SAFE_METHODS and is_of_another_page(scope):
+        return True
     origin = Headers(scope=scope).get("origin")
     return origin is not None and origin != _find_origin(scope)
 

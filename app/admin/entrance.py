@@ -70,14 +70,16 @@ class Entrance(BaseAuthProvider):
         typed = {"email": form.get("email"), "password": form.get("password")}
         try:
             credentials = Credentials.model_validate(typed)
-            token = await self._sign_in(request, credentials)
+            token, account = await self._sign_in(request, credentials)
         except (PlinthError, ValidationError) as refusal:
             return _refuse(request, templates, refusal, typed["email"])
         answer = RedirectResponse(destination, HTTPStatus.SEE_OTHER)
-        _set_cookies(request, answer, token, credentials.email)
+        _set_cookies(request, answer, token, account)
         return answer
 
-    async def _sign_in(self, request: Request, credentials: Credentials) -> CookieToken:
+    async def _sign_in(
+        self, request: Request, credentials: Credentials
+    ) -> tuple[CookieToken, devices.Account]:
         info = current_request()
         client = info.client if info else Client(None, None)
         device = find_cookie(request.scope, devices.COOKIE)
@@ -118,7 +120,9 @@ def _refuse(
     )
 
 
-def _set_cookies(request: Request, answer: Response, token: CookieToken, email: str) -> None:
+def _set_cookies(
+    request: Request, answer: Response, token: CookieToken, account: devices.Account
+) -> None:
     path = request.scope["root_path"]
     secure = not settings.is_development
     answer.set_cookie(
@@ -132,7 +136,7 @@ def _set_cookies(request: Request, answer: Response, token: CookieToken, email: 
     )
     answer.set_cookie(
         devices.COOKIE,
-        devices.remember(find_cookie(request.scope, devices.COOKIE), email),
+        devices.remember(find_cookie(request.scope, devices.COOKIE), account),
         max_age=devices.SECONDS,
         path=path,
         secure=secure,

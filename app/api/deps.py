@@ -16,6 +16,7 @@ from app.core.config import settings
 from app.core.cookies import find_cookie
 from app.core.database import Database
 from app.core.errors import Denied, Unauthenticated
+from app.core.fetch_site import is_cross_site
 from app.core.headers import find_header
 from app.core.health import Readiness
 from app.core.reading import Reader
@@ -156,11 +157,14 @@ class KnownDevice:
     request: Request
     response: Response
 
-    def remember(self, email: str) -> None:
-        """From now on this device has limits of its own, for the account of this e-mail."""
+    def remember(self, account: devices.Account) -> None:
+        """From now on this device has limits of its own for this account. A form on another site's
+        page, sent by somebody's browser, would replace the cookie that this browser has."""
+        if is_cross_site(self.request.scope):
+            return
         self.response.set_cookie(
             devices.COOKIE,
-            devices.remember(self.cookie, email),
+            devices.remember(self.cookie, account),
             max_age=devices.SECONDS,
             path=f"{self.request.scope.get('root_path', '')}{settings.API_V1_PREFIX}/auth",
             secure=not settings.is_development,

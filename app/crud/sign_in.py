@@ -22,7 +22,7 @@ from app.core.addresses import lookup_keys
 from app.core.client import Client
 from app.core.config import settings
 from app.core.database import Database
-from app.core.reading import Query, Reader
+from app.core.reading import Query, Readable, read_one
 from app.crud import event
 from app.crud.session import expiry
 from app.crud.user import having_email
@@ -106,9 +106,9 @@ _beginning = Query(
 )
 
 
-async def find(reader: Reader, email: str) -> Candidate | None:
-    rows = await reader.all(_found, keys=lookup_keys(email))
-    return Candidate(*rows[0]) if rows else None
+async def find(db: Readable, email: str) -> Candidate | None:
+    row = await read_one(db, _found, keys=lookup_keys(email))
+    return Candidate(*row) if row else None
 
 
 async def begin_session(

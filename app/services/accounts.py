@@ -166,7 +166,7 @@ async def _prove(db: AsyncSession, user_id: int, session_id: UUID, password: str
         raise WrongPassword
     user = await get(db, user_id)
     await release(db)
-    attempt = await throttle.prove(session_id)
+    attempt = await throttle.prove(user_id, session_id)
     try:
         verdict = await verify_password(password, user.hashed_password)
     except Exception:

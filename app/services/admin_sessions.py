@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core import devices
 from app.core.client import Client
 from app.core.config import settings
 from app.core.cookie_tokens import CookieToken, make_cookie_token, parse_cookie_token
@@ -23,7 +24,7 @@ class NotASuperuser(Denied):
 
 async def sign_in(
     database: Database, email: str, password: str, client: Client, device: str | None = None
-) -> CookieToken:
+) -> tuple[CookieToken, devices.Account]:
     """As `sessions.sign_in`, with its limits and its errors. No access and no refresh token is made
     for the session, which ends after `ADMIN_SESSION_HOURS`.
 
@@ -35,8 +36,10 @@ async def sign_in(
         await _refuse(database, known)
     token = make_cookie_token(uuid4())
     lifetime = timedelta(hours=settings.ADMIN_SESSION_HOURS)
-    await sessions.start(database, known, token.session_id, token.hash, client, lifetime=lifetime)
-    return token
+    account = await sessions.start(
+        database, known, token.session_id, token.hash, client, lifetime=lifetime
+    )
+    return token, account
 
 
 async def authenticate(db: AsyncSession, cookie: str | None) -> Principal | None:

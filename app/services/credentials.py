@@ -190,7 +190,8 @@ async def verify_email(
     """
     user = await one_time_tokens.lock_owner(db, token, VERIFY, CHANGE)
     used = await one_time_tokens.use(db, token, VERIFY, CHANGE)
-    if signed_in_as != user.id and not devices.recognise(device, user.email):
+    account = devices.Account(user.id, user.credential_epoch)
+    if signed_in_as != user.id and not devices.recognise(device, account, email=user.email):
         raise NotSignedIn  # the transaction is undone, so the token stays
     if used.purpose == CHANGE:
         await _change_email(db, user, used.email, keep=used.session_id)

@@ -6,14 +6,17 @@ from time import monotonic
 from typing import NoReturn
 
 from app import crud
+from app.core import devices
 from app.core.client import Client
 from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import PlinthError, Rejected, TooMany, Unauthenticated
 from app.core.limits import Reservation
 from app.core.passwords import Verdict, verify_password
+from app.core.reading import Readable
 from app.crud.sign_in import Candidate
 from app.services import audit, throttle
+from app.services.throttle import KnownDevice
 
 
 class WrongCredentials(Unauthenticated):
@@ -58,9 +61,10 @@ async def recognise(
         Unavailable: too many passwords wait to be hashed.
     """
     began = monotonic()
-    attempt = await _reserve(database, email, client, device)
+    user = await crud.sign_in.find(database.reader, email)
+    attempt = await _reserve(database, email, user, client, device)
     try:
-        user, is_right = await _authenticate(database, email, password)
+        user, is_right = await _authenticate(database, user, password)
     except Exception:
         await attempt.refund()  # nobody was told whether the password is right
         raise
@@ -69,6 +73,13 @@ async def recognise(
     if not user.is_active:
         await refuse(database, user, began, InactiveUser)
     return Recognised(user, attempt, began)
+
+
+async def find_device(db: Readable, email: str, device: str | None) -> KnownDevice | None:
+    """The device that the cookie names, where the account of this e-mail has signed in on it."""
+    if device is None:
+        return None
+    return _find_device(await crud.sign_in.find(db, email), email, device)
 
 
 async def refuse(
@@ -92,18 +103,25 @@ async def refuse(
 
 
 async def _reserve(
-    database: Database, email: str, client: Client, device: str | None
+    database: Database, email: str, user: Candidate | None, client: Client, device: str | None
 ) -> Reservation:
     try:
-        return await throttle.sign_in(email, client, device)
+        return await throttle.sign_in(email, client, _find_device(user, email, device))
     except TooMany as refusal:
         if refusal.is_first:
-            await _tell_of(database, email, refusal)
+            await _tell_of(database, user, refusal)
         raise
 
 
-async def _tell_of(database: Database, email: str, refusal: TooMany) -> None:
-    user = await crud.sign_in.find(database.reader, email)
+def _find_device(user: Candidate | None, email: str, cookie: str | None) -> KnownDevice | None:
+    if user is None:
+        return None
+    account = devices.Account(user.id, user.credential_epoch)
+    device = devices.recognise(cookie, account, email=email)
+    return KnownDevice(device, user.id) if device else None
+
+
+async def _tell_of(database: Database, user: Candidate | None, refusal: TooMany) -> None:
     limits = ", ".join(limit.name for limit in refusal.used_up)
     async with database.transaction() as db:
         audit.record(
@@ -116,11 +134,10 @@ async def _tell_of(database: Database, email: str, refusal: TooMany) -> None:
 
 
 async def _authenticate(
-    database: Database, email: str, password: str
+    database: Database, user: Candidate | None, password: str
 ) -> tuple[Candidate | None, bool]:
-    """Whoever has this e-mail, and whether the password is theirs. No connection is held while it
-    is verified. A hash by an older method is replaced."""
-    user = await crud.sign_in.find(database.reader, email)
+    """The user, and whether the password is theirs. No connection is held while it is verified. A
+    hash by an older method is replaced."""
     verdict = await verify_password(password, user.hashed_password if user else None)
     if user is None or verdict is not Verdict.RIGHT_BUT_OLD:
         return user, bool(verdict)

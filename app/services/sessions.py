@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import crud
+from app.core import devices
 from app.core.batching import Batcher
 from app.core.client import Client
 from app.core.config import settings
@@ -53,12 +54,16 @@ class Tokens:
 
 async def sign_in(
     database: Database, email: str, password: str, client: Client, device: str | None = None
-) -> Tokens:
-    """Raises as `recognition.recognise` does."""
+) -> tuple[Tokens, devices.Account]:
+    """The tokens, and the account that the device may be remembered for.
+
+    Raises:
+        PlinthError: as `recognition.recognise`.
+    """
     known = await recognition.recognise(database, email, password, client, device)
     token = make_refresh_token(uuid4())
-    await start(database, known, token.session_id, token.hash, client)
-    return _give(known.user.id, token)
+    account = await start(database, known, token.session_id, token.hash, client)
+    return _give(known.user.id, token), account
 
 
 async def start(
@@ -69,7 +74,7 @@ async def start(
     client: Client,
     *,
     lifetime: timedelta | None = None,
-) -> None:
+) -> devices.Account:
     """
     Args:
         lifetime: after which it ends, used or not; None leaves it to the settings.
@@ -89,9 +94,12 @@ async def start(
     if epoch is None:
         await recognition.refuse(database, known.user, known.began)
     await known.attempt.refund()
+    return devices.Account(known.user.id, epoch)
 
 
-async def refresh(database: Database, rotations: Batcher[Rotation, int], text: str) -> Tokens:
+async def refresh(
+    database: Database, rotations: Batcher[Rotation, int], text: str, client: Client
+) -> Tokens:
     """Put a new refresh token in the place of this one.
 
     The token before the current one is met kindly for a moment: a client that lost the answer, or
@@ -109,11 +117,29 @@ async def refresh(database: Database, rotations: Batcher[Rotation, int], text: s
     token = parse_refresh_token(text)
     if token is None:
         raise InvalidRefreshToken
+    if token.is_ours:
+        return await _refresh(database, rotations, token)
+    attempt = await throttle.refresh_unknown(client)
+    try:
+        tokens = await _refresh(database, rotations, token)
+    except InvalidRefreshToken:
+        raise
+    except Exception:
+        await attempt.refund()  # nobody was told whether the token is good
+        raise
+    await attempt.refund()
+    return tokens
+
+
+async def _refresh(
+    database: Database, rotations: Batcher[Rotation, int], token: RefreshToken
+) -> Tokens:
     new = make_refresh_token(token.session_id)
     rotation = Rotation(token.session_id, token.hash, new.hash, seal_successor(new, token))
     user_id = await rotations.get(rotation)
     if user_id is None:
-        await throttle.refresh(token)
+        if token.is_ours:
+            await throttle.refresh(token.session_id)
         user_id = await crud.session.rotate(database, rotation)
     if user_id is not None:
         return _give(user_id, new)

@@ -3,40 +3,53 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 from uuid import UUID
 
-from app.core import devices
 from app.core.addresses import canonical
 from app.core.client import Client
 from app.core.config import settings
 from app.core.limits import Bucket, Reservation, limiter
 from app.core.rates import parse_rate
-from app.core.refresh_tokens import RefreshToken
 
 SUBNET_BITS = 64  # of an IPv6 address: the least that one customer has to itself
 SITE_BITS = 48  # what a customer can get for the asking, with 65,536 subnets (RFC 6177)
 UNKNOWN = "unknown"
 
 
-async def sign_in(email: str, client: Client, device: str | None) -> Reservation:
+class KnownDevice(NamedTuple):
+    """
+    Attributes:
+        device: its id (`core/devices.py`).
+        user_id: the account that signed in on it.
+    """
+
+    device: str
+    user_id: int
+
+
+async def sign_in(email: str, client: Client, known: KnownDevice | None) -> Reservation:
     """Reserve an attempt; refund it when it succeeds.
 
     A device on which the account signed in before counts for itself: a stranger's attempts cannot
-    lock it out, neither from elsewhere nor from behind the same address.
+    lock it out, neither from elsewhere nor from behind the same address. However many devices an
+    account has, together they have a limit as well.
 
     Args:
         email: as it was typed, whether an account has it or not.
-        device: the cookie (`core/devices.py`).
+        known: where the request came from such a device.
 
     Raises:
         TooMany
     """
-    account = canonical(email)
-    if known := devices.recognise(device, email):
+    if known:
+        device, user = known.device, str(known.user_id)
         return await _reserve(
-            Bucket.of("login-device", settings.LIMIT_LOGIN_DEVICE, known, account),
-            Bucket.of("login-device-day", settings.LIMIT_LOGIN_DEVICE_DAY, known, account),
+            Bucket.of("login-device", settings.LIMIT_LOGIN_DEVICE, device, user),
+            Bucket.of("login-device-day", settings.LIMIT_LOGIN_DEVICE_DAY, device, user),
+            Bucket.of("login-all-devices", settings.LIMIT_LOGIN_ALL_DEVICES, user),
         )
+    account = canonical(email)
     network = find_network(client)
     return await _reserve(
         Bucket.of("login-account-ip", settings.LIMIT_LOGIN_ACCOUNT_IP, account, network),
@@ -62,31 +75,49 @@ def refresh_window() -> timedelta:
     return timedelta(seconds=parse_rate(settings.LIMIT_REFRESH_SESSION).seconds)
 
 
-async def refresh(token: RefreshToken) -> None:
+async def refresh(session_id: UUID) -> None:
     """
+    Args:
+        session_id: of a token that we made. It is no secret, and nobody may fill the bucket by
+            another.
+
     Raises:
         TooMany
     """
-    # A session's id is no secret: by a token that we did not make, nobody fills its bucket.
-    subject = str(token.session_id) if token.is_ours else token.hash.hex()
-    await _reserve(Bucket.of("refresh-session", settings.LIMIT_REFRESH_SESSION, subject))
+    await _reserve(
+        Bucket.of("refresh-session", settings.LIMIT_REFRESH_SESSION, str(session_id)),
+    )
 
 
-async def forgot(email: str, client: Client, device: str | None) -> None:
+async def refresh_unknown(client: Client) -> Reservation:
+    """For a refresh token without a mark of ours, which is made up, or older than the present
+    `SECRET_KEY`; refund it when it was good. By address alone: anyone can make any number of
+    them, and each would have a bucket of its own.
+
+    Raises:
+        TooMany
+    """
+    return await _reserve(
+        *_per_network("refresh-unknown-ip", settings.LIMIT_REFRESH_UNKNOWN_IP, client)
+    )
+
+
+async def forgot(email: str, client: Client, known: KnownDevice | None) -> None:
     """For a mail that anyone can have sent to an address by typing it.
 
     Raises:
         TooMany
     """
     account = canonical(email)
-    known = devices.recognise(device, email)
     if known is None:
         await _reserve(
             Bucket.of("forgot-account", settings.LIMIT_FORGOT_ACCOUNT, account),
             *_per_network("forgot-ip", settings.LIMIT_FORGOT_IP, client),
         )
     else:
-        await _reserve(Bucket.of("forgot-device", settings.LIMIT_FORGOT_ACCOUNT, known, account))
+        await _reserve(
+            Bucket.of("forgot-device", settings.LIMIT_FORGOT_ACCOUNT, known.device, account)
+        )
 
 
 async def mail(kind: str, recipient: str, *, is_reset: bool) -> None:
@@ -116,14 +147,15 @@ async def verification(user_id: int) -> None:
     await _reserve(Bucket.of("verify-account", settings.LIMIT_VERIFY_ACCOUNT, str(user_id)))
 
 
-async def prove(session_id: UUID) -> Reservation:
+async def prove(user_id: int, session_id: UUID) -> Reservation:
     """For the current password, asked again of one who is signed in; refund it when it is right.
 
     Raises:
         TooMany
     """
     return await _reserve(
-        Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id))
+        Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id)),
+        Bucket.of("password-account", settings.LIMIT_PASSWORD_ACCOUNT, str(user_id)),
     )
 
 

@@ -229,6 +229,8 @@ async def test_both_at_once_are_one_change_of_password_and_a_link(
     await change(client, person, password="Better-Horse-8", email=NEW)
     await inbox.next(person.email, "password for MyApp was changed")
     token = token_of(await inbox.next(NEW))
+    assert (await verify(client, token)).status_code == 403, "its device is void"
+    client.headers |= person.headers
     assert (await verify(client, token)).status_code == 204
 
 

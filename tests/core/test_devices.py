@@ -3,16 +3,33 @@
 import pytest
 
 from app.core import devices
-from app.core.devices import ACCOUNTS, recognise, remember
+from app.core.devices import ACCOUNTS, Account, remember
 
-ANN = "ann@example.com"
+EMAIL = "ann@example.com"
+ANN, EVE = Account(1, 0), Account(2, 0)
+
+
+def recognise(cookie: str | None, account: Account, email: str = EMAIL) -> str | None:
+    return devices.recognise(cookie, account, email=email)
 
 
 def test_a_device_is_known_for_the_account_that_signed_in() -> None:
     cookie = remember(None, ANN)
     assert recognise(cookie, ANN)
-    assert recognise(cookie, "Ann@Example.com")
-    assert not recognise(cookie, "eve@example.com")
+    assert recognise(cookie, ANN, "another spelling of it")
+    assert not recognise(cookie, EVE)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 41, 43])
+def test_a_change_of_credentials_voids_the_marks(epoch: int) -> None:
+    cookie = remember(None, Account(1, 42))
+    assert recognise(cookie, Account(1, 42))
+    assert not recognise(cookie, Account(1, epoch))
+
+
+def test_a_user_and_an_epoch_are_not_mistaken_for_others() -> None:
+    assert not recognise(remember(None, Account(1, 11)), Account(11, 1))
+    assert not recognise(remember(None, Account(11, 1)), Account(1, 11))
 
 
 def test_a_device_keeps_its_id_and_two_are_two() -> None:
@@ -23,7 +40,7 @@ def test_a_device_keeps_its_id_and_two_are_two() -> None:
 
 def test_accounts_can_share_a_browser_up_to_a_number() -> None:
     cookie = None
-    people = [f"person{number}@example.com" for number in range(ACCOUNTS + 1)]
+    people = [Account(number, 3) for number in range(ACCOUNTS + 1)]
     for person in people:
         cookie = remember(cookie, person)
     assert [bool(recognise(cookie, person)) for person in people] == [False] + [True] * ACCOUNTS
@@ -32,12 +49,12 @@ def test_accounts_can_share_a_browser_up_to_a_number() -> None:
 
 
 def test_signing_in_again_is_remembered_as_the_latest() -> None:
-    cookie = remember(remember(None, ANN), "other@example.com")
+    cookie = remember(remember(None, ANN), EVE)
     cookie = remember(cookie, ANN)
     for number in range(ACCOUNTS - 1):
-        cookie = remember(cookie, f"person{number}@example.com")
+        cookie = remember(cookie, Account(number + 10, 0))
     assert recognise(cookie, ANN)
-    assert not recognise(cookie, "other@example.com")
+    assert not recognise(cookie, EVE)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +75,27 @@ def test_each_character_of_a_mark_counts() -> None:
             assert not recognise(cookie[:place] + other + cookie[place + 1 :], ANN)
 
 
+def make_earlier_cookie(email: str) -> str:
+    """As the release before this one made it."""
+    device = "d" * 22
+    return f"{device}.{devices._mark_email(device, email)}"  # noqa: SLF001
+
+
+def test_an_earlier_releases_mark_counts_until_the_credentials_change() -> None:
+    cookie = make_earlier_cookie(EMAIL)
+    assert recognise(cookie, ANN)
+    assert recognise(cookie, ANN, "Ann@Example.com")
+    assert not recognise(cookie, ANN, "eve@example.com")
+    assert not recognise(cookie, Account(1, 1))
+
+
 @pytest.mark.parametrize(
     ("theirs", "anns"),
     [("vi\u0307ctim@example.com", "v\u0130ctim@example.com"), ("\u212aim@a.org", "kim@a.org")],
 )
-def test_a_look_alike_gets_no_mark_that_fits_another(theirs: str, anns: str) -> None:
+def test_a_look_alikes_earlier_mark_fits_no_other(theirs: str, anns: str) -> None:
     assert theirs != anns
-    assert not recognise(remember(None, theirs), anns)
+    assert not recognise(make_earlier_cookie(theirs), ANN, anns)
 
 
 def test_it_is_kept_for_a_year() -> None:

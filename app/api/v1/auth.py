@@ -4,6 +4,7 @@ from fastapi import APIRouter, Form
 
 from app.api.access import PUBLIC, USER, access
 from app.api.deps import DB, Client, CurrentUser, Device, Rotations, WholeDB
+from app.core import devices
 from app.core.errors import Rejected, TooMany, Unauthenticated, Unavailable
 from app.core.problems import responses
 from app.models import User
@@ -26,7 +27,8 @@ leaving = APIRouter(prefix="/auth", tags=["auth"])
 async def register(db: DB, account: UserCreate, client: Client, device: Device) -> User:
     await throttle.register(client)
     user = await accounts.register(db, account)
-    device.remember(account.email)  # by it the link in the mail is known to be opened by its owner
+    # By it the link in the mail is known to be opened by its owner.
+    device.remember(devices.Account(user.id, user.credential_epoch))
     return user
 
 
@@ -60,10 +62,10 @@ async def login_by_form(
 )
 @access(PUBLIC, queries=3)
 async def refresh(
-    database: WholeDB, rotations: Rotations, request: RefreshRequest
+    database: WholeDB, rotations: Rotations, request: RefreshRequest, client: Client
 ) -> sessions.Tokens:
     """A new access token, and the refresh token to use next time."""
-    return await sessions.refresh(database, rotations, request.refresh_token)
+    return await sessions.refresh(database, rotations, request.refresh_token, client)
 
 
 @leaving.post("/logout", status_code=204)
@@ -83,6 +85,6 @@ async def logout_everywhere(db: DB, user: CurrentUser) -> None:
 async def _sign_in(
     database: WholeDB, email: str, password: str, client: Client, device: Device
 ) -> sessions.Tokens:
-    tokens = await sessions.sign_in(database, email, password, client, device.cookie)
-    device.remember(email)
+    tokens, account = await sessions.sign_in(database, email, password, client, device.cookie)
+    device.remember(account)
     return tokens

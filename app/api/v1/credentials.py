@@ -12,19 +12,20 @@ from app.schemas.credentials import (
     ForgottenPassword,
     PasswordReset,
 )
-from app.services import credentials, throttle
+from app.services import credentials, recognition, throttle
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 resending = APIRouter(prefix="/auth", tags=["auth"])
 
 
 @router.post("/password/forgot", status_code=202, responses=responses(TooMany, Unavailable))
-@access(PUBLIC, queries=1)
+@access(PUBLIC, queries=2)
 async def forgot_password(
     db: DB, forgotten: ForgottenPassword, client: Client, device: Device
 ) -> Accepted:
     """Send a link to set a new password. The answer is the same whether the account exists."""
-    await throttle.forgot(forgotten.email, client, device.cookie)
+    known = await recognition.find_device(db, forgotten.email, device.cookie)
+    await throttle.forgot(forgotten.email, client, known)
     await credentials.request_reset(db, forgotten.email)
     return Accepted(message="If an account has this e-mail, a mail is on its way to it")
 

@@ -104,10 +104,13 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     LIMIT_LOGIN_IP: RateText = "20/5m"
     LIMIT_LOGIN_DEVICE: RateText = "10/5m"
     LIMIT_LOGIN_DEVICE_DAY: RateText = "50/1d"
+    LIMIT_LOGIN_ALL_DEVICES: RateText = "100/1d"
     LIMIT_IPV6_SITE_FACTOR: Annotated[int, Field(ge=1, le=1000)] = 10
     LIMIT_PASSWORD_SESSION: RateText = "5/5m"  # noqa: S105 - how often, not a secret
+    LIMIT_PASSWORD_ACCOUNT: RateText = "50/1d"  # noqa: S105
     LIMIT_REGISTER_IP: RateText = "20/1h"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"
+    LIMIT_REFRESH_UNKNOWN_IP: RateText = "20/5m"
     LIMIT_FORGOT_ACCOUNT: RateText = "3/30m"
     LIMIT_FORGOT_IP: RateText = "20/1h"
     LIMIT_VERIFY_ACCOUNT: RateText = "10/1d"

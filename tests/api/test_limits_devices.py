@@ -1,0 +1,245 @@
+"""Limits that were walked around: by many devices, many sessions, many made-up tokens."""
+
+import random
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from ipaddress import IPv4Address
+
+import asyncpg
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
+
+from app.core.cache import cache
+from app.core.config import settings
+from app.core.database import Database
+from tests.support.people import PASSWORD, People
+
+From = Callable[[str], AsyncClient]
+WRONG = "Wrong-Horse-8"
+CHANGES = {
+    "password": "UPDATE users SET hashed_password = hashed_password || 'x'",
+    "e-mail": "UPDATE users SET email = 'A' || email",
+    "role": "UPDATE users SET is_superuser = NOT is_superuser",
+    "active flag": "UPDATE users SET is_active = NOT is_active",
+}
+
+
+@pytest.fixture(autouse=True)
+def limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+
+
+@pytest.fixture
+async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
+    """A client at an address, with cookies of its own."""
+    async with AsyncExitStack() as stack:
+
+        def at(ip: str) -> AsyncClient:
+            transport = ASGITransport(app, raise_app_exceptions=False, client=(ip, 1))
+            client = AsyncClient(transport=transport, base_url="http://test/api/v1")
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield at
+
+
+def some_ip() -> str:
+    """Of nobody else in this run: the counts outlive a test."""
+    return str(IPv4Address(random.randint(2**24, 2**31)))
+
+
+async def log_in(client: AsyncClient, email: str, password: str = WRONG) -> Response:
+    return await client.post("/auth/login", json={"email": email, "password": password})
+
+
+async def known_devices(at: From, email: str, count: int) -> list[AsyncClient]:
+    ip = some_ip()
+    clients = [at(ip) for _ in range(count)]
+    for client in clients:
+        assert (await log_in(client, email, PASSWORD)).status_code == 200
+    return clients
+
+
+async def test_devices_collected_with_a_password_are_void_once_it_is_changed(
+    at: From, people: People
+) -> None:
+    ann = await people.add()
+    clients = await known_devices(at, ann.email, 12)
+    owner = at(some_ip())
+    tokens = (await log_in(owner, ann.email, PASSWORD)).json()
+    changed = await owner.patch(
+        "/users/me",
+        json={"password": "Other-Horse-9", "current_password": PASSWORD},
+        headers={"Authorization": f"Bearer {tokens['access_token']}"},
+    )
+    assert changed.status_code == 200
+
+    guesses = [await log_in(client, ann.email) for client in clients for _ in range(10)]
+
+    counted = [answer.status_code for answer in guesses]
+    assert counted == [401] * 5 + [429] * 115, "as for any stranger at one address"
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_each_change_of_credentials_voids_the_devices(
+    at: From, people: People, second: asyncpg.Connection, change: str
+) -> None:
+    ann = await people.add()
+    (device,) = await known_devices(at, ann.email, 1)
+    limits = (await log_in(device, ann.email)).headers
+    await second.execute(change)
+    answers = [await log_in(device, ann.email) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429], limits
+
+
+async def test_a_change_of_other_things_does_not(
+    at: From, people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.add()
+    (device,) = await known_devices(at, ann.email, 1)
+    await second.execute("UPDATE users SET full_name = 'Ann', is_verified = NOT is_verified")
+    await second.execute("UPDATE users SET session_epoch = session_epoch + 1")
+    answers = [await log_in(device, ann.email) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [401] * 6
+
+
+async def test_all_devices_of_an_account_have_a_limit_together(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ALL_DEVICES", "7/1d")
+    ann, ben = await people.add(), await people.add()
+    clients = await known_devices(at, ann.email, 4)
+    answers = [await log_in(client, ann.email) for client in clients for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401] * 7 + [429] * 5
+    assert "login-all-devices" in answers[-1].headers["ratelimit"]
+    (other,) = await known_devices(at, ben.email, 1)
+    assert (await log_in(other, ben.email)).status_code == 401, "another account's"
+
+
+async def test_a_success_on_a_device_takes_back_its_own_attempt(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ALL_DEVICES", "2/1d")
+    ann = await people.add()
+    (device,) = await known_devices(at, ann.email, 1)
+    for _ in range(5):
+        assert (await log_in(device, ann.email, PASSWORD)).status_code == 200
+
+
+SITES = {
+    "a program": ({}, True),
+    "our own page": ({"origin": "http://test", "sec-fetch-site": "same-origin"}, True),
+    "our own page, an old browser": ({"origin": "http://test"}, True),
+    "a listed page": ({"origin": "http://localhost:3000", "sec-fetch-site": "same-site"}, True),
+    "a stranger's page": (
+        {"origin": "https://evil.example", "sec-fetch-site": "cross-site"},
+        False,
+    ),
+    "a stranger's page, an old browser": ({"origin": "https://evil.example"}, False),
+    "a page without an origin": ({"origin": "null", "sec-fetch-site": "cross-site"}, False),
+    "a page without an origin, an old browser": ({"origin": "null"}, False),
+    "a form without a referrer": ({"sec-fetch-site": "cross-site"}, False),
+    "a neighbour's page": ({"origin": "http://x.test", "sec-fetch-site": "same-site"}, False),
+    "a page that lies below ours": ({"origin": "http://test.evil.example"}, False),
+}
+
+
+@pytest.mark.parametrize(("headers", "is_set"), SITES.values(), ids=SITES)
+@pytest.mark.parametrize("path", ["/auth/token", "/auth/login"])
+async def test_another_sites_page_sets_no_device_cookie(
+    at: From, people: People, path: str, headers: dict[str, str], is_set: bool
+) -> None:
+    eve, client = await people.add(), at(some_ip())
+    if path == "/auth/token":
+        form = {"username": eve.email, "password": PASSWORD}
+        answer = await client.post(path, data=form, headers=headers)
+    else:
+        credentials = {"email": eve.email, "password": PASSWORD}
+        answer = await client.post(path, json=credentials, headers=headers)
+    assert answer.status_code == 200
+    assert ("set-cookie" in answer.headers) == is_set
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_another_sites_page_cannot_sign_in_to_the_admin(
+    app: FastAPI, people: People, site: str
+) -> None:
+    await people.add(is_superuser=True)
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as browser:
+        assert (await browser.get("/admin/login", headers={"sec-fetch-site": site})).is_success
+        answer = await browser.post("/admin/login", headers={"sec-fetch-site": site})
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+def make_up(token: str) -> str:
+    data = bytearray(urlsafe_b64decode(token))
+    data[16:] = random.randbytes(len(data) - 16)
+    return urlsafe_b64encode(bytes(data)).decode()
+
+
+async def count_keys() -> int:
+    none: list[bytes | str] = []
+    found = await cache.call(lambda redis: redis.keys(f"{settings.CACHE_PREFIX}-limits:*"), none)
+    return len(found)
+
+
+async def test_made_up_refresh_tokens_are_limited_by_address(
+    at: From, people: People, second: asyncpg.Connection
+) -> None:
+    ann = await people.enter()
+    token = ann.tokens["refresh_token"]
+    client, before = at(some_ip()), await count_keys()
+    statuses = []
+    for _ in range(40):
+        answer = await client.post("/auth/refresh", json={"refresh_token": make_up(token)})
+        statuses.append(answer.status_code)
+    assert statuses == [401] * 20 + [429] * 20
+    assert await count_keys() - before == 2, "a bucket, and the mark of a refusal"
+    # Whoever shares the address with the stranger still has tokens that we made.
+    assert (await client.post("/auth/refresh", json={"refresh_token": token})).status_code == 200
+
+
+async def test_a_good_token_by_an_earlier_key_takes_back_its_attempt(
+    at: From, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SECRET_KEY was changed: its tokens carry no mark of ours, and are as good as before."""
+    monkeypatch.setattr(settings, "LIMIT_REFRESH_UNKNOWN_IP", "1/5m")
+    ann, client = await people.enter(), at(some_ip())
+    for _ in range(4):
+        earlier = make_up(ann.tokens["refresh_token"])
+        stored = sha256(urlsafe_b64decode(earlier)).digest()
+        await second.execute("UPDATE sessions SET token_hash = $1", stored)
+        answer = await client.post("/auth/refresh", json={"refresh_token": earlier})
+        assert answer.status_code == 200
+
+
+async def test_the_sessions_of_an_account_have_a_limit_together(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_PASSWORD_ACCOUNT", "7/1d")
+    ann = await people.add()
+    sessions = [await people.sign_in(ann) for _ in range(4)]
+    change, statuses = {"password": "Other-Horse-9", "current_password": WRONG}, []
+    for session in sessions:
+        for _ in range(3):
+            answer = await at(some_ip()).patch("/users/me", json=change, headers=session.headers)
+            statuses.append(answer.status_code)
+    assert statuses == [400] * 7 + [429] * 5
+
+
+async def test_a_known_device_has_its_own_count_for_a_forgotten_password(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_FORGOT_ACCOUNT", "2/30m")
+    ann = await people.add()
+    (device,) = await known_devices(at, ann.email, 1)
+
+    async def forget(client: AsyncClient) -> int:
+        return (await client.post("/auth/password/forgot", json={"email": ann.email})).status_code
+
+    assert [await forget(at(some_ip())) for _ in range(3)] == [202, 202, 429]
+    assert [await forget(device) for _ in range(3)] == [202, 202, 429]
