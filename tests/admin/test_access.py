@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from uuid import uuid4
 
 import asyncpg
@@ -53,6 +54,14 @@ async def test_a_superuser_comes_in_by_a_cookie_for_these_pages_alone(
         event["session_id"],
     )
     assert round(hours) == settings.ADMIN_SESSION_HOURS
+
+
+async def test_the_login_knows_other_spellings_of_the_address(
+    stranger: Superuser, people: People
+) -> None:
+    person = await people.add(is_superuser=True, email="root@bücher.example")
+    await stranger.sign_in(replace(person, email=" ROOT@xn--bcher-kva.example"))
+    assert await is_in(stranger)
 
 
 async def test_outside_development_every_cookie_is_for_https_alone(

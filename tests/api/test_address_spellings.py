@@ -10,7 +10,7 @@ from httpx2 import AsyncClient
 from app.core.config import settings
 from tests.support.answers import check_invalid
 from tests.support.mail_server import Inbox, token_of
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, People
 
 NEW = "Better-Horse-8"
 
@@ -175,3 +175,29 @@ async def sign_in(client: AsyncClient, email: str, password: str) -> None:
     form = {"username": email, "password": password}
     answer = await client.post("/auth/token", data=form)
     assert answer.status_code == 200, answer.text
+
+
+async def test_accounts_that_collide_sign_in_and_reset_each_by_its_own_spelling(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
+    """One from before, when the database's locale could take them for two addresses."""
+    holder = await people.add(email="änn@bücher.example", hashed_password="!")
+    other = await people.add(email="ÄNN@bücher.example", hashed_password="!")
+    means = [
+        (holder, ["änn@bücher.example", "Änn@XN--BCHER-KVA.example"]),
+        (other, [" ÄNN@bücher.example"]),
+    ]
+    for number, (person, spellings) in enumerate(means):
+        for typed in spellings:
+            await client.post("/auth/password/forgot", json={"email": typed})
+            local, _, _ = person.email.partition("@")
+            token = token_of(await inbox.next(f"{local}@xn--bcher-kva.example", "Set a new"))
+            new = {"token": token, "password": f"{NEW}{number}"}
+            answer = await client.post("/auth/password/reset", json=new)
+            assert answer.status_code == 204, answer.text
+    for number, (person, spellings) in enumerate(means):
+        for typed in spellings:
+            credentials = {"email": typed, "password": f"{NEW}{number}"}
+            tokens = (await client.post("/auth/login", json=credentials)).json()
+            headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+            assert (await client.get("/users/me", headers=headers)).json()["id"] == person.id

@@ -178,3 +178,19 @@ async def test_an_address_that_the_previous_release_changes_is_found(
 async def test_a_look_alike_takes_no_address(second: asyncpg.Connection) -> None:
     await second.execute(ALICE, "v\u0130ctim@example.com", "stranger")
     await second.execute(ALICE, "victim@example.com", "victim")
+
+
+async def test_names_are_composed_and_all_others_stay(empty: str) -> None:
+    await asyncio.to_thread(migrations.upgrade, empty, "8e41c7a05b92")
+    names = ["Zoe\u0308 Ko\u0308nig", "Ann Lee", "Zo\u00eb", None, "\u0958" * 255]
+    connection = await asyncpg.connect(empty)
+    for number, name in enumerate(names):
+        await connection.execute(ADD, f"{number}@example.com", f"user-{number}", OLD)
+        await connection.execute(
+            "UPDATE users SET full_name = $1 WHERE email LIKE $2", name, f"{number}@%"
+        )
+    await asyncio.to_thread(migrations.upgrade, empty, "1f6a92d7e0b5")
+    found = await connection.fetch("SELECT full_name FROM users ORDER BY id")
+    await connection.close()
+    composed = ["Zo\u00eb K\u00f6nig", *names[1:]]  # the last one would be longer than the column
+    assert [row["full_name"] for row in found] == composed
