@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-budget test-fastapi check-long client test-client check lint format \
+.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-budget test-fastapi check-long client test-client check lint format \
     types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -55,7 +55,10 @@ test-faults: $(INSTALLED) ## what holds when something is away: real servers, fr
 	@$(BIN)/pytest -n 2 --dist load tests/faults
 
 test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checkout (docs/resources.md)
-	@$(BIN)/pytest -n 0 tests/new
+	@$(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/new
+
+test-new-matrix: $(INSTALLED) ## every combination of what plinth new offers, generated, checked and removed: half an hour
+	@NEW_MATRIX=whole $(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/new/test_matrix.py tests/new/test_names.py
 
 test-budget: $(INSTALLED) ## what a request costs, by a bare function in the same run (docs/performance.md)
 	@$(BIN)/pytest -n 0 tests/budget
@@ -90,7 +93,7 @@ migrations: $(INSTALLED)
 test-fastapi: $(INSTALLED) ## FastAPI's own suite with and without our dispatcher (docs/decisions/fast-paths.md): 15 minutes
 	@$(BIN)/python -m tests.fastapi_suite.run
 
-check-long: test-fastapi ## what takes longer than CI may: before a release, and after an update of FastAPI
+check-long: test-fastapi test-new-matrix ## what takes longer than CI may: before a release, and after an update of FastAPI
 
 check: lint types floors migrations test ## what CI runs: lint, format, types, floors, migrations, tests
 

@@ -19,6 +19,10 @@ from pydantic import (
 from app.core import addresses
 from app.core.config import settings
 
+# asyncpg sends these as -infinity and infinity, and returns them without an offset.
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+
 LARGEST_ID = 2**63 - 1
 DEEPEST_JSON = 20
 MAX_MARKS = 30  # in a row: Unicode's Stream-Safe Text Format (UAX 15, D4)
@@ -130,9 +134,12 @@ def padded(places: int) -> AfterValidator:
 
 def _convert_to_utc(moment: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        utc = moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("must be within the years 1 to 9999 in UTC") from None
+        utc = _FIRST_MOMENT
+    if utc in (_FIRST_MOMENT, _LAST_MOMENT):
+        raise ValueError("must be within the years 1 to 9999 in UTC")
+    return utc
 
 
 _NO_CONTROL = Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"})

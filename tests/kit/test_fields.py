@@ -58,7 +58,15 @@ def test_a_moment_is_converted_to_utc() -> None:
     assert MOMENT.dump_json(moment) == b'"2026-03-14T09:00:00Z"'
 
 
-@pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999999Z",
+    ],
+)
 def test_a_moment_that_utc_cannot_express_is_refused(sent: str) -> None:
     with pytest.raises(ValidationError, match="within the years 1 to 9999"):
         MOMENT.validate_python(sent)

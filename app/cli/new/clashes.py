@@ -25,6 +25,8 @@ def _bound(body: list[ast.stmt]) -> Iterator[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             yield from (target.id for target in targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.For) and isinstance(node.target, ast.Name):
+            yield node.target.id
 
 
 def _parameters(tree: ast.Module) -> Iterator[list[str]]:

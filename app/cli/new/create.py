@@ -69,7 +69,10 @@ def plan_new(root: Path, resource: Resource) -> list[Change]:
     for path, text in render.render(resource, migration):
         new, old = checkout.tidy(root, path, text), checkout.read(root, path)
         if old is not None and old != new:
-            raise Failure(f"{path} exists with different content, and was not changed.")
+            raise Failure(
+                f"{path} exists with different content, and was not changed; choose another name, "
+                "or remove that file first."
+            )
         if old is None:
             _refuse_unclean(root, path, text, new)
         changes.append(Change(path, new, old))

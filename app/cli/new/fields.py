@@ -1,5 +1,7 @@
 """`name:type[:length or table][?][=default]`, as a person types it."""
 
+import builtins
+import keyword
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -67,7 +69,8 @@ class Field:
         if not self.size:
             return None
         name = class_name(self.name)
-        return f"{name}Value" if name in IN_SCHEMAS else name
+        is_taken = name in IN_SCHEMAS or hasattr(builtins, name) or keyword.iskeyword(name)
+        return f"{name}Value" if is_taken else name
 
     @cached_property
     def schema(self) -> str:

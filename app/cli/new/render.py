@@ -9,6 +9,8 @@ from app.cli.new.defaults import literal
 from app.cli.new.migrations import Migration
 from app.cli.new.resource import Resource
 
+MAX_PART = 70  # characters
+
 
 def places(name: str, plural: str) -> dict[str, Path]:
     """Where the files are, by the name of their template."""
@@ -49,4 +51,17 @@ def _environment() -> Environment:
     )
     environment.filters["quoted"] = '"{}"'.format
     environment.filters["literal"] = literal
+    environment.filters["split_expression"] = split_expression
     return environment
+
+
+def split_expression(sql: str) -> list[str]:
+    """Split a concatenation into parts that fit on a line each, in a file of Python."""
+    first, *others = sql.split(" || ")
+    parts = [first]
+    for other in others:
+        if len(parts[-1]) + len(other) < MAX_PART:
+            parts[-1] += f" || {other}"
+        else:
+            parts.append(f" || {other}")
+    return parts

@@ -17,6 +17,8 @@ MAX_LENGTH = 40
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 GENERATED_COLUMNS = {"id", "owner_id", "version", "created_at", "updated_at"}
+# PostgreSQL has these in every table, hidden.
+SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 # A column of that name would replace the type in the annotations of the columns after it.
 TYPES = {"bool", "dict", "float", "int", "str"}
 PYDANTIC_PREFIXES = ("model_dump", "model_validate")  # reserved by Pydantic in every model
@@ -78,6 +80,8 @@ def check_resource_name(name: str) -> None:
     check_form(name, "NAME")
     if hasattr(builtins, name):
         raise _refuse(name, "NAME", "is a built-in function or type of Python")
+    if keyword.iskeyword(class_name(name)) or hasattr(builtins, class_name(name)):
+        raise _refuse(name, "NAME", f"would have the class {class_name(name)}, a word of Python")
     if (snake := snake_case(class_name(name))) != name:
         # Error codes and messages are made from the name of the class.
         raise _refuse(name, "NAME", f"and {snake} would have the same class {class_name(name)}")
@@ -94,10 +98,14 @@ def check_column_name(name: str, argument: str) -> None:
     check_form(name, argument)
     if name in GENERATED_COLUMNS:
         raise _refuse(name, argument, "is a column that every table has or may get")
+    if name in SYSTEM_COLUMNS:
+        raise _refuse(name, argument, "is a system column of PostgreSQL")
     if hasattr(BaseModel, name) or name.startswith(PYDANTIC_PREFIXES):
         raise _refuse(name, argument, "is an attribute of every Pydantic model")
     if hasattr(NumberedBase, name):
         raise _refuse(name, argument, "is an attribute of every SQLAlchemy model")
+    if name == "self":
+        raise _refuse(name, argument, "is a parameter of every model's constructor")
     if name in TYPES:
         raise _refuse(name, argument, "is a type that the model's annotations need")
 
