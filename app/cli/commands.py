@@ -163,7 +163,7 @@ def openapi(
 
 @plinth.command()
 def new(
-    name: Annotated[str, typer.Argument(help="One of them, in snake_case: note, work_item.")],
+    name: Annotated[str, typer.Argument(help="The singular, in snake_case: note, work_item.")],
     fields: Annotated[
         list[str] | None,
         typer.Argument(
@@ -176,16 +176,17 @@ def new(
     ] = None,
     *,
     owned: Annotated[
-        bool, typer.Option("--owned", help="Each row is of the user who made it.")
+        bool, typer.Option("--owned", help="Each row belongs to the user who created it.")
     ] = False,
     public: Annotated[bool, typer.Option("--public", help="Anyone may read.")] = False,
     search: Annotated[
-        str | None, typer.Option(metavar="A,B", help="The texts that ?q= looks through.")
+        str | None, typer.Option(metavar="A,B", help="The text columns that ?q= searches.")
     ] = None,
     unique: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="A[,B]", help="No two rows (of an owner) with the same. May be given again."
+            metavar="A[,B]",
+            help="No two rows (of one owner) may have the same value. May be given again.",
         ),
     ] = None,
     secret: Annotated[
@@ -204,10 +205,10 @@ def new(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Write a resource of your own: model, schemas, queries, routes, migration and tests.
+    """Write a resource: model, schemas, queries, routes, migration and tests.
 
-    With --owned its owner reads and writes, else users read and superusers write; with --public
-    anyone reads. Run again, it does nothing; a file that you changed is never written over.
+    With --owned, the owner of a row reads and writes it; otherwise users read and superusers
+    write. With --public, anyone reads. Files that you changed are never overwritten.
     """
     from app.cli.new import create
 
@@ -232,7 +233,7 @@ def remove(
     dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Take a resource out again, with its tests; its table goes by a migration."""
+    """Remove a resource that `plinth new` wrote, with its tests; a migration drops its table."""
     from app.cli.new import remove
 
     remove.run(name, dry_run=dry_run, yes=yes)
