@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from app.api import root, v1
 from app.api.deps import Resources
 from app.cli.protocol import bound_http_of_uvicorn
-from app.core import keys, logs, openapi, passwords, problems, revisions
+from app.core import fast_paths, keys, logs, openapi, passwords, problems, revisions
 from app.core.backing import backing_services
 from app.core.batching import Batcher
 from app.core.body_budget import BodyBudget
@@ -21,7 +21,6 @@ from app.core.collecting import collecting_seldom
 from app.core.config import SettingsError, settings
 from app.core.cookies import replace_quadratic_parser
 from app.core.database import Database
-from app.core.dispatch import Dispatch
 from app.core.drain import close_while_draining, draining_at_sigterm
 from app.core.errors import PlinthError
 from app.core.header_limits import HeaderLimits
@@ -97,8 +96,6 @@ MIDDLEWARE = [
     Middleware(Compressed, minimum_size=1000),
     Middleware(HeadAsGet),
     Middleware(EitherSlash),
-    Middleware(Dispatch, passed=(RouteNoted,)),
-    Middleware(RouteNoted),
 ]
 
 
@@ -140,6 +137,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app() -> FastAPI:
     logs.take_over()
+    fast_paths.log_state()
     replace_quadratic_parser()
     _load_keys()
     app = FastAPI(
@@ -151,7 +149,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect loses the Authorization header; see EitherSlash
-        middleware=MIDDLEWARE,
+        middleware=[*MIDDLEWARE, *_innermost()],
         telemetry=NATIVE_OFF,  # ours tells less of people; see core/tracing
         lifespan=lifespan,
     )
@@ -169,6 +167,14 @@ def create_app() -> FastAPI:
 
         admin.install(app)
     return app
+
+
+def _innermost() -> list[Middleware]:
+    if not fast_paths.are_on(fast_paths.DISPATCH):
+        return [Middleware(RouteNoted)]
+    from app.core.dispatch import Dispatch  # noqa: PLC0415 - names that another version may lack
+
+    return [Middleware(Dispatch, passed=(RouteNoted,)), Middleware(RouteNoted)]
 
 
 def _load_keys() -> None:

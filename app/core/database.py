@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
-from app.core import queries
+from app.core import fast_paths, queries
 from app.core.config import Settings
-from app.core.engine import Pool, make_engine
+from app.core.engine import BoundedPool, Pool, make_engine
 from app.core.errors import Contended, Unresolved
-from app.core.lane import Lane
+from app.core.lane import Lane, PlainLane
 from app.core.reading import Query, Reader, read_all
 from app.core.violations import Violations
 
@@ -56,8 +56,12 @@ class Database:
             isolation_level="READ COMMITTED" if settings.DB_PGBOUNCER else "AUTOCOMMIT"
         )
         queries.watch(self.engine)
+        self._lane: Lane | PlainLane
+        if fast_paths.are_on(fast_paths.READING):
+            self._lane = Lane(self.engine, in_transactions=settings.DB_PGBOUNCER)
+        else:
+            self._lane = PlainLane(self._reading)
         self._through_pgbouncer = settings.DB_PGBOUNCER
-        self._lane = Lane(self.engine, in_transactions=settings.DB_PGBOUNCER)
         self.reader = Reader(self._lane, self._violations.explain)
 
     @asynccontextmanager
@@ -86,7 +90,7 @@ class Database:
         Raises:
             PlinthError: as `transaction`.
         """
-        if self._through_pgbouncer:
+        if self._through_pgbouncer or isinstance(self._lane, PlainLane):
             async with self.transaction() as session:
                 return await read_all(session, query, **values)
         try:
@@ -141,7 +145,7 @@ class Database:
     def pool_status(self) -> dict[str, int]:
         """Connections: the steady pool's size, lent out, idle, and open beyond the size."""
         pool = self.engine.pool
-        assert isinstance(pool, Pool)
+        assert isinstance(pool, BoundedPool)
         return {
             "size": pool.size(),
             "checked_out": pool.checkedout(),

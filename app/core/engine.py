@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
 
-from app.core import metrics
+from app.core import fast_paths, metrics
 from app.core.config import Settings
 from app.core.driver import Connector, server_settings
 from app.core.errors import Unavailable
@@ -47,11 +47,24 @@ SET_BOUNDS = (
 _until: ContextVar[float] = ContextVar("until")
 
 
-class Pool(AsyncAdaptedQueuePool):
-    """Its timeout bounds getting a connection in all, and not the wait for a free one alone. And
-    connections beyond its size stay until they were not needed for `LINGER`: where each is closed
-    when it comes back, as usual, a busy server makes one for every other request, at some 3 ms of
-    PostgreSQL's time.
+class BoundedPool(AsyncAdaptedQueuePool):
+    """Its timeout bounds getting a connection in all, and not the wait for a free one alone."""
+
+    def connect(self) -> PoolProxiedConnection:
+        began = monotonic()
+        _until.set(began + self.timeout())
+        metrics.pool_waiting.inc()
+        try:
+            return super().connect()
+        finally:
+            metrics.pool_waiting.dec()
+            metrics.pool_wait_seconds.observe(monotonic() - began)
+
+
+class Pool(BoundedPool):
+    """Connections beyond its size stay until they were not needed for `LINGER`. Where each is
+    closed when it comes back, as usual, a busy server makes one for every other request, at some
+    3 ms of PostgreSQL's time.
     """
 
     def __init__(
@@ -72,16 +85,11 @@ class Pool(AsyncAdaptedQueuePool):
         return self._pool.maxsize + self._overflow - self._steady
 
     def connect(self) -> PoolProxiedConnection:
-        began = monotonic()
-        _until.set(began + self.timeout())
         self._wanted += 1
-        metrics.pool_waiting.inc()
         try:
             return super().connect()
         finally:
             self._wanted -= 1
-            metrics.pool_waiting.dec()
-            metrics.pool_wait_seconds.observe(monotonic() - began)
 
     def checkedout(self) -> int:
         return super().checkedout() - len(self._kept)
@@ -193,7 +201,7 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args={"async_creator_fn": connect, **(unnamed if pooled else {})},
-        poolclass=Pool,
+        poolclass=Pool if fast_paths.are_on(fast_paths.READING) else BoundedPool,
         pool_size=settings.DB_POOL_SIZE,
         max_overflow=settings.DB_MAX_OVERFLOW,
         pool_timeout=min(settings.DB_POOL_TIMEOUT, settings.DB_WAIT_TIMEOUT),

@@ -1,11 +1,12 @@
 """Single statements, each a transaction by itself, on connections that are lent without ado."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 from asyncpg import PostgresConnectionError, PostgresError
+from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
@@ -79,3 +80,20 @@ class Lane:
             queries.note(sql, perf_counter() - began, failed=failed)
         await self._pool.keep(lent)
         return found
+
+
+class PlainLane:
+    """The same by SQLAlchemy's own ways, where the fast paths are off.
+
+    Args:
+        engine: whose connections read outside a transaction, or through PgBouncer in one.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def execute(
+        self, statement: Executable, values: Mapping[str, Any], *, seconds: float | None = None
+    ) -> Rows:
+        async with self._engine.connect() as connection, asyncio.timeout(seconds):
+            return (await connection.execute(statement, values)).all()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -143,13 +144,14 @@ async def test_those_who_ask_together_share_a_query(
 ) -> None:
     ids = [(await people.enter()).id for _ in range(5)]
     asked: list[object] = []
-    read = database.reader._lane.read  # noqa: SLF001
+    lane: Any = database.reader._lane  # noqa: SLF001
+    read = lane.read
 
     async def note(sql: str, values: list[object], **more: float | None) -> object:
         asked.extend(values)
         return await read(sql, values, **more)
 
-    monkeypatch.setattr(database.reader._lane, "read", note)  # noqa: SLF001
+    monkeypatch.setattr(lane, "read", note)
     rows = await asyncio.gather(*(read_by_id(database.reader, User, it) for it in [*ids, *ids]))
 
     assert [row and row.id for row in rows] == [*ids, *ids]

@@ -245,14 +245,15 @@ async def test_a_page_whose_way_depends_on_its_values_is_planned_for_them(
 async def send_often(many: Database, wanted: Wanted) -> tuple[str, list[Any]]:
     """By one connection; what is sent."""
     sent: list[tuple[str, list[Any]]] = []
-    read = many.reader._lane.read  # noqa: SLF001
+    lane: Any = many.reader._lane  # noqa: SLF001
+    read = lane.read
 
     async def note(sql: str, values: list[Any], **more: float | None) -> Any:
         sent.append((sql, values))
         return await read(sql, values, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(many.reader._lane, "read", note)  # noqa: SLF001
+        patch.setattr(lane, "read", note)
         for _ in range(12):
             page = await crud.user.listing.fetch(many.reader, wanted)
             assert page.items

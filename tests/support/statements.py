@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,8 @@ def recorded_statements(database: Database) -> Iterator[list[str]]:
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         sent.append(statement)
 
-    lane = database._lane  # noqa: SLF001
-    fetch = lane._fetch  # noqa: SLF001
+    lane: Any = database._lane  # noqa: SLF001
+    fetch: Callable[..., Awaitable[Sequence[Any]]] = lane._fetch  # noqa: SLF001
 
     async def note_and_fetch(sql: str, values: Sequence[Any], **more: Any) -> Sequence[Any]:
         sent.append(sql)

@@ -56,6 +56,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     API_V1_PREFIX: ApiPrefix = "/api/v1"
     DEBUG: bool = False
     DATA_DIR: Path = Path(".data")
+    PLINTH_FAST_PATHS: bool = True
 
     SECRET_KEY: Hidden = ""
     ALGORITHM: Literal["HS256", "HS384", "HS512"] = "HS256"

@@ -86,6 +86,10 @@ class Query:
             binding[name](given[name]) if name in binding else given[name] for name in self._order
         ]
 
+    def wrap(self, rows: Iterable[Iterable[Any]]) -> list[Any]:
+        """Of rows that SQLAlchemy has read."""
+        return list(map(self._row, rows))
+
     def make_rows(self, records: Sequence[Any]) -> list[Any]:
         if not self._reading:
             return list(map(self._row, records))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase
 from app.core import queries
 from app.core.batching import Batcher
 from app.core.kept import keep
-from app.core.lane import Lane
+from app.core.lane import Lane, PlainLane
 from app.core.reading.query import Query, Statement
 from app.core.reading.statements import one_of, select_columns
 
@@ -72,7 +72,7 @@ class Reader:
 
     def __init__(
         self,
-        lane: Lane,
+        lane: Lane | PlainLane,
         translate: Callable[[Exception], Exception | None],
         seconds: float | None = None,
     ) -> None:
@@ -91,6 +91,9 @@ class Reader:
         if not query.only_reads:
             raise RuntimeError("this only reads: ask for `db: DB` to write")
         try:
+            if isinstance(self._lane, PlainLane):
+                records = await self._lane.execute(query.statement, values, seconds=self._seconds)
+                return query.wrap(records)
             records = await self._lane.read(query.sql, query.arrange(values), seconds=self._seconds)
         except Exception as error:
             if meaning := self._translate(error):
