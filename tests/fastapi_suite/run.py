@@ -114,7 +114,8 @@ def run(checkout: Path, python: Path, how: str, tests: Sequence[str] = ()) -> di
         "SUITE_COUNTS": str(counts),
         "ENVIRONMENT": "development",
     }
-    plugins = ["-p", "dispatch_plugin", "-p", "no:cacheprovider"]
+    # Their own limit of 20 s a test is too short for a busy machine.
+    plugins = ["-p", "dispatch_plugin", "-p", "no:cacheprovider", "--timeout=180"]
     command: list[str | Path] = [
         python,
         "-m",

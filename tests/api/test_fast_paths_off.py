@@ -1,0 +1,75 @@
+"""A part of the API with `PLINTH_FAST_PATHS=off`: FastAPI and SQLAlchemy alone serve it.
+
+The whole of it: `PLINTH_FAST_PATHS=off pytest tests/api`.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
+
+from app.core.config import settings
+from app.core.database import Database
+from app.core.engine import BoundedPool
+from app.core.lane import PlainLane
+from app.main import create_app, lifespan
+from tests.support.people import PASSWORD
+
+
+@pytest.fixture
+async def plain(
+    app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FastAPI]:
+    monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", False)
+    app = create_app()
+    async with lifespan(app):
+        yield app
+
+
+async def journey(app: FastAPI, name: str) -> list[Response]:
+    account = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
+    transport = ASGITransport(app)
+    async with AsyncClient(transport=transport, base_url="http://test/api/v1") as client:
+
+        async def ask(method: str, path: str, **options: Any) -> Response:
+            seen.append(await client.request(method, path, **options))
+            return seen[-1]
+
+        seen: list[Response] = []
+        await ask("POST", "/auth/register", json=account)
+        await ask("POST", "/auth/register", json=account)
+        await ask("POST", "/auth/login", json=account | {"password": "Wrong-Horse-9"})
+        tokens = (await ask("POST", "/auth/login", json=account)).json()
+        tokens = (await ask("POST", "/auth/refresh", json=tokens)).json()
+        client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+        me = (await ask("GET", "/users/me")).json()
+        for path in ("", "/", "?limit=0", "?limit=2", "/search?q=ann", "/1x", f"/{me['id']}"):
+            await ask("GET", f"/users{path}")
+        await ask("PATCH", "/users/me", json={"full_name": "Ann"})
+        await ask("PATCH", "/users/me", content=b"{")
+        await ask("GET", "/users/me/sessions")
+        await ask("DELETE", "/users/me")
+        await ask("POST", "/auth/logout", json=tokens)
+        await ask("GET", "/users/me")
+        return seen
+
+
+async def test_a_journey_is_the_same_on_the_ordinary_paths(
+    app: FastAPI, database: Database, plain: FastAPI
+) -> None:
+    ours = plain.state.resources.database
+    assert type(ours._lane) is PlainLane  # noqa: SLF001
+    assert type(ours.engine.pool) is BoundedPool
+
+    slow, fast = await journey(plain, "ann"), await journey(app, "bob")
+    assert [describe(it) for it in slow] == [describe(it) for it in fast]
+    assert {200, 201, 401, 422} <= {it.status_code for it in slow}
+
+
+def describe(response: Response) -> Any:
+    """The names of the members alone: the values differ from one account to the next."""
+    body = response.json() if response.content else None
+    members = sorted(body) if isinstance(body, dict) else type(body)
+    return response.request.method, response.status_code, members
