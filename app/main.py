@@ -48,6 +48,11 @@ from app.services.sessions import rotate_rested
 
 logger = logging.getLogger(__name__)
 
+CLUSTER_MODE = (
+    "REDIS_URL leads to a Redis in cluster mode, where the limits and the cache do not work: take "
+    "one without (ElastiCache: cluster mode disabled; Redis Cloud: OSS cluster API off) or Sentinel"
+)
+
 PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
 SIGN_IN_PATHS = (f"{settings.API_V1_PREFIX}/auth/", "/admin/login")
 # As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
@@ -111,6 +116,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
         )
         stack.push_async_callback(cache.close)
+        await _refuse_cluster_mode()
         drain_seconds = 0 if settings.is_development else settings.DRAIN_SECONDS
         stack.enter_context(draining_at_sigterm(drain_seconds))
         readiness = Readiness(lambda: look_around(database, cache))
@@ -182,6 +188,13 @@ def _load_keys() -> None:
         keys.ring.load()
     except keys.KeyFileError as error:
         raise SettingsError([str(error)]) from None
+
+
+async def _refuse_cluster_mode() -> None:
+    """One that is away now is found out later: then readiness and the log tell."""
+    info = await cache.call(lambda redis: redis.info("cluster"), None)
+    if info and info.get("cluster_enabled"):
+        raise SettingsError([CLUSTER_MODE])
 
 
 async def _warn_of_missing_migrations(database: Database) -> None:

@@ -93,6 +93,8 @@ def serve_workers(opened: socket.socket, workers: int, *, grace: int) -> None:
     signal.signal(signal.SIGHUP, server.handle_exit)
     with suppress(Stopped, KeyboardInterrupt):  # raised again by uvicorn when all is done
         server.run([opened])
+    if not server.started:
+        raise Failure("The server could not start: see the log above.")
 
 
 class _Config(uvicorn.Config):

@@ -27,8 +27,11 @@ class Breaker:
         self._closed_from = self._clock() + self._seconds  # the one who tries; others still wait
         return True
 
-    def succeed(self) -> None:
+    def succeed(self) -> bool:
+        """True when it was open."""
+        was_open = self._failures >= self._limit
         self._failures = 0
+        return was_open
 
     def fail(self) -> bool:
         """True when it is this failure that opens it."""

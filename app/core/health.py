@@ -119,7 +119,7 @@ async def check_database(database: Database) -> bool:
 
 async def check_cache(cache: Cache) -> dict[str, Any] | None:
     """The server's figures, or None when it does not answer within a cache call's budget."""
-    info = await cache.call(lambda redis: redis.info(), None)
+    info = await cache.look()
     if info is None:
         return None
     return {

@@ -24,6 +24,7 @@ from app.core.logs import mark_logged
 from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
 from app.core.routes import Templates, declared_methods, path_patterns, route_path
+from app.core.startup import start_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class RequestContext:
         self.adding = adding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await start_in_words(self.app, scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -5,6 +5,8 @@ import socket
 import ssl
 import time
 
+from redis import exceptions as redis
+
 REPEAT_SECONDS = 60
 
 # PostgreSQL's documentation, appendix A.
@@ -30,7 +32,37 @@ BY_KIND: dict[type[BaseException], str] = {
     ssl.SSLError: "TLS fails: check the port, whether TLS is spoken there, and sslmode",
     ConnectionRefusedError: "nobody serves there: is it running?",
     FileNotFoundError: "there is no socket in that folder: is it running?",
-    TimeoutError: "no answer in time: is it running, and does a firewall let us through?",
+    TimeoutError: "no answer in time: is it running, does a firewall let us through, and is there "
+    "TLS or none as the URL says?",
+}
+
+CLUSTER = "it is in cluster mode, which is not supported: lead REDIS_URL to one that is not"
+OF_REDIS: dict[type[BaseException], str] = {
+    redis.AuthenticationError: "the password or the user is wrong: correct REDIS_URL",
+    redis.AuthenticationWrongNumberOfArgsError: "it knows no users: leave the name out",
+    redis.NoPermissionError: "the user lacks a permission: see docs/deploy.md for what it needs",
+    redis.ReadOnlyError: "it is a replica: lead REDIS_URL to the master",
+    redis.BusyLoadingError: "it is loading its data: wait",
+    redis.OutOfMemoryError: "its memory is full: raise maxmemory, or set maxmemory-policy to "
+    "volatile-lru",
+    redis.AskError: CLUSTER,
+    redis.ClusterCrossSlotError: CLUSTER,
+    redis.ClusterDownError: CLUSTER,
+    redis.InvalidResponse: "what answers there is no Redis: correct REDIS_URL",
+}
+OF_REDIS_BY_TEXT = {
+    "cluster mode": CLUSTER,
+    "NOAUTH": "the password or the user is wrong: correct REDIS_URL",
+    "WRONGPASS": "the password or the user is wrong: correct REDIS_URL",
+    "NOPERM": "the user lacks a permission: see docs/deploy.md for what it needs",
+    "MISCONF": "it cannot save to its disk: see its log",
+    "DB index": "it has no database of that number: correct REDIS_URL",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name the authority that signed "
+    "it (ssl_ca_certs), or, where it signed its own, set ssl_cert_reqs=none",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS at that port: redis:// instead of rediss://",
+    "Protocol error": "what answers there is no Redis: correct REDIS_URL",
+    "Connection closed by server": "it hangs up: if it speaks TLS at that port, take rediss://",
+    "Connection reset": "it hangs up: if it speaks TLS at that port, take rediss://",
 }
 
 
@@ -73,6 +105,23 @@ def _find_advice(error: BaseException) -> str:
     for kind, advice in BY_KIND.items():
         if isinstance(error, kind):
             return advice
+    if isinstance(error, redis.RedisError):
+        return _find_advice_for_redis(error)
     if "rejected SSL upgrade" in str(error):
         return "it has no TLS: turn it on there, or set sslmode=disable"
     return "it does not answer"
+
+
+def _find_advice_for_redis(error: redis.RedisError) -> str:
+    """By its kind; else by its text, or that of what it was made of."""
+    for kind, advice in OF_REDIS.items():
+        if isinstance(error, kind):
+            return advice
+    reported = f"{error} {error.__cause__ or error.__context__}"
+    for words, advice in OF_REDIS_BY_TEXT.items():
+        if words in reported:
+            return advice
+    for kind, advice in BY_KIND.items():
+        if isinstance(error.__cause__ or error.__context__, kind):
+            return advice
+    return "it refuses" if isinstance(error, redis.ResponseError) else "it does not answer"

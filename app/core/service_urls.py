@@ -1,10 +1,8 @@
 """The URLs of PostgreSQL and Redis, before a library has seen them."""
 
 import re
-from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-SENTINEL_PORT = 26379
 MAX_PORT = 65535
 HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][:@,]*)(:\d{1,5})?"
 NETLOC = re.compile(rf"([^][@]*@)?{HOST}(,{HOST})*")
@@ -24,11 +22,6 @@ def find_url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
     ports = re.findall(r":(\d+)(?=,|$)", netloc.rpartition("@")[2])
     if any(not 1 <= int(port) <= MAX_PORT for port in ports):
         return f"has a port that is not between 1 and {MAX_PORT}"
-    if scheme.endswith("+sentinel"):
-        try:
-            read_sentinel_url(url)
-        except ValueError as error:
-            return str(error)
     return None
 
 
@@ -43,47 +36,6 @@ def split_url(url: str) -> SplitResult:
     scheme, separator, rest = url.partition("://")
     netloc = _find_netloc(rest)
     return urlsplit(f"{scheme}{separator}{rest.removeprefix(netloc)}")._replace(netloc=netloc)
-
-
-@dataclass(frozen=True, slots=True)
-class SentinelUrl:
-    """
-    Attributes:
-        service: what the Sentinels call the servers of which one is the master.
-        username: for these servers; the Sentinels have a password of their own.
-    """
-
-    sentinels: list[tuple[str, int]]
-    service: str
-    db: int
-    username: str | None
-    password: str | None
-    sentinel_password: str | None
-    tls: bool
-
-
-def read_sentinel_url(url: str) -> SentinelUrl:
-    """`redis+sentinel://user:password@host:port,host/service/db?sentinel_password=...`
-
-    Raises:
-        ValueError: a sentence that says how it is written.
-    """
-    parts = split_url(url)
-    user, _, hosts = parts.netloc.rpartition("@")
-    username, _, password = user.partition(":")
-    service, _, db = parts.path.strip("/").partition("/")
-    if not service or not (db or "0").isdecimal():
-        raise ValueError("is redis+sentinel://host:port,host:port/service/number-of-the-database")
-    asked = parse_qs(parts.query).get("sentinel_password", [None])[0]
-    return SentinelUrl(
-        sentinels=[split_host(host, SENTINEL_PORT) for host in hosts.split(",")],
-        service=unquote(service),
-        db=int(db or 0),
-        username=unquote(username) or None,
-        password=unquote(password) or None,
-        sentinel_password=asked,
-        tls=parts.scheme.startswith("rediss"),
-    )
 
 
 def split_host(text: str, port: int) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.config.checks import PUBLIC_PASSWORD
 from app.core.postgres_url import libpq_url
-from app.core.service_urls import read_sentinel_url
+from app.core.redis_url import read_redis_url
 from tests.support.environment import COMPLETE
 
 ODD = "p@ss/w:o#r?d%20 é&="
@@ -129,9 +129,10 @@ def test_the_forms_of_redis_are_accepted(url: str) -> None:
 
 
 def test_sentinels_may_have_any_address() -> None:
-    asked = read_sentinel_url("redis+sentinel://u:p@one,[::1]:7,[::2]/plinth/1")
-    assert asked.sentinels == [("one", 26379), ("::1", 7), ("::2", 26379)]
-    assert (asked.username, asked.password, asked.service, asked.db) == ("u", "p", "plinth", 1)
+    asked = read_redis_url("redis+sentinel://u:p@one,[::1]:7,[::2]/plinth/1")
+    assert asked.sentinels == (("one", 26379), ("::1", 7), ("::2", 26379))
+    assert asked.service == "plinth"
+    assert asked.options == {"username": "u", "password": "p", "db": 1}
 
 
 @pytest.mark.parametrize("hosts", ["h", "h1,h2:1", "h1,[::1]:5434"])

@@ -136,3 +136,65 @@ POSTGRES = [
            "&uselibpqcompat=true",
            "app", "pw", f"{RDS}:5432", "app", REQUIRE),
 ]  # fmt: skip
+
+ELASTICACHE = "master.shop.ab12cd.euc1.cache.amazonaws.com"
+HEROKU = "ec2-34-200-1-2.compute-1.amazonaws.com"
+LABS = "redis-12345.c1.eu-west-1-3.ec2.redns.redis-cloud.com"
+PLAIN, CHECKED, UNCHECKED = "plain", "checked", "unchecked"
+
+REDIS = [
+    Hosted("Upstash", "rediss://default:AbC1dEf@eu1-calm-cod-12345.upstash.io:6379",
+           "default", "AbC1dEf", "eu1-calm-cod-12345.upstash.io:6379", "0", CHECKED),
+    Hosted("Vercel KV", "rediss://default:pw1@calm-cod-12345.upstash.io:6379",
+           "default", "pw1", "calm-cod-12345.upstash.io:6379", "0", CHECKED),
+    Hosted("Heroku", f"rediss://:p0123abc@{HEROKU}:31234?ssl_cert_reqs=none",
+           None, "p0123abc", f"{HEROKU}:31234", "0", UNCHECKED),
+    Hosted("Heroku, for Celery", f"rediss://:p0123abc@{HEROKU}:31234/0?ssl_cert_reqs=CERT_NONE",
+           None, "p0123abc", f"{HEROKU}:31234", "0", UNCHECKED),
+    Hosted("ElastiCache", f"rediss://{ELASTICACHE}:6379",
+           None, None, f"{ELASTICACHE}:6379", "0", CHECKED),
+    Hosted("ElastiCache, token", f"rediss://:tok%2Fen1@{ELASTICACHE}:6379/1",
+           None, "tok/en1", f"{ELASTICACHE}:6379", "1", CHECKED),
+    Hosted("ElastiCache, user", f"rediss://shop:pw@{ELASTICACHE}:6379/0",
+           "shop", "pw", f"{ELASTICACHE}:6379", "0", CHECKED),
+    Hosted("MemoryDB, endpoint", "rediss://shop:pw@shop-0001-001.shop.ab12cd.memorydb.eu-west-1"
+           ".amazonaws.com:6379",
+           "shop", "pw", "shop-0001-001.shop.ab12cd.memorydb.eu-west-1.amazonaws.com:6379", "0",
+           CHECKED),
+    Hosted("Azure", "rediss://:k3y%3D@shop.redis.cache.windows.net:6380/0",
+           None, "k3y=", "shop.redis.cache.windows.net:6380", "0", CHECKED),
+    Hosted("Azure, key as it is", "rediss://:k3yAbC=@shop.redis.cache.windows.net:6380",
+           None, "k3yAbC=", "shop.redis.cache.windows.net:6380", "0", CHECKED),
+    Hosted("Azure Managed", "rediss://:k3y%3D@shop.germanywestcentral.redis.azure.net:10000",
+           None, "k3y=", "shop.germanywestcentral.redis.azure.net:10000", "0", CHECKED),
+    Hosted("Redis Cloud", f"redis://default:pw1@{LABS}:12345",
+           "default", "pw1", f"{LABS}:12345", "0", PLAIN),
+    Hosted("Redis Cloud, TLS", f"rediss://default:pw1@{LABS}:12345?ssl_ca_certs={{ca}}"
+           "&ssl_certfile={crt}&ssl_keyfile={key}",
+           "default", "pw1", f"{LABS}:12345", "0", CHECKED),
+    Hosted("Render, inside", "redis://red-c1ab2cd3ef:6379",
+           None, None, "red-c1ab2cd3ef:6379", "0", PLAIN),
+    Hosted("Render, outside", "rediss://red-c1ab:pw@oregon-keyvalue.render.com:6379",
+           "red-c1ab", "pw", "oregon-keyvalue.render.com:6379", "0", CHECKED),
+    Hosted("Railway", "redis://default:pw@redis.railway.internal:6379",
+           "default", "pw", "redis.railway.internal:6379", "0", PLAIN),
+    Hosted("Fly, Upstash", "redis://default:pw@fly-shop-redis.upstash.io:6379",
+           "default", "pw", "fly-shop-redis.upstash.io:6379", "0", PLAIN),
+    Hosted("DigitalOcean", "rediss://default:AVNS_x1@db-valkey-fra1-12345.b.db.ondigitalocean.com"
+           ":25061",
+           "default", "AVNS_x1", "db-valkey-fra1-12345.b.db.ondigitalocean.com:25061", "0",
+           CHECKED),
+    Hosted("Aiven", "rediss://default:AVNS_y@valkey-1a2b-shop.a.aivencloud.com:12692",
+           "default", "AVNS_y", "valkey-1a2b-shop.a.aivencloud.com:12692", "0", CHECKED),
+    Hosted("Memorystore", "rediss://:auth-1a2b@10.0.0.4:6378/0?ssl_ca_certs={ca}",
+           None, "auth-1a2b", "10.0.0.4:6378", "0", CHECKED),
+    Hosted("Scaleway", "rediss://shop:pw@51.159.10.21:6379?ssl_ca_certs={ca}",
+           "shop", "pw", "51.159.10.21:6379", "0", CHECKED),
+    Hosted("IBM Cloud", "rediss://admin:pw@1a.2b.databases.appdomain.cloud:31526/0"
+           "?ssl_ca_certs={ca}&ssl_check_hostname=true",
+           "admin", "pw", "1a.2b.databases.appdomain.cloud:31526", "0", CHECKED),
+    Hosted("Dragonfly", "rediss://default:pw@1a2b.dragonflydb.cloud:6385?protocol=2",
+           "default", "pw", "1a2b.dragonflydb.cloud:6385", "0", CHECKED),
+    Hosted("compose", "redis://:pw@redis:6379/0", None, "pw", "redis:6379", "0", PLAIN),
+    Hosted("IPv6", "redis://[::1]:6380/2?client_name=shop", None, None, "::1:6380", "2", PLAIN),
+]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ PATIENCE = 10  # seconds
 class OwnValkey:
     socket: Path
     process: subprocess.Popen[bytes]
+    options: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -35,25 +36,27 @@ class OwnValkey:
 
     def restart(self) -> None:
         """Empty, where it was."""
-        self.process = _start(self.socket)
+        self.process = _start(self.socket, self.options)
 
 
 @contextmanager
-def own_valkey(folder: Path) -> Iterator[OwnValkey]:
+def own_valkey(folder: Path, **options: str) -> Iterator[OwnValkey]:
     """
     Args:
+        options: of its configuration, with underscores: `cluster_enabled="yes"`.
         folder: a short path; a Unix socket's has room for some hundred characters.
     """
     socket = folder / "valkey.sock"
-    valkey = OwnValkey(socket, _start(socket))
+    valkey = OwnValkey(socket, _start(socket, options), options)
     try:
         yield valkey
     finally:
         valkey.kill()
 
 
-def _start(socket: Path) -> subprocess.Popen[bytes]:
+def _start(socket: Path, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     settings = {"port": "0", "unixsocket": str(socket), "save": "", "appendonly": "no"}
+    settings |= {name.replace("_", "-"): value for name, value in options.items()}
     words = (word for name, value in settings.items() for word in (f"--{name}", value))
     process = subprocess.Popen(
         [require_valkey_server(), *words], cwd=socket.parent, stdout=subprocess.DEVNULL

@@ -4,7 +4,10 @@ from redis.exceptions import RedisError
 
 from app.cli.doctor.finding import Finding, broken, doubtful, fine
 from app.cli.failure import describe
+from app.core.cache.client import HEALTH_SECONDS, ClusterModeError
 from app.core.cache.connecting import connect, disconnect
+from app.core.config import settings
+from app.core.refusals import describe_refusal
 
 NAME = "Redis"
 SECONDS = 3
@@ -12,20 +15,16 @@ OLDEST = 7
 
 
 async def check(url: str) -> Finding:
-    try:
-        client = connect(url, seconds=SECONDS, connections=1)
-    except ValueError as error:
-        return broken(NAME, f"REDIS_URL cannot be read ({error})", "Correct it.")
+    client = connect(url, seconds=SECONDS, connections=1)
     try:
         async with asyncio.timeout(SECONDS):
-            info = await client.info("server")
+            info = await client.info()
+            if info.get("cluster_enabled"):
+                raise ClusterModeError
+            await client.set(f"{settings.CACHE_PREFIX}-health", b"", ex=HEALTH_SECONDS)
     except (RedisError, OSError) as error:
-        why = str(error) or f"nothing in {SECONDS} s"
-        return broken(
-            NAME,
-            f"{describe(url)} does not answer ({why})",
-            "Start it, or correct REDIS_URL. Until then nothing is cached.",
-        )
+        text = f"{describe(url)} cannot be used: {describe_refusal(error)}"
+        return broken(NAME, text, "Until then nothing is cached, and limits hold for each process.")
     finally:
         await disconnect(client)
     version = str(info["redis_version"])

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from app.core import metrics
 from app.core.batching import Batcher
 from app.core.breaker import Breaker
 from app.core.cache.connecting import connect, disconnect
+from app.core.refusals import FaultLog
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -22,7 +23,15 @@ V = TypeVar("V")
 
 CONNECTIONS = 50
 SCANNED_AT_ONCE = 500
+HEALTH_SECONDS = 60
 AWAY: Any = object()
+
+
+class ClusterModeError(ResponseError):
+    """Keys of one command lie on several servers there: limits and the cache would not work."""
+
+    def __init__(self) -> None:
+        super().__init__("cluster mode is on (cluster_enabled:1)")
 
 
 class Cache:
@@ -33,6 +42,7 @@ class Cache:
         self._prefix = ""
         self._budget = 0.1
         self._breaker = Breaker()
+        self._set_up_logs()
 
     async def open(self, url: str, *, prefix: str, timeout_ms: int) -> None:
         """
@@ -45,6 +55,7 @@ class Cache:
         self._prefix = prefix
         self._budget = timeout_ms / 1000
         self._breaker = Breaker()
+        self._set_up_logs()
         self._redis = connect(url, seconds=self._budget, connections=CONNECTIONS)
 
     async def close(self) -> None:
@@ -94,13 +105,34 @@ class Cache:
         try:
             async with asyncio.timeout(self._budget):
                 answer = await act(self._redis)
+        except ResponseError as error:  # it answers, so sparing it gains nothing
+            metrics.cache_errors.inc()
+            self._refusals.note(error)
+            return otherwise
         except (RedisError, OSError, TimeoutError) as error:
             metrics.cache_errors.inc()
             if self._breaker.fail():
-                logger.warning("the cache is away (%s); going on without it", type(error).__name__)
+                self._faults.note(error)
             return otherwise
-        self._breaker.succeed()
+        if self._breaker.succeed():
+            self._faults.clear()
         return answer
+
+    async def look(self) -> dict[str, Any] | None:
+        """Return the server's figures, or None where it cannot be used.
+
+        It can be when it takes a value: a replica, one whose memory is full and one in cluster mode
+        answer to the rest.
+        """
+
+        async def look_and_write(redis: Redis) -> dict[str, Any]:
+            info: dict[str, Any] = await redis.info()
+            if info.get("cluster_enabled"):
+                raise ClusterModeError
+            await redis.set(f"{self._prefix}-health", b"", ex=HEALTH_SECONDS)
+            return info
+
+        return await self.call(look_and_write, None)
 
     def together(
         self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
@@ -115,6 +147,10 @@ class Cache:
 
     def name(self, key: str) -> str:
         return f"{self._prefix}:{key}"
+
+    def _set_up_logs(self) -> None:
+        # Apart: one that refuses to write still reads, and would clear the fault at once.
+        self._faults, self._refusals = (FaultLog(logger, "the cache") for _ in range(2))
 
     async def _clear_some(self, redis: Redis, name: str, cursor: int) -> tuple[int, int]:
         cursor, names = await redis.scan(cursor, match=name, count=SCANNED_AT_ONCE)

@@ -2,31 +2,41 @@
 
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import (
+    BlockingConnectionPool,
+    Connection,
+    Redis,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
-from app.core.service_urls import read_sentinel_url
+from app.core.redis_url import RedisUrl, read_redis_url
 
 
 def connect(url: str, *, seconds: float, connections: int) -> Redis:
     """
     Args:
-        url: `redis://`, `rediss://`, `unix://`, or `redis+sentinel://` and `rediss+sentinel://`
-            with the Sentinels' hosts: `redis+sentinel://:password@one:26379,two/service/0`.
+        url: as `core/redis_url.py` has it.
         seconds: the most that it may take to connect. A call is bounded as a whole, by who makes
             it (`Cache.call`): the library's bound on each write and each read is a timer each.
     """
-    usual: dict[str, Any] = {"retry": Retry(NoBackoff(), 0), "socket_timeout": None}
-    if "+sentinel://" in url:
-        return _ask_sentinels(url, seconds, max_connections=connections, **usual)
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
+    asked = read_redis_url(url)
+    usual: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": None,
+        "max_connections": connections,
+    }
+    if asked.sentinels:
+        return _ask_sentinels(asked, seconds, usual)
+    pool = BlockingConnectionPool(
+        connection_class=_find_kind(asked),
         timeout=seconds,
         socket_connect_timeout=seconds,
         **usual,
+        **asked.options,
     )
     return Redis.from_pool(pool)
 
@@ -37,21 +47,23 @@ async def disconnect(redis: Redis) -> None:
         await redis.connection_pool.sentinel_manager.aclose()
 
 
-def _ask_sentinels(url: str, seconds: float, **options: Any) -> Redis:
-    asked = read_sentinel_url(url)
+def _find_kind(asked: RedisUrl) -> type[Connection | UnixDomainSocketConnection]:
+    if "path" in asked.options:
+        return UnixDomainSocketConnection
+    return SSLConnection if asked.tls else Connection
+
+
+def _ask_sentinels(asked: RedisUrl, seconds: float, usual: dict[str, Any]) -> Redis:
     # Half of it, so that a Sentinel that is frozen leaves time to ask the next one.
-    options["socket_connect_timeout"] = seconds / 2
-    asking = {**options, "socket_timeout": seconds / 2, "password": asked.sentinel_password}
+    usual |= {"socket_connect_timeout": seconds / 2, "ssl": asked.tls}
+    of_tls = {name: it for name, it in asked.options.items() if name.startswith("ssl_")}
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        asked.sentinels, sentinel_kwargs=asking
-    )
+        asked.sentinels,
+        sentinel_kwargs={
+            **usual, **of_tls, **asked.sentinel_options, "socket_timeout": seconds / 2
+        },
+    )  # fmt: skip
     pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        asked.service,
-        sentinel,
-        username=asked.username,
-        password=asked.password,
-        db=asked.db,
-        ssl=asked.tls,
-        **options,
+        asked.service, sentinel, **usual, **asked.options
     )
     return Redis.from_pool(pool)

@@ -8,8 +8,8 @@ from app.core.config.faults import Fault
 from app.core.config.origins import ANY
 from app.core.config.public_url import find_path_clash
 from app.core.postgres_url import read_postgres_url
+from app.core.redis_url import read_redis_url
 from app.core.secret_key import find_weakness, keep_development_key
-from app.core.service_urls import split_url
 
 if TYPE_CHECKING:
     from app.core.config.settings import Settings
@@ -44,7 +44,8 @@ def find_services(settings: "Settings") -> Iterator[Fault]:
 
 
 def _find_password(name: str, url: str) -> str | None:
-    return split_url(url).password if name == "REDIS_URL" else read_postgres_url(url).password
+    read = read_redis_url if name == "REDIS_URL" else read_postgres_url
+    return read(url).password
 
 
 def find_secret_key(settings: "Settings") -> Iterator[Fault]:

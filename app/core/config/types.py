@@ -12,9 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from app.core.config.origins import check_origin
 from app.core.postgres_url import read_postgres_url
 from app.core.rates import check_rate
-from app.core.service_urls import find_url_fault
-
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+from app.core.redis_url import read_redis_url
 
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 API_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -71,8 +69,7 @@ def _check_postgres_url(url: str) -> str:
 
 
 def _check_redis_url(url: str) -> str:
-    if fault := find_url_fault(url, REDIS_SCHEMES):
-        raise ValueError(fault)
+    read_redis_url(url)
     return url
 
 

@@ -1,0 +1,27 @@
+"""A start that is refused ends with a sentence, as wrong settings do, and without a traceback."""
+
+import sys
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.config import SettingsError
+from app.core.embedded import EmbeddedError
+
+
+async def start_in_words(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand on the lifespan. The server logs what it is told of a failure, and ends."""
+    refused = False
+
+    async def send_words(message: Message) -> None:
+        nonlocal refused
+        error = sys.exception()
+        refused = message["type"] == "lifespan.startup.failed" and isinstance(
+            error, (SettingsError, EmbeddedError)
+        )
+        await send({**message, "message": str(error)} if refused else message)
+
+    try:
+        await app(scope, receive, send_words)
+    except (SettingsError, EmbeddedError):
+        if not refused:
+            raise
