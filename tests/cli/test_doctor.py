@@ -2,10 +2,16 @@
 
 import json
 
+import pytest
+
+from app.cli.doctor import values
+from app.cli.doctor.finding import Level
+from app.core.config import load_settings
 from app.core.cookies import HAS_QUADRATIC_PARSER
 from app.core.database import Database
 from tests.support.command import plinth
 from tests.support.databases import TestServices, empty_database
+from tests.support.hosted import POSTGRES, Hosted
 
 AWAY = "postgresql://app@127.0.0.1:1/app"
 
@@ -60,3 +66,14 @@ def test_help_and_version_answer_whatever_the_settings_say() -> None:
     broken = plinth("db", "upgrade", ENVIRONMENT="production")
     assert broken.returncode == 1
     assert broken.stderr.startswith("Plinth cannot start")
+
+
+@pytest.mark.parametrize("hosted", POSTGRES, ids=lambda it: it.service)
+def test_a_pooler_that_is_not_named_as_one_is_told(hosted: Hosted) -> None:
+    if "{" in hosted.url:
+        return  # with files; none of those is a pooler
+    pooled = ("pooled", "Vercel", "transaction", "PgBouncer", "pool", "Fly, managed")
+    given = {"DATABASE_URL": hosted.url}
+    level = values.check_pooler(load_settings(**given)).level
+    assert (level is Level.DOUBTFUL) == hosted.service.endswith(pooled)
+    assert values.check_pooler(load_settings(**given, DB_PGBOUNCER=True)).level is Level.FINE

@@ -1,14 +1,18 @@
 """What the settings say, and what they should not."""
 
+import re
 import time
 from difflib import get_close_matches
 
 from app.cli.doctor.finding import Finding, broken, doubtful, fine
 from app.core.config import MAKE_A_KEY, Settings
 from app.core.keys import KeyFileError, find_signing_key, read_keys
+from app.core.postgres_url import read_postgres_url
 from app.core.secret_key import find_weakness
 
 ALIKE = 0.9
+POOLER = re.compile(r"-pooler\.|^pgbouncer\.")  # Neon's, Fly's
+POOLER_PORTS = (6432, 6543, 25061)  # PgBouncer's own and Azure's, Supabase's, DigitalOcean's
 
 
 def check_names(settings: Settings) -> Finding:
@@ -81,6 +85,20 @@ def check_debugging(settings: Settings) -> Finding:
     return fine("debugging", ", ".join(set_) or "off")
 
 
+def check_pooler(settings: Settings) -> Finding:
+    """By the hosts and ports of the services that offer one beside the database itself."""
+    name = "pooler"
+    hosts = read_postgres_url(settings.DATABASE_URL).hosts if settings.DATABASE_URL else ()
+    pooled = [host.name for host in hosts if host.port in POOLER_PORTS or POOLER.search(host.name)]
+    if pooled and not settings.DB_PGBOUNCER:
+        return doubtful(
+            name,
+            f"{pooled[0]} looks like PgBouncer in transaction mode",
+            "Set DB_PGBOUNCER=true, and DIRECT_DATABASE_URL to the server behind it.",
+        )
+    return fine(name, "DB_PGBOUNCER is true" if settings.DB_PGBOUNCER else "none")
+
+
 CHECKS = [
     check_names,
     check_secret_key,
@@ -89,4 +107,5 @@ CHECKS = [
     check_origins,
     check_hosts,
     check_debugging,
+    check_pooler,
 ]
