@@ -1,17 +1,15 @@
 """An import's rows, on their way into `users` through a table that only its transaction has."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
-    DateTime,
     MetaData,
-    String,
     Table,
     exists,
     func,
@@ -27,6 +25,8 @@ from app.models import User
 
 ONE_AT_A_TIME = 0x706C75  # of all that take advisory locks, this one's number
 
+WHERE = re.compile(r"^COPY \w+, line (\d+)(?:, column (\w+))?")
+
 COLUMNS = (
     "email", "email_canonical", "username", "full_name", "hashed_password", "is_active",
     "is_superuser", "is_verified", "created_at",
@@ -35,15 +35,11 @@ _staged = Table(
     "staged_users",
     MetaData(),
     Column("line", BigInteger, nullable=False),
-    Column("email", String, nullable=False),
-    Column("email_canonical", String, nullable=False),
-    Column("username", String, nullable=False),
-    Column("full_name", String),
-    Column("hashed_password", String, nullable=False),
-    Column("is_active", Boolean, nullable=False),
-    Column("is_superuser", Boolean, nullable=False),
-    Column("is_verified", Boolean, nullable=False),
-    Column("created_at", DateTime(timezone=True)),
+    # Of the types that `users` has, so that what does not fit there fails by its line here.
+    *(
+        Column(name, User.__table__.c[name].type, nullable=name in {"full_name", "created_at"})
+        for name in COLUMNS
+    ),
     # Given out here, so that it can be said later which of the rows became users.
     Column(
         "id",
@@ -54,6 +50,21 @@ _staged = Table(
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
+
+
+class UnstorableRow(Exception):
+    """
+    Attributes:
+        line: of the file.
+        column: None where it is not known.
+        reason: without any value.
+    """
+
+    def __init__(self, line: int, column: str | None, reason: str) -> None:
+        super().__init__(line, column, reason)
+        self.line = line
+        self.column = column
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +94,31 @@ async def stage(db: AsyncSession, rows: Iterable[Sequence[Any]]) -> None:
 
     Args:
         rows: the line's number and `COLUMNS`.
+
+    Raises:
+        UnstorableRow: the database does not take one of them.
     """
     raw = await (await db.connection()).get_raw_connection()
     connection = cast("asyncpg.Connection", raw.driver_connection)
-    await connection.copy_records_to_table(
-        _staged.name, schema_name="pg_temp", columns=("line", *COLUMNS), records=rows
-    )
+    sent: list[int] = []  # the lines of the rows that were read, to find the one that failed
+    try:
+        await connection.copy_records_to_table(
+            _staged.name,
+            schema_name="pg_temp",
+            columns=("line", *COLUMNS),
+            records=_noting(rows, sent),
+        )
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        if (found := WHERE.search(error.context or "")) is None:
+            raise
+        raise UnstorableRow(sent[int(found[1]) - 1], found[2], error.message) from None
     await db.execute(text("ANALYZE pg_temp.staged_users"))
+
+
+def _noting(rows: Iterable[Sequence[Any]], sent: list[int]) -> Iterator[Sequence[Any]]:
+    for row in rows:
+        sent.append(row[0])
+        yield row
 
 
 async def insert_staged(db: AsyncSession) -> tuple[int, int | None, int | None]:

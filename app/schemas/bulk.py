@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,8 +14,9 @@ from pydantic import (
 
 from app.core.addresses import canonical
 from app.core.passwords import NO_PASSWORD, check_hash
-from app.schemas.fields import Email, FullName, Line, Username
+from app.schemas.fields import DateTime, Email, FullName, Line, Username
 
+FIRST_YEAR, LAST_YEAR = 1970, 9998
 DJANGO_PREFIX = re.compile(r"(argon2|bcrypt\$)(?=\$)")
 HOURS_ALONE = re.compile(r"(?<=:\d\d)([.]\d+)?[+-]\d\d$")
 
@@ -41,6 +41,24 @@ def _complete_zone(given: Any) -> Any:
     return f"{given}:00" if isinstance(given, str) and HOURS_ALONE.search(given) else given
 
 
+def _require_storable(moment: datetime) -> datetime:
+    # The driver takes the first and the last moment that Python has for infinities.
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"must be within the years {FIRST_YEAR} to {LAST_YEAR}")
+    return moment
+
+
+def _refuse_float(given: Any) -> Any:
+    """Pydantic would take 1.0 for true; 0 and 1 are what other databases write for a boolean."""
+    if isinstance(given, float):
+        raise ValueError("must be true or false, t or f, yes or no, 1 or 0")  # noqa: TRY004
+    return given
+
+
+Flag = Annotated[bool, BeforeValidator(_refuse_float)]
+Moment = Annotated[DateTime, AfterValidator(_require_storable), BeforeValidator(_complete_zone)]
+"""`2024-02-29T12:00:00Z`. A bare number is refused: a year, seconds and milliseconds look alike."""
+
 Hash = Annotated[
     str,
     BeforeValidator(_find_hash),
@@ -56,10 +74,10 @@ class ImportedUser(BaseModel):
     username: Username
     full_name: FullName | None = None
     hashed_password: Hash = NO_PASSWORD
-    is_active: bool = True
-    is_superuser: bool = False
-    is_verified: bool = False
-    created_at: Annotated[AwareDatetime, BeforeValidator(_complete_zone)] | None = None
+    is_active: Flag = True
+    is_superuser: Flag = False
+    is_verified: Flag = False
+    created_at: Moment | None = None
     """Left out: the time of the import."""
     id: Line | int | None = None
     """Read over: an export has it, and the database gives out its own."""

@@ -85,7 +85,12 @@ async def import_users(
     """
     reading = _Reading(superusers=superusers)
     await crud.user_import.begin(db)
-    await crud.user_import.stage(db, reading.read(lines))
+    try:
+        await crud.user_import.stage(db, reading.read(lines))
+    except crud.user_import.UnstorableRow as row:
+        said = f"{row.column}: {row.reason}" if row.column else row.reason
+        problems = [*reading.problems, Problem(row.line, said)]
+        raise ImportRefused(sorted(problems, key=lambda found: found.line)) from row
     count, first, last = await crud.user_import.insert_staged(db)
     clashes = [_tell(clash) for clash in await crud.user_import.find_clashes(db)]
     if reading.problems or (clashes and not skip_duplicates):

@@ -15,8 +15,9 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.cli.failure import Failure
-from app.cli.users.files import find_format, read_lines
+from app.cli.users.files import LONGEST_LINE, TOO_LONG, find_format, read_lines
 from app.cli.users.formats import Format
+from app.core.database import Database
 from app.services.bulk import Line
 from tests.support.command import COMMAND, plinth, plinth_at_terminal
 from tests.support.environment import ROOT, bare_environment
@@ -241,7 +242,10 @@ def test_json_lines_are_read_with_their_faults() -> None:
         ("username\n", "email is missing"),
         ("email,username,password\n", "not known: password"),
         ("email,username,email\n", "a column twice"),
-        (b"email,username\n\xff,x\n", "not UTF-8"),
+        ("email;username\n", "write commas"),
+        ("email\tusername\n", "write commas"),
+        ("email,username\n".encode("utf-16"), "not UTF-8"),
+        ("émail,username\n".encode("latin-1"), "not UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(
@@ -249,6 +253,59 @@ def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(Failure, match=said):
         read(content)
+
+
+def test_what_is_not_utf8_is_told_by_its_line_and_the_rest_is_read() -> None:
+    many = b"".join(b"ann%d@example.com,ann%d\n" % (n, n) for n in range(5000))
+    lines = read(b"\xef\xbb\xbfemail,username\n" + many + b"x@y.z,caf\xe9\n" + b"u@v.w,uvw\n")
+    assert lines[-2:] == [
+        Line(5002, fault="is not UTF-8"),
+        Line(5003, {"email": "u@v.w", "username": "uvw"}),
+    ]
+    lines = read(b'\xef\xbb\xbf{"email": "caf\xe9"}\n{"email": "caf\xc3\xa9"}\n', Format.JSONL)
+    assert lines == [Line(1, fault="is not UTF-8"), Line(2, {"email": "café"})]
+
+
+def test_a_line_without_end_is_told_and_does_not_fill_the_memory() -> None:
+    long = b'{"email": "' + b"x" * (4 * LONGEST_LINE) + b'"}\n'
+    assert read(long + b'{"email": "a"}\n', Format.JSONL) == [
+        Line(1, fault=TOO_LONG),
+        Line(2, {"email": "a"}),
+    ]
+    header = b"email,username\n"
+    (told,) = read(header + b"a@b.c," + b"x" * (4 * LONGEST_LINE) + b"\n")
+    assert (told.number, told.fault) == (2, f"is no CSV: {TOO_LONG}; the rest was not read")
+    (told,) = read(header + b'a@b.c,"' + b"x\n" * 200_000)
+    assert told.number == 2, "where the quotes began"
+    assert told.fault is not None
+    assert "field larger than field limit" in told.fault
+
+
+def test_a_key_that_is_given_twice_is_refused() -> None:
+    (told,) = read('{"email": "a", "username": "b", "email": "c"}', Format.JSONL)
+    assert told == Line(1, fault="email: given twice")
+
+
+def test_a_file_of_carriage_returns_is_read() -> None:
+    assert read("email,username\ra@b.c,ann\rx@y.z,xyz") == [
+        Line(2, {"email": "a@b.c", "username": "ann"}),
+        Line(3, {"email": "x@y.z", "username": "xyz"}),
+    ]
+
+
+async def test_a_bare_number_is_no_moment_in_either_format(
+    database: Database, environment: dict[str, str], second: asyncpg.Connection
+) -> None:
+    rows = (
+        "email,username,created_at\na@example.com,ann,2024-02-29T12:00:00Z\nb@example.com,bob,2024"
+    )
+    refused = plinth("users", "import", "-", "--format", "csv", typed=rows, **environment)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("line 3: created_at: must be like 2026-12-31T23:59:59Z")
+    row = json.dumps({"email": "a@example.com", "username": "ann", "created_at": 2024})
+    refused = plinth("users", "import", "-", "--format", "jsonl", typed=row, **environment)
+    assert refused.stderr.startswith("line 1: created_at: must be a text like 2026-12-31T23:59:59Z")
+    assert await second.fetchval(COUNT) == 0
 
 
 def test_the_format_is_known_by_the_ending_or_given() -> None:

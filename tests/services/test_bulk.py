@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -9,6 +10,8 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.core.database import Database
+from app.crud import user_import
+from app.crud.user_import import UnstorableRow
 from app.services import audit, bulk
 from app.services.bulk import Imported, ImportRefused, Line
 from tests.support.foreign_hashes import ARGON2ID, BCRYPT, FOREIGN, PBKDF2_BEYOND, PREFIXED, UNKNOWN
@@ -103,6 +106,100 @@ async def test_each_line_that_is_not_valid_is_told_and_none_is_imported(
     assert PASSWORD not in str(said)
     assert PBKDF2_BEYOND not in str(said)
     assert await second.fetchval(COUNT) == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        2024, 0, 1709208000, 1709208000000, 1709208000.5, -1, True, float("nan"), "2024",
+        "1709208000", "1709208000.5", "2024-02-29", "2024-02-29T12:00:00", "2024-02", "20240229",
+        "20240229T120000Z", "29.02.2024 12:00", "02/29/2024", "now", "infinity", "P1D", "12:00Z",
+        "2023-02-29T12:00:00Z", "2024-02-29T25:00:00Z", "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-14:00", "1969-12-31T23:59:59Z", "", [], {},
+    ],
+)  # fmt: skip
+async def test_what_is_no_moment_is_refused_by_line_and_column(
+    database: Database, second: asyncpg.Connection, given: Any
+) -> None:
+    said = await refused(database, user("ada"), user("grace", created_at=given))
+    assert [line.split(":")[0] for line in said] == ["3 created_at"]
+    assert await second.fetchval(COUNT) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("2024-02-29T12:00:00Z", "2024-02-29 12:00:00+00:00"),
+        ("2024-02-29t12:00:00.123456z", "2024-02-29 12:00:00.123456+00:00"),
+        ("2024-02-29 12:00:00+00", "2024-02-29 12:00:00+00:00"),
+        ("2024-02-29 12:00:00.5+05:30", "2024-02-29 06:30:00.500000+00:00"),
+        ("2024-02-29T12:00Z", "2024-02-29 12:00:00+00:00"),
+        ("1970-01-01T00:00:00Z", "1970-01-01 00:00:00+00:00"),
+    ],
+)
+async def test_a_moment_is_date_time_and_zone(
+    database: Database, second: asyncpg.Connection, given: str, stored: str
+) -> None:
+    await import_users(database, user("ada", created_at=given))
+    assert str(await second.fetchval("SELECT created_at FROM users")) == stored
+
+
+@pytest.mark.parametrize("column", ["is_active", "is_superuser", "is_verified"])
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (1, True), (0, False), ("1", True), ("0", False), ("t", True), ("FALSE", False),
+        ("yes", True), ("n", False), (True, True), (False, False),
+        (2, None), ("2", None), (1.0, None), (0.0, None), ("1.0", None), ("", None),
+        ("perhaps", None), ([], None), (None, None),
+    ],
+)  # fmt: skip
+async def test_a_flag_is_clearly_one_of_two(
+    database: Database, second: asyncpg.Connection, column: str, given: Any, stored: bool | None
+) -> None:
+    row = user("ada", **{column: given})
+    if stored is None:
+        assert [line.split(":")[0] for line in await refused(database, row)] == [f"2 {column}"]
+    else:
+        await import_users(database, row, superusers=True)
+        assert await second.fetchval(f"SELECT {column} FROM users") is stored
+
+
+@pytest.mark.parametrize("column", ["email", "username", "full_name", "hashed_password"])
+@pytest.mark.parametrize("given", [1, 1.5, True, [], {}])
+async def test_a_number_is_no_text(database: Database, column: str, given: Any) -> None:
+    said = await refused(database, user("ada"), user("grace", **{column: given}))
+    assert [line.split(":")[0] for line in said] == [f"3 {column}"]
+
+
+async def test_a_row_that_the_database_refuses_is_told_by_line_and_column(
+    database: Database,
+) -> None:
+    """Validation should leave nothing to it; where it does, the line is not lost."""
+    now = datetime.now(UTC)
+
+    def row(line: int, **columns: Any) -> tuple[Any, ...]:
+        values = user(f"user{line}") | {"email_canonical": f"user{line}@example.com"}
+        values |= {"full_name": None, "created_at": now}
+        values |= dict.fromkeys(("is_active", "is_superuser", "is_verified"), False) | columns
+        return (line, *(values[name] for name in user_import.COLUMNS))
+
+    async def try_to_stage(rows: tuple[tuple[Any, ...], ...]) -> None:
+        async with database.transaction() as db:
+            await user_import.begin(db)
+            await user_import.stage(db, rows)
+
+    async def stage(*rows: tuple[Any, ...]) -> UnstorableRow:
+        with pytest.raises(UnstorableRow) as error:
+            await try_to_stage(rows)
+        return error.value
+
+    fine = [row(line) for line in range(10, 40, 2)]
+    told = await stage(*fine, row(41, username="x" * 51), *(row(line) for line in range(50, 60)))
+    assert (told.line, told.column) == (41, "username")
+    assert "character varying(50)" in told.reason
+    assert (await stage(*fine, row(43, is_active=None))).line == 43
 
 
 async def test_a_hash_of_an_unknown_kind_is_refused(database: Database) -> None:
