@@ -88,7 +88,7 @@ floors: $(INSTALLED)
 	@$(BIN)/lint-imports
 
 migrations: $(INSTALLED)
-	@$(BIN)/alembic upgrade head --sql | $(BIN)/squawk
+	@sql=$$($(BIN)/alembic upgrade head --sql) && printf '%s\n' "$$sql" | $(BIN)/squawk
 
 test-fastapi: $(INSTALLED) ## FastAPI's own suite with and without our dispatcher (docs/decisions/fast-paths.md): 15 minutes
 	@$(BIN)/python -m tests.fastapi_suite.run
