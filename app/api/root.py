@@ -25,7 +25,7 @@ async def welcome() -> Welcome:
 
 
 @router.get("/.well-known/jwks.json", response_model_exclude_none=True)
-@access(PUBLIC, queries=99)
+@access(PUBLIC, queries=0)
 async def list_public_keys(response: Response) -> JwkSet:
     """What other services verify access tokens with (RFC 7517). A key with which one could sign as
     well as verify is not among them."""

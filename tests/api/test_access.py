@@ -58,6 +58,13 @@ def test_a_route_declares_who_may_use_it(operation: Operation) -> None:
 
 
 @every
+def test_a_route_declares_no_number_to_spare(operation: Operation) -> None:
+    """A large one would hold whatever the route did."""
+    assert operation.declared
+    assert operation.declared.queries <= 12
+
+
+@every
 async def test_a_route_lets_in_whom_it_declares(scene: Scene, operation: Operation) -> None:
     assert operation.declared
     expected = EXPECTED[operation.declared.who]
