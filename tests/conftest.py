@@ -7,6 +7,9 @@ for real, so that what they see is what another connection sees; after each the 
 
 import os
 
+import tests.support.isolation  # noqa: F401 - before anything that reads a setting
+
+# isort: split
 # Before anything of app is imported: settings are read at import.
 os.environ |= {
     "ENVIRONMENT": "development",
@@ -32,6 +35,8 @@ import asyncpg
 import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
@@ -45,6 +50,10 @@ from tests.support.documented import check_documented
 from tests.support.mail_server import Inbox, serving_mail
 from tests.support.people import People
 from tests.support.rows import Rows
+
+# How long an example takes says how busy the machine is. No test outside tests/faults is timed.
+hypothesis.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("suite")
 
 UNGUARDED = "SET LOCAL session_replication_role = replica"  # events refuse to go
 # TRUNCATE makes new files for every table and index: several times what most tests take.

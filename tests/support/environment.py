@@ -13,7 +13,10 @@ COMPLETE = {
     "DATABASE_URL": "postgresql://app@db.internal/app",
     "REDIS_URL": "redis://cache.internal/0",
 }
-INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
+# PLINTH_ENV_FILE: with isolation.py's empty value no process reads the developer's .env.
+INHERITED = (
+    "PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG", "PLINTH_ENV_FILE",
+)  # fmt: skip
 
 
 def run_python(

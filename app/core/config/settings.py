@@ -1,5 +1,6 @@
 """Every setting that is no address of a server: names, types and defaults."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -41,7 +42,7 @@ from app.core.config.types import (
 
 class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which sees one file
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=os.environ.get("PLINTH_ENV_FILE", ".env") or None,
         env_file_encoding="utf-8",
         env_ignore_empty=True,  # `REDIS_PASSWORD=` in a compose file means none
         case_sensitive=True,
