@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 
 import asyncpg
+import hypothesis
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext
+from hypothesis import HealthCheck
 from sqlalchemy.orm import configure_mappers
 
 from app.api import root, v1
@@ -168,3 +170,25 @@ def test_no_file_holds_two_subjects() -> None:
     assert {name: lines for name, lines in long.items() if lines > 280} == {}, (
         "make two files of it, or a folder with the same import name"
     )
+
+
+# An upper bound of time that has passed. A lower one holds on a busy machine too, and processor
+# time is no clock.
+TIMED = re.compile(r"(monotonic|perf_counter)(_ns)?\(\) *-(?!.*>=)|deadline[=][^N]")
+
+
+def test_no_test_is_timed_outside_the_faults() -> None:
+    """A busy machine is slow, and not wrong. `measured(...)` shows a figure and judges none."""
+    guilty = [
+        f"{file.relative_to(ROOT)}: {line.strip()}"
+        for file in sorted((ROOT / "tests").rglob("*.py"))
+        if file.relative_to(ROOT / "tests").parts[0] not in {"faults", "budget", "mutation"}
+        for line in file.read_text().splitlines()
+        if TIMED.search(line) and "measured(" not in line
+    ]
+    assert guilty == [], "count calls or wait with `until`; what is promised in seconds is a fault"
+
+
+def test_hypothesis_times_no_example() -> None:
+    assert hypothesis.settings().deadline is None
+    assert HealthCheck.too_slow in hypothesis.settings().suppress_health_check

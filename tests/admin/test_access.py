@@ -17,6 +17,7 @@ from app.core.config import settings
 from app.core.cookie_tokens import make_cookie_token, parse_cookie_token
 from tests.support.people import People
 from tests.support.superuser import CSRF, Superuser
+from tests.support.waiting import PATIENCE
 
 FORMS = ["/login", "/logout", "/user/edit?pk=1", "/_api/user/row-action?name=deactivate&pk=1"]
 PAGES = ["", "/", "/user/list", "/session/list", "/event/list", "/mail/list", "/user/edit"]
@@ -258,7 +259,7 @@ async def test_a_body_that_comes_slowly_holds_no_connection(
     sending = asyncio.create_task(
         stranger.client.post("/admin/login", headers=headers, content=never_sent())
     )
-    await asyncio.wait_for(asked.wait(), 10)
+    await asyncio.wait_for(asked.wait(), PATIENCE)
     lent = resources.database.pool_status()["checked_out"]
     sending.cancel()
     with suppress(asyncio.CancelledError):

@@ -12,7 +12,7 @@ from app.core import breaches
 from app.core.config import settings
 from app.core.database import Database
 from tests.support.answers import check_invalid
-from tests.support.breached import breach_service, knowing, slow
+from tests.support.breached import breach_service, knowing, silent
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, token_of
 from tests.support.people import PASSWORD, People, Person
@@ -108,12 +108,13 @@ async def test_the_breach_check_holds_no_connection(
     client: AsyncClient, people: People, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = await people.enter()
-    monkeypatch.setattr(breaches, "SECONDS", 0.5)
-    with breach_service(slow(0.7)) as service:
+    monkeypatch.setattr(breaches, "SECONDS", 60)
+    with breach_service(silent) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
         asking = asyncio.gather(register(client, LOST), change(client, person, password=LOST))
         await until(lambda: len(service.asked) == 2)
         assert database.pool_status()["checked_out"] == 0
+        service.stopping.set()
         assert [answer.status_code for answer in await asking] == [201, 200]
 
 

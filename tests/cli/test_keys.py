@@ -145,7 +145,7 @@ async def test_running_servers_take_a_rotation_up_and_nobody_is_refused(
         )
         new = rotated.stdout.split()[0]
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while kid_of(after := await visitors.sign_in(person)) != new:
                 await let_in(client, before, after)
         for _ in range(20):  # whichever worker answers

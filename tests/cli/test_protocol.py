@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from app.cli.protocol import BoundedHttp
 from app.core.config import settings
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -78,7 +78,7 @@ class Client:
 
     async def answer(self) -> tuple[int, Any]:
         """The status, and what the application was given: path, headers, body."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             body = await self.reader.readexactly(length)
@@ -87,7 +87,7 @@ class Client:
     async def rest(self) -> bytes:
         """What comes until the server closes."""
         with suppress(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 return await self.reader.read()
         return b""
 

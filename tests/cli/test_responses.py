@@ -49,7 +49,7 @@ async def ask(answer: Answer, *requests: bytes) -> bytes:
         came = b""
         while True:
             try:
-                part = await asyncio.wait_for(reader.read(65536), 0.2)
+                part = await asyncio.wait_for(reader.read(65536), 1)
             except TimeoutError:
                 return came
             if not part:

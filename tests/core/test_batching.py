@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from app.core.batching import Batcher
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 class Loader:
@@ -179,7 +179,7 @@ async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None
     await begun(loader, 1)
     (late,) = ask(batcher, 2)
 
-    assert list(await asyncio.wait_for(asyncio.gather(first, late), 5)) == [None, None]
+    assert list(await asyncio.wait_for(asyncio.gather(first, late), PATIENCE)) == [None, None]
     loader.let_go()
     await until(lambda: len(loader.batches) == 2)
     loader.let_go()

@@ -23,6 +23,7 @@ from redis import Redis
 
 from app.core.embedded import EmbeddedError, Endpoints, folders, postgres_bin, services, sharing
 from app.core.embedded.processes import Account
+from tests.support.waiting import PATIENCE
 
 if not Path("/proc/self/cwd").exists():
     pytest.skip("these tests look for processes in /proc", allow_module_level=True)
@@ -202,9 +203,9 @@ def answers(endpoints: Endpoints) -> bool:
 
 
 def wait_for(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while not done():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < until
         time.sleep(0.002)
 
 

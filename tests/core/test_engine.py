@@ -16,6 +16,7 @@ from app.core.postgres_url import read_postgres_url
 from app.core.reading import Query
 from app.core.service_urls import quote_host, split_url
 from app.models import Base
+from tests.support.waiting import PATIENCE
 
 SHOWN = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone")
 
@@ -110,7 +111,7 @@ async def test_a_unit_that_lost_is_done_again(database: Database) -> None:
             await at_work.wait()
         await db.execute(text(f"SELECT pg_advisory_xact_lock(77, {then})"))
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as both:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as both:
         both.create_task(database.repeated(lambda db: lock_both(db, 1, 2)))
         both.create_task(database.repeated(lambda db: lock_both(db, 2, 1)))
     assert tries == 3

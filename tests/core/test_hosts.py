@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.core.hosts import first_of
+from tests.support.waiting import PATIENCE
 
 STAGGER = 0.01
 
@@ -30,7 +31,7 @@ async def frozen() -> int:
 
 async def race(*attempts: Callable[[], Awaitable[int]]) -> tuple[tuple[int, int], list[int]]:
     discarded: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         won = await first_of(attempts, stagger=STAGGER, discard=discarded.append)
     return won, discarded
 

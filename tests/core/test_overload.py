@@ -13,6 +13,7 @@ from app.core.health import draining
 from app.core.middleware import RequestContext
 from app.core.overload import InFlightLimit
 from tests.support.asgi import Answer, send
+from tests.support.waiting import until
 
 LIMIT = 2
 
@@ -114,7 +115,8 @@ async def test_a_body_that_came_slowly_is_no_way_past_the_limit() -> None:
     while work.begun < LIMIT + 3:  # noqa: ASYNC110
         await asyncio.sleep(0)
     sent.set()
-    refused, _ = await asyncio.wait(tasks, timeout=0.1)
+    await until(lambda: sum(task.done() for task in tasks) == 3)
+    refused = [task for task in tasks if task.done()]
     work.let.set()
     await asyncio.wait(tasks)
     raised = [task.exception() for task in refused]

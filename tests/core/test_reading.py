@@ -42,6 +42,7 @@ from app.models import Base, User
 from app.services import accounts
 from tests.support.people import People
 from tests.support.statements import recorded_statements
+from tests.support.waiting import PATIENCE
 
 
 class Colour(Enum):
@@ -175,6 +176,14 @@ async def test_a_connection_is_lent_again_and_given_to_who_needs_it(database_url
         assert len(pids) == 1
 
 
+async def is_under_way(second: asyncpg.Connection, pid: int) -> None:
+    """Wait until the server has that connection's statement."""
+    active = "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1"
+    async with asyncio.timeout(PATIENCE):
+        while not await second.fetchval(active, pid):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
+
+
 async def test_one_that_ended_is_not_lent(database_url: str, second: asyncpg.Connection) -> None:
     async with opened(database_url) as database:
         (row,) = await database.reader.all(PID)
@@ -189,19 +198,21 @@ async def test_one_that_is_lost_meanwhile_is_unavailable_and_then_replaced(
     async with opened(database_url, DB_POOL_SIZE=1) as database:
         (row,) = await database.reader.all(PID)
         reading = asyncio.ensure_future(database.reader.all(NAP, seconds=Decimal(60)))
-        await asyncio.sleep(0.2)
+        await is_under_way(second, row.pid)
         await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
         with pytest.raises(Unavailable):
             await reading
         assert (await database.reader.all(PID))[0].pid != row.pid
 
 
-async def test_who_hangs_up_leaves_nothing_behind(database_url: str) -> None:
+async def test_who_hangs_up_leaves_nothing_behind(
+    database_url: str, second: asyncpg.Connection
+) -> None:
     """The server may still be about to answer him: nobody else may get that."""
     async with opened(database_url, DB_POOL_SIZE=1, DB_MAX_OVERFLOW=0) as database:
         (row,) = await database.reader.all(PID)
         reading = asyncio.ensure_future(database.reader.all(NAP, seconds=Decimal(60)))
-        await asyncio.sleep(0.2)
+        await is_under_way(second, row.pid)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
@@ -263,7 +274,7 @@ async def test_whether_a_lost_one_was_done_nobody_knows(
     async with opened(database_url, DB_POOL_SIZE=1) as database:
         (row,) = await database.reader.all(PID)
         writing = asyncio.ensure_future(database.in_one_statement(NAP, seconds=Decimal(60)))
-        await asyncio.sleep(0.2)
+        await is_under_way(second, row.pid)
         await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
         with pytest.raises(Unresolved):
             await writing

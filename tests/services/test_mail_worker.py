@@ -26,7 +26,7 @@ from app.core.database import Database
 from app.services import outbox
 from app.services.mail_worker import mail_worker
 from tests.support.mail_server import Inbox, none_waits, serving_mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 ANN = "ann@example.com"
 Write = Callable[..., Awaitable[None]]
@@ -123,7 +123,7 @@ async def test_what_one_is_taking_another_passes_over_without_waiting(
     async with database.transaction() as one:
         (first,) = await crud.mail.take(one, limit=1, lease=lease)
         await write("second@example.com")
-        async with asyncio.timeout(3), database.transaction() as other:
+        async with asyncio.timeout(PATIENCE), database.transaction() as other:
             (second,) = await crud.mail.take(other, limit=5, lease=lease)
     assert (first.recipient, second.recipient) == ("first@example.com", "second@example.com")
 
@@ -284,7 +284,7 @@ def use_server(monkeypatch: pytest.MonkeyPatch, port: int, tls: str = "none") ->
 
 
 async def waiting_because(second: asyncpg.Connection, error: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await second.fetchval(  # noqa: ASYNC110 - the database tells nobody
             "SELECT last_error ~ $1 FROM mails WHERE dead_at IS NULL", error
         ):

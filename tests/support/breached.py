@@ -1,11 +1,10 @@
 """A service like Have I Been Pwned's, on loopback."""
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 PADDING = "0" * 34
 Behave = Callable[[BaseHTTPRequestHandler], None]
@@ -19,6 +18,7 @@ class Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.behave = behave
         self.asked: list[str] = []
+        self.stopping = Event()
         self.headers: list[dict[str, str]] = []
 
     @property
@@ -49,6 +49,7 @@ def breach_service(behave: Behave) -> Iterator[Service]:
     try:
         yield service
     finally:
+        service.stopping.set()
         service.shutdown()
         thread.join()
         service.server_close()
@@ -77,25 +78,21 @@ def saying(body: bytes, status: int = 200, *, declared: int | None = None) -> Be
     return lambda handler: send(handler, body, status, declared=declared)
 
 
-def slow(seconds: float) -> Behave:
-    def behave(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(seconds)
-        send(handler, b"")
+def silent(handler: BaseHTTPRequestHandler) -> None:
+    """Answers nothing before the test ends."""
+    server = handler.server
+    assert isinstance(server, Service)
+    server.stopping.wait()
 
-    return behave
 
-
-def dripping(pieces: int, pause: float) -> Behave:
-    """Always just alive, and never done."""
-
-    def behave(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.end_headers()
-        for _ in range(pieces):
-            handler.wfile.write(f"{PADDING}0:0\r\n".encode())
-            time.sleep(pause)
-
-    return behave
+def dripping(handler: BaseHTTPRequestHandler) -> None:
+    """Always just alive, and never done before the test ends."""
+    server = handler.server
+    assert isinstance(server, Service)
+    handler.send_response(200)
+    handler.end_headers()
+    while not server.stopping.wait(0.03):
+        handler.wfile.write(f"{PADDING}0:0\r\n".encode())
 
 
 def hanging_up(handler: BaseHTTPRequestHandler) -> None:

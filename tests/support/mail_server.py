@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 from aiosmtpd.smtp import SMTP
 
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 @dataclass  # without slots: aiosmtpd looks at all members, of which early 3.11 breaks one by them
@@ -67,7 +67,7 @@ class Inbox:
         return found[0]
 
 
-async def none_waits(second: asyncpg.Connection, seconds: float = 10) -> None:
+async def none_waits(second: asyncpg.Connection, seconds: float = PATIENCE) -> None:
     """Every mail is sent or given up."""
     waiting = "SELECT count(*) FROM mails WHERE sent_at IS NULL AND dead_at IS NULL"
     async with asyncio.timeout(seconds):

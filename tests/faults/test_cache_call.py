@@ -1,0 +1,35 @@
+"""What a call costs while Redis is frozen: its budget, a few times, and then nothing."""
+
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from app.core.cache import Cache
+from app.core.limits import Bucket, Limiter
+from tests.faults.bounds import CACHE_CALL, within
+from tests.faults.conftest import Measured
+from tests.support.valkey import OwnValkey
+
+CALLS_BEFORE_THE_BREAKER = 3
+
+
+async def test_a_frozen_redis_costs_its_budget_and_then_nothing(
+    folder: Path, valkey: OwnValkey, measured: Measured
+) -> None:
+    cache = Cache()
+    await cache.open(valkey.url, prefix=uuid4().hex, timeout_ms=int(CACHE_CALL * 1000))
+    limiter, bucket = Limiter(cache), Bucket.of("some", "100/1m", uuid4().hex)
+    try:
+        await limiter.reserve(bucket)
+        valkey.freeze()
+        times = []
+        for _ in range(10):
+            began = time.monotonic()
+            await limiter.reserve(bucket)
+            times.append(time.monotonic() - began)
+    finally:
+        valkey.thaw()
+        await cache.close()
+    measured("ten calls to a frozen Redis", f"{sum(times) * 1000:.0f} ms")
+    assert max(times) < within(CACHE_CALL)
+    assert sum(times) < within((CALLS_BEFORE_THE_BREAKER + 1) * CACHE_CALL)
