@@ -1,5 +1,5 @@
-"""Importing this keeps the developer's settings, of `.env` and of the environment, from deciding what
-a test sees. Where the tests' own servers are is theirs to say.
+"""Importing this keeps the developer's settings, of `.env` and of the environment, from deciding
+what a test sees. Where the tests' own servers are is theirs to say.
 """
 
 import os
