@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -12,6 +12,8 @@ from starlette.types import Scope
 from app.core.headers import find_header
 
 LONGEST_USER_AGENT = 255
+SUBNET_BITS = 64  # of an IPv6 address: the least that one customer has to itself
+UNKNOWN = "unknown"
 REMEMBERED = 1024  # clients come again
 LONGEST_HOP = 100  # an IPv6 address with a zone, a port, brackets and quotes is shorter
 
@@ -36,6 +38,16 @@ class Client:
 
     ip: str | None
     user_agent: str | None
+
+
+def find_network(client: Client, bits: int = SUBNET_BITS) -> str:
+    """Return the client's IPv4 address, or the network of an IPv6 one that has so many bits."""
+    if client.ip is None:
+        return UNKNOWN
+    address = ip_address(client.ip)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, bits), strict=False))
+    return str(address)
 
 
 def find_client(scope: Scope, trusted: Sequence[Network]) -> Client:

@@ -26,6 +26,7 @@ from app.core import argon2id, metrics
 from app.core.config import settings
 from app.core.config.types import MOST_MEMORY_KIB, MOST_PASSES
 from app.core.errors import Unavailable
+from app.core.hash_shares import HashShares, keys_of_request
 from app.core.old_hashes import BASE64, UnfitHash, find_verifier
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ async def hash_password(password: str) -> str:
     Raises:
         Unavailable: more is waiting to be hashed than a second's work.
     """
-    return await _pool.run(lambda: _hash(password))
+    return await _run(lambda: _hash(password))
 
 
 async def verify_password(password: str, stored: str | None) -> Verdict:
@@ -80,7 +81,7 @@ async def verify_password(password: str, stored: str | None) -> Verdict:
     Raises:
         Unavailable: more is waiting to be hashed than a second's work.
     """
-    return await _pool.run(lambda: _verify(password, stored or NOBODYS_HASH))
+    return await _run(lambda: _verify(password, stored or NOBODYS_HASH))
 
 
 def check_hash(stored: str) -> None:
@@ -94,6 +95,13 @@ def check_hash(stored: str) -> None:
     if not ARGON2.fullmatch(stored):
         raise UnfitHash("is no hash of bcrypt, argon2, Django's pbkdf2_sha256 or scrypt")
     _check_argon2(stored)
+
+
+async def _run(work: Callable[[], T]) -> T:
+    began = monotonic()
+    keys = keys_of_request(threads=THREADS, queue=QUEUE)
+    async with _shares.take(keys, seconds=LONGEST_WAIT):
+        return await _pool.run(work, began)
 
 
 def _hash(password: str) -> str:
@@ -165,10 +173,14 @@ class _Pool:
         self._room = threads + queue
         self.waiting = 0
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], began: float | None = None) -> T:
+        """
+        Args:
+            began: when the caller began to wait, by the monotonic clock; now, where it is left out.
+        """
         if self.waiting >= self._room:
             raise _busy()
-        began = monotonic()
+        began = monotonic() if began is None else began
 
         def work_unless_late() -> T:
             if monotonic() - began > LONGEST_WAIT:
@@ -198,4 +210,5 @@ def _busy() -> Unavailable:
 
 
 _pool = _Pool(THREADS, QUEUE)
+_shares = HashShares(_busy)
 metrics.password_queue.set_function(lambda: _pool.waiting)

@@ -89,11 +89,10 @@ async def update_profile(
     password, email = values.pop("password", None), values.pop("email", None)
     proven = hashed = None
     if password or email:
-        proven = await _prove(db, user_id, session_id, changes.current_password)
+        proven = await _prove(db, user_id, session_id, changes)
     if email:
         await throttle.verification(user_id)
     if password:
-        await _check_new_password(db, user_id, changes)
         hashed = await hash_password(password)
     user = await get_locked(db, user_id)
     if proven and user.hashed_password != proven:
@@ -160,15 +159,17 @@ async def _create(db: AsyncSession, account: UserCreate) -> User:
     return user
 
 
-async def _prove(db: AsyncSession, user_id: int, session_id: UUID, password: str | None) -> str:
-    """The stored hash that `password` fits. No connection is held while it is verified."""
-    if password is None:
+async def _prove(db: AsyncSession, user_id: int, session_id: UUID, changes: UserUpdate) -> str:
+    """The stored hash that the current password fits. A new password is checked before, which needs
+    no hash. No connection is held meanwhile."""
+    if changes.current_password is None:
         raise WrongPassword
     user = await get(db, user_id)
     await release(db)
     attempt = await throttle.prove(user_id, session_id)
     try:
-        verdict = await verify_password(password, user.hashed_password)
+        await _check_new_password(user, changes)
+        verdict = await verify_password(changes.current_password, user.hashed_password)
     except Exception:
         await attempt.refund()  # nobody was told whether the password is right
         raise
@@ -178,12 +179,11 @@ async def _prove(db: AsyncSession, user_id: int, session_id: UUID, password: str
     return user.hashed_password
 
 
-async def _check_new_password(db: AsyncSession, user_id: int, changes: UserUpdate) -> None:
-    """Against what is known of the user now and what is about to be. No connection is held."""
-    user = await get(db, user_id)
-    await release(db)
+async def _check_new_password(user: User, changes: UserUpdate) -> None:
+    """Against what is known of the user now and what is about to be."""
     new = changes.model_dump(exclude_unset=True)
-    known = (user.email, user.username, user.full_name)
-    await password_policy.check(
-        new["password"], *known, new.get("email"), new.get("username"), new.get("full_name")
-    )
+    if new.get("password"):
+        known = (user.email, user.username, user.full_name)
+        await password_policy.check(
+            new["password"], *known, new.get("email"), new.get("username"), new.get("full_name")
+        )

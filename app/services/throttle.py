@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 from uuid import UUID
 
 from app.core.addresses import canonical
-from app.core.client import Client
+from app.core.client import Client, find_network
 from app.core.config import settings
 from app.core.limits import Bucket, Reservation, limiter
 from app.core.rates import parse_rate
 
-SUBNET_BITS = 64  # of an IPv6 address: the least that one customer has to itself
 SITE_BITS = 48  # what a customer can get for the asking, with 65,536 subnets (RFC 6177)
-UNKNOWN = "unknown"
 
 
 class KnownDevice(NamedTuple):
@@ -157,16 +154,6 @@ async def prove(user_id: int, session_id: UUID) -> Reservation:
         Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id)),
         Bucket.of("password-account", settings.LIMIT_PASSWORD_ACCOUNT, str(user_id)),
     )
-
-
-def find_network(client: Client, bits: int = SUBNET_BITS) -> str:
-    """Return the client's IPv4 address, or the network of an IPv6 one that has so many bits."""
-    if client.ip is None:
-        return UNKNOWN
-    address = ip_address(client.ip)
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, bits), strict=False))
-    return str(address)
 
 
 def _per_network(name: str, rate: str, client: Client) -> Iterator[Bucket]:
