@@ -4,8 +4,11 @@ from typing import TypeVarTuple
 from sqlalchemy import Select, Text, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.addresses import lookup_keys
+from app.core.addresses import canonical, lookup_keys
+from app.core.client import Client, find_network
+from app.core.config import settings
 from app.core.database import release
+from app.core.limits import Bucket, Reservation, limiter
 from app.core.passwords import Verdict, hash_password, verify_password
 from app.core.reading import (
     Query,
@@ -16,6 +19,7 @@ from app.core.reading import (
     read_one,
     select_columns,
 )
+from app.core.request import current_request
 from app.crud.base import CRUDBase
 from app.crud.listing import By, Listing
 from app.crud.page_query import containing, found_by_trigrams, pattern
@@ -150,14 +154,28 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         return (await db.scalars(held)).all()
 
     async def authenticate(self, db: AsyncSession, *, email: str, password: str) -> User | None:
-        """The user whose password this is. An unknown e-mail costs the same work as a known one.
+        """Return the user whose password this is, active or not, without beginning a session.
 
-        The connection is given back while the password is hashed. A hash by an older method is
-        replaced, unless the password was changed in between.
+        Failures count together with those of the sign-in routes, as from an unknown device. An
+        unknown e-mail costs the same work as a known one. The connection is given back while the
+        password is hashed. A hash by an older method is replaced, unless the password was changed
+        in between.
 
         Raises:
+            TooMany
             Unavailable: too many passwords wait to be hashed.
         """
+        attempt = await _reserve_sign_in(email)
+        try:
+            user = await self._find_by_password(db, email, password)
+        except Exception:
+            await attempt.refund()  # nobody was told whether the password is right
+            raise
+        if user is not None:
+            await attempt.refund()
+        return user
+
+    async def _find_by_password(self, db: AsyncSession, email: str, password: str) -> User | None:
         user = await self.get_by_email(db, email=email)
         await release(db)
         stored = user.hashed_password if user else None
@@ -198,6 +216,19 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             .execution_options(synchronize_session="fetch")
         )
         return replaced is not None
+
+
+async def _reserve_sign_in(email: str) -> Reservation:
+    """In the buckets of `services/throttle.py`, which this floor may not import."""
+    account, request = canonical(email), current_request()
+    network = find_network(request.client if request else Client(None, None))
+    buckets = (
+        Bucket.of("login-account-ip", settings.LIMIT_LOGIN_ACCOUNT_IP, account, network),
+        Bucket.of("login-account", settings.LIMIT_LOGIN_ACCOUNT, account),
+        Bucket.of("login-account-day", settings.LIMIT_LOGIN_ACCOUNT_DAY, account),
+        Bucket.of("login-ip", settings.LIMIT_LOGIN_IP, network),
+    )
+    return await limiter.reserve(*(buckets if settings.LIMITS_ENABLED else ()))
 
 
 user = CRUDUser(User)

@@ -12,9 +12,11 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
+from app import crud
 from app.core.cache import cache
 from app.core.config import settings
 from app.core.database import Database
+from app.core.errors import TooMany
 from tests.support.people import PASSWORD, People
 
 From = Callable[[str], AsyncClient]
@@ -243,3 +245,17 @@ async def test_a_known_device_has_its_own_count_for_a_forgotten_password(
 
     assert [await forget(at(some_ip())) for _ in range(3)] == [202, 202, 429]
     assert [await forget(device) for _ in range(3)] == [202, 202, 429]
+
+
+async def test_the_cruds_authenticate_counts_together_with_the_routes(
+    at: From, people: People, database: Database
+) -> None:
+    ann = await people.add()
+    async with database.transaction() as db:
+        assert await crud.user.authenticate(db, email=ann.email, password=PASSWORD)
+        for _ in range(5):
+            assert await crud.user.authenticate(db, email=ann.email, password=WRONG) is None
+        with pytest.raises(TooMany):  # from one address, which is none here
+            await crud.user.authenticate(db, email=ann.email, password=PASSWORD)
+    statuses = [(await log_in(at(some_ip()), ann.email)).status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429], "ten failures from everywhere"
