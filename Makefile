@@ -51,8 +51,17 @@ test-browser: $(INSTALLED) ## the pages clicked through in headless Chromium; pi
 test-document: $(INSTALLED) ## the OpenAPI document against a running server, by Schemathesis
 	@$(BIN)/pytest -n 0 tests/fuzz
 
+# It measures by itself: beside other tests its figures would say nothing.
+HOSTILE := tests/faults/test_hostile_clients.py
+
 test-faults: $(INSTALLED) ## what holds when something is away: real servers, frozen and killed (docs/faults.md)
-	@$(BIN)/pytest -n 2 --dist load tests/faults
+	@$(BIN)/pytest -n 2 --dist load tests/faults --ignore $(HOSTILE)
+	@$(BIN)/pytest -n 0 $(HOSTILE)
+
+.PHONY: test-hostile-long
+check-long: test-hostile-long
+test-hostile-long: $(INSTALLED) ## each attack of hostile clients for a minute, as LONG=1 has it: some 40 minutes
+	@LONG=1 $(BIN)/pytest -n 0 $(HOSTILE)
 
 test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checkout (docs/resources.md)
 	@$(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/new

@@ -78,7 +78,7 @@ class Table(ModelView):
         """None, and so a 404, for what can be no key."""
         try:
             return await super().find_by_pk(request, pk)
-        except ValueError:
+        except (TypeError, ValueError):
             return None
 
     async def handle_action(
@@ -101,7 +101,7 @@ class Table(ModelView):
         try:
             for pk in pks if len(keys) == 1 else ():
                 keys[0].type.python_type(pk)
-        except ValueError:
+        except (TypeError, ValueError):
             raise ActionFailed("There is no such row") from None
 
 

@@ -10,7 +10,7 @@ BASE_BYTES = 32 * 1024
 """What a request whose body arrives takes besides: its task, its headers, the server's buffers."""
 SETTLED_SECONDS = 1
 """For so long a body keeps its room against others of its size."""
-TRIM_BYTES = 4 * 1024 * 1024
+TRIM_BYTES = 1024 * 1024
 """After so many were held at once, what they took is given back to the system."""
 TRIM_SECONDS = 2
 

@@ -147,7 +147,7 @@ def main(port: int, name: str) -> None:
     os.sched_setaffinity(0, (os.sched_getaffinity(0) - {SERVER_CORE}) or {SERVER_CORE})
     for _ in range(MANY.get(name, CONNECTIONS)):
         threading.Thread(target=_go_on, args=[port, ATTACKS[name]], daemon=True).start()
-    sys.stdin.read()  # until it is closed
+    sys.stdin.read()  # until the test ends
 
 
 def _go_on(port: int, attack: Attack) -> None:

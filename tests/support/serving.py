@@ -56,6 +56,7 @@ def serving(
     workers: int = 1,
     application: str = "app.main:app",
     prefix: Sequence[str] = (),
+    options: Sequence[str] = (),
     cwd: Path = ROOT,
     **settings: str,
 ) -> Iterator[Serving]:
@@ -70,7 +71,7 @@ def serving(
     way = ["uvicorn", application] if plain else ["app.cli", "serve", f"--workers={workers}"]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", *way, f"--port={port}"],
+            [*prefix, sys.executable, "-m", *way, f"--port={port}", *options],
             cwd=cwd,
             env=bare_environment() | SETTINGS | settings,
             stdin=subprocess.DEVNULL,
