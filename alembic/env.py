@@ -2,7 +2,7 @@
 
 The lock is the session's, not the transaction's, so that it holds over a migration which commits in
 between (CREATE INDEX CONCURRENTLY). Hence migrations want a connection of their own to PostgreSQL,
-not one through a transaction pooler: `DIRECT_DATABASE_URL`.
+not one through a transaction pooler: `MIGRATION_DATABASE_URL` or `DIRECT_DATABASE_URL`.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from app.core.backing import backing_services
 from app.core.config import settings
 from app.core.driver import Connector, server_settings
+from app.core.grants import GRANT, SET_ROLE_NAME, find_role
 from app.core.postgres_url import libpq_url
 from app.core.refusals import describe_refusal
 from app.models import Base
@@ -46,18 +47,27 @@ def print_sql() -> None:
 
 
 async def migrate_database() -> None:
-    if given := context.config.attributes.get("url"):
-        await migrate_url(given)
+    given = context.config.attributes
+    if given.get("url"):
+        await migrate_url(given["url"], given.get("role", ""))
         return
     with backing_services(settings) as backing:
-        await migrate_url(backing.database_url)
+        await migrate_url(backing.owner_url, find_role(backing.database_url))
 
 
-async def migrate_url(url: str) -> None:
-    if settings.DB_PGBOUNCER and not settings.DIRECT_DATABASE_URL:
-        raise CommandError("set DIRECT_DATABASE_URL: migrations do not go through PgBouncer")
+async def migrate_url(url: str, role: str) -> None:
+    """
+    Args:
+        role: the application's, which gets its rights to the tables.
+    """
+    direct = settings.MIGRATION_DATABASE_URL or settings.DIRECT_DATABASE_URL
+    if settings.DB_PGBOUNCER and not direct:
+        raise CommandError(
+            "set MIGRATION_DATABASE_URL or DIRECT_DATABASE_URL: migrations do not go through "
+            "PgBouncer"
+        )
     connector = Connector(
-        libpq_url(settings.DIRECT_DATABASE_URL or url),
+        libpq_url(direct or url),
         seconds=settings.DB_CONNECT_TIMEOUT,
         server_settings=server_settings({}, timezone="UTC", application_name="plinth migrations"),
     )
@@ -70,10 +80,10 @@ async def migrate_url(url: str) -> None:
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
-        await connection.run_sync(migrate)
+        await connection.run_sync(migrate, role)
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, role: str) -> None:
     # While another one migrates, we wait for it here; only then is a lock's wait cut short, so that
     # a migration never makes the whole application queue up behind it.
     connection.execute(text(BOUND_STATEMENTS))
@@ -83,6 +93,15 @@ def migrate(connection: Connection) -> None:
     context.configure(connection=connection, **COMPARED)
     with context.begin_transaction():
         context.run_migrations()
+        if changes_schema():
+            connection.exec_driver_sql(SET_ROLE_NAME, (role,))
+            connection.exec_driver_sql(GRANT)
+
+
+def changes_schema() -> bool:
+    """Whether this is no command that only looks, such as `alembic current`."""
+    given = context.config.cmd_opts
+    return given is None or given.cmd[0].__name__ in ("upgrade", "downgrade")
 
 
 if context.is_offline_mode():

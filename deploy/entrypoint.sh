@@ -11,11 +11,14 @@ set -eu
 DEVELOPMENT_PASSWORD=development-only
 
 refuse_public_password() {
-    if [ "${ENVIRONMENT:-}" != development ] && [ "${POSTGRES_PASSWORD:-}" = "$DEVELOPMENT_PASSWORD" ]; then
-        echo "Plinth cannot start: POSTGRES_PASSWORD is compose.yaml's development password, which everyone knows." >&2
-        echo "Set your own in .env (openssl rand -hex 24); docs/deploy.md says how to change a database that has it." >&2
-        exit 1
-    fi
+    for password in "${POSTGRES_PASSWORD:-}" "${POSTGRES_MIGRATION_PASSWORD:-}"; do
+        if [ "${ENVIRONMENT:-}" != development ] && [ "$password" = "$DEVELOPMENT_PASSWORD" ]; then
+            echo "Plinth cannot start: POSTGRES_PASSWORD or POSTGRES_MIGRATION_PASSWORD is compose.yaml's development password, which everyone knows." >&2
+            echo "Set POSTGRES_APP_PASSWORD and POSTGRES_OWNER_PASSWORD in .env (openssl rand -hex 24 for each);" >&2
+            echo "docs/deploy.md says how to change a database that has it." >&2
+            exit 1
+        fi
+    done
 }
 
 # Any number of replicas may do this at once: the migrations hold an advisory lock. The shell is
@@ -34,6 +37,8 @@ if [ "${1-} ${2-}" = "plinth serve" ]; then
         0 | false | no) ;;
         *) migrate ;;
     esac
+    # The server has no use for the owner of the tables.
+    unset MIGRATION_DATABASE_URL POSTGRES_MIGRATION_USER POSTGRES_MIGRATION_PASSWORD
 fi
 
 exec "$@"

@@ -216,6 +216,7 @@ start_line() {
 
 password=pr00f_of-the.image
 settings="SECRET_KEY=2m9Xq_7vT4bKzR1wYc8LhN5pJd3sGf6aQeUiVo0M POSTGRES_HOST=127.0.0.1 POSTGRES_PASSWORD=$password
+    POSTGRES_USER=plinth_app POSTGRES_MIGRATION_USER=plinth_owner POSTGRES_MIGRATION_PASSWORD=$password
     REDIS_HOST=127.0.0.1 REDIS_PASSWORD=$password"
 
 # PostgreSQL will not run as root.
@@ -238,9 +239,9 @@ start_postgres() {
         >"$work/run/initdb.log" 2>&1 || fail "initdb: $(tail -3 "$work/run/initdb.log")"
     start_server
     pg createdb -h 127.0.0.1 -U postgres plinth
-    for script in "$here"/deploy/initdb.d/*.sql; do
-        pg psql -h 127.0.0.1 -U postgres -qX -v ON_ERROR_STOP=1 plinth <"$script"
-    done
+    PATH=$binaries:$PATH PGHOST=127.0.0.1 PGPASSWORD=$password POSTGRES_USER=postgres POSTGRES_DB=plinth \
+        PLINTH_OWNER_PASSWORD=$password PLINTH_APPLICATION_PASSWORD=$password \
+        PLINTH_ROLES_SQL=$here/app/cli/db/roles.sql sh "$here/deploy/initdb.d/10-roles.sh"
     say "postgres: $(pg psql -h 127.0.0.1 -U postgres -qXAt -c 'SHOW server_version' plinth)"
 }
 

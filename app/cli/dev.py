@@ -39,14 +39,14 @@ def _serve(host: str, port: int, reload: bool) -> None:
         _print_banner(address(opened), backing)
         if reload:
             # Held here and handed down, the services outlast each reload.
-            os.environ |= {"DATABASE_URL": backing.database_url, "REDIS_URL": backing.redis_url}
+            os.environ |= backing.as_environment()
             serve_reloading(opened, WATCHED, grace=GRACE)
         else:
             serve_workers(opened, 1, grace=GRACE)
 
 
 def _print_banner(api: str, backing: Backing) -> None:
-    database = describe(libpq_url(backing.database_url))
+    database = describe(libpq_url(backing.owner_url))
     print_facts(
         [
             ("API", api),

@@ -14,6 +14,6 @@ def run(host: str, port: int, workers: int, *, grace: int) -> None:
     way_out = "choose another with --port."
     with listening(host, port, way_out=way_out) as opened, backing_services(settings) as backing:
         # Held here, embedded services start once, and not with each worker.
-        os.environ |= {"DATABASE_URL": backing.database_url, "REDIS_URL": backing.redis_url}
+        os.environ |= backing.as_environment()
         logger.info("Serving on %s, workers: %s", address(opened), workers)
         serve_workers(opened, workers, grace=grace)

@@ -10,8 +10,19 @@ from app.core.config import Settings
 
 @dataclass(frozen=True, slots=True)
 class Backing:
+    """
+    Attributes:
+        owner_url: the database as the role that owns the tables, never through PgBouncer; the
+            role of `database_url` where the settings name no other.
+    """
+
     database_url: str
     redis_url: str
+    owner_url: str
+
+    def as_environment(self) -> dict[str, str]:
+        """For processes of ours, which then start no servers of their own."""
+        return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
 
 
 @contextmanager
@@ -31,4 +42,10 @@ def backing_services(settings: Settings) -> Iterator[Backing]:
         redis_url = settings.REDIS_URL or endpoints.redis_url
         assert database_url
         assert redis_url
-        yield Backing(database_url, redis_url)
+        owner_url = (
+            settings.MIGRATION_DATABASE_URL
+            or settings.DIRECT_DATABASE_URL
+            or endpoints.owner_url
+            or database_url
+        )
+        yield Backing(database_url, redis_url, owner_url)

@@ -10,13 +10,18 @@ def find_config() -> Config:
     return Config(find_ini())
 
 
-def upgrade(url: str | None = None, revision: str = "head") -> None:
-    """Blocks; it runs an event loop of its own, so call it from a thread where one is running."""
-    command.upgrade(_with_url(url), revision)
+def upgrade(url: str | None = None, revision: str = "head", *, role: str = "") -> None:
+    """Blocks; it runs an event loop of its own, so call it from a thread where one is running.
+
+    Args:
+        url: of the role that owns the tables.
+        role: the application's, which may use them (`core/grants.py`).
+    """
+    command.upgrade(_configure(url, role), revision)
 
 
-def downgrade(url: str | None = None, revision: str = "-1") -> None:
-    command.downgrade(_with_url(url), revision)
+def downgrade(url: str | None = None, revision: str = "-1", *, role: str = "") -> None:
+    command.downgrade(_configure(url, role), revision)
 
 
 def print_upgrade(revision: str = "head") -> None:
@@ -24,7 +29,7 @@ def print_upgrade(revision: str = "head") -> None:
     command.upgrade(find_config(), revision, sql=True)
 
 
-def _with_url(url: str | None) -> Config:
+def _configure(url: str | None, role: str) -> Config:
     config = find_config()
-    config.attributes["url"] = url
+    config.attributes |= {"url": url, "role": role}
     return config

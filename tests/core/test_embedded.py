@@ -42,7 +42,7 @@ if uid:
     os.setgroups([]), os.setresgid(*[int(uid)] * 3), os.setresuid(*[int(uid)] * 3)
 asked = {"postgres": "p" in kinds, "valkey": "v" in kinds, "durable": "fast" not in kinds}
 with services(Path(folder), **asked) as endpoints:
-    print(endpoints.database_url, endpoints.redis_url, flush=True)
+    print(endpoints.database_url, endpoints.redis_url, endpoints.owner_url, flush=True)
     try:
         sys.stdin.read()
     except KeyboardInterrupt:
@@ -63,7 +63,7 @@ with services(Path(sys.argv[1]), postgres=False) as endpoints:
     if os.fork() == 0:
         time.sleep(600)
         os._exit(0)
-    print(endpoints.database_url, endpoints.redis_url, flush=True)
+    print(endpoints.database_url, endpoints.redis_url, endpoints.owner_url, flush=True)
     sys.stdin.readline()
 """
 
@@ -152,8 +152,8 @@ def entered(process: Process) -> Endpoints:
     assert process.stdout
     if not (line := process.stdout.readline()):
         raise AssertionError(process.communicate()[1])
-    database, cache = (None if word == "None" else word for word in line.split())
-    return Endpoints(database_url=database, redis_url=cache)
+    database, cache, owner = (None if word == "None" else word for word in line.split())
+    return Endpoints(database_url=database, redis_url=cache, owner_url=owner)
 
 
 def leave(process: Process) -> None:
@@ -186,8 +186,8 @@ def owner_of_process(pid: int) -> int:
 def psql(endpoints: Endpoints, statement: str, database: str = "plinth") -> str:
     programs = postgres_bin()
     assert programs
-    assert endpoints.database_url
-    url = endpoints.database_url.replace("/plinth?", f"/{database}?")
+    assert endpoints.owner_url
+    url = endpoints.owner_url.replace("/plinth?", f"/{database}?")
     command = [str(programs / "psql"), "-XAtqc", statement, url]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -8,15 +8,16 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import pytest
 
 from app.core.embedded import postgres_bin
 from tests.support.databases import TestServices, cloned_database
+from tests.support.roles import libpq_variables
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "deploy" / "initdb.d"
 
 DOCKER = """#!/bin/sh
 [ "$1 $2" = "compose exec" ] || exit 0
@@ -43,25 +44,24 @@ class Machine:
     """A shell with `docker`, beside a server that holds one database of ours."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        parts = urlsplit(url)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self.url = url
         self.folder = folder
-        self._environment = {
+        self._environment = libpq_variables(url) | {
             "PATH": f"{folder}:{self._tools()}:/usr/bin:/bin",
-            "POSTGRES_USER": unquote(parts.username or query.get("user", "postgres")),
-            "POSTGRES_DB": parts.path.removeprefix("/"),
-            "PGHOST": query.get("host") or parts.hostname or "localhost",
-            "PGPORT": query.get("port") or str(parts.port or 5432),
-            "PGPASSWORD": unquote(parts.password or query.get("password", "")),
+            "PLINTH_OWNER": f"owner_{folder.name}",
+            "PLINTH_APPLICATION": f"app_{folder.name}",
+            "PLINTH_OWNER_PASSWORD": "a",
+            "PLINTH_APPLICATION_PASSWORD": "b",
+            "PLINTH_ROLES_SQL": str(ROOT / "app/cli/db/roles.sql"),
         }
+        self.roles = [self._environment[f"PLINTH_{kind}"] for kind in ("OWNER", "APPLICATION")]
         docker = folder / "docker"
         docker.write_text(DOCKER)
         docker.chmod(0o755)
 
     def do(self, commands: str, given: str = "") -> str:
         done = subprocess.run(
-            ["sh", "-euc", commands],
+            ["sh", "-euc", commands.replace("/docker-entrypoint-initdb.d", str(SCRIPTS))],
             cwd=self.folder,
             env=self._environment,
             input=given,
@@ -96,7 +96,14 @@ class Machine:
 @pytest.fixture
 def machine(services: TestServices, worker_id: str, tmp_path: Path) -> Iterator[Machine]:
     with cloned_database(services, f"{worker_id}_backup") as url:
-        yield Machine(url, tmp_path)
+        found = Machine(url, tmp_path)
+        yield found
+        for role in found.roles:
+            found.ask(
+                f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN"
+                f" REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role};"
+                f" DROP ROLE {role}; END IF; END $$"
+            )
 
 
 def add(machine: Machine, name: str) -> int:
@@ -125,6 +132,8 @@ def test_what_is_dumped_comes_back(machine: Machine, restore: str) -> None:
 
     assert machine.ask(everything) == before
     assert machine.ask(indexes) == indexed
+    owners = "SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'public'"
+    assert machine.ask(owners) == [(machine.roles[0],)], "the owner migrates it"
     assert machine.ask("SELECT version_num FROM alembic_version") != [("lost",)]
     assert ada < add(machine, "grace") <= late, "the sequence is the dump's"
 

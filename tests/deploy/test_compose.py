@@ -115,6 +115,7 @@ def test_postgresql_runs_the_init_scripts(name: str) -> None:
     volumes = load()["services"][name]["volumes"]
 
     assert "./deploy/initdb.d:/docker-entrypoint-initdb.d:ro" in volumes
+    assert "./app/cli/db/roles.sql:/plinth-roles.sql:ro" in volumes
 
 
 def test_the_init_scripts_are_sound() -> None:
@@ -126,9 +127,6 @@ def test_the_init_scripts_are_sound() -> None:
         assert script.suffix in {".sh", ".sql"}, f"{script.name} would be ignored"
         if script.suffix == ".sh":
             subprocess.run(["sh", "-n", script], check=True)
-    statements = "\n".join(script.read_text() for script in scripts)
-    for extension in ("pg_trgm", "btree_gin"):
-        assert f"CREATE EXTENSION IF NOT EXISTS {extension};" in statements
 
 
 @pytest.fixture
@@ -224,10 +222,13 @@ def test_the_api_reads_env_and_is_told_where_the_servers_are() -> None:
         "SECRET_KEY": "key",
         "DATA_DIR": "/data",
         "DATABASE_URL": "",
+        "MIGRATION_DATABASE_URL": "",
         "POSTGRES_HOST": "postgres",
         "POSTGRES_PORT": "5432",
-        "POSTGRES_USER": "postgres",
+        "POSTGRES_USER": "plinth_app",
         "POSTGRES_PASSWORD": "development-only",
+        "POSTGRES_MIGRATION_USER": "plinth_owner",
+        "POSTGRES_MIGRATION_PASSWORD": "development-only",
         "POSTGRES_DB": "plinth",
         "REDIS_URL": "",
         "REDIS_HOST": "redis",
@@ -236,11 +237,21 @@ def test_the_api_reads_env_and_is_told_where_the_servers_are() -> None:
     }
 
 
-def test_the_api_has_the_server_s_own_role_and_password() -> None:
-    for given in ({}, {"POSTGRES_USER": "u", "POSTGRES_PASSWORD": "p", "POSTGRES_DB": "d"}):
-        services = load(**given)["services"]
-        for name in ("POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"):
-            assert services["api"]["environment"][name] == services["postgres"]["environment"][name]
+def test_the_api_has_the_passwords_of_its_two_roles_and_no_superusers() -> None:
+    given = {
+        "POSTGRES_USER": "u",
+        "POSTGRES_PASSWORD": "superuser's",
+        "POSTGRES_DB": "d",
+        "POSTGRES_APP_PASSWORD": "application's",
+        "POSTGRES_OWNER_PASSWORD": "owner's",
+    }
+    services = load(**given)["services"]
+    api, postgres = services["api"]["environment"], services["postgres"]["environment"]
+
+    assert api["POSTGRES_DB"] == postgres["POSTGRES_DB"] == "d"
+    assert api["POSTGRES_PASSWORD"] == postgres["PLINTH_APPLICATION_PASSWORD"] == "application's"
+    assert api["POSTGRES_MIGRATION_PASSWORD"] == postgres["PLINTH_OWNER_PASSWORD"] == "owner's"
+    assert "superuser's" not in api.values()
 
 
 def test_nothing_stops_a_part_from_starting_alone() -> None:

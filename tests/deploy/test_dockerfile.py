@@ -267,6 +267,11 @@ def test_the_public_password_is_refused_outside_development(bin_folder: Path) ->
     assert "POSTGRES_PASSWORD" in message
     assert calls(bin_folder) == []
 
+    owner = start(bin_folder, "plinth", "serve", POSTGRES_MIGRATION_PASSWORD=public)
+    _, message = owner.communicate(timeout=PATIENCE)
+    assert owner.returncode == 1
+    assert "POSTGRES_MIGRATION_PASSWORD" in message
+
     developing = {"ENVIRONMENT": "development", "POSTGRES_PASSWORD": public}
     start(bin_folder, "plinth", "serve", **developing).communicate(timeout=PATIENCE)
     assert [words for _, words in calls(bin_folder)] == ["db upgrade", "serve"]

@@ -43,7 +43,7 @@ def test_services() -> Iterator[TestServices]:
         valkey=redis_url is None,
         durable=False,
     ) as endpoints:
-        server_url = database_url or endpoints.database_url
+        server_url = database_url or endpoints.owner_url
         redis_url = redis_url or endpoints.redis_url
         assert server_url
         assert redis_url
@@ -54,11 +54,11 @@ def test_services() -> Iterator[TestServices]:
 def cloned_database(services: TestServices, name: str) -> Iterator[str]:
     """A database of its own, at the newest migration, gone afterwards."""
     database = f"test_{services.run}_{name}"
-    _on_server(services, lambda server: _clone(services, server, database))
+    on_server(services, lambda server: _clone(services, server, database))
     try:
         yield with_database(services.server_url, database)
     finally:
-        _on_server(services, lambda server: _drop(server, database))
+        on_server(services, lambda server: _drop(server, database))
 
 
 @contextmanager
@@ -70,11 +70,11 @@ def empty_database(services: TestServices, name: str, options: str = "") -> Iter
     """
     database = f"test_{services.run}_{name}"
     create = f'CREATE DATABASE "{database}" {options}'
-    _on_server(services, lambda server: server.execute(create))
+    on_server(services, lambda server: server.execute(create))
     try:
         yield with_database(services.server_url, database)
     finally:
-        _on_server(services, lambda server: _drop(server, database))
+        on_server(services, lambda server: _drop(server, database))
 
 
 def with_database(url: str, name: str) -> str:
@@ -111,7 +111,7 @@ def _digest_of_migrations() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-def _on_server(services: TestServices, act: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+def on_server(services: TestServices, act: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
     async def connect_and_act() -> T:
         server = await asyncpg.connect(services.server_url)
         try:

@@ -18,7 +18,7 @@ POLL_SECONDS = 0.1
 
 def run(file: Path | None, *, force: bool) -> None:
     with backing_services(settings) as backing:
-        url = settings.DIRECT_DATABASE_URL or backing.database_url
+        url = backing.owner_url
         with reaching(url):
             major, name = asyncio.run(find_server(url))
         path = _choose_path(file, name, force=force)

@@ -46,6 +46,27 @@ def shell() -> None:
 
 
 @db.command()
+def roles(
+    *,
+    url_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VAR",
+            help="Run it by the URL in this variable, of a role that may create roles.",
+        ),
+    ] = None,
+) -> None:
+    """Print the SQL of the roles of DATABASE_URL and MIGRATION_DATABASE_URL, or run it.
+
+    The latter's role owns the database and migrates; the former's only uses the tables. It can be
+    run again, also on a database with data. Passwords are in it as SCRAM-SHA-256 verifiers.
+    """
+    from app.cli.db.roles import run
+
+    run(url_env)
+
+
+@db.command()
 def backup(
     file: Annotated[
         Path | None,

@@ -12,6 +12,7 @@ from app.cli.output import out
 from app.core import migrations, revisions
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
+from app.core.grants import find_role
 
 
 def upgrade(revision: str, *, as_sql: bool) -> None:
@@ -26,19 +27,19 @@ def upgrade(revision: str, *, as_sql: bool) -> None:
 def downgrade(revision: str, *, yes: bool) -> None:
     with backing_services(settings) as backing:
         if not (yes or settings.is_development):
-            where = describe(backing.database_url)
+            where = describe(backing.owner_url)
             confirm(f"Migrate {where} down to {revision}, and lose what is undone?")
-        _change(backing, lambda url: migrations.downgrade(url, revision))
+        _change(backing, lambda url, role: migrations.downgrade(url, revision, role=role))
 
 
 def migrate(backing: Backing, revision: str = "head") -> None:
     """Upgrade, with a line for each step."""
-    _change(backing, lambda url: migrations.upgrade(url, revision))
+    _change(backing, lambda url, role: migrations.upgrade(url, revision, role=role))
 
 
-def _change(backing: Backing, act: Callable[[str], None]) -> None:
-    with _in_sentences(), reaching(backing.database_url), _steps_printed():
-        act(backing.database_url)
+def _change(backing: Backing, act: Callable[[str, str], None]) -> None:
+    with _in_sentences(), reaching(backing.owner_url), _steps_printed():
+        act(backing.owner_url, find_role(backing.database_url))
         out.print(f"The database is at migration {asyncio.run(_find_revision(backing))}")
 
 

@@ -2,10 +2,11 @@ import asyncio
 import re
 import subprocess
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from app.cli.ask import confirm
 from app.cli.connecting import connected, reaching
-from app.cli.db.facts import count_rows, find_server, find_tables
+from app.cli.db.facts import asking, count_rows, find_server, find_tables
 from app.cli.db.programs import Program, Target, find_programs, first_complaint
 from app.cli.failure import Failure, describe
 from app.cli.output import err, out, print_facts, warn
@@ -13,16 +14,21 @@ from app.core import revisions
 from app.core.backing import Backing, backing_services
 from app.core.cache import clear_cache_pattern
 from app.core.config import settings
+from app.core.grants import GRANT, SET_ROLE_NAME, find_role
 
 TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
+EXTENSION = re.compile(r"^\d+; \d+ \d+ EXTENSION - (\S+) ", re.MULTILINE)
+# What only a superuser may drop and create again, and what is granted anew.
+LEFT_OUT = re.compile(r"^\d+; \d+ \d+ (EXTENSION|COMMENT - EXTENSION|ACL|DEFAULT ACL) ")
 
 
 def run(file: Path, *, yes: bool) -> None:
     with backing_services(settings) as backing:
-        url = settings.DIRECT_DATABASE_URL or backing.database_url
+        url = backing.owner_url
         with reaching(url):
             major, _ = asyncio.run(find_server(url))
-        program, held = _find_pg_restore(file, major)
+        program, contents = _find_pg_restore(file, major)
+        held = {".".join(found) for found in TABLE.findall(contents)}
         with reaching(url):
             others = sorted(asyncio.run(find_tables(url)) - held)
         if others:
@@ -32,14 +38,17 @@ def run(file: Path, *, yes: bool) -> None:
             )
         if not yes:
             confirm(f"Replace what is in {describe(url)} by {file}?")
-        _restore(program, Target.of(url), file)
         with reaching(url):
+            asyncio.run(_create_extensions(url, EXTENSION.findall(contents)))
+        _restore(program, Target.of(url), file, contents)
+        with reaching(url):
+            asyncio.run(_grant(url, find_role(backing.database_url)))
             asyncio.run(_report(backing, url))
 
 
-def _find_pg_restore(file: Path, server_major: int) -> tuple[Program, set[str]]:
-    """One that can read the file, and the tables in it. A new pg_dump's file is too much for an old
-    pg_restore."""
+def _find_pg_restore(file: Path, server_major: int) -> tuple[Program, str]:
+    """One that can read the file, and the list of what is in it. A new pg_dump's file is too much
+    for an old pg_restore."""
     if not file.is_file():
         raise Failure(f"{file} is no file.")
     for program in find_programs("pg_restore", server_major):
@@ -47,17 +56,28 @@ def _find_pg_restore(file: Path, server_major: int) -> tuple[Program, set[str]]:
             [program.path, "--list", file], capture_output=True, text=True, check=False
         )
         if listed.returncode == 0:
-            tables = {".".join(found) for found in TABLE.findall(listed.stdout)}
-            return program, tables
+            return program, listed.stdout
         complaint = first_complaint("pg_restore", listed.stderr)
     raise Failure(f"{file} cannot be restored: {complaint}. Nothing was changed.")
 
 
-def _restore(program: Program, target: Target, file: Path) -> None:
+async def _create_extensions(url: str, names: list[str]) -> None:
+    """Beforehand, because the owner of a database may create the extensions that PostgreSQL trusts
+    and may not drop those of a superuser."""
+    async with asking(url) as connection:
+        for name in names:
+            quoted = name.replace('"', '""')
+            await connection.execute(f'CREATE EXTENSION IF NOT EXISTS "{quoted}"')
+
+
+def _restore(program: Program, target: Target, file: Path, contents: str) -> None:
     options = ["--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error"]
-    with err.status(f"restoring {file}"):
+    kept = [line for line in contents.splitlines() if not LEFT_OUT.match(line)]
+    with NamedTemporaryFile("w", suffix=".list") as chosen, err.status(f"restoring {file}"):
+        chosen.write("\n".join(kept))
+        chosen.flush()
         done = subprocess.run(
-            [program.path, *options, "--dbname", target.url, file],
+            [program.path, *options, "--use-list", chosen.name, "--dbname", target.url, file],
             env=target.environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -67,6 +87,12 @@ def _restore(program: Program, target: Target, file: Path) -> None:
         raise Failure(
             f"pg_restore: {first_complaint('pg_restore', done.stderr)}. The database is as it was."
         )
+
+
+async def _grant(url: str, role: str) -> None:
+    async with asking(url) as connection, connection.transaction():
+        await connection.execute(SET_ROLE_NAME, role)
+        await connection.execute(GRANT)
 
 
 async def _report(backing: Backing, url: str) -> None:

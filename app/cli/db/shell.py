@@ -13,10 +13,10 @@ from app.core.config import settings
 
 def run() -> None:
     with backing_services(settings) as backing:
-        with reaching(backing.database_url):
-            major, _ = asyncio.run(find_server(backing.database_url))
+        with reaching(backing.owner_url):
+            major, _ = asyncio.run(find_server(backing.owner_url))
         psql = find_programs("psql", major)[0]
-        target = Target.of(backing.database_url)
+        target = Target.of(backing.owner_url)
         # Ctrl-C is psql's: it cancels a query. We stay, for an embedded server is ours to stop.
         signal.signal(signal.SIGINT, lambda *_: None)
         done = subprocess.run(

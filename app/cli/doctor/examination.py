@@ -1,6 +1,6 @@
 import asyncio
 
-from app.cli.doctor import addresses, database, machine, mail, redis, values
+from app.cli.doctor import addresses, database, machine, mail, redis, roles, values
 from app.cli.doctor.finding import Finding, broken
 from app.core.backing import Backing, backing_services
 from app.core.config import settings
@@ -21,6 +21,7 @@ async def _examine_services(backing: Backing, workers: int) -> list[Finding]:
     return [
         await machine.check_password_hashing(settings),
         *await database.examine(backing.database_url, settings, workers),
+        *await roles.examine(backing, settings),
         await redis.check(backing.redis_url),
         *await mail.examine(backing.database_url, settings),
         *await addresses.examine(backing.database_url, settings),

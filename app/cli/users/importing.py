@@ -28,7 +28,9 @@ def run(file: Path, given: Format | None, *, skip_duplicates: bool, superusers: 
     kind = find_format(file, given)
     with reading(file) as source, backing_services(settings) as found:
         # COPY prepares a statement with a name, which would meet another's in PgBouncer.
-        backing = replace(found, database_url=settings.DIRECT_DATABASE_URL or found.database_url)
+        backing = found
+        if settings.DB_PGBOUNCER:
+            backing = replace(found, database_url=found.owner_url)
         try:
             with reaching(backing.database_url):
                 done = asyncio.run(

@@ -38,7 +38,9 @@ def find_services(settings: "Settings") -> Iterator[Fault]:
             )
     if settings.is_development:
         return
-    for name, url in (urls | {"DIRECT_DATABASE_URL": settings.DIRECT_DATABASE_URL}).items():
+    urls["DIRECT_DATABASE_URL"] = settings.DIRECT_DATABASE_URL
+    urls["MIGRATION_DATABASE_URL"] = settings.MIGRATION_DATABASE_URL
+    for name, url in urls.items():
         if url and _find_password(name, url) == PUBLIC_PASSWORD:
             yield Fault(name, f"{name} has compose.yaml's public password: set one of your own")
 

@@ -48,6 +48,9 @@ class ServiceSettings(BaseSettings):
     POSTGRES_PORT: Port = 5432
     POSTGRES_DB: str = "plinth"
     DATABASE_URL: PostgresUrlOrNone = None
+    POSTGRES_MIGRATION_USER: str = ""
+    POSTGRES_MIGRATION_PASSWORD: Hidden = ""
+    MIGRATION_DATABASE_URL: PostgresUrlOrNone = None
     TEST_DATABASE_URL: PostgresUrlOrNone = None
     DB_POOL_SIZE: Annotated[int, Field(ge=1, le=1000)] = 5
     DB_MAX_OVERFLOW: Annotated[int, Field(ge=0, le=1000)] = 10
@@ -80,7 +83,11 @@ class ServiceSettings(BaseSettings):
     def make_urls(self) -> None:
         """Make each URL that is not given from its parts, where any of these is given."""
         if self.DATABASE_URL is None and self._any_given("POSTGRES_"):
-            self.DATABASE_URL = self._postgres_url()
+            self.DATABASE_URL = self._postgres_url(self.POSTGRES_USER, self.POSTGRES_PASSWORD)
+            if self.MIGRATION_DATABASE_URL is None and self.POSTGRES_MIGRATION_USER:
+                self.MIGRATION_DATABASE_URL = self._postgres_url(
+                    self.POSTGRES_MIGRATION_USER, self.POSTGRES_MIGRATION_PASSWORD
+                )
         if self.REDIS_URL is None and self._any_given("REDIS_"):
             self.REDIS_URL = self._redis_url()
 
@@ -89,10 +96,10 @@ class ServiceSettings(BaseSettings):
         given = self.model_fields_set & set(type(self).model_fields)
         return any(name.startswith(prefix) for name in given)
 
-    def _postgres_url(self) -> str:
-        password = f":{quote(self.POSTGRES_PASSWORD, safe='')}" if self.POSTGRES_PASSWORD else ""
+    def _postgres_url(self, user: str, password: str) -> str:
+        secret = f":{quote(password, safe='')}" if password else ""
         return (
-            f"postgresql://{quote(self.POSTGRES_USER, safe='')}{password}"
+            f"postgresql://{quote(user, safe='')}{secret}"
             f"@{quote_host(self.POSTGRES_HOST)}:{self.POSTGRES_PORT}"
             f"/{quote(self.POSTGRES_DB, safe='')}"
         )

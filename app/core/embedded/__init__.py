@@ -15,7 +15,7 @@ from app.core.embedded.packages import postgres_bin
 
 if sys.platform != "win32":  # their modules need fcntl
     from app.core.embedded.folders import make_data_folder
-    from app.core.embedded.postgres import database_url, postgres_service
+    from app.core.embedded.postgres import APPLICATION, OWNER, database_url, postgres_service
     from app.core.embedded.sharing import shared
     from app.core.embedded.valkey import redis_url, valkey_service
 
@@ -24,10 +24,16 @@ __all__ = ["EmbeddedError", "Endpoints", "postgres_bin", "services"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the servers listen; None for one that was not asked for."""
+    """Where the servers listen; None for one that was not asked for.
+
+    Attributes:
+        database_url: as the application's role, which can use tables and not change them.
+        owner_url: as the server's superuser, which migrates.
+    """
 
     database_url: str | None
     redis_url: str | None
+    owner_url: str | None
 
 
 @contextmanager
@@ -46,7 +52,7 @@ def services(
         EmbeddedError: a package is missing, or the folder or a server cannot be used.
     """
     if not (postgres or valkey):
-        yield Endpoints(database_url=None, redis_url=None)
+        yield Endpoints(database_url=None, redis_url=None, owner_url=None)
         return
     if sys.platform == "win32":
         raise EmbeddedError(
@@ -57,9 +63,10 @@ def services(
     found_valkey = valkey_service(durable=durable) if valkey else None
     folder = make_data_folder(data_dir)
     with ExitStack() as stack:
-        database = cache = None
+        database = owner = cache = None
         if found_postgres:
-            database = database_url(stack.enter_context(shared(found_postgres, folder)))
+            run = stack.enter_context(shared(found_postgres, folder))
+            database, owner = database_url(run, APPLICATION), database_url(run, OWNER)
         if found_valkey:
             cache = redis_url(stack.enter_context(shared(found_valkey, folder)))
-        yield Endpoints(database_url=database, redis_url=cache)
+        yield Endpoints(database_url=database, redis_url=cache, owner_url=owner)

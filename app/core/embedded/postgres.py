@@ -16,13 +16,15 @@ from app.core.embedded.processes import Account, run_to_end
 from app.core.embedded.sharing import Service, Start
 from app.core.embedded.wire import ask_postgres
 
-USER = "postgres"
+OWNER = "postgres"
+APPLICATION = "plinth_app"
 DATABASE = "plinth"
 SOCKET = ".s.PGSQL.5432"
 INITDB_SECONDS = 60
 
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 DONE = "00000"
+NO_SUCH_ROLE = "28000"  # invalid_authorization_specification
 NO_SUCH_DATABASE = "3D000"
 TOO_MANY_CONNECTIONS = "53300"
 
@@ -39,8 +41,8 @@ def postgres_service(*, durable: bool) -> Service:
     )
 
 
-def database_url(run: Path) -> str:
-    return f"postgresql://{USER}@/{DATABASE}?host={run}"
+def database_url(run: Path, role: str) -> str:
+    return f"postgresql://{role}@/{DATABASE}?host={run}"
 
 
 def prepare(programs: Path, durable: bool, start: Start) -> Account | None:
@@ -119,7 +121,7 @@ def run_initdb(initdb: Sequence[str | Path], account: Account | None, start: Sta
 def initdb_options(*, durable: bool) -> list[str]:
     # The built-in C.UTF-8 is the same on every machine, and lower() knows all letters.
     return [
-        f"--username={USER}",
+        f"--username={OWNER}",
         "--auth=trust",
         "--encoding=UTF8",
         "--locale=C",
@@ -145,7 +147,7 @@ def remove_stale_pid(cluster: Path) -> None:
     if not path.exists():
         return
     pid, _, _, port, folder, *_ = [*path.read_text(errors="replace").splitlines(), *[""] * 5]
-    if folder and ask_postgres(Path(folder, f".s.PGSQL.{port}"), USER, USER):
+    if folder and ask_postgres(Path(folder, f".s.PGSQL.{port}"), OWNER, OWNER):
         raise EmbeddedError(
             f"{cluster} is in use by a PostgreSQL that was not started from here (process {pid}): "
             "stop it and try again."
@@ -173,14 +175,17 @@ def command(
 
 
 def ready(data_dir: Path, run: Path) -> bool:
-    """Whether it lets us in; makes the database where it is absent (dropped, perhaps)."""
+    """Whether it lets us in. Creates the database and the role where they are absent."""
     try:
         # Asked first, because each connection before that is a FATAL line in the log.
         if (data_dir / "postgres" / "postmaster.pid").read_bytes().split()[-1:] != [b"ready"]:
             return False
     except FileNotFoundError:
         return False
-    answer = ask_postgres(run / SOCKET, USER, DATABASE)
+    answer = ask_postgres(run / SOCKET, APPLICATION, DATABASE)
+    if answer == NO_SUCH_ROLE:
+        ask_postgres(run / SOCKET, OWNER, OWNER, f"CREATE ROLE {APPLICATION} LOGIN")
+        answer = ask_postgres(run / SOCKET, APPLICATION, DATABASE)
     if answer == NO_SUCH_DATABASE:
-        answer = ask_postgres(run / SOCKET, USER, USER, f"CREATE DATABASE {DATABASE}")
+        answer = ask_postgres(run / SOCKET, OWNER, OWNER, f"CREATE DATABASE {DATABASE}")
     return answer in (DONE, TOO_MANY_CONNECTIONS)
