@@ -201,3 +201,15 @@ async def test_accounts_that_collide_sign_in_and_reset_each_by_its_own_spelling(
             tokens = (await client.post("/auth/login", json=credentials)).json()
             headers = {"Authorization": f"Bearer {tokens['access_token']}"}
             assert (await client.get("/users/me", headers=headers)).json()["id"] == person.id
+
+
+async def test_an_account_is_found_and_its_address_taken_in_any_case_whatever_the_locale(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "SMTP_UTF8", True)
+    account = {"email": "JOSÉ@Bücher.example", "username": "jose", "password": PASSWORD}
+    assert (await client.post("/auth/register", json=account)).status_code == 201
+    other = "josé@xn--bcher-kva.example"
+    await sign_in(client, other, PASSWORD)
+    again = await client.post("/auth/register", json=account | {"email": other, "username": "two"})
+    assert (again.status_code, again.json()["detail"]) == (400, "Email already registered")
