@@ -30,7 +30,7 @@ FAST_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
             "_solve_generator", "_validate_value_with_model_field",
         ),
         "fastapi.routing": (
-            "APIRouter._routes_version", "_EffectiveRouteContext", "_EffectiveRouteContext.matches",
+            "_EffectiveRouteContext", "_EffectiveRouteContext.matches",
             "_IncludedRouter", "_IncludedRouter._handle_selected", "_IncludedRouter._match",
             "_IncludedRouter.effective_candidates", "_extract_endpoint_context",
         ),

@@ -52,7 +52,8 @@ class Dispatch:
         if found is None:
             return self.app(scope, receive, send)
         endpoint, parameters = found
-        scope["path_params"] = {**scope.get("path_params", {}), **parameters}
+        before = scope.get("path_params")
+        scope["path_params"] = {**before, **parameters} if before else parameters
         scope["starlette.exception_handlers"] = self._handlers
         if request := current_request():
             request.template = endpoint.path
@@ -79,9 +80,9 @@ class Routes:
         self._app = app
         self._overrides = dict(app.dependency_overrides or {})
         self._top = list(app.router.routes)
-        self._routers = list(included_routers(self._top))
-        self._below = [list(it.routes) for it in self._routers]
-        self._versions = [it._routes_version for it in self._routers]  # noqa: SLF001
+        # Each router's own list beside what was in it: to add, remove or include changes one.
+        self._live = [it.routes for it in included_routers(self._top)]
+        self._below = [list(it) for it in self._live]
         self.table = make_table(app)
 
     def are_current(self) -> bool:
@@ -90,8 +91,7 @@ class Routes:
             (self._app.dependency_overrides or {}) == self._overrides
             and len(routes) == len(self._top)
             and all(map(is_, routes, self._top))
-            and [it._routes_version for it in self._routers] == self._versions  # noqa: SLF001
-            and [it.routes for it in self._routers] == self._below
+            and self._live == self._below
         )
 
 

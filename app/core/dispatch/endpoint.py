@@ -57,6 +57,13 @@ class Sending:
         self._send = send
         self.started = False
 
+    async def respond(self, answer: Answer | Response, request: Request) -> None:
+        if type(answer) is Answer:
+            self.started = True  # it starts at once, and so need not be watched
+            await answer(request.scope, request.receive, self._send)
+        else:
+            await answer(request.scope, request.receive, self)
+
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
@@ -111,7 +118,10 @@ class Endpoint:
         scope.update(self._scope)
         if "router" not in scope:
             scope["router"] = self._app.router
-        scope.setdefault("fastapi", {}).update(self._noted)
+        if "fastapi" in scope:
+            scope["fastapi"].update(self._noted)
+        else:
+            scope["fastapi"] = {**self._noted}
         request = Request(scope, receive, send)
         sending = Sending(send)
         try:
@@ -119,7 +129,11 @@ class Endpoint:
                 await self._run_within_stacks(request, sending)
             else:
                 answer = await self._answer(request)
-                await answer(scope, receive, sending)
+                if type(answer) is Answer:  # as `respond` does, at less cost
+                    sending.started = True
+                    await answer(scope, receive, send)
+                else:
+                    await answer(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - what is not handled is raised again
             await self._handle(error, request, sending)
 
@@ -130,7 +144,7 @@ class Endpoint:
             async with AsyncExitStack() as inner:
                 scope["fastapi_function_astack"] = inner
                 answer = await self._answer(request)
-            await answer(scope, request.receive, sending)
+            await sending.respond(answer, request)
             is_answered = True
         if not is_answered:
             raise FastAPIError(

@@ -1,7 +1,7 @@
 """Routes by their paths: one lookup per segment, however many routes there are."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -89,27 +89,51 @@ class Table(Generic[T]):
         return self._search(path, method)
 
     def _search(self, path: str, method: str) -> tuple[T, dict[str, str]] | None:
-        best: Leaf[T] = (NEVER, None, ())
-        blocked = NEVER
+        node, blocked, given = self._root, self._root.below, []
         segments = path.split("/")
-        values: tuple[str, ...] = ()
-        todo: list[tuple[_Node[T], int, tuple[str, ...]]] = [(self._root, 0, ())]
+        for segment in segments:
+            child = node.children.get(segment)
+            if child is not None:
+                if node.inner is not None and segment:
+                    return self._search_all(segments, method)
+                node = child
+            elif node.inner is not None and segment:
+                given.append(segment)
+                node = node.inner
+            else:
+                return None
+            blocked = min(blocked, node.below)
+        return _choose([(node, given)], method, blocked)
+
+    def _search_all(self, segments: Sequence[str], method: str) -> tuple[T, dict[str, str]] | None:
+        """Where a segment may be text or a parameter: along every way."""
+        blocked = NEVER
+        ends: list[tuple[_Node[T], list[str]]] = []
+        todo: list[tuple[_Node[T], int, list[str]]] = [(self._root, 0, [])]
         while todo:
             node, at, given = todo.pop()
             blocked = min(blocked, node.below)
             if at == len(segments):
-                for key in (method, ANY_METHOD):
-                    leaf = node.leaves.get(key)
-                    if leaf is not None and leaf[0] < best[0]:
-                        best, values = leaf, given
+                ends.append((node, given))
                 continue
             segment = segments[at]
             if node.inner is not None and segment:
-                todo.append((node.inner, at + 1, (*given, segment)))
-            child = node.children.get(segment)
-            if child is not None:
+                todo.append((node.inner, at + 1, [*given, segment]))
+            if (child := node.children.get(segment)) is not None:
                 todo.append((child, at + 1, given))
-        index, value, names = best
-        if value is None or blocked < index:
-            return None
-        return value, dict(zip(names, values, strict=True))
+        return _choose(ends, method, blocked)
+
+
+def _choose(
+    ends: Sequence[tuple[_Node[T], list[str]]], method: str, blocked: int
+) -> tuple[T, dict[str, str]] | None:
+    """Of the routes that match the one declared first, unless it is not to be answered here."""
+    best: Leaf[T] = (blocked, None, ())
+    values: Sequence[str] = ()
+    for node, given in ends:
+        for key in (method, ANY_METHOD):
+            leaf = node.leaves.get(key)
+            if leaf is not None and leaf[0] < best[0]:
+                best, values = leaf, given
+    _, value, names = best
+    return None if value is None else (value, dict(zip(names, values, strict=True)))
