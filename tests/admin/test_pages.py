@@ -126,6 +126,7 @@ def test_a_column_is_secret_by_its_kind_its_name_or_its_mark() -> None:
     plain: list[Column[Any]] = [
         Column(name, Integer) for name in ("id", "name", "monkey", "keyboard", "is_active")
     ]
+    plain.append(Column("hash", String, info={"secret": False}))
 
     assert [is_secret(column) for column in secret] == [True] * len(secret)
     assert [is_secret(column) for column in plain] == [False] * len(plain)

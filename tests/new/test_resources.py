@@ -16,7 +16,7 @@ from tests.support.databases import TestServices, empty_database
 from tests.support.measured import Measured
 
 COMMANDS = [
-    "project name:str:100 budget:decimal:10,2? --owned --unique name",
+    "project name:str:100 budget:decimal:10,2? token:str:40? --owned --unique name",
     (
         "note title:str:200 body:text? due:date? priority:int=0 project:ref:projects --owned "
         "--search title,body --unique title"
@@ -94,6 +94,7 @@ OWNERS = "test_notes.py::test_others_cannot_see_or_change_it"
 SUPERUSERS = "test_categories.py::test_only_superusers_can_write"
 VERSIONS = "test_notes.py::test_if_match"
 UNIQUE = "test_notes.py::test_unique_title"
+SECRET = "test_projects.py::test_token_is_stored_and_never_shown"
 BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     "all may read": (
         "app/crud/note.py",
@@ -154,6 +155,21 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
         "app/schemas/note.py",
         replaced('extra="forbid"', 'extra="ignore"'),
         "test_notes.py::test_invalid_values_are_rejected",
+    ),
+    "a response shows a secret": (
+        "app/schemas/project.py",
+        replaced("    version: int\n", "    version: int\n    token: str | None = None\n"),
+        SECRET,
+    ),
+    "a list is sorted by a secret": (
+        "app/crud/project.py",
+        replaced('"created_at", ', '"created_at", "token", '),
+        SECRET,
+    ),
+    "a list is filtered by a secret": (
+        "app/crud/project.py",
+        replaced('"name": By.EQUALS,', '"name": By.EQUALS, "token": By.EQUALS,'),
+        SECRET,
     ),
     "a search of one column": (
         "app/models/note.py",

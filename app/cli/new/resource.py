@@ -195,8 +195,8 @@ class Resource:
     def access(self) -> str:
         if self.is_owned:
             others = "anyone may read" if self.is_public else "others get a 404"
-            return f"owners and superusers may read and write, {others}"
-        return f"superusers may write, {'anyone' if self.is_public else 'users'} may read"
+            return f"Owners and superusers may read and write, {others}"
+        return f"Superusers may write, {'anyone' if self.is_public else 'users'} may read"
 
     def target_of(self, field: Field) -> Target:
         return next(target for target in self.targets if target.field is field)

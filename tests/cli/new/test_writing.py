@@ -39,17 +39,23 @@ def contents(root: Path) -> dict[str, str]:
     }
 
 
-def make_sundial(*fields: str, dry_run: bool = False) -> None:
+def make(
+    name: str, *fields: str, search: str | None = None, owned: bool = True, dry_run: bool = False
+) -> None:
     create.run(
-        "sundial",
-        fields or FIELDS,
+        name,
+        fields,
         plural=None,
-        owned=True,
+        owned=owned,
         public=False,
-        search="title,body",
+        search=search,
         unique=(),
         dry_run=dry_run,
     )
+
+
+def make_sundial(*fields: str, dry_run: bool = False) -> None:
+    make("sundial", *(fields or FIELDS), search="title,body", dry_run=dry_run)
 
 
 def test_it_is_written_once_and_taken_out_without_a_trace(
@@ -107,6 +113,44 @@ def test_a_list_that_is_not_found_is_said_and_nothing_is_written(root: Path) -> 
 
     with pytest.raises(Failure, match=r"app/api/v1/__init__\.py cannot be extended: .* PRIVATE"):
         make_sundial()
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("db", "dbs.py would use db for two things"),
+        ("response", "responses.py would use Response for two things"),
+        ("table", "table.py would use Table for two things"),
+        ("base", "app/models/base.py exists with different content"),
+    ],
+)
+def test_a_name_with_two_meanings_is_refused(root: Path, name: str, why: str) -> None:
+    before = contents(root)
+    with pytest.raises(Failure, match=why):
+        make(name, "title:str")
+    assert contents(root) == before
+
+
+def test_the_longest_name_fits_into_the_lines(root: Path) -> None:
+    make("x" * 38, "title:str", f"{'y' * 18}:str", search="title")
+    make(f"{'z' * 19}_{'z' * 18}", "title:str", owned=False)
+
+
+def test_what_ruff_refuses_is_not_written(root: Path) -> None:
+    with pytest.raises(Failure, match=r"app/x\.py would not pass ruff: .* F401 "):
+        checkout.check_lint(root, Path("app/x.py"), "import os\n")
+
+
+def test_a_plural_is_made_and_removed_by_either_name(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(root)
+    make("sundials", "title:str", "token:str")
+    assert "the resource is called sundial" in capsys.readouterr().out
+    assert (root / "app/models/sundial.py").exists()
+    monkeypatch.setattr(remove, "refuse_applied", lambda *_: None)  # it has no database
+    remove.run("sundials", dry_run=False, yes=True)
     assert contents(root) == before
 
 
