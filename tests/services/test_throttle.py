@@ -1,0 +1,143 @@
+"""Every rate limit by itself: with all the others out of reach, it alone refuses."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.core.client import Client
+from app.core.config import Settings, settings
+from app.core.database import Database
+from app.core.errors import TooMany
+from app.services import throttle
+from app.services.throttle import KnownDevice
+
+RATES = sorted(
+    name
+    for name, info in Settings.model_fields.items()
+    if name.startswith("LIMIT_") and info.annotation is str
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whoever makes the attempts. Nothing of it occurs twice: counts outlive a test."""
+
+    email: str = field(default_factory=lambda: f"{uuid4().hex}@example.com")
+    client: Client = field(
+        default_factory=lambda: Client(str(IPv4Address(random.randint(2**24, 2**31))), None)
+    )
+    user_id: int = field(default_factory=lambda: random.randint(1, 2**62))
+    session_id: UUID = field(default_factory=uuid4)
+
+    @property
+    def device(self) -> KnownDevice:
+        return KnownDevice(self.session_id.hex, self.user_id)
+
+
+Attempt = Callable[[Subject], Awaitable[object]]
+
+
+def sign_in(subject: Subject) -> Awaitable[object]:
+    return throttle.sign_in(subject.email, subject.client, None)
+
+
+def sign_in_on_a_device(subject: Subject) -> Awaitable[object]:
+    return throttle.sign_in(subject.email, subject.client, subject.device)
+
+
+def mail(subject: Subject) -> Awaitable[object]:
+    return throttle.mail("email_verify", subject.email, is_reset=False)
+
+
+CASES: dict[str, tuple[str, Attempt]] = {
+    "LIMIT_LOGIN_ACCOUNT_IP": ("login-account-ip", sign_in),
+    "LIMIT_LOGIN_ACCOUNT": ("login-account", sign_in),
+    "LIMIT_LOGIN_ACCOUNT_DAY": ("login-account-day", sign_in),
+    "LIMIT_LOGIN_IP": ("login-ip", sign_in),
+    "LIMIT_LOGIN_DEVICE": ("login-device", sign_in_on_a_device),
+    "LIMIT_LOGIN_DEVICE_DAY": ("login-device-day", sign_in_on_a_device),
+    "LIMIT_LOGIN_ALL_DEVICES": ("login-all-devices", sign_in_on_a_device),
+    "LIMIT_PASSWORD_SESSION": (
+        "password-session",
+        lambda it: throttle.prove(it.user_id, it.session_id),
+    ),
+    "LIMIT_PASSWORD_ACCOUNT": (
+        "password-account",
+        lambda it: throttle.prove(it.user_id, uuid4()),
+    ),
+    "LIMIT_REGISTER_IP": ("register-ip", lambda it: throttle.register(it.client)),
+    "LIMIT_REFRESH_SESSION": ("refresh-session", lambda it: throttle.refresh(it.session_id)),
+    "LIMIT_REFRESH_UNKNOWN_IP": (
+        "refresh-unknown-ip",
+        lambda it: throttle.refresh_unknown(it.client),
+    ),
+    "LIMIT_FORGOT_ACCOUNT": (
+        "forgot-account",
+        lambda it: throttle.forgot(it.email, it.client, None),
+    ),
+    "LIMIT_FORGOT_IP": (
+        "forgot-ip",
+        lambda it: throttle.forgot(f"{uuid4().hex}@example.com", it.client, None),
+    ),
+    "LIMIT_VERIFY_ACCOUNT": ("verify-account", lambda it: throttle.verification(it.user_id)),
+    "LIMIT_MAIL_ADDRESS": ("mail-address", mail),
+    "LIMIT_MAIL_ADDRESS_DAY": ("mail-address-day", mail),
+}
+
+
+@pytest.fixture
+async def unlimited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put every limit out of reach, on the Redis that the application uses."""
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+    for name in RATES:
+        monkeypatch.setattr(settings, name, "10000/1h")
+
+
+def test_every_rate_has_a_case() -> None:
+    assert sorted(CASES) == RATES, "add the new setting to CASES"
+
+
+@pytest.mark.usefixtures("unlimited")
+@pytest.mark.parametrize("name", CASES)
+async def test_each_limit_refuses_by_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, name, "2/1h")
+    bucket, attempt = CASES[name]
+    subject = Subject()
+
+    for _ in range(2):
+        await attempt(subject)
+    with pytest.raises(TooMany) as refusal:
+        await attempt(subject)
+
+    assert [it.name for it in refusal.value.used_up] == [bucket]
+    await attempt(Subject())  # another's attempts are counted apart
+
+
+@pytest.mark.usefixtures("unlimited")
+async def test_a_device_of_the_account_is_a_bucket_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT", "2/1h")
+    subject = Subject()
+    for _ in range(2):
+        await sign_in(subject)
+    with pytest.raises(TooMany):
+        await sign_in(subject)
+    await sign_in_on_a_device(subject)
+
+
+@pytest.mark.usefixtures("unlimited")
+async def test_a_whole_ipv6_site_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LIMIT_REGISTER_IP", "1/1h")
+    monkeypatch.setattr(settings, "LIMIT_IPV6_SITE_FACTOR", 2)
+    site = random.randint(2**45, 2**46) << 80
+    subnets = [Client(str(IPv6Address(site + (number << 64))), None) for number in range(3)]
+    for client in subnets[:2]:
+        await throttle.register(client)
+    with pytest.raises(TooMany) as refusal:
+        await throttle.register(subnets[2])
+    assert [it.name for it in refusal.value.used_up] == ["register-ip-site"]
