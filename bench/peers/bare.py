@@ -23,7 +23,8 @@ NOTE = "id, owner_id, title, body, due, priority, version, created_at, updated_a
 WHO = """
 SELECT users.id, email, username, full_name, is_active, is_superuser, is_verified,
        users.created_at, sessions.id AS session_id,
-       sessions.revoked_at IS NULL AND sessions.expires_at > now() AS session_is_live
+       sessions.revoked_at IS NULL AND sessions.expires_at > now()
+           AND sessions.session_epoch = users.session_epoch AS session_is_live
 FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = $1
 """
 BY_ID = f"SELECT {USER} FROM users WHERE id = $1"

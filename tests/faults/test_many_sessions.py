@@ -1,0 +1,175 @@
+"""An account with 300,000 live sessions can be recovered, within a second."""
+
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient, Response
+
+from tests.faults.bounds import within
+from tests.faults.conftest import Measured
+from tests.support.people import CHEAP_HASH, PASSWORD
+from tests.support.postgres import OwnPostgres
+from tests.support.serving import serving
+from tests.support.valkey import OwnValkey
+
+MANY = 300_000
+SECONDS = 1
+"""In which each way to end them has succeeded."""
+SEED = """
+    INSERT INTO sessions (user_id, token_hash, expires_at, ends_at, created_at, last_used_at,
+        ip, user_agent, session_epoch)
+    SELECT $1, sha256(n::text::bytea), now() + interval '7 days', now() + interval '90 days',
+        now() - n * interval '1 second', now() - n % 1000 * interval '1 minute', '192.0.2.7',
+        'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', 0
+    FROM generate_series(1, $2) AS n
+"""
+LIVE = """
+    SELECT count(*) FROM sessions JOIN users ON users.id = user_id
+    WHERE user_id = $1 AND sessions.session_epoch = users.session_epoch
+        AND revoked_at IS NULL AND expires_at > now()
+"""
+
+
+@dataclass
+class Whale:
+    """One who has that many."""
+
+    client: AsyncClient
+    database: asyncpg.Connection
+    id: int
+    email: str
+    root: dict[str, str]
+
+    async def sign_in(self, email: str | None = None) -> dict[str, str]:
+        credentials = {"email": email or self.email, "password": PASSWORD}
+        answer = await self.client.post("/auth/login", json=credentials)
+        assert answer.status_code == 200, answer.text
+        tokens: dict[str, str] = answer.json()
+        return tokens
+
+    async def revive(self) -> None:
+        """All are live again, but for those that were marked or deleted."""
+        epoch = 0  # of those that were made as rows
+        await self.database.execute("DELETE FROM sessions WHERE session_epoch > 0")
+        await self.database.execute(
+            "UPDATE users SET session_epoch = $2, is_active = true, hashed_password = $3"
+            " WHERE id = $1", self.id, epoch, CHEAP_HASH,
+        )  # fmt: skip
+        assert await self.database.fetchval(LIVE, self.id) > MANY * 0.95
+
+
+@pytest.fixture(scope="module")
+async def whale(
+    postgres_once: OwnPostgres, valkey_once: OwnValkey, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Whale]:
+    logs: Path = tmp_path_factory.mktemp("logs")
+    database = await asyncpg.connect(postgres_once.url)
+    add = (
+        "INSERT INTO users (email, email_canonical, username, hashed_password, is_superuser)"
+        " VALUES ($1::text, $1::text, $2, $3, $4) RETURNING id"
+    )
+    email = "whale@example.com"
+    user_id = await database.fetchval(add, email, "whale", CHEAP_HASH, False)
+    await database.fetchval(add, "root@example.com", "root", CHEAP_HASH, True)
+    await database.execute(SEED, user_id, MANY, timeout=300)
+    await database.execute("VACUUM ANALYZE sessions", timeout=300)
+    with serving(logs, DATABASE_URL=postgres_once.url, REDIS_URL=valkey_once.url) as server:
+        async with AsyncClient(base_url=server.url, timeout=30) as client:
+            made = Whale(client, database, user_id, email, {})
+            made.root = bearer(await made.sign_in("root@example.com"))
+            yield made
+    await database.close()
+
+
+def bearer(tokens: dict[str, str]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+async def change_password(whale: Whale, tokens: dict[str, str]) -> Response:
+    change = {"password": "Other-Horse-8", "current_password": PASSWORD}
+    return await whale.client.patch("/users/me", json=change, headers=bearer(tokens))
+
+
+async def log_out_everywhere(whale: Whale, tokens: dict[str, str]) -> Response:
+    return await whale.client.post("/auth/logout-all", headers=bearer(tokens))
+
+
+async def reset(whale: Whale, tokens: dict[str, str]) -> Response:
+    secret = bytes(range(32))
+    await whale.database.execute(
+        "INSERT INTO one_time_tokens (user_id, purpose, token_hash, email, expires_at)"
+        " VALUES ($1, 'password_reset', $2, $3, now() + interval '5 minutes')",
+        whale.id, sha256(secret).digest(), whale.email,
+    )  # fmt: skip
+    token = urlsafe_b64encode(secret).decode().rstrip("=")
+    body = {"token": token, "password": "Better-Horse-9"}
+    return await whale.client.post("/auth/password/reset", json=body)
+
+
+async def deactivate(whale: Whale, tokens: dict[str, str]) -> Response:
+    path = f"/users/{whale.id}"
+    return await whale.client.patch(path, json={"is_active": False}, headers=whale.root)
+
+
+async def end_by_a_superuser(whale: Whale, tokens: dict[str, str]) -> Response:
+    return await whale.client.delete(f"/users/{whale.id}/sessions", headers=whale.root)
+
+
+async def delete(whale: Whale, tokens: dict[str, str]) -> Response:
+    return await whale.client.delete(f"/users/{whale.id}", headers=whale.root)
+
+
+Verb = Callable[[Whale, dict[str, str]], Awaitable[Response]]
+VERBS: list[Verb] = [
+    change_password, log_out_everywhere, reset, deactivate, end_by_a_superuser, delete,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("skip", [0, MANY - 1000])
+async def test_a_page_of_them_and_a_sign_in_take_no_longer(
+    whale: Whale, measured: Measured, skip: int
+) -> None:
+    await whale.revive()
+    began = time.monotonic()
+    tokens = await whale.sign_in()
+    signed_in = time.monotonic()
+    query = {"skip": skip, "limit": 100}
+    answer = await whale.client.get("/users/me/sessions", params=query, headers=bearer(tokens))
+    listed = time.monotonic()
+    measured(f"{MANY} sessions, a sign-in", f"{(signed_in - began) * 1000:.0f} ms")
+    measured(f"{MANY} sessions, a page from {skip}", f"{(listed - signed_in) * 1000:.0f} ms")
+    assert len(answer.json()) == 100
+    assert listed - signed_in < within(SECONDS)
+    assert signed_in - began < within(SECONDS)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+async def test_all_are_ended_within_a_second(whale: Whale, measured: Measured, verb: Verb) -> None:
+    await whale.revive()
+    oldest, here = await whale.sign_in(), await whale.sign_in()
+    await whale.database.execute(  # beyond those that are marked
+        "UPDATE sessions SET created_at = '2020-01-01' WHERE id ="
+        " (SELECT id FROM sessions ORDER BY created_at DESC OFFSET 1 LIMIT 1)"
+    )
+
+    began = time.monotonic()
+    answer = await verb(whale, here)
+    seconds = time.monotonic() - began
+
+    measured(f"{MANY} sessions, {verb.__name__}", f"{seconds * 1000:.0f} ms")
+    assert answer.is_success, answer.text
+    assert seconds < within(SECONDS)
+    for tokens in (oldest, here):
+        kept = verb is change_password and tokens is here
+        after = await whale.client.get("/users/me", headers=bearer(tokens))
+        assert (after.status_code == 200) == kept
+        if not kept:
+            body = {"refresh_token": tokens["refresh_token"]}
+            assert (await whale.client.post("/auth/refresh", json=body)).status_code == 401
+    assert await whale.database.fetchval(LIVE, whale.id) == (verb is change_password)
