@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from app.cli.failure import describe
 from app.core.config import Settings, SettingsError, load_settings
 from app.core.config.checks import PUBLIC_PASSWORD
 from app.core.postgres_url import libpq_url
@@ -157,3 +158,16 @@ def test_a_password_that_breaks_the_url_refuses_and_is_not_shown(
     assert name in said
     assert "front" not in said
     assert "back" not in said
+
+
+@pytest.mark.parametrize("query", ["password=hush", "p%61ssword=hush", "sslpassword=hush"])
+def test_no_password_shows_where_a_url_is_shown(query: str) -> None:
+    shown = describe(f"postgresql://u:hush@h:5432/d?sslmode=require&{query}&sslcert=x")
+    assert shown == "postgresql://u@h:5432/d?sslmode=require&sslcert=x"
+
+
+@pytest.mark.parametrize("url", ["postgresql://h/d?password={}", "postgresql://u:{}@h/d"])
+def test_the_public_password_is_known_in_any_form(url: str) -> None:
+    for form in (PUBLIC_PASSWORD, PUBLIC_PASSWORD.replace("-", "%2D")):
+        with pytest.raises(SettingsError, match="public password"):
+            load_settings(**COMPLETE | {"DATABASE_URL": url.format(form)})
