@@ -31,7 +31,7 @@ async def test_a_stranger_is_sent_to_the_login_page(stranger: Superuser) -> None
     for page in PAGES:
         answer = await stranger.get(page)
         assert answer.status_code == 303, page
-        assert answer.headers["location"].startswith("http://test/admin/login?next="), page
+        assert answer.headers["location"].startswith("/admin/login?next="), page
 
 
 async def test_a_superuser_comes_in_by_a_cookie_for_these_pages_alone(
@@ -80,7 +80,7 @@ async def test_outside_development_every_cookie_is_for_https_alone(
     ]
     assert len(cookies) >= 3
     assert all("secure" in cookie.lower() for cookie in cookies)
-    assert entered.headers["location"].startswith("https://test/admin/")
+    assert entered.headers["location"].startswith("/admin/")
     assert await is_in(stranger)
 
 
@@ -235,7 +235,7 @@ async def test_a_redirect_after_the_login_stays_here(stranger: Superuser, people
             params={"next": target},
             data={"csrftoken": token[1], "email": person.email, "password": person.password},
         )
-        assert answer.headers["location"] == "http://test/admin/"
+        assert answer.headers["location"] == "/admin/"
         stranger.client.cookies.delete("plinth_admin")
 
 
