@@ -333,9 +333,11 @@ async def test_a_client_that_does_not_read_ends_in_time(
     client: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "WRITE_TIMEOUT", 0.2)
-    body = b"Content-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
+    size = 30_000_000  # more than the sockets buffer, in one response and nothing behind it
+    request = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % size
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    sending = asyncio.create_task(client.send((b"POST / HTTP/1.1\r\nHost: here\r\n" + body) * 30))
+    sending = asyncio.create_task(client.send(request + b"x" * size))
+    await until(lambda: bool(server.begun))
     await until(lambda: not server.state.connections)
     sending.cancel()
     await until(lambda: not server.state.tasks)
