@@ -10,22 +10,17 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from app.core.config import settings
 from app.core.database import Database
 from app.core.engine import BoundedPool
 from app.core.lane import PlainLane
-from app.main import create_app, lifespan
+from tests.support.away import second_app
 from tests.support.people import PASSWORD
 
 
 @pytest.fixture
-async def plain(
-    app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[FastAPI]:
-    monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", False)
-    app = create_app()
-    async with lifespan(app):
-        yield app
+async def plain(app: FastAPI, database: Database) -> AsyncIterator[FastAPI]:
+    async with second_app(PLINTH_FAST_PATHS=False) as plain:
+        yield plain
 
 
 async def journey(app: FastAPI, name: str) -> list[Response]:

@@ -1,10 +1,11 @@
-"""The application without its database or Redis, and what it must not show then."""
+"""A second application in this process, such as one without its database or Redis."""
 
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from app.core.cache import cache
@@ -18,20 +19,28 @@ INTERNALS = re.compile(
 
 
 @asynccontextmanager
-async def started_without(name: str, url: str) -> AsyncIterator[AsyncClient]:
-    """A second application, whose database or Redis is not there. The cache, which is one for the
-    process, is given back afterwards."""
-    app = create_app()
+async def second_app(**changed: object) -> AsyncIterator[FastAPI]:
+    """Start another application, with other settings. Afterwards the cache, which the process has
+    once, is reopened for the first one."""
     assert settings.REDIS_URL
     redis_url = settings.REDIS_URL
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, name, url)
-        async with (
-            lifespan(app),
-            AsyncClient(
-                transport=ASGITransport(app, raise_app_exceptions=False),
-                base_url="http://test/api/v1",
-            ) as client,
-        ):
-            yield client
+        for name, value in changed.items():
+            patch.setattr(settings, name, value)
+        app = create_app()
+        async with lifespan(app):
+            yield app
     await cache.open(redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS)
+
+
+@asynccontextmanager
+async def started_without(name: str, url: str) -> AsyncIterator[AsyncClient]:
+    """A client of an application whose database or Redis is not there."""
+    async with (
+        second_app(**{name: url}) as app,
+        AsyncClient(
+            transport=ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://test/api/v1",
+        ) as client,
+    ):
+        yield client
