@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from app.core.config import settings
-from app.core.header_limits import MAX_HEADER_FIELDS
+from app.core.headers import MAX_HEADER_FIELDS
 
 LIMIT = settings.MAX_HEADER_SIZE
 END_OF_HEAD = b"\r\n\r\n"

@@ -8,9 +8,9 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.core.headers import MAX_HEADER_FIELDS
 from app.core.problems import problem
 
-MAX_HEADER_FIELDS = 100
 MAX_BYTES_OF = {b"cookie": 8192, b"content-type": 256}
 """Of headers whose parsers cost more than others'. Cookies count together."""
 

@@ -1,5 +1,7 @@
 from starlette.types import Scope
 
+MAX_HEADER_FIELDS = 100  # of one request
+
 
 def find_header(scope: Scope, name: bytes) -> str | None:
     """The first of this name, which is in lower case as ASGI has them. A `Headers` object, made for

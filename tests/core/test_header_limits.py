@@ -6,7 +6,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.config import settings
-from app.core.header_limits import MAX_BYTES_OF, MAX_HEADER_FIELDS
+from app.core.header_limits import MAX_BYTES_OF
+from app.core.headers import MAX_HEADER_FIELDS
 from tests.support.asgi import Header, send
 
 PATH = f"{settings.API_V1_PREFIX}/health/live"
