@@ -99,7 +99,7 @@ class Field:
     @cached_property
     def arguments(self) -> list[str]:
         """Of `mapped_column`."""
-        found = [self.kind.column.format(size=self.size.replace(",", ", ")), self._server_default]
+        found = [self.kind.column.format(size=self.size.replace(",", ", ")), self._server_default()]
         if self.is_indexed:
             found.append("index=True")
         if self.is_secret:
@@ -111,14 +111,16 @@ class Field:
     @cached_property
     def options(self) -> list[str]:
         """Of `sa.Column`."""
-        return [*filter(None, [self._server_default]), f"nullable={self.is_optional}"]
+        return [*filter(None, [self._server_default("sa.")]), f"nullable={self.is_optional}"]
 
-    @cached_property
-    def _server_default(self) -> str:
+    def _server_default(self, prefix: str = "") -> str:
         """Empty where null is allowed: SQLAlchemy would insert it instead of an explicit null."""
         if self.default is None or self.is_optional:
             return ""
-        return f"server_default={literal(self.default.server)}"
+        source = literal(self.default.server)
+        if "'" in self.default.server:  # in a plain string, Alembic's comparison does not quote it
+            source = f"{prefix}literal({source})"
+        return f"server_default={source}"
 
     @cached_property
     def sounds_secret(self) -> bool:

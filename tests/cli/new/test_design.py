@@ -108,7 +108,7 @@ def test_the_plural_can_be_said() -> None:
         ("title:str", "str", ["String(255)"]),
         ("title:str:20?", "str | None", ["String(20)"]),
         ("title:str:20=a: b=c?", "str", ["String(20)", 'server_default="a: b=c?"']),
-        ("title:str:20=it's :x", "str", ["String(20)", 'server_default="it\'s :x"']),
+        ("title:str:20=it's :x", "str", ["String(20)", 'server_default=literal("it\'s :x")']),
         ("body:text?", "str | None", ["Text"]),
         ("count:int=-3", "int", ['server_default="-3"']),
         ("count:int?=3", "int | None", []),
