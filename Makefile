@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-budget test-fastapi check-long client test-client check lint format \
+.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-hostile-long test-budget test-fastapi check-long client test-client check lint format \
     types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -58,8 +58,6 @@ test-faults: $(INSTALLED) ## what holds when something is away: real servers, fr
 	@$(BIN)/pytest -n 2 --dist load tests/faults --ignore $(HOSTILE)
 	@$(BIN)/pytest -n 0 $(HOSTILE)
 
-.PHONY: test-hostile-long
-check-long: test-hostile-long
 test-hostile-long: $(INSTALLED) ## each attack of hostile clients for a minute, as LONG=1 has it: some 40 minutes
 	@LONG=1 $(BIN)/pytest -n 0 $(HOSTILE)
 
@@ -102,7 +100,7 @@ migrations: $(INSTALLED)
 test-fastapi: $(INSTALLED) ## FastAPI's own suite with and without our dispatcher (docs/decisions/fast-paths.md): 15 minutes
 	@$(BIN)/python -m tests.fastapi_suite.run
 
-check-long: test-fastapi test-new-matrix ## what takes longer than CI may: before a release, and after an update of FastAPI
+check-long: test-fastapi test-new-matrix test-hostile-long mutants coverage ## what takes longer than CI may: before a release, and after an update of FastAPI
 
 check: lint types floors migrations test ## what CI runs: lint, format, types, floors, migrations, tests
 
