@@ -24,13 +24,17 @@ async def second_app(**changed: object) -> AsyncIterator[FastAPI]:
     once, is reopened for the first one."""
     assert settings.REDIS_URL
     redis_url = settings.REDIS_URL
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in changed.items():
-            patch.setattr(settings, name, value)
-        app = create_app()
-        async with lifespan(app):
-            yield app
-    await cache.open(redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in changed.items():
+                patch.setattr(settings, name, value)
+            app = create_app()
+            async with lifespan(app):
+                yield app
+    finally:  # also of one that refused to start
+        await cache.open(
+            redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
+        )
 
 
 @asynccontextmanager
