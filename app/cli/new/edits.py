@@ -27,7 +27,10 @@ def remove_import(text: str, module: str, name: str) -> str:
     if len(node.names) == 1:
         start, end = _start(text, node), _end(text, node)
         return _cut(text, start, end + 1)
-    return _drop(text, node.names, [alias.name for alias in node.names].index(name))
+    text = _drop(text, node.names, [alias.name for alias in node.names].index(name))
+    left = _find_import(text, module)
+    assert left
+    return _drop_trailing_comma(text, left.names[-1])
 
 
 def add_to_list(text: str, variable: str, element: str) -> str:
@@ -46,7 +49,9 @@ def remove_from_list(text: str, variable: str, element: str) -> str:
     wanted = _unparse(element)
     if wanted not in sources:
         return text
-    return _let_collapse(_drop(text, elements, sources.index(wanted)), variable)
+    text = _drop(text, elements, sources.index(wanted))
+    left = _find_list(text, variable).elts
+    return _drop_trailing_comma(text, left[-1]) if left else text
 
 
 def _unparse(element: str) -> str:
@@ -69,11 +74,10 @@ def _find_list(text: str, variable: str) -> ast.List:
     raise Failure(f"it has no list {variable} = [...]")
 
 
-def _let_collapse(text: str, variable: str) -> str:
-    """Without the comma at its end, for which a formatter keeps a list on several lines."""
-    elements = _find_list(text, variable).elts
-    at = _end(text, elements[-1]) if elements else 0
-    return _cut(text, at, at + 1) if elements and text[at] == "," else text
+def _drop_trailing_comma(text: str, last: ast.expr | ast.alias) -> str:
+    """A formatter keeps on several lines what ends with a comma."""
+    at = _end(text, last)
+    return _cut(text, at, at + 1) if text[at] == "," else text
 
 
 def _drop(text: str, items: Sequence[ast.expr | ast.alias], index: int) -> str:

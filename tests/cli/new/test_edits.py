@@ -64,3 +64,10 @@ def test_what_is_not_there_is_left_alone() -> None:
 def test_a_place_that_is_not_found_is_said(text: str) -> None:
     with pytest.raises(Failure, match=r"no list PRIVATE = \[\.\.\.\]"):
         add_to_list(text, "PRIVATE", "notes.router")
+
+
+def test_an_import_that_became_short_does_not_stay_on_several_lines() -> None:
+    text = "from app.api.v1 import (\n    auth,\n    notes,\n    users,\n)\n"
+    assert remove_import(text, "app.api.v1", "notes") == (
+        "from app.api.v1 import (\n    auth,\n    users\n)\n"
+    )

@@ -253,10 +253,15 @@ def test_what_it_did_not_make_it_does_not_remove(root: Path, name: str) -> None:
         remove.run(name, dry_run=False, yes=True)
 
 
+def revision_of(migration: Path) -> str:
+    return migration.read_text().split('revision: str = "')[1][:12]
+
+
 def test_a_table_that_is_not_the_newest_goes_by_a_migration(root: Path) -> None:
     make_sundial()
     (at,) = (root / "alembic/versions").glob("*_sundials.py")
-    newest = at.read_text().split('revision: str = "')[1][:12]
+    at = at.rename(at.with_name("2026-01-01_0000_sundials.py"))  # not in this minute
+    newest = revision_of(at)
     _write(
         root / "alembic/versions/2099-01-01_0000_other.py",
         f'revision = "0123456789ab"\ndown_revision = "{newest}"\n',
@@ -269,6 +274,13 @@ def test_a_table_that_is_not_the_newest_goes_by_a_migration(root: Path) -> None:
     assert "DROP TABLE sundials" in up
     assert 'down_revision: str | None = "0123456789ab"' in up
     assert down in at.read_text()
+
+    make_sundial()
+    again = [
+        it for it in (root / "alembic/versions").glob("*_sundials.py") if "_drop_" not in it.name
+    ]
+    assert drop in (root / "alembic/versions").iterdir()
+    assert f'down_revision: str | None = "{revision_of(drop)}"' in max(again).read_text()
 
 
 def test_the_command_says_in_a_sentence_what_is_wrong() -> None:
