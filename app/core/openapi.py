@@ -8,10 +8,13 @@ from fastapi.routing import APIRoute
 
 from app.core.problems import Problem, ValidationProblem, shaped
 
-UNREADABLE_BODY = {
-    str(status): {"description": description, "content": shaped("Problem")}
-    for status, description in ((400, "Bad Request"), (413, "Content Too Large"))
-}
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": shaped("Problem")}
+
+
+UNREADABLE_HEAD = {"431": _problem("Request Header Fields Too Large")}
+UNREADABLE_BODY = {"400": _problem("Bad Request"), "413": _problem("Content Too Large")}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -46,8 +49,10 @@ def _make(app: FastAPI) -> dict[str, Any]:
             operation.setdefault("security", [])  # open to anyone, and not forgotten
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
+            unreadable = UNREADABLE_HEAD
             if "requestBody" in operation:
-                operation["responses"] = UNREADABLE_BODY | operation["responses"]
+                unreadable = UNREADABLE_BODY | unreadable
+            operation["responses"] = unreadable | operation["responses"]
             if (invalid := operation["responses"].get("422")) is not None:
                 invalid["content"] = shaped("ValidationProblem")
     return document
