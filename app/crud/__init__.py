@@ -1,7 +1,7 @@
 """Queries, and only queries: `from app import crud`, then `crud.user.get(db, id)`."""
 
 from app.crud import (
-    address,
+    canonical_address,
     event,
     idempotency_key,
     mail,
@@ -18,7 +18,7 @@ from app.crud.user import user
 __all__ = [
     "CRUDBase",
     "CRUDResource",
-    "address",
+    "canonical_address",
     "event",
     "idempotency_key",
     "mail",

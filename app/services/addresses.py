@@ -8,9 +8,9 @@ from app.core.addresses import Plan, canonical, plan_keys
 
 async def plan(db: AsyncSession) -> Plan:
     """Return which accounts collide, and which canonical forms are still to be computed."""
-    found = {account.id: account for account in await crud.address.get_unusual(db)}
+    found = {account.id: account for account in await crud.canonical_address.get_unusual(db)}
     forms = {canonical(account.email) for account in found.values()}
-    holders = await crud.address.get_holders(db, list(forms))
+    holders = await crud.canonical_address.get_holders(db, list(forms))
     return plan_keys((found | {account.id: account for account in holders}).values())
 
 
@@ -22,5 +22,5 @@ async def compute(db: AsyncSession) -> Plan:
     """
     found = await plan(db)
     for account, form in found.changes:
-        await crud.address.set_key(db, account, form)
+        await crud.canonical_address.set_key(db, account, form)
     return found
