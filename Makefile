@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-hostile-long test-budget test-fastapi check-long client test-client check lint format \
+.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-hostile test-hostile-long test-budget test-fastapi check-long client test-client check lint format \
     types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -56,6 +56,8 @@ HOSTILE := tests/faults/test_hostile_clients.py
 
 test-faults: $(INSTALLED) ## what holds when something is away: real servers, frozen and killed (docs/faults.md)
 	@$(BIN)/pytest -n 2 --dist load tests/faults --ignore $(HOSTILE)
+
+test-hostile: $(INSTALLED) ## hostile clients beside a normal one, two seconds of each attack; on a quiet machine
 	@$(BIN)/pytest -n 0 $(HOSTILE)
 
 test-hostile-long: $(INSTALLED) ## each attack of hostile clients for a minute, as LONG=1 has it: some 40 minutes
