@@ -226,6 +226,14 @@ PLACES = [
 ]  # fmt: skip
 
 
+def guarded_app(inside: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        await require_role(Request(scope))
+        await inside(scope, receive, send)
+
+    return guarded
+
+
 def shape_route_class(app: FastAPI) -> None:
     router = APIRouter(route_class=Keyed)
     router.get("/it")(shown)
@@ -300,13 +308,52 @@ def shape_replaced_handler(app: FastAPI) -> None:
     """As instrumentation and pagination packages do."""
     app.get("/it")(shown)
     route: Any = app.router.routes[-1]
-    inside = route.app
+    route.app = guarded_app(route.app)
 
-    async def guarded(scope: Any, receive: Any, send: Any) -> None:
-        await require_role(Request(scope))
-        await inside(scope, receive, send)
 
-    route.app = guarded
+def shape_router_handles_in_its_own_way(app: FastAPI) -> None:
+    router: Any = APIRouter()
+    router.get("/it")(shown)
+    router.handle = guarded_app(router.handle)
+    app.include_router(router)
+
+
+def shape_router_of_the_application(app: FastAPI) -> None:
+    app.router = CalledRouter(dependency_overrides_provider=app)
+    app.get("/it")(shown)
+
+
+def shape_handle_replaced(app: FastAPI) -> None:
+    app.get("/it")(shown)
+    route: Any = app.router.routes[-1]
+    route.handle = guarded_app(route.handle)
+
+
+def shape_matches_of_its_own_before(app: FastAPI) -> None:
+    app.get("/other", dependencies=[Depends(require_role)])(shown)
+    route: Any = app.router.routes[-1]
+    matches = route.matches
+    route.matches = lambda scope: matches({**scope, "path": "/other"})
+    app.get("/it")(shown)
+
+
+def shape_pattern_of_its_own_before(app: FastAPI) -> None:
+    app.get("/other", dependencies=[Depends(require_role)])(shown)
+    route: Any = app.router.routes[-1]
+    route.path_regex = re.compile("^/it$")
+    app.get("/it")(shown)
+
+
+def shape_route_of_another_application(app: FastAPI) -> None:
+    """The overrides that count are those of its own application."""
+    other = FastAPI()
+    as_override(other, require_role)
+    app.router.routes.append(other.router.routes[-1])
+
+
+class CalledRouter(APIRouter):
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await guarded_app(super().__call__)(scope, receive, send)
 
 
 class Gate:
@@ -420,6 +467,44 @@ async def test_a_route_replaced_by_one_that_reads_the_same_is_asked(bare: FastAP
     replacement = APIRoute("/it", shown, dependencies=[Depends(require_role)])
     assert replacement == bare.router.routes[0]
     bare.router.routes[0] = replacement
+    assert (await ask(bare, "other"))[0] == 403
+
+
+async def test_a_guard_put_first_into_an_included_router_is_asked(bare: FastAPI) -> None:
+    inner = APIRouter()
+    inner.get("/it")(shown)
+    bare.include_router(inner)
+    assert (await ask(bare, "other"))[0] == 200
+    inner.get("/it", dependencies=[Depends(require_role)])(shown)
+    inner.routes.insert(0, inner.routes.pop())
+    assert (await ask(bare, "other"))[0] == 403
+
+
+async def test_a_function_of_fastapis_that_was_replaced_is_called(
+    bare: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = APIRoute.handle
+
+    async def guarded(self: APIRoute, scope: Any, receive: Any, send: Any) -> None:
+        await require_role(Request(scope))
+        await handle(self, scope, receive, send)
+
+    monkeypatch.setattr(APIRoute, "handle", guarded)
+    bare.get("/it")(shown)
+    assert (await ask(bare, "other"))[0] == 403
+    assert (await ask(bare, "admin"))[0] == 200
+
+
+async def test_overrides_of_a_kind_of_their_own_are_asked_each_time(bare: FastAPI) -> None:
+    async def open_to_all() -> None:
+        pass
+
+    class Overrides(dict[Guard, Guard]):
+        def get(self, call: Guard, default: Any = None) -> Any:
+            return require_role if call is open_to_all else default
+
+    bare.get("/it", dependencies=[Depends(open_to_all)])(shown)
+    bare.dependency_overrides = Overrides({open_to_all: open_to_all})
     assert (await ask(bare, "other"))[0] == 403
 
 
