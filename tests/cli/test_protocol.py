@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -97,8 +97,8 @@ async def server() -> Server:
     return Server()
 
 
-@pytest.fixture
-async def client(server: Server) -> AsyncIterator[Client]:
+@asynccontextmanager
+async def connected(server: Server) -> AsyncIterator[Client]:
     listening = await asyncio.get_running_loop().create_server(server.make, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
     yield Client(reader, writer)
@@ -106,6 +106,12 @@ async def client(server: Server) -> AsyncIterator[Client]:
     listening.close()
     for task in server.state.tasks:
         task.cancel()
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Client]:
+    async with connected(server) as client:
+        yield client
 
 
 @pytest.mark.parametrize(
@@ -290,6 +296,18 @@ async def test_what_is_no_request_of_ours_gets_one_refusal(client: Client, data:
     answer = await client.rest()
     assert not answer or answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") <= 1
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET / HT", GET % 1], ids=["nothing", "half", "one"])
+async def test_a_head_that_does_not_come_ends_the_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(settings, "HEADER_TIMEOUT", 0.1)
+    server.config.timeout_keep_alive = 1
+    async with connected(server) as client:
+        await client.send(begin)
+        answer = await client.rest()
+    assert answer.startswith(b"HTTP/1.1 200 " if begin == GET % 1 else b"HTTP/1.1 408 ")
 
 
 async def test_a_body_that_nobody_reads_ends_in_time(

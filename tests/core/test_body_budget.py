@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.core import body_budget
 from app.core.body_budget import BASE_BYTES, BodyBudget
 from app.core.body_limit import BodyLimit
+from app.core.parse_pace import ParsePace
 from tests.support.waiting import until
 
 MIB = 1024 * 1024
@@ -26,7 +27,12 @@ class Upload:
             headers.append((b"transfer-encoding", b"chunked"))
         else:
             headers.append((b"content-length", b"%d" % declared))
-        self.scope = {"type": "http", "http_version": "1.1", "path": path, "headers": headers}
+        self.scope: Scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "path": path,
+            "headers": headers,
+        }
         self.incoming: asyncio.Queue[Message] = asyncio.Queue()
         self.statuses: list[int] = []
         self.task: asyncio.Task[None] | None = None
@@ -123,6 +129,39 @@ async def test_all_room_is_given_back(limit: BodyLimit, budget: BodyBudget) -> N
         upload.piece(MIB + 1)
     await until(lambda: budget.held == 0)
     assert await uploads[10].status() == 413
+
+
+async def test_one_that_takes_too_long_is_ended(limit: BodyLimit) -> None:
+    limit.seconds = 0.02
+    uploads = [Upload(10).start(limit), Upload(None).start(limit)]
+    uploads[1].piece(1)
+    await until(lambda: all(upload.statuses for upload in uploads))
+    assert [upload.statuses for upload in uploads] == [[408], [408]]
+
+
+async def test_a_length_of_many_digits_is_too_large(limit: BodyLimit) -> None:
+    upload = Upload(10)
+    upload.scope["headers"][1] = (b"content-length", b"9" * 5000)
+    assert await upload.start(limit).status() == 413
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
+async def test_a_whole_body_waits_for_its_parsers_turn(
+    limit: BodyLimit, monkeypatch: pytest.MonkeyPatch, declared: bool
+) -> None:
+    turns = []
+
+    async def note(_: ParsePace, content_type: str, size: int) -> None:
+        turns.append((content_type, size))
+
+    monkeypatch.setattr(ParsePace, "wait_turn", note)
+    upload = Upload(1000 if declared else None).start(limit)
+    upload.piece(600)
+    await upload.status()
+    assert turns == []
+    upload.piece(400, more=False)
+    await upload.status()
+    assert turns == [("text/plain", 1000)]
 
 
 async def test_paths_with_a_limit_of_their_own(limit: BodyLimit) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from app.schemas.fields import DateTime, PlainDecimal, padded
+from app.schemas.fields import DEEPEST_JSON, DateTime, JsonObject, PlainDecimal, padded
 
 PRICE: TypeAdapter[Decimal] = TypeAdapter(
     Annotated[Decimal, Field(max_digits=12, decimal_places=2), padded(2)]
@@ -15,6 +15,7 @@ WIDE: TypeAdapter[Decimal] = TypeAdapter(
     Annotated[Decimal, Field(max_digits=30, decimal_places=10), padded(10)]
 )
 MOMENT: TypeAdapter[Any] = TypeAdapter(DateTime)
+DOCUMENT: TypeAdapter[dict[str, Any]] = TypeAdapter(JsonObject)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,12 @@ def test_a_moment_is_converted_to_utc() -> None:
 def test_a_moment_that_utc_cannot_express_is_refused(sent: str) -> None:
     with pytest.raises(ValidationError, match="within the years 1 to 9999"):
         MOMENT.validate_python(sent)
+
+
+def test_json_is_not_nested_without_end() -> None:
+    document: dict[str, Any] = {}
+    for _ in range(DEEPEST_JSON - 1):
+        document = {"inside": document}
+    assert DOCUMENT.validate_python(document) == document
+    with pytest.raises(ValidationError, match="must not be nested deeper"):
+        DOCUMENT.validate_python({"inside": document})
