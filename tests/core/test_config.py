@@ -178,6 +178,16 @@ def test_outside_development_a_weak_key_refuses_and_says_how_to_make_one(
     assert not key or key not in str(refused.value)
 
 
+def test_no_password_of_a_mail_server_goes_out_in_plain_text() -> None:
+    given = COMPLETE | {
+        "SMTP_HOST": "mail.internal", "MAIL_FROM": "a@b.example", "FRONTEND_URL": "https://b.example",
+    }  # fmt: skip
+    load_settings(**given, SMTP_TLS="none")
+    load_settings(**given, SMTP_TLS="starttls", SMTP_USERNAME="u")
+    with pytest.raises(SettingsError, match="SMTP_TLS=none would send SMTP_PASSWORD"):
+        load_settings(**given, SMTP_TLS="none", SMTP_USERNAME="u")
+
+
 def test_a_longer_hash_asks_for_a_longer_key() -> None:
     load_settings(**COMPLETE, ALGORITHM="HS256")
     for algorithm, length in (("HS384", 48), ("HS512", 64)):

@@ -32,6 +32,7 @@ class SecureServer:
     server: OwnPostgres
     front: TlsFront
     authority: Authority
+    issued: Issued
     client: Issued
 
     def lead_here(self, url: str) -> str:
@@ -81,7 +82,7 @@ async def secure(folder: Path) -> AsyncIterator[SecureServer]:
     ):
         (server.folder / "pg_hba.conf").write_text(HBA)
         server.ask("SELECT pg_reload_conf()")
-        secure = SecureServer(server, front, authority, authority.issue("app"))
+        secure = SecureServer(server, front, authority, issued, authority.issue("app"))
         secure.let_in("tester", "pw", "rdb")
         yield secure
 
@@ -132,6 +133,14 @@ async def test_a_certificate_of_another_authority_is_refused(
     url = hosted.url.replace("{ca}", str(other.file))
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
         await secure.connect(url)
+
+
+async def test_a_revoked_certificate_is_refused(secure: SecureServer) -> None:
+    authority, server = secure.authority, secure.issued
+    url = f"postgresql://tester:pw@{NAMES[0]}/rdb?sslmode=verify-full&sslrootcert={authority.file}"
+    await secure.connect(f"{url}&sslcrl={authority.revoke(secure.client)}")
+    with pytest.raises(OSError, match="certificate revoked"):
+        await secure.connect(f"{url}&sslcrl={authority.revoke(server)}")
 
 
 async def test_verify_ca_asks_for_the_authority_alone(secure: SecureServer, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from ssl import TLSVersion
 
 import pytest
 
+from app.core.postgres_tls import make_context
 from app.core.postgres_url import Host, libpq_url, read_postgres_url
 from tests.support.certificates import Issued, make_authority
 from tests.support.hosted import POSTGRES, Hosted
@@ -287,6 +289,20 @@ def test_tls_that_would_protect_nothing_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=named):
         read_postgres_url(f"postgresql:///d?{query.format(**files)}")
+
+
+@pytest.mark.parametrize(
+    ("query", "oldest"),
+    [
+        ("", TLSVersion.TLSv1_2),
+        ("ssl_min_protocol_version=TLSv1", TLSVersion.TLSv1_2),
+        ("ssl_min_protocol_version=TLSv1.1", TLSVersion.TLSv1_2),
+        ("ssl_min_protocol_version=TLSv1.3", TLSVersion.TLSv1_3),
+    ],
+)
+def test_no_older_version_of_tls_is_spoken(query: str, oldest: TLSVersion) -> None:
+    tls = read_postgres_url(f"postgresql://h/d?sslmode=require&{query}".rstrip("&")).tls
+    assert make_context(tls).minimum_version == oldest
 
 
 def test_libpqs_own_programs_take_it() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Connection, Redis
+from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -241,3 +242,16 @@ def test_sentinels_may_want_tls_and_a_password_of_their_own() -> None:
     assert url.sentinel_options == {"username": "a", "password": "b+c"}
     expected = {"username": "u", "password": "p", "db": 2, "ssl_cert_reqs": "none"}
     assert url.options == expected
+
+
+async def test_with_sentinels_every_connection_is_by_tls() -> None:
+    for scheme, kind, managed in (
+        ("redis", Connection, SentinelManagedConnection),
+        ("rediss", SSLConnection, SentinelManagedSSLConnection),
+    ):
+        client = connect(f"{scheme}+sentinel://one,two/plinth", seconds=1, connections=1)
+        pool: Any = client.connection_pool
+        assert pool.connection_class is managed
+        sentinels = [it.connection_pool.connection_class for it in pool.sentinel_manager.sentinels]
+        assert sentinels == [kind] * 2
+        await disconnect(client)

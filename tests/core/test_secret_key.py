@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.core.config import SettingsError, load_settings
+from app.core.marks import Marker, derive_key
 from app.core.secret_key import find_weakness, keep_development_key
 from tests.support.environment import FINE_KEY, ROOT
 
@@ -64,3 +65,8 @@ def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
     with pytest.raises(ValueError, match="is empty: remove it"):
         keep_development_key(tmp_path)
+
+
+def test_each_purpose_has_a_key_of_its_own() -> None:
+    assert derive_key("one") != derive_key("two")
+    assert Marker("one").mark(b"text") != Marker("two").mark(b"text")

@@ -9,6 +9,7 @@ from app.core.config import SettingsError, load_settings
 from app.core.config.public_url import check_host, check_root_path
 from app.core.hosting import AllowedHosts, RootPath
 from tests.support.asgi import send
+from tests.support.environment import ROOT, run_python
 
 HOSTS = ["api.example.com", ".example.org", "[2001:db8::5]", "10.0.0.1"]
 PROBE = "/api/v1/health/live"
@@ -85,6 +86,34 @@ async def test_an_allowed_host(host: str) -> None:
 async def test_any_other_host_is_refused(host: str | None) -> None:
     assert await status_for(host) == 400
     assert await status_for(host, PROBE) == 200, "Kubernetes probes by the pod's address"
+
+
+async def test_a_websocket_of_another_host_is_closed() -> None:
+    sent: list[Scope] = []
+
+    async def note(message: Scope) -> None:
+        sent.append(message)
+
+    async def receive() -> Scope:
+        return {"type": "websocket.connect"}
+
+    for host in (b"evil.example", b"api.example.com"):
+        scope = {"type": "websocket", "path": "/", "headers": [(b"host", host)]}
+        await AllowedHosts(answer_ok, HOSTS)(scope, receive, note)
+    assert sent[0] == {"type": "websocket.close", "code": 1008}
+    assert [it["type"] for it in sent[1:]] == ["http.response.start", "http.response.body"]
+
+
+def test_the_application_asks_allowed_hosts() -> None:
+    code = """
+import asyncio
+from app.main import app
+from tests.support.asgi import send
+for host in (b"api.example.com", b"evil.example"):
+    print(asyncio.run(send(app, "GET", "/", [(b"host", host)])).status)
+"""
+    done = run_python(code, cwd=ROOT, ALLOWED_HOSTS='["api.example.com"]')
+    assert done.stdout.split() == ["200", "400"], done.stderr
 
 
 async def test_a_refusal_is_a_problem_document(app: FastAPI) -> None:

@@ -55,6 +55,19 @@ class Authority:
         files.key.chmod(0o600)
         return files
 
+    def revoke(self, issued: Issued) -> Path:
+        """Return the file of a list that revokes this certificate alone."""
+        certificate = x509.load_pem_x509_certificate(issued.certificate.read_bytes())
+        before, after = datetime.now(UTC) - DAY, datetime.now(UTC) + DAY
+        revoked = x509.RevokedCertificateBuilder(certificate.serial_number, before).build()
+        builder = x509.CertificateRevocationListBuilder(
+            self.certificate.subject, before, after, [], [revoked]
+        )
+        file = issued.certificate.with_suffix(".crl")
+        signed = builder.sign(self.key, hashes.SHA256())
+        file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        return file
+
 
 def make_authority(folder: Path, name: str = "ca") -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
