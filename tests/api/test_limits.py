@@ -182,6 +182,15 @@ async def test_the_device_cookie_cannot_be_read_by_scripts(at: From, people: Peo
     assert "path=/api/v1/auth" in cookie
 
 
+async def test_outside_development_the_device_cookie_is_for_https_alone(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ENVIRONMENT", "production")
+    ann = await people.add()
+    answer = await log_in(at(some_ip()), ann.email, PASSWORD)
+    assert "; secure" in answer.headers["set-cookie"].lower()
+
+
 async def test_after_the_wait_there_is_room_again(
     at: From, people: People, services: TestServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:

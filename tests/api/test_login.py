@@ -1,6 +1,7 @@
 """`POST /auth/login` and `POST /auth/token`"""
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -51,6 +52,18 @@ async def test_the_email_is_looked_up_without_case(people: People, sign_in: Sign
     await people.add(email="Ada.Lovelace@Example.com")
 
     assert (await sign_in("aDA.lOVELACE@eXAMPLE.COM", PASSWORD)).status_code == 200
+
+
+async def test_no_refusal_comes_sooner_than_another(
+    people: People, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time that a password takes tells nothing of whose it is."""
+    monkeypatch.setattr(settings, "LOGIN_FAILURE_MS", 200)
+    person = await people.add()
+    for email in (person.email, "nobody@example.com"):
+        began = monotonic()
+        assert (await sign_in(email, "wrong")).status_code == 401
+        assert monotonic() - began >= 0.2
 
 
 async def test_a_wrong_password_and_an_unknown_email_answer_alike(

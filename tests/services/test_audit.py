@@ -210,6 +210,16 @@ async def test_an_erasure_covers_the_erased_persons_earlier_events_alone(
     assert "were emptied, and no later event user.erased explains it" in flaw
 
 
+async def test_traces_put_in_the_place_of_erased_ones_are_found(
+    people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    await leave(people, database)
+    await second.execute(UNGUARDED)
+    await second.execute("UPDATE events SET ip = '10.0.0.1' WHERE id = 2")
+    flaw = (await verify(database)).flaw
+    assert flaw == "the address or user agent of event 2 is not what was written"
+
+
 async def test_an_erasure_under_the_earlier_schema_is_recognized(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:

@@ -1,17 +1,22 @@
 """Every rate limit by itself: with all the others out of reach, it alone refuses."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID, uuid4
 
 import pytest
 
+from app import crud
 from app.core.client import Client
 from app.core.config import Settings, settings
 from app.core.database import Database
 from app.core.errors import TooMany
+from app.core.request import begin_request
+from app.models import User
 from app.services import throttle
 from app.services.throttle import KnownDevice
 
@@ -115,6 +120,26 @@ async def test_each_limit_refuses_by_itself(name: str, monkeypatch: pytest.Monke
 
     assert [it.name for it in refusal.value.used_up] == [bucket]
     await attempt(Subject())  # another's attempts are counted apart
+
+
+@pytest.mark.usefixtures("unlimited")
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name][1] is sign_in])
+async def test_each_limit_counts_for_the_cruds_authenticate(
+    name: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, name, "2/1h")
+    subject = Subject()
+
+    async def guess() -> User | None:
+        begin_request(None, subject.client)
+        async with database.transaction() as db:
+            return await crud.user.authenticate(db, email=subject.email, password="wrong-1A")
+
+    for _ in range(2):
+        assert await asyncio.create_task(guess(), context=Context()) is None
+    with pytest.raises(TooMany) as refusal:
+        await asyncio.create_task(guess(), context=Context())
+    assert [it.name for it in refusal.value.used_up] == [CASES[name][0]]
 
 
 @pytest.mark.usefixtures("unlimited")
