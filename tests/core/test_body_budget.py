@@ -1,7 +1,7 @@
 """Room for bodies: those that fill it lose it, and small ones get in."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from tests.support.waiting import until
 
 MIB = 1024 * 1024
 LIMIT = 4 * (MIB + BASE_BYTES)
+STARTED: list[asyncio.Task[None]] = []
 
 
 class Upload:
@@ -40,6 +41,7 @@ class Upload:
 
     def start(self, limit: Callable[..., Any]) -> "Upload":
         self.task = asyncio.create_task(limit(self.scope, self.incoming.get, self.send))
+        STARTED.append(self.task)
         return self
 
     def piece(self, size: int, *, more: bool = True) -> None:
@@ -54,6 +56,16 @@ class Upload:
         for _ in range(5):
             await asyncio.sleep(0)
         return self.statuses[0] if self.statuses else None
+
+
+@pytest.fixture(autouse=True)
+async def _ended() -> AsyncIterator[None]:
+    """A task that is left waiting fails a later test of the same process."""
+    yield
+    for task in STARTED:
+        task.cancel()
+    await asyncio.gather(*STARTED, return_exceptions=True)
+    STARTED.clear()
 
 
 @pytest.fixture
