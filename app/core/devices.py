@@ -28,6 +28,11 @@ class Account(NamedTuple):
     user_id: int
     credential_epoch: int
 
+    @property
+    def key(self) -> str:
+        """A text that changes with each change of the account's credentials."""
+        return f"{self.user_id} {self.credential_epoch}"
+
 
 def recognise(cookie: str | None, account: Account, *, email: str) -> str | None:
     """The device's id, where this account has signed in on it.
@@ -60,7 +65,7 @@ def remember(cookie: str | None, account: Account) -> str:
 
 def _mark(device: str, account: Account) -> str:
     # No e-mail address is of this form: it has no @.
-    return _encode_mark(device, f"{account.user_id} {account.credential_epoch}".encode())
+    return _encode_mark(device, account.key.encode())
 
 
 def _mark_email(device: str, email: str) -> str:

@@ -4,11 +4,10 @@ from typing import TypeVarTuple
 from sqlalchemy import Select, Text, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.addresses import canonical, lookup_keys
-from app.core.client import Client, find_network
-from app.core.config import settings
+from app.core.addresses import lookup_keys
+from app.core.client import Client
 from app.core.database import release
-from app.core.limits import Bucket, Reservation, limiter
+from app.core.limits.sign_in import reserve_sign_in
 from app.core.passwords import Verdict, hash_password, verify_password
 from app.core.reading import (
     Query,
@@ -165,7 +164,9 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             TooMany
             Unavailable: too many passwords wait to be hashed.
         """
-        attempt = await _reserve_sign_in(email)
+        request = current_request()
+        client = request.client if request else Client(None, None)
+        attempt = await reserve_sign_in(email, client)
         try:
             user = await self._find_by_password(db, email, password)
         except Exception:
@@ -216,19 +217,6 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             .execution_options(synchronize_session="fetch")
         )
         return replaced is not None
-
-
-async def _reserve_sign_in(email: str) -> Reservation:
-    """In the buckets of `services/throttle.py`, which this floor may not import."""
-    account, request = canonical(email), current_request()
-    network = find_network(request.client if request else Client(None, None))
-    buckets = (
-        Bucket.of("login-account-ip", settings.LIMIT_LOGIN_ACCOUNT_IP, account, network),
-        Bucket.of("login-account", settings.LIMIT_LOGIN_ACCOUNT, account),
-        Bucket.of("login-account-day", settings.LIMIT_LOGIN_ACCOUNT_DAY, account),
-        Bucket.of("login-ip", settings.LIMIT_LOGIN_IP, network),
-    )
-    return await limiter.reserve(*(buckets if settings.LIMITS_ENABLED else ()))
 
 
 user = CRUDUser(User)

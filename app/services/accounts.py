@@ -8,6 +8,7 @@ from app import crud
 from app.core import password_policy
 from app.core.cache import cached
 from app.core.database import after_commit, release
+from app.core.devices import Account
 from app.core.errors import NotFound, Rejected
 from app.core.passwords import hash_password, verify_password
 from app.core.reading import Readable, read_by_id
@@ -166,7 +167,7 @@ async def _prove(db: AsyncSession, user_id: int, session_id: UUID, changes: User
         raise WrongPassword
     user = await get(db, user_id)
     await release(db)
-    attempt = await throttle.prove(user_id, session_id)
+    attempt = await throttle.prove(Account(user.id, user.credential_epoch), session_id)
     try:
         await _check_new_password(user, changes)
         verdict = await verify_password(changes.current_password, user.hashed_password)

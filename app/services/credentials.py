@@ -89,8 +89,8 @@ async def make_out_reset(
     )
 
 
-async def reset_password(db: AsyncSession, token: str, password: str) -> None:
-    """Set a new password, by a token from a mail. All sessions end.
+async def reset_password(db: AsyncSession, token: str, password: str) -> User:
+    """Set a new password, by a token from a mail, and return its user. All sessions end.
 
     Raises:
         InvalidToken
@@ -109,6 +109,7 @@ async def reset_password(db: AsyncSession, token: str, password: str) -> None:
     await _confirm(db, user)  # first: the owner of a proven address is told of the new password
     await set_password(db, user, hashed, keep=None)
     audit.record(db, "password.reset", actor_id=user.id, subject_id=user.id)
+    return user
 
 
 async def set_password(
@@ -172,8 +173,8 @@ async def request_email(db: AsyncSession, user: User, email: str, *, session_id:
 
 async def verify_email(
     db: AsyncSession, token: str, *, signed_in_as: int | None, device: str | None
-) -> None:
-    """Take the address as its user's, and a new one as the account's.
+) -> User:
+    """Take the address as its user's, and a new one as the account's. Return the user.
 
     The token proves that its sender reads the mail, and not that the account is theirs: a stranger
     may have registered with the address, or asked to change theirs to it, and knows the account's
@@ -199,6 +200,7 @@ async def verify_email(
         raise InvalidToken
     else:
         await _confirm(db, user)
+    return user
 
 
 async def _change_email(db: AsyncSession, user: User, email: str, *, keep: UUID | None) -> None:

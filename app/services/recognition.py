@@ -118,7 +118,7 @@ def _find_device(user: Candidate | None, email: str, cookie: str | None) -> Know
         return None
     account = devices.Account(user.id, user.credential_epoch)
     device = devices.recognise(cookie, account, email=email)
-    return KnownDevice(device, user.id) if device else None
+    return KnownDevice(device, account) if device else None
 
 
 async def _tell_of(database: Database, user: Candidate | None, refusal: TooMany) -> None:

@@ -1,28 +1,27 @@
 """The limits, each with what it counts. They are asked before the work that they guard."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from app.core.addresses import canonical
-from app.core.client import Client, find_network
+from app.core.client import Client
 from app.core.config import settings
-from app.core.limits import Bucket, Reservation, limiter
+from app.core.devices import Account
+from app.core.limits import Bucket, Reservation
+from app.core.limits.sign_in import per_network, reserve, reserve_sign_in
 from app.core.rates import parse_rate
-
-SITE_BITS = 48  # what a customer can get for the asking, with 65,536 subnets (RFC 6177)
 
 
 class KnownDevice(NamedTuple):
     """
     Attributes:
         device: its id (`core/devices.py`).
-        user_id: the account that signed in on it.
+        account: the one that signed in on it.
     """
 
     device: str
-    user_id: int
+    account: Account
 
 
 async def sign_in(email: str, client: Client, known: KnownDevice | None) -> Reservation:
@@ -30,7 +29,8 @@ async def sign_in(email: str, client: Client, known: KnownDevice | None) -> Rese
 
     A device on which the account signed in before counts for itself: a stranger's attempts cannot
     lock it out, neither from elsewhere nor from behind the same address. However many devices an
-    account has, together they have a limit as well.
+    account has, together they have a limit as well. These counts begin anew with each change of
+    the account's credentials, so that an owner who resets the password is not locked out.
 
     Args:
         email: as it was typed, whether an account has it or not.
@@ -40,20 +40,13 @@ async def sign_in(email: str, client: Client, known: KnownDevice | None) -> Rese
         TooMany
     """
     if known:
-        device, user = known.device, str(known.user_id)
-        return await _reserve(
+        device, user = known.device, known.account.key
+        return await reserve(
             Bucket.of("login-device", settings.LIMIT_LOGIN_DEVICE, device, user),
             Bucket.of("login-device-day", settings.LIMIT_LOGIN_DEVICE_DAY, device, user),
             Bucket.of("login-all-devices", settings.LIMIT_LOGIN_ALL_DEVICES, user),
         )
-    account = canonical(email)
-    network = find_network(client)
-    return await _reserve(
-        Bucket.of("login-account-ip", settings.LIMIT_LOGIN_ACCOUNT_IP, account, network),
-        Bucket.of("login-account", settings.LIMIT_LOGIN_ACCOUNT, account),
-        Bucket.of("login-account-day", settings.LIMIT_LOGIN_ACCOUNT_DAY, account),
-        *_per_network("login-ip", settings.LIMIT_LOGIN_IP, client),
-    )
+    return await reserve_sign_in(email, client)
 
 
 async def register(client: Client) -> None:
@@ -61,7 +54,7 @@ async def register(client: Client) -> None:
     Raises:
         TooMany
     """
-    await _reserve(*_per_network("register-ip", settings.LIMIT_REGISTER_IP, client))
+    await reserve(*per_network("register-ip", settings.LIMIT_REGISTER_IP, client))
 
 
 def refresh_window() -> timedelta:
@@ -81,7 +74,7 @@ async def refresh(session_id: UUID) -> None:
     Raises:
         TooMany
     """
-    await _reserve(
+    await reserve(
         Bucket.of("refresh-session", settings.LIMIT_REFRESH_SESSION, str(session_id)),
     )
 
@@ -94,8 +87,8 @@ async def refresh_unknown(client: Client) -> Reservation:
     Raises:
         TooMany
     """
-    return await _reserve(
-        *_per_network("refresh-unknown-ip", settings.LIMIT_REFRESH_UNKNOWN_IP, client)
+    return await reserve(
+        *per_network("refresh-unknown-ip", settings.LIMIT_REFRESH_UNKNOWN_IP, client)
     )
 
 
@@ -107,12 +100,12 @@ async def forgot(email: str, client: Client, known: KnownDevice | None) -> None:
     """
     account = canonical(email)
     if known is None:
-        await _reserve(
+        await reserve(
             Bucket.of("forgot-account", settings.LIMIT_FORGOT_ACCOUNT, account),
-            *_per_network("forgot-ip", settings.LIMIT_FORGOT_IP, client),
+            *per_network("forgot-ip", settings.LIMIT_FORGOT_IP, client),
         )
     else:
-        await _reserve(
+        await reserve(
             Bucket.of("forgot-device", settings.LIMIT_FORGOT_ACCOUNT, known.device, account)
         )
 
@@ -132,7 +125,7 @@ async def mail(kind: str, recipient: str, *, is_reset: bool) -> None:
     buckets = [Bucket.of("mail-address", settings.LIMIT_MAIL_ADDRESS, *parts)]
     if not is_reset:
         buckets += [Bucket.of("mail-address-day", settings.LIMIT_MAIL_ADDRESS_DAY, *parts)]
-    await _reserve(*buckets)
+    await reserve(*buckets)
 
 
 async def verification(user_id: int) -> None:
@@ -141,30 +134,19 @@ async def verification(user_id: int) -> None:
     Raises:
         TooMany
     """
-    await _reserve(Bucket.of("verify-account", settings.LIMIT_VERIFY_ACCOUNT, str(user_id)))
+    await reserve(Bucket.of("verify-account", settings.LIMIT_VERIFY_ACCOUNT, str(user_id)))
 
 
-async def prove(user_id: int, session_id: UUID) -> Reservation:
+async def prove(account: Account, session_id: UUID) -> Reservation:
     """For the current password, asked again of one who is signed in; refund it when it is right.
+
+    The account's count begins anew with each change of its credentials: a stolen session cannot
+    keep an owner who resets the password from the next change.
 
     Raises:
         TooMany
     """
-    return await _reserve(
+    return await reserve(
         Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id)),
-        Bucket.of("password-account", settings.LIMIT_PASSWORD_ACCOUNT, str(user_id)),
+        Bucket.of("password-account", settings.LIMIT_PASSWORD_ACCOUNT, account.key),
     )
-
-
-def _per_network(name: str, rate: str, client: Client) -> Iterator[Bucket]:
-    """Yield the bucket of the client's address and, for IPv6, a larger one of its whole site: else
-    one site could make as many attempts as it has subnets."""
-    network = find_network(client)
-    yield Bucket.of(name, rate, network)
-    if ":" in network:
-        site = Bucket.of(f"{name}-site", rate, find_network(client, SITE_BITS))
-        yield site.times(settings.LIMIT_IPV6_SITE_FACTOR)
-
-
-async def _reserve(*buckets: Bucket) -> Reservation:
-    return await limiter.reserve(*(buckets if settings.LIMITS_ENABLED else ()))

@@ -17,6 +17,7 @@ from app.core.cache import cache
 from app.core.config import settings
 from app.core.database import Database
 from app.core.errors import TooMany
+from tests.support.mail_server import Inbox, token_of
 from tests.support.people import PASSWORD, People
 
 From = Callable[[str], AsyncClient]
@@ -231,6 +232,38 @@ async def test_the_sessions_of_an_account_have_a_limit_together(
             answer = await at(some_ip()).patch("/users/me", json=change, headers=session.headers)
             statuses.append(answer.status_code)
     assert statuses == [400] * 7 + [429] * 5
+
+
+async def test_a_reset_by_mail_lets_the_owner_in_whatever_strangers_used_up(
+    at: From, people: People, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT_DAY", "4/1d")
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ALL_DEVICES", "2/1d")
+    monkeypatch.setattr(settings, "LIMIT_PASSWORD_ACCOUNT", "2/1d")
+    ann, new, owner = await people.enter(), "Other-Horse-9", at(some_ip())
+    (stolen,) = await known_devices(at, ann.email, 1)
+    assert [(await log_in(stolen, ann.email)).status_code for _ in range(3)] == [401, 401, 429]
+    for _ in range(4):
+        assert (await log_in(at(some_ip()), ann.email)).status_code == 401
+    assert (await log_in(owner, ann.email, PASSWORD)).status_code == 429
+    change = {"password": new, "current_password": WRONG}
+    for status in (400, 400, 429):
+        answer = await stolen.patch("/users/me", json=change, headers=ann.headers)
+        assert answer.status_code == status
+
+    await owner.post("/auth/password/forgot", json={"email": ann.email})
+    token = token_of(await inbox.next(ann.email, "Set a new password"))
+    body = {"token": token, "password": new}
+    assert (await owner.post("/auth/password/reset", json=body)).status_code == 204
+
+    tokens = (await log_in(owner, ann.email, new)).json()
+    answer = await owner.patch(
+        "/users/me",
+        json={"password": PASSWORD, "current_password": new},
+        headers={"Authorization": f"Bearer {tokens['access_token']}"},
+    )
+    assert answer.status_code == 200
+    assert (await log_in(at(some_ip()), ann.email)).status_code == 429, "still, for strangers"
 
 
 async def test_a_known_device_has_its_own_count_for_a_forgotten_password(

@@ -14,6 +14,7 @@ from app import crud
 from app.core.client import Client
 from app.core.config import Settings, settings
 from app.core.database import Database
+from app.core.devices import Account
 from app.core.errors import TooMany
 from app.core.request import begin_request
 from app.models import User
@@ -39,8 +40,12 @@ class Subject:
     session_id: UUID = field(default_factory=uuid4)
 
     @property
+    def account(self) -> Account:
+        return Account(self.user_id, 0)
+
+    @property
     def device(self) -> KnownDevice:
-        return KnownDevice(self.session_id.hex, self.user_id)
+        return KnownDevice(self.session_id.hex, self.account)
 
 
 Attempt = Callable[[Subject], Awaitable[object]]
@@ -68,11 +73,11 @@ CASES: dict[str, tuple[str, Attempt]] = {
     "LIMIT_LOGIN_ALL_DEVICES": ("login-all-devices", sign_in_on_a_device),
     "LIMIT_PASSWORD_SESSION": (
         "password-session",
-        lambda it: throttle.prove(it.user_id, it.session_id),
+        lambda it: throttle.prove(it.account, it.session_id),
     ),
     "LIMIT_PASSWORD_ACCOUNT": (
         "password-account",
-        lambda it: throttle.prove(it.user_id, uuid4()),
+        lambda it: throttle.prove(it.account, uuid4()),
     ),
     "LIMIT_REGISTER_IP": ("register-ip", lambda it: throttle.register(it.client)),
     "LIMIT_REFRESH_SESSION": ("refresh-session", lambda it: throttle.refresh(it.session_id)),

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.api.access import PUBLIC, USER, access
 from app.api.deps import DB, Client, CurrentUser, Device, OptionalUser
+from app.core import devices
 from app.core.errors import Denied, Rejected, TooMany, Unavailable
 from app.core.problems import responses
 from app.schemas.credentials import (
@@ -32,9 +33,12 @@ async def forgot_password(
 
 @router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
 @access(PUBLIC, queries=7)
-async def reset_password(db: DB, reset: PasswordReset) -> None:
+async def reset_password(db: DB, reset: PasswordReset, device: Device) -> None:
     """Set a new password by the token of a mail, once. All sessions end."""
-    await credentials.reset_password(db, reset.token, reset.password)
+    user = await credentials.reset_password(db, reset.token, reset.password)
+    # The new password voids the marks of all devices. Without one, a stranger's wrong guesses would
+    # keep the owner from signing in here.
+    device.remember(devices.Account(user.id, user.credential_epoch))
 
 
 @router.post("/email/verify", status_code=204, responses=responses(Rejected, Denied, Unavailable))
@@ -47,9 +51,10 @@ async def verify_email(
     Send it signed in to the account, or with the cookies of a browser where the account registered
     or signed in. Else the answer is 403 `not_signed_in`, and the token stays valid.
     """
-    await credentials.verify_email(
+    owner = await credentials.verify_email(
         db, verification.token, signed_in_as=user.id if user else None, device=device.cookie
     )
+    device.remember(devices.Account(owner.id, owner.credential_epoch))
 
 
 @resending.post("/email/resend", status_code=202, responses=responses(TooMany))
