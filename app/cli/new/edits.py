@@ -2,9 +2,13 @@
 tree, so that what people wrote there stays as they wrote it."""
 
 import ast
+import re
 from collections.abc import Sequence
 
 from app.cli.failure import Failure
+
+COMMA = re.compile(r"\s*,")
+LINE_LENGTH = 100  # of the formatter, as pyproject.toml sets it
 
 
 def add_import(text: str, module: str, name: str) -> str:
@@ -17,7 +21,7 @@ def add_import(text: str, module: str, name: str) -> str:
         return _insert(text, _end(text, imports[-1]), f"\nfrom {module} import {name}")
     if any(alias.name == name for alias in node.names):
         return text
-    return _insert(text, _end(text, node.names[-1]), f", {name}")
+    return _append(text, node.names, name, before=_end(text, node) - 1)
 
 
 def remove_import(text: str, module: str, name: str) -> str:
@@ -27,31 +31,24 @@ def remove_import(text: str, module: str, name: str) -> str:
     if len(node.names) == 1:
         start, end = _start(text, node), _end(text, node)
         return _cut(text, start, end + 1)
-    text = _drop(text, node.names, [alias.name for alias in node.names].index(name))
-    left = _find_import(text, module)
-    assert left
-    return _drop_trailing_comma(text, left.names[-1])
+    return _drop(text, node, node.names, [alias.name for alias in node.names].index(name))
 
 
 def add_to_list(text: str, variable: str, element: str) -> str:
     """Have `element`, as source text, at the end of the list of that name."""
-    found = _find_list(text, variable)
+    _, found = _find_list(text, variable)
     if _unparse(element) in map(ast.unparse, found.elts):
         return text
     if found.elts:
-        return _insert(text, _end(text, found.elts[-1]), f", {element}")
+        return _append(text, found.elts, element, before=_end(text, found) - 1)
     return _insert(text, _start(text, found) + 1, element)
 
 
 def remove_from_list(text: str, variable: str, element: str) -> str:
-    elements = _find_list(text, variable).elts
-    sources = [ast.unparse(it) for it in elements]
+    statement, found = _find_list(text, variable)
+    sources = [ast.unparse(it) for it in found.elts]
     wanted = _unparse(element)
-    if wanted not in sources:
-        return text
-    text = _drop(text, elements, sources.index(wanted))
-    left = _find_list(text, variable).elts
-    return _drop_trailing_comma(text, left[-1]) if left else text
+    return _drop(text, statement, found.elts, sources.index(wanted)) if wanted in sources else text
 
 
 def _unparse(element: str) -> str:
@@ -65,30 +62,49 @@ def _find_import(text: str, module: str) -> ast.ImportFrom | None:
     return None
 
 
-def _find_list(text: str, variable: str) -> ast.List:
+def _find_list(text: str, variable: str) -> tuple[ast.stmt, ast.List]:
+    """The assignment to it, and the list itself."""
     for node in ast.parse(text).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         named = any(isinstance(it, ast.Name) and it.id == variable for it in targets)
         if named and isinstance(value := getattr(node, "value", None), ast.List):
-            return value
+            return node, value
     raise Failure(f"it has no list {variable} = [...]")
 
 
-def _drop_trailing_comma(text: str, last: ast.expr | ast.alias) -> str:
-    """A formatter keeps on several lines what ends with a comma."""
-    at = _end(text, last)
-    return _cut(text, at, at + 1) if text[at] == "," else text
+def _append(text: str, items: Sequence[ast.expr | ast.alias], more: str, *, before: int) -> str:
+    """Add one more item after the others; `before` is the offset of the closing bracket, if any."""
+    end = _end(text, items[-1])
+    if COMMA.match(text, end):  # behind it, the last item may have a comment
+        return _insert(text, before, f"{more},\n")
+    return _insert(text, end, f", {more}")
 
 
-def _drop(text: str, items: Sequence[ast.expr | ast.alias], index: int) -> str:
-    """One of several, with the comma that parts it from its neighbour."""
-    if index:
-        return _cut(text, _end(text, items[index - 1]), _end(text, items[index]))
-    if len(items) > 1:
-        return _cut(text, _start(text, items[0]), _start(text, items[1]))
-    rest = text[_end(text, items[0]) :].lstrip()
-    end = len(text) - len(rest) + rest.startswith(",")
-    return _cut(text, _start(text, items[0]), end)
+def _drop(text: str, statement: ast.stmt, items: Sequence[ast.expr | ast.alias], index: int) -> str:
+    """Remove one item, its comma and the comment on its line.
+
+    A formatter keeps a statement on several lines if a comma follows the last item. That comma is
+    removed if the statement was too long for one line, so that the formatter decides again. A
+    shorter statement is on several lines because someone wanted it there.
+    """
+    start, end = _start(text, items[index]), _end(text, items[index])
+    comma = COMMA.match(text, end)
+    cuts = [_whole_line(text, start, comma.end() if comma else end)]
+    left = [*items[:index], *items[index + 1 :]]
+    if left and (not comma or len(ast.unparse(statement)) > LINE_LENGTH):
+        last = COMMA.match(text, _end(text, left[-1]))
+        cuts += [last.span()] if last else []
+    for cut in sorted(cuts, reverse=True):
+        text = _cut(text, *cut)
+    return text
+
+
+def _whole_line(text: str, start: int, end: int) -> tuple[int, int]:
+    """Extend a range to its lines if only a comment stands beside it."""
+    begin = text.rfind("\n", 0, start) + 1
+    rest, newline, _ = text[end:].partition("\n")
+    is_alone = not text[begin:start].strip() and not rest.partition("#")[0].strip()
+    return (begin, end + len(rest + newline)) if is_alone else (start, end)
 
 
 def _start(text: str, node: ast.stmt | ast.expr | ast.alias) -> int:

@@ -1,11 +1,16 @@
 """One line in the modules that list resources, however people have written these."""
 
 import ast
+import re
+from pathlib import Path
 
 import pytest
 
 from app.cli.failure import Failure
+from app.cli.new import checkout, listed
 from app.cli.new.edits import add_import, add_to_list, remove_from_list, remove_import
+from app.cli.new.words import class_name
+from tests.support.environment import ROOT
 
 MODULES = [
     "from app.api.v1 import auth\n\nPRIVATE = [auth.router]\n",
@@ -66,8 +71,56 @@ def test_a_place_that_is_not_found_is_said(text: str) -> None:
         add_to_list(text, "PRIVATE", "notes.router")
 
 
-def test_an_import_that_became_short_does_not_stay_on_several_lines() -> None:
-    text = "from app.api.v1 import (\n    auth,\n    notes,\n    users,\n)\n"
-    assert remove_import(text, "app.api.v1", "notes") == (
-        "from app.api.v1 import (\n    auth,\n    users\n)\n"
-    )
+# As a formatter leaves them. Only one state cannot be restored: a list that was on several lines
+# although it was short, and that one more element made too long.
+LISTS = {
+    "empty": "[]",
+    "one element": "[auth.router]",
+    "on several lines by choice": "[\n    auth.router,\n    users.router,\n]",
+    "on several lines by length": "[\n" + "    a_module_of_ours.router,\n" * 5 + "]",
+    "a comment on each line": "[\n    auth.router,  # first\n    users.router,  # last\n]",
+    "a comment before the end": "[\n    auth.router,\n    # yours\n]",
+    "a comment at the start": "[  # all\n    auth.router,\n]",
+} | {
+    f"{length} characters": f"[{'x' * (length - len('PRIVATE = [.router]'))}.router]"
+    for length in (86, 87, 100)  # and 14 more
+}
+IMPORTS = [
+    "from app.api.v1 import auth, users",
+    "from app.api.v1 import (\n    auth,\n    users,\n)",
+    "from app.api.v1 import (\n    auth,  # first\n    users,  # last\n)",
+    *(f"from app.api.v1 import {'x' * (length - 23)}" for length in (93, 94, 100)),
+]
+
+
+def tidy(text: str) -> str:
+    return checkout.tidy(ROOT, Path("app/api/v1/__init__.py"), text)
+
+
+@pytest.mark.parametrize("source", LISTS.values(), ids=LISTS)
+def test_a_list_is_restored_to_the_byte(source: str) -> None:
+    before = f"PRIVATE = {source}\n"
+    assert tidy(before) == before
+    added = tidy(add_to_list(before, "PRIVATE", "notes.router"))
+    assert tidy(remove_from_list(added, "PRIVATE", "notes.router")) == before
+    for line in re.findall(r".*\S  # \w+$", before, re.MULTILINE):
+        assert line in added, "a comment stays on its line"
+
+
+@pytest.mark.parametrize("source", IMPORTS)
+def test_an_import_is_restored_to_the_byte(source: str) -> None:
+    before = f"{source}\n\nauth\nnotes\nusers\n{'x' * (len(source) - 23)}\n"
+    assert tidy(before) == before
+    added = tidy(add_import(before, "app.api.v1", "notes"))
+    assert "notes" in [alias.name for alias in find_import(added).names]
+    assert tidy(remove_import(added, "app.api.v1", "notes")) == before
+
+
+@pytest.mark.parametrize("name", ["ab", "zzzz", "a_name_that_is_rather_long"])
+@pytest.mark.parametrize("path", listed.FILES, ids=str)
+def test_our_own_modules_are_restored_to_the_byte(path: Path, name: str) -> None:
+    before = (ROOT / path).read_text()
+    plural, model = f"{name}s", class_name(name)
+    added = listed.enter(path, before, name=name, plural=plural, model=model, public=True)
+    removed = listed.strike(path, tidy(added), name=name, plural=plural, model=model)
+    assert tidy(removed) == before
