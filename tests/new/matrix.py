@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import combinations, product
 
 SEED = 14
-FIELDS_IN_A_PACK = 6
+FIELDS_IN_A_PACK = 10
 
 TABLES = {
     "genre": "title:str:80",
@@ -46,6 +46,13 @@ DEFAULTS = {
     "uuid": "3f0c2f0e-0f5b-4f43-9d62-6a4a37c1a0ff",
     "json": "{}",
 }
+# Of texts, which are hard to quote in SQL, in Python or for Alembic, which compares them by SQL.
+QUOTED_DEFAULTS = (
+    *("'", "''", "'a'", "it''s", "\\", "'\\'", "E'\\n'", '"quoted"', "\"'", "'':d", ":a"),
+    *("%", "%s %(a)s %%", "%('a')", "a:b ::c", "{a}", "{{ it.name }}", "{% x %}", "#}", "$1 $$ ?"),
+    *("-- ' x", "/* ; */", "", " ' ", "null", "NULL::text", "now()", "nextval('x'::regclass)"),
+    "äß ' ✓ 😀",
+)
 NO_TEXT = TYPES.keys() - {"str", "text"}
 CAN_BE_SECRET = {"str", "text", "uuid", "json"}
 
@@ -138,6 +145,15 @@ def alone() -> Iterator[list[str]]:
             plain = [Combination(type_name, it, ownership, "plain") for it in PRESENCES]
             if found := [it for it in plain if not it.refusals]:
                 yield command(f"{prefix}{letters(number)}", found[:1])
+
+
+def quoted() -> list[str]:
+    """The arguments of a command for all the texts that are hard to quote."""
+    specs = [
+        f"field{letters(number)}:{('str', 'text')[number % 2]}={text}"
+        for number, text in enumerate(QUOTED_DEFAULTS)
+    ]
+    return ["quotation", *specs, "--plural", "quotations"]
 
 
 def packed(combinations: Sequence[Combination]) -> Iterator[list[str]]:

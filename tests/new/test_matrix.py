@@ -22,8 +22,12 @@ from tests.support.measured import Measured
 
 WRITTEN = matrix.accepted() if IS_WHOLE else matrix.sample()
 Commands = Sequence[Sequence[str]]
-COMMANDS: Commands = [*matrix.packed(WRITTEN), *(matrix.alone() if IS_WHOLE else ())]
-IN_A_ROUND = 12
+COMMANDS: Commands = [
+    *matrix.packed(WRITTEN),
+    matrix.quoted(),
+    *(matrix.alone() if IS_WHOLE else ()),
+]
+IN_A_ROUND = 20
 ROUNDS = [COMMANDS[at : at + IN_A_ROUND] for at in range(0, len(COMMANDS), IN_A_ROUND)]
 CHECKS = ("ruff check .", "ruff format --check .", "lint-imports", "mypy")
 MIGRATIONS = "say_the_same or squawk or each_migration_can_be_undone or again_is_the_same"
@@ -129,7 +133,8 @@ def run_checks(checkout: Checkout, commands: Commands) -> None:
 
 def run_their_tests(checkout: Checkout, commands: Commands) -> None:
     tests = [f"tests/api/test_{command[command.index('--plural') + 1]}.py" for command in commands]
-    check(checkout.pytest("-n", "2", *tests, "tests/test_house.py"))
+    tests += ["tests/new/column_defaults.py", "tests/test_house.py"]
+    check(checkout.pytest("-n", "2", *tests))
 
 
 def migrate(checkout: Checkout, commands: Commands) -> None:
