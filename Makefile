@@ -64,8 +64,7 @@ test-hostile-long: $(INSTALLED) ## each attack of hostile clients for a minute, 
 	@LONG=1 $(BIN)/pytest -n 0 $(HOSTILE)
 
 test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checkout (docs/resources.md)
-	@$(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/new --ignore tests/new/test_matrix.py \
-	    --ignore tests/new/test_names.py
+	@$(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/new
 
 test-new-matrix: $(INSTALLED) ## every combination of what plinth new offers, generated, checked and removed: half an hour
 	@NEW_MATRIX=whole $(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/new/test_matrix.py tests/new/test_names.py

@@ -31,12 +31,18 @@ class Checkout:
     folder: Path
     environment: dict[str, str]
 
-    def run(self, *command: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str | Path, given: str = "", **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Args:
+            given: to read from its standard input.
+        """
         return subprocess.run(
             command,
             cwd=self.folder,
             env=self.environment | settings,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             timeout=PATIENCE,

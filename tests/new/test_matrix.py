@@ -6,7 +6,6 @@ The tests of a module share one checkout and run in the order in which they stan
 """
 
 import json
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -101,17 +100,7 @@ def refusal_of(
 
 
 def run_all(checkout: Checkout, commands: Sequence[Sequence[str]]) -> str:
-    done = subprocess.run(
-        [BIN / "python", "-c", RUN_ALL],
-        cwd=checkout.folder,
-        env=checkout.environment,
-        input=json.dumps(list(commands)),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    return check(done)
+    return check(checkout.run(BIN / "python", "-c", RUN_ALL, given=json.dumps(commands)))
 
 
 def test_the_tables_that_others_refer_to_are_written(checkout: Checkout) -> None:

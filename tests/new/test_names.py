@@ -5,7 +5,6 @@ The tests of this module share one checkout and run in the order in which they s
 """
 
 import json
-import subprocess
 from itertools import cycle
 
 from tests.new.conftest import BIN, IS_WHOLE, Checkout, check
@@ -87,16 +86,7 @@ print(json.dumps(said), file=sys.stderr)
 
 def try_all(checkout: Checkout, commands: dict[str, list[str]]) -> dict[str, str]:
     """What each is refused with; empty where it is written."""
-    done = subprocess.run(
-        [BIN / "python", "-c", TRY_ALL],
-        cwd=checkout.folder,
-        env=checkout.environment,
-        input=json.dumps(commands),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    done = checkout.run(BIN / "python", "-c", TRY_ALL, given=json.dumps(commands))
     check(done)
     said: dict[str, str] = json.loads(done.stderr.splitlines()[-1])
     return said
