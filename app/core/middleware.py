@@ -150,6 +150,7 @@ class HeadAsGet:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._declared: list[re.Pattern[str]] | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or scope["method"] != "HEAD" or self._is_declared(scope):
@@ -163,8 +164,10 @@ class HeadAsGet:
         return self.app({**scope, "method": "GET"}, receive, send_no_body)
 
     def _is_declared(self, scope: Scope) -> bool:
+        if self._declared is None:
+            self._declared = path_patterns(scope["app"], "HEAD")
         path = route_path(scope)
-        return any(it.match(path) for it in path_patterns(scope["app"], "HEAD"))
+        return any(it.match(path) for it in self._declared)
 
 
 class EitherSlash:

@@ -76,7 +76,11 @@ def declared_methods(app: FastAPI) -> dict[str, set[str]]:
 
 
 def path_patterns(app: FastAPI, method: str | None = None) -> list[re.Pattern[str]]:
-    """What matches the path of each route, or of those that have `method`, and of each mount."""
+    """Return the patterns of the paths of all routes and mounts.
+
+    Args:
+        method: only of the routes that declare it.
+    """
     return [
         pattern
         for context in iter_route_contexts(app.routes)

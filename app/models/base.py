@@ -2,21 +2,14 @@
 
 import re
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
-    Column,
-    Date,
     DateTime,
     FetchedValue,
-    Float,
     ForeignKey,
     Identity,
-    Integer,
     MetaData,
-    Numeric,
     func,
     text,
 )
@@ -34,21 +27,11 @@ _SECRET_NAME = re.compile(
     r"(^|_)(hash(ed|es)?|passw[a-z]*|sealed|(credential|passphrase|secret|token)s?"
     r"|(access|api|private|signing)_?keys?)(_|$)"
 )
-_HARMLESS = (Boolean, Date, DateTime, Float, Integer, Numeric)
 
 
 def sounds_secret(name: str) -> bool:
     """Whether a column of that name usually holds a password, a token or the like."""
     return _SECRET_NAME.search(name) is not None
-
-
-def is_secret(column: Column[Any]) -> bool:
-    """Whether a column must not be shown: `info={"secret": ...}` decides, otherwise its name.
-
-    Numbers, dates and flags are no secrets, whatever they are called: `token_count`.
-    """
-    guess = sounds_secret(column.name) and not isinstance(column.type, _HARMLESS)
-    return bool(column.info.get("secret", guess))
 
 
 class Base(DeclarativeBase):

@@ -2,8 +2,9 @@
 
 import re
 
+from app.core.service_urls import MAX_PORT
+
 ANY = "*"
-MAX_PORT = 65535
 DEFAULT_PORTS = {"http": 80, "https": 443}
 WRITTEN = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"

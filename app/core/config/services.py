@@ -34,7 +34,7 @@ def drop_unneeded(values: dict[str, Any], known: Container[str]) -> dict[str, An
         if values.get(url) and name.startswith(prefix) and name != url and name in known
     }
     for port, needed_by in (("SMTP_PORT", "SMTP_HOST"), ("METRICS_PORT", None)):
-        if is_service_link(port, values.get(port)) and not (needed_by and values.get(needed_by)):
+        if is_service_link(values.get(port)) and not (needed_by and values.get(needed_by)):
             unread.add(port)
     return {name: value for name, value in values.items() if name not in unread}
 

@@ -19,13 +19,16 @@ API_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 
 
-def is_service_link(name: str, value: object) -> bool:
-    """Kubernetes and Docker set `REDIS_PORT=tcp://10.0.0.11:6379` for a service named redis."""
-    return name.endswith("_PORT") and isinstance(value, str) and bool(SERVICE_LINK.match(value))
+def is_service_link(port: object) -> bool:
+    """Return whether Kubernetes or Docker set the variable of a port for a service of its name.
+
+    `REDIS_PORT=tcp://10.0.0.11:6379` comes from a service named redis.
+    """
+    return isinstance(port, str) and bool(SERVICE_LINK.match(port))
 
 
 def _refuse_service_link(value: Any) -> Any:
-    if is_service_link("_PORT", value):
+    if is_service_link(value):
         raise ValueError(
             "is an address and no port. Kubernetes sets that for a service of this name: set the "
             "port in the container's env, which wins, or enableServiceLinks: false in the pod"
