@@ -1,13 +1,23 @@
-"""The table of bytes, connections and time in docs/limits.md is what the code has."""
+"""The tables of docs/limits.md, beside that of the rates, have every limit with its value."""
 
 import re
+from ast import literal_eval
 
+from app.api import wanted
 from app.cli import protocol
-from app.core import header_limits, parse_pace
+from app.cli.users import files
+from app.core import devices, hash_shares, header_limits, parse_pace, passwords
+from app.core.cache import client
 from app.core.config import Settings
+from app.crud import one_time_token
+from app.schemas import auth, fields
 from tests.support.environment import ROOT
 
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.]*)\s*\|")
+MODULES = (
+    auth, client, devices, fields, files, hash_shares, one_time_token, passwords, protocol, wanted,
+)  # fmt: skip
+LIMIT = re.compile(r"^((?:MAX|MOST|LONGEST|LARGEST|DEEPEST)_\w+)\b.* = ", re.MULTILINE)
 BOUNDS = re.compile(r"MAX_\w*(SIZE|BYTES|FLIGHT)|(HEADER|BODY|WRITE)_TIMEOUT|DRAIN_SECONDS")
 
 
@@ -19,18 +29,34 @@ def find_value(name: str, part: str | None) -> float | None:
         return header_limits.MAX_BYTES_OF[str(part).encode()]
     if name == "FREE_BYTES":
         return parse_pace.FREE_BYTES[str(part)]
-    value: int = getattr(header_limits, name, None) or getattr(protocol, name)
+    value: int = next(vars(it)[name] for it in (header_limits, *MODULES) if name in vars(it))
     return value
 
 
-def test_the_table_is_what_the_code_has() -> None:
+def read_table(title: str) -> dict[tuple[str, str | None], float | None]:
     text = (ROOT / "docs" / "limits.md").read_text()
-    section = text.partition("## Bytes, connections and time")[2].partition("\n## ")[0]
+    section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
     rows = [match.groups() for match in ROW.finditer(section)]
-    documented = {(name, part): float(value) if value else None for name, part, value in rows}
+    return {(name, part): literal_eval(value) if value else None for name, part, value in rows}
+
+
+def test_bytes_connections_and_time() -> None:
+    documented = read_table("Bytes, connections and time")
     assert documented == {key: find_value(*key) for key in documented}
     bounds = {name for name in Settings.model_fields if BOUNDS.fullmatch(name)}
     bounds |= {"MAX_HEADER_FIELDS", "FRAMING_LIMIT", "HELD_BYTES"}
     parts = {("MAX_BYTES_OF", name.decode()) for name in header_limits.MAX_BYTES_OF}
     parts |= {("FREE_BYTES", kind) for kind in parse_pace.FREE_BYTES}
     assert {(name, None) for name in bounds} | parts == set(documented), "docs/limits.md"
+
+
+def test_accounts_values_and_services() -> None:
+    documented = read_table("Accounts, values and services")
+    assert documented == {key: find_value(*key) for key in documented}
+    declared = {
+        name
+        for folder in ("api", "crud", "schemas")
+        for file in (ROOT / "app" / folder).rglob("*.py")
+        for name in LIMIT.findall(file.read_text())
+    }
+    assert declared - {name for name, _ in documented} == set(), "give it a row in docs/limits.md"
