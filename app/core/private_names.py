@@ -38,7 +38,7 @@ FAST_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
         "starlette.middleware.exceptions": (
             "ExceptionMiddleware._exception_handlers", "ExceptionMiddleware._status_handlers",
         ),
-        "starlette.requests": ("Request._body",),
+        "starlette.requests": ("Request._body", "Request._json"),
     },
     "app/core/engine.py": {
         "sqlalchemy.pool": (

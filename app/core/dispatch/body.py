@@ -37,7 +37,10 @@ async def read_body(request: Request, describe: Callable[[Request], Any]) -> Any
         body = await _receive(request)
         if not body:
             return PydanticUndefined
-        return _parse(body) if _is_json(find_header(request.scope, b"content-type")) else body
+        if not _is_json(find_header(request.scope, b"content-type")):
+            return body
+        # A dependency that calls `request.json` gets the very object that is validated later.
+        request._json = parsed = _parse(body)  # noqa: SLF001
     except json.JSONDecodeError as error:
         wrong = {
             "type": "json_invalid",
@@ -56,6 +59,7 @@ async def read_body(request: Request, describe: Callable[[Request], Any]) -> Any
             raise limit from error
         detail = "There was an error parsing the body"
         raise HTTPException(HTTPStatus.BAD_REQUEST, detail) from error
+    return parsed
 
 
 def make_taker(

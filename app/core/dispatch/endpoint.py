@@ -92,7 +92,6 @@ class Endpoint:
             embeds_body=handler["embed_body_fields"],
             overrides=app.dependency_overrides or {},
         )
-        self._has_generators = self._plan.has_generators
         self._has_body = handler["body_field"] is not None
         self._field = handler["response_field"]
         if self._field is not None:
@@ -124,20 +123,15 @@ class Endpoint:
             scope["fastapi"] = {**self._noted}
         request = Request(scope, receive, send)
         sending = Sending(send)
-        try:
-            if self._has_generators:
-                await self._run_within_stacks(request, sending)
-            else:
-                answer = await self._answer(request)
-                if type(answer) is Answer:  # as `respond` does, at less cost
-                    sending.started = True
-                    await answer(scope, receive, send)
-                else:
-                    await answer(scope, receive, sending)
-        except Exception as error:  # noqa: BLE001 - what is not handled is raised again
-            await self._handle(error, request, sending)
+        async with AsyncExitStack() as files:
+            scope["fastapi_middleware_astack"] = files
+            try:
+                await self._run(request, sending)
+            except Exception as error:  # noqa: BLE001 - what is not handled is raised again
+                await self._handle(error, request, sending)
 
-    async def _run_within_stacks(self, request: Request, sending: Sending) -> None:
+    async def _run(self, request: Request, sending: Sending) -> None:
+        """Within FastAPI's stacks, which packages look for in the scope."""
         scope, is_answered = request.scope, False
         async with AsyncExitStack() as outer:
             scope["fastapi_inner_astack"] = outer

@@ -5,6 +5,7 @@ FastAPI's own path runs them.
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -30,20 +31,27 @@ ORIGINALS: dict[ModuleType, tuple[str, ...]] = {
         "APIRouter.app", "APIRouter.handle", "APIRouter.matches",
         "_IncludedRouter.handle", "_IncludedRouter.matches", "_IncludedRouter._match",
         "_IncludedRouter._handle_selected", "_EffectiveRouteContext.matches",
+        "solve_dependencies", "jsonable_encoder", "run_in_threadpool",
+        "wrap_app_handling_exceptions",
     ),
     fastapi.dependencies.utils: (
         "solve_dependencies", "_solve_generator", "request_params_to_args", "request_body_to_args",
+        "get_dependant", "run_in_threadpool",
     ),
     fastapi.middleware.asyncexitstack: ("AsyncExitStackMiddleware.__call__",),
-    starlette.middleware.exceptions: ("ExceptionMiddleware.__call__",),
+    starlette.middleware.exceptions: (
+        "ExceptionMiddleware.__call__", "wrap_app_handling_exceptions",
+    ),
     _exception_handler: ("wrap_app_handling_exceptions",),
     starlette.routing: ("Router.__call__", "Route.handle", "Route.matches"),
     starlette.requests: ("Request.body", "Request.json", "Request.stream"),
     json: ("loads",),
     starlette.responses: ("Response.__init__", "Response.__call__", "JSONResponse.render"),
 }  # fmt: skip
-"""The functions in whose place the dispatcher works: each has to be the one of its module."""
+"""The functions in whose place the dispatcher works, by the modules that call them: each has to be
+the one that the libraries define."""
 
+LIBRARIES = ("fastapi", "starlette", "json")
 ROUTER_METHODS = ("__call__", "app", "handle", "matches")
 KNOWN_MATCHES = (
     Route.matches, APIRoute.matches, Mount.matches, WebSocketRoute.matches,
@@ -163,7 +171,7 @@ def find_obstacle(inside: Any, app: Any, passed: tuple[type, ...]) -> str | None
         inside = inside.app
     if inside is not getattr(app, "router", None):
         return f"{type(inside).__name__} stands between it and the router"
-    if not is_known_router(inside):
+    if not is_known_router(inside) or inside.middleware_stack != inside.app:
         return f"{type(inside).__name__} is not FastAPI's router"
     if getattr(inside, "form_limits", None):
         return "the router has form limits"
@@ -174,4 +182,10 @@ def _is_original(module: ModuleType, name: str) -> bool:
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
-    return type(found) is FunctionType and found.__globals__ is vars(module)
+    home = sys.modules.get(getattr(found, "__module__", None) or "")
+    return (
+        home is not None
+        and home.__name__.partition(".")[0] in LIBRARIES
+        and type(found) is FunctionType
+        and found.__globals__ is vars(home)  # what `functools.wraps` dresses up has others
+    )

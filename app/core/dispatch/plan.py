@@ -113,10 +113,6 @@ class Step:
 class Plan:
     steps: list[Step] = field(default_factory=list)
 
-    @property
-    def has_generators(self) -> bool:
-        return any(it.way in (Way.UNTIL_THE_RESULT, Way.UNTIL_THE_ANSWER) for it in self.steps)
-
     async def solve(self, solving: Solving) -> dict[str, Any]:
         """The arguments of the route's function, unless there are errors."""
         results: list[Any] = []

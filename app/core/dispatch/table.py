@@ -89,6 +89,8 @@ class Table(Generic[T]):
         return self._search(path, method)
 
     def _search(self, path: str, method: str) -> tuple[T, dict[str, str]] | None:
+        if path.endswith("\n"):
+            return None  # the `$` of Starlette's patterns also matches before it
         node, blocked, given = self._root, self._root.below, []
         segments = path.split("/")
         for segment in segments:

@@ -5,9 +5,12 @@ protect its own routes, on the real application, with the dispatcher and without
 import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import ModuleType
 from typing import Annotated, Any
 
+import fastapi.routing
 import pytest
+import starlette.middleware.exceptions
 from fastapi import (
     APIRouter,
     Depends,
@@ -356,6 +359,11 @@ class CalledRouter(APIRouter):
         await guarded_app(super().__call__)(scope, receive, send)
 
 
+def shape_middleware_of_the_router(app: FastAPI) -> None:
+    app.router.middleware_stack = Gate(app.router.app)
+    app.get("/it")(shown)
+
+
 class Gate:
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -442,6 +450,35 @@ async def test_a_guard_in_a_websocket_is_asked(bare: FastAPI) -> None:
         socket.receive_text()
     with client.websocket_connect("/api/it?role=admin") as socket:
         assert socket.receive_text() == "shown"
+
+
+REPLACED = {
+    fastapi.routing: (
+        "solve_dependencies", "run_endpoint_function", "serialize_response",
+        "wrap_app_handling_exceptions",
+    ),
+    starlette.middleware.exceptions: ("wrap_app_handling_exceptions",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module, names in REPLACED.items() for name in names]
+)
+async def test_what_a_package_put_in_place_of_a_function_is_called(
+    bare: FastAPI, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    """As packages for tracing do, in the module that calls it."""
+    original, calls = getattr(module, name), []
+
+    @functools.wraps(original)
+    def replacement(*args: Any, **options: Any) -> Any:
+        calls.append(name)
+        return original(*args, **options)
+
+    monkeypatch.setattr(module, name, replacement)
+    bare.get("/it")(shown)
+    assert (await ask(bare, "any"))[0] == 200
+    assert calls
 
 
 async def test_a_removed_route_is_gone_and_an_added_guard_is_asked(bare: FastAPI) -> None:

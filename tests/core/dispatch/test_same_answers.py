@@ -178,6 +178,22 @@ async def create(
     return thing
 
 
+async def demote(request: Request) -> None:
+    (await request.json())["name"] = "demoted"
+
+
+@router.post("/demoted", dependencies=[Depends(demote)])
+async def demoted(thing: Thing) -> Thing:
+    return thing
+
+
+@router.get("/stacks")
+async def stacks(request: Request) -> str:
+    for name in ("middleware", "inner", "function"):
+        request.scope[f"fastapi_{name}_astack"].callback(note, f"{name} ends")
+    return "noted"
+
+
 @router.post("/two")
 async def two(thing: Thing, times: Annotated[int, Body(ge=1)]) -> list[Thing]:
     return [thing] * times
@@ -402,6 +418,8 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/two", {"json": {"thing": {"name": "ab"}, "times": 2}}),
     ("POST", "/two", {"json": {"thing": {"name": "a"}, "times": 0}}),
     ("POST", "/two", {"json": [1]}),
+    ("POST", "/demoted", {"json": {"name": "admin"}}),
+    ("GET", "/stacks", {}),
     ("DELETE", "/things/3", {}),
     ("GET", "/generators", {}),
     ("GET", "/generators/refused", {}),
@@ -468,8 +486,9 @@ def test_all_of_these_go_the_short_way() -> None:
     paths.remove("/not-cached-below")
 
     assert [path for path in sorted(paths) if not table.find(f"/api/it{path}", "GET")] == [
-        "/things/3", "/two",
+        "/demoted", "/things/3", "/two",
     ]  # fmt: skip
+    assert table.find("/api/it/demoted", "POST")
     assert table.find("/api/it/two", "POST")
 
 
