@@ -158,17 +158,18 @@ async def rotate_rested(
 async def authenticate(principals: Batcher[UUID, Principal], access_token: str) -> Principal:
     """
     Raises:
-        Unauthenticated: the token does not hold, or its session has ended.
-        InactiveUser
+        Unauthenticated: the token does not hold, or its session has ended, as it does when its user
+            is deactivated.
+        InactiveUser: the session is live, and its user inactive all the same.
     """
     token = read_access_token(access_token)
     principal = await principals.get(token.session_id)
     if principal is None or principal.id != token.user_id:
         raise Unauthenticated
-    if not principal.is_active:
-        raise InactiveUser
     if not principal.session_is_live:
         raise Unauthenticated
+    if not principal.is_active:
+        raise InactiveUser
     return principal
 
 
