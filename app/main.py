@@ -7,6 +7,7 @@ from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from app.api import root, v1
 from app.api.deps import Resources
@@ -29,6 +30,7 @@ from app.core.hosting import AllowedHosts, RootPath
 from app.core.middleware import (
     Compressed,
     CrossOrigin,
+    DeclaredMethods,
     EitherSlash,
     HeadAsGet,
     RequestContext,
@@ -57,6 +59,11 @@ PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "read
 SIGN_IN_PATHS = (f"{settings.API_V1_PREFIX}/auth/", "/admin/login")
 # As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
 MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
+# Outside what `app.add_middleware` adds: it has to see the path that is routed.
+OUTERMOST = [
+    *([Middleware(RootPath, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
+    Middleware(EitherSlash),
+]
 MIDDLEWARE = [
     Middleware(
         RequestContext,
@@ -67,7 +74,6 @@ MIDDLEWARE = [
             vary_by_origin,
         ],
     ),
-    *([Middleware(RootPath, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
     Middleware(Traced),
     Middleware(Observed),
     Middleware(HeaderLimits, limit=settings.MAX_HEADER_SIZE),
@@ -100,7 +106,7 @@ MIDDLEWARE = [
     ),
     Middleware(Compressed, minimum_size=1000),
     Middleware(HeadAsGet),
-    Middleware(EitherSlash),
+    Middleware(DeclaredMethods),
 ]
 
 
@@ -159,6 +165,7 @@ def create_app() -> FastAPI:
         telemetry=NATIVE_OFF,  # ours tells less of people; see core/tracing
         lifespan=lifespan,
     )
+    app.build_middleware_stack = partial(_build_stack, app)  # type: ignore[method-assign]
     problems.install(app)
     openapi.install(app)
     app.include_router(root.router)
@@ -173,6 +180,15 @@ def create_app() -> FastAPI:
 
         admin.install(app)
     return app
+
+
+def _build_stack(app: FastAPI) -> ASGIApp:
+    added = app.user_middleware
+    app.user_middleware = [*OUTERMOST, *added]
+    try:
+        return FastAPI.build_middleware_stack(app)
+    finally:
+        app.user_middleware = added
 
 
 def _innermost() -> list[Middleware]:

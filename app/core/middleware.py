@@ -23,7 +23,13 @@ from app.core.headers import find_header
 from app.core.logs import mark_logged
 from app.core.problems import problem, refuse_method
 from app.core.request import HEADER, begin_request, current_request
-from app.core.routes import Templates, declared_methods, path_patterns, route_path
+from app.core.routes import (
+    Templates,
+    declared_methods,
+    is_below_another,
+    path_patterns,
+    route_path,
+)
 from app.core.startup import start_in_words
 
 logger = logging.getLogger(__name__)
@@ -174,13 +180,13 @@ class EitherSlash:
     """Answers `/users` and `/users/` alike. A redirect from one to the other, which frameworks
     send, makes many clients drop their Authorization header.
 
-    What a path without parameters does not answer to is a 405, also where one with a parameter
-    would match: `DELETE /users/me` is not `DELETE /users/{user_id}` with an odd id.
+    It stands outside a team's middleware, which may guard a path: it has to see the one that is
+    routed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._declared: dict[str, set[str]] | None = None
+        self._declared: Container[str] | None = None
         self._patterns: list[re.Pattern[str]] = []
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -192,9 +198,6 @@ class EitherSlash:
             path = self._find(given, self._declared)
             if path != given:
                 scope = {**scope, "path": scope["path"].removesuffix(given) + path}
-            methods = self._declared.get(path)
-            if methods and scope["method"] not in methods:
-                return refuse_method(scope["app"], scope["method"], path)(scope, receive, send)
         return self.app(scope, receive, send)
 
     def _find(self, path: str, declared: Container[str]) -> str:
@@ -205,6 +208,25 @@ class EitherSlash:
             return path
         # `{name:path}` may be empty: then the slash is the route's own.
         return path if any(it.match(path) for it in self._patterns) else other
+
+
+class DeclaredMethods:
+    """What a path without parameters does not answer to is a 405, also where one with a parameter
+    would match: `DELETE /users/me` is not `DELETE /users/{user_id}` with an odd id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._declared: dict[str, set[str]] | None = None
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            if self._declared is None:
+                self._declared = declared_methods(scope["app"])
+            path = route_path(scope)
+            methods = self._declared.get(path)
+            if methods and scope["method"] not in methods and not is_below_another(scope):
+                return refuse_method(scope["app"], scope["method"], path)(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class RouteNoted:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.routing import Mount, Route, WebSocketRoute, compile_path
+from starlette.routing import Host, Match, Mount, Route, WebSocketRoute, compile_path
 from starlette.types import Scope
 
 
@@ -73,6 +73,12 @@ def declared_methods(app: FastAPI) -> dict[str, set[str]]:
             if not context.methods:
                 open_ended.add(context.path)
     return methods | {path: set() for path in open_ended}
+
+
+def is_below_another(scope: Scope) -> bool:
+    """Whether an application that is mounted, or has this host, answers the request."""
+    routes = (it for it in scope["app"].routes if isinstance(it, (Host, Mount)))
+    return any(it.matches({**scope})[0] is Match.FULL for it in routes)
 
 
 def path_patterns(app: FastAPI, method: str | None = None) -> list[re.Pattern[str]]:

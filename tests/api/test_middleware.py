@@ -84,8 +84,24 @@ def test_the_stack_is_the_one_that_fastapi_builds(fresh: FastAPI) -> None:
         stack = stack.app  # type: ignore[attr-defined]
     assert names == [
         "ServerErrorMiddleware", "ExceptionTelemetryMiddleware", "AppBodyLimitMiddleware",
-        "Noting", "BaseHTTPMiddleware", "Noting",
+        "EitherSlash", "Noting", "BaseHTTPMiddleware", "Noting",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("declared", ["/guarded", "/guarded/"])
+@pytest.mark.parametrize("asked", ["/guarded", "/guarded/"])
+async def test_added_middleware_sees_the_path_that_is_routed(declared: str, asked: str) -> None:
+    """One that guards a path would be passed by with a slash more or less."""
+    app = create_app()
+    app.get(declared)(lambda: "shown")
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Any) -> Any:
+        if request.url.path == declared:
+            return JSONResponse({}, 403)
+        return await call_next(request)
+
+    assert (await get(app, asked)).status_code == 403
 
 
 async def test_an_error_reporter_sees_the_exception_and_the_client_a_problem(

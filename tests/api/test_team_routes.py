@@ -85,3 +85,16 @@ async def test_a_plain_route_answers_beside_one_of_the_same_path(app: FastAPI) -
     assert (await send(app, "POST", "/team/plain")).body == b"POST"
     assert (await send(app, "GET", "/team/plain")).body == b'"get"'
     assert (await send(app, "PUT", "/team/plain")).status == 405
+
+
+async def test_what_is_mounted_before_a_route_answers_its_other_methods(app: FastAPI) -> None:
+    below, hosted = FastAPI(), FastAPI()
+    below.post("/it")(lambda: "mounted")
+    hosted.post("/team/explained")(lambda: "hosted")
+    app.mount("/mounted", below)
+    app.get("/mounted/it")(lambda: "own")
+    app.host("other.example.com", hosted)
+    assert (await send(app, "POST", "/mounted/it")).body == b'"mounted"'
+    other = [(b"host", b"other.example.com")]
+    assert (await send(app, "POST", "/team/explained")).status == 405
+    assert (await send(app, "POST", "/team/explained", headers=other)).body == b'"hosted"'

@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from app.core.middleware import EitherSlash, HeadAsGet, RequestContext, RouteNoted
+from app.core.middleware import DeclaredMethods, EitherSlash, HeadAsGet, RequestContext, RouteNoted
 from app.core.observe import Observed
 from tests.support.asgi import send
 from tests.support.logs import logging_to_memory
@@ -25,10 +25,11 @@ def make_app() -> FastAPI:
     below = Starlette(routes=[Route("/", answer), Route("/rows/{row_id}", answer)])
     app = FastAPI(
         middleware=[
+            Middleware(EitherSlash),
             Middleware(RequestContext, trusted_proxies=[]),
             Middleware(Observed),
             Middleware(HeadAsGet),
-            Middleware(EitherSlash),
+            Middleware(DeclaredMethods),
             Middleware(RouteNoted),
         ]
     )
