@@ -171,8 +171,10 @@ def find_obstacle(inside: Any, app: Any, passed: tuple[type, ...]) -> str | None
         inside = inside.app
     if inside is not getattr(app, "router", None):
         return f"{type(inside).__name__} stands between it and the router"
-    if not is_known_router(inside) or inside.middleware_stack != inside.app:
+    if not is_known_router(inside):
         return f"{type(inside).__name__} is not FastAPI's router"
+    if getattr(inside, "middleware_stack", None) != getattr(inside, "app", None):
+        return "the router has middleware of its own"
     if getattr(inside, "form_limits", None):
         return "the router has form limits"
     return None
