@@ -40,12 +40,13 @@ VALUES = {
         "any", "read-write", "read-only", "primary", "standby", "prefer-standby",
     ),
 }  # fmt: skip
+# With the most that libpq, or Linux (tcp(7)), takes.
 NUMBERS = {
-    "connect_timeout": "seconds",
-    "keepalives_count": "a count",
-    "keepalives_idle": "seconds",
-    "keepalives_interval": "seconds",
-    "tcp_user_timeout": "milliseconds",
+    "connect_timeout": ("seconds", 2**31 - 1),
+    "keepalives_count": ("a count", 127),
+    "keepalives_idle": ("seconds", 32_767),
+    "keepalives_interval": ("seconds", 32_767),
+    "tcp_user_timeout": ("milliseconds", 2**31 - 1),
 }
 TEXTS = (
     "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "options",
@@ -204,8 +205,14 @@ def _check_option(name: str, value: str) -> None:
     allowed = VALUES.get(name, ()) + TLS_OPTIONS.get(name, ())
     if value and allowed and value.lower() not in map(str.lower, allowed):
         raise ValueError(f"has a value of {name} that is not supported: use {' or '.join(allowed)}")
-    if value and name in NUMBERS and not value.removeprefix("-").isdecimal():
-        raise ValueError(f"has a {name} that is not {NUMBERS[name]}, as a whole number")
+    if value and name in NUMBERS:
+        _check_number(name, value)
+
+
+def _check_number(name: str, value: str) -> None:
+    unit, most = NUMBERS[name]
+    if not re.fullmatch(r"-?[0-9]{1,10}", value) or int(value) > most:
+        raise ValueError(f"has a {name} that is not {unit}, as a whole number up to {most}")
 
 
 def _read_hosts(listed: str, given: Mapping[str, str]) -> tuple[Host, ...]:

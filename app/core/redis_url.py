@@ -79,6 +79,8 @@ def read_redis_url(url: str) -> RedisUrl:
     if parts.scheme == "unix":
         if "socket_keepalive" in options:
             raise ValueError("has the option socket_keepalive, which a Unix socket does not have")
+        if not parts.path.strip("/"):
+            raise ValueError("names no socket: write unix:///path/to/the.sock")
         return RedisUrl(False, {"path": unquote(parts.path), "db": 0} | options)
     if "," in hosts and "+" not in parts.scheme:
         raise ValueError("has several hosts: Sentinels are redis+sentinel://, a cluster has no URL")
@@ -134,11 +136,17 @@ def _read_protocol(text: str) -> int:
     return {"2": 2, "3": 3}[text]
 
 
+def _read_client_name(text: str) -> str:
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError  # CLIENT SETNAME would refuse it, on each connection
+    return text
+
+
 _OPTIONS: dict[str, Callable[[str], Any]] = {
     "db": _read_db,
     "username": str,
     "password": str,
-    "client_name": str,
+    "client_name": _read_client_name,
     "protocol": _read_protocol,
     "health_check_interval": _read_db,
     "socket_keepalive": lambda text: BOOLEANS[text.lower()],

@@ -5,6 +5,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 MAX_PORT = 65535
 HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^][:@,]*)(:\d{1,5})?"
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NETLOC = re.compile(rf"([^][@]*@)?{HOST}(,{HOST})*")
 
 
@@ -22,6 +23,10 @@ def find_url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
     ports = re.findall(r":(\d+)(?=,|$)", netloc.rpartition("@")[2])
     if any(not 1 <= int(port) <= MAX_PORT for port in ports):
         return f"has a port that is not between 1 and {MAX_PORT}"
+    if "#" in rest:
+        return "has a # after the host, which nothing reads: write %23 if it belongs to a value"
+    if CONTROL.search(unquote(rest, "latin-1")):
+        return "has a control character (%00 to %1F, or %7F), which no value of it may hold"
     return None
 
 

@@ -148,6 +148,17 @@ def test_an_env_file_of_another_encoding_gets_a_sentence() -> None:
         load_settings()
 
 
+@pytest.mark.parametrize("name", ["none", ".", "n" * 5000, "~/none"])
+def test_a_named_env_file_that_cannot_be_read_refuses(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Everything in it would be at its default, ALLOWED_HOSTS for one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLINTH_ENV_FILE", name)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings()
+
+
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "REDIS_URL", "SECRET_KEY"])
 @pytest.mark.parametrize("environment", ["production", "staging", "Development"])
 def test_outside_development_nothing_is_made_up(missing: str, environment: str) -> None:

@@ -215,7 +215,18 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"keys": {}}', '{"keys": []}', '{"keys": [1]}', '{"keys": [{}]}', "\0"],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"keys": {}}',
+        '{"keys": []}',
+        '{"keys": [1]}',
+        '{"keys": [{}]}',
+        "\0",
+        "[" * 100_000,
+    ],
 )
 def test_what_is_no_set_of_keys_is_refused(file: Path, text: str) -> None:
     file.write_text(text)

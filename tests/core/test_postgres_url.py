@@ -149,6 +149,29 @@ def test_what_the_driver_cannot_do_is_refused_by_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("connect_timeout", "99999999999999999999"),
+        ("keepalives_idle", "32768"),
+        ("keepalives_interval", "99999999999"),
+        ("keepalives_count", "128"),
+        ("tcp_user_timeout", "2147483648"),
+        ("tcp_user_timeout", "9" * 5000),
+        ("keepalives_idle", "\u0665"),
+    ],
+)
+def test_a_number_that_no_socket_takes_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        read_postgres_url(f"postgresql://h/d?{name}={value}")
+
+
+@pytest.mark.parametrize("rest", ["h/d%00", "u%00:p@h/d", "u:p%0A@h/d", "h/d?options=%00", "h/d#f"])
+def test_what_no_server_could_be_sent_is_refused(rest: str) -> None:
+    with pytest.raises(ValueError, match=r"control character|has a #"):
+        read_postgres_url(f"postgresql://{rest}")
+
+
+@pytest.mark.parametrize(
     "query", ["novalue", "a=1&b", "=1", "&", "hush%20%3D=1", "SSLMODE=require", "sslmode=require&"]
 )
 def test_what_is_no_option_is_refused(query: str) -> None:

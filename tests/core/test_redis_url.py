@@ -177,6 +177,9 @@ async def test_an_option_that_is_honored_is_taken(query: str, secure: SecureValk
         ("ssl_cert_reqs=none", "rediss://"),
         ("ssl_ca_certs=/tmp/ca.pem", "rediss://"),
         ("protocol=4", "protocol"),
+        ("client_name=a%20b", "client_name"),
+        ("client_name=%C3%A9", "client_name"),
+        ("client_name=a%0Ab", "control character"),
         ("db=x", "db"),
         ("db=-1", "db"),
         ("health_check_interval=soon", "health_check_interval"),
@@ -219,10 +222,13 @@ def test_tls_that_cannot_be_is_refused_at_once(query: str, named: str) -> None:
         "redis+sentinel://one/service/x",
         "shop.redis.cache.windows.net:6380,password=k3y=,ssl=True,abortConnect=False",
         "redis-cli -u redis://h",
+        "unix://",
+        "unix:///?db=1",
+        "redis://h/0#1",
     ],
 )
 def test_what_names_no_database_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"must begin|path|hosts|service"):
+    with pytest.raises(ValueError, match=r"must begin|path|hosts|service|socket|#"):
         read_redis_url(url)
 
 

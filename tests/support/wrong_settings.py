@@ -33,9 +33,17 @@ TEXTS = (
 ADDRESSES = ("hush", "hush://hush", "//hush", "http:hush", "http://", "http://hush:99999")
 POSTGRES = (
     "hush", "mysql://hush/d", "postgresql:hush", "postgresql://u:hu@sh@h/d", "http://hush",
+    "postgresql://h/hush%00", "postgresql://h/d?password=hush%0A", "postgresql://h/d#hush",
     "postgresql://h:99999/d", "postgresql://h:0/d", "jdbc:postgresql://hush/d",
 )  # fmt: skip
-REDIS = ("hush", "http://hush", "redis:hush", "redis://:hu/sh@h", "redis://h:99999", "hush:6379")
+REDIS = (
+    "redis://h#hush", "redis://u:hush%00@h", "unix://", "redis://h?client_name=a%20hush", "hush",
+    "http://hush", "redis:hush", "redis://:hu/sh@h", "redis://h:99999", "hush:6379",
+)  # fmt: skip
+PROXIES = (
+    '["0.0.0.0/0"]', '["10.0.0.0/8", "::/0"]', "[167772160]", "[true]", '["10.0.0.1/8"]',
+    '["::ffff:10.0.0.0/104"]', '["*"]', '[["10.0.0.0", 8]]',
+)  # fmt: skip
 HOSTS = ("http://hush", "hush:25/", "hush hush", "hush/", "u@hush", "hush?", "hush#1")
 BY_TYPE: dict[Any, tuple[str, ...]] = {
     bool: FLAGS,
@@ -48,10 +56,47 @@ BY_NAME = {
     "^LIMIT_": ("hush", "5", "5/5w", "0/5m", "5/0m", "-5/5m"),
     "DATABASE_URL$": POSTGRES,
     "REDIS_URL$": REDIS,
-    "(FRONTEND_URL|BREACH_CHECK_URL|ENDPOINT)$": ADDRESSES,
-    "^MAIL_FROM$": ("hush", "@", "hush@", "@hush", "Hush <hush>"),
+    "(BREACH_CHECK_URL|ENDPOINT)$": ADDRESSES,
+    "^MAIL_FROM$": (
+        "hush",
+        "@",
+        "hush@",
+        "@hush",
+        "Hush <hush>",
+        "a@hush, b@hush",
+        "a hush@b",
+        "a@b hush",
+        "Hush <a@b",
+        "a@hush>",
+        "Hush <a@b>, <c@d>",
+        "a@.",
+        "a@-b",
+        "a@@b",
+        "hush:;",
+    ),
+    "^FRONTEND_URL$": (
+        *ADDRESSES,
+        "https://x?hush",
+        "https://x#hush",
+        "https://hush@x",
+        'https://x/a"hush',
+        "https://x\\hush",
+    ),
     "_HOST$": HOSTS,
-    "^API_V1_PREFIX$": ("/", "api", "/api/", "api/v1", "/a b", "//", "/hush?"),
+    "^API_V1_PREFIX$": (
+        "/",
+        "api",
+        "/api/",
+        "api/v1",
+        "/a b",
+        "//",
+        "/hush?",
+        "/.",
+        "/a/..",
+        "/admin",
+        "/docs/v1",
+    ),
+    "^CACHE_PREFIX$": ("*", "hush*", "[a]", "hush?", "hush\\", "hush hush", "\u00e9", "h" * 101),
 }
 
 
@@ -59,6 +104,8 @@ def wrong_values(name: str) -> tuple[str, ...]:
     """At least `KINDS` of them, those first that are wrong for this very setting."""
     annotation = _find_type(Settings.model_fields[name].annotation)
     values = _wrong_by_type(annotation)
+    if name == "TRUSTED_PROXIES":
+        return (*PROXIES, *values)
     if name == "METRICS_PORT":  # a service's address is as if it were unset
         return tuple(value for value in values if "://" not in value)
     own = [BY_NAME[pattern] for pattern in BY_NAME if re.search(pattern, name)]

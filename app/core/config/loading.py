@@ -1,6 +1,8 @@
 """How a process reads its settings, and how it ends when they are wrong."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,10 +29,22 @@ def load_settings(**overrides: Any) -> Settings:
         SettingsError: one line for each setting that is missing or wrong, none with its value.
     """
     try:
+        _check_named_file()
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError([fault.text for fault in read_faults(error)]) from None
     except UnicodeDecodeError:
-        raise SettingsError([".env is not UTF-8: save it in that encoding"]) from None
+        raise SettingsError([f"{_env_file()} is not UTF-8: save it in that encoding"]) from None
     except OSError as error:
-        raise SettingsError([f".env cannot be read ({error.strerror})"]) from None
+        raise SettingsError([f"{_env_file()} cannot be read ({error.strerror})"]) from None
+
+
+def _check_named_file() -> None:
+    """Without it the service would start with the defaults of all that stands in it."""
+    if named := os.environ.get("PLINTH_ENV_FILE"):
+        with Path(named).expanduser().open("rb"):
+            pass
+
+
+def _env_file() -> str:
+    return str(Settings.model_config["env_file"])

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from app.core.config.types import (
+    CachePrefix,
     Hidden,
     Host,
     Milliseconds,
@@ -74,7 +75,7 @@ class ServiceSettings(BaseSettings):
     REDIS_URL: RedisUrlOrNone = None
     TEST_REDIS_URL: RedisUrlOrNone = None
     CACHE_TIMEOUT_MS: Milliseconds = 100
-    CACHE_PREFIX: str = "plinth"
+    CACHE_PREFIX: CachePrefix = "plinth"
 
     @property
     def is_development(self) -> bool:

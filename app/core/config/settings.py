@@ -33,6 +33,7 @@ from app.core.config.types import (
     Minutes,
     Network,
     Origin,
+    PagesUrl,
     Port,
     RateText,
     Seconds,
@@ -81,7 +82,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
     PASSWORD_RESET_MINUTES: Minutes = 30
     EMAIL_VERIFY_HOURS: Hours = 24
 
-    FRONTEND_URL: HttpUrl = "http://localhost:3000"
+    FRONTEND_URL: PagesUrl = "http://localhost:3000"
     MAIL_FROM: Sender = "no-reply@localhost"
     SMTP_HOST: Host = ""
     SMTP_PORT: Port = 587

@@ -194,7 +194,7 @@ def parse_keys(text: bytes, path: Path) -> list[Key]:
     try:
         listed = json.loads(text)["keys"]
         found = [_parse_key(item) for item in listed]
-    except (ValueError, LookupError, TypeError, AttributeError, JoseError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, JoseError) as error:
         # The libraries' own texts may quote what they read: only ours is shown.
         why = f": {error}" if isinstance(error, _FaultyKey) else ""
         raise KeyFileError(f"KEYS_FILE {path} does not hold a set of signing keys{why}") from None
