@@ -11,15 +11,13 @@ from typing import Any
 
 import httptools
 from uvicorn import Server
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.core.config import settings
-from app.core.headers import MAX_HEADER_FIELDS
+from app.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES, TARGET_TOO_LONG
 
 LIMIT = settings.MAX_HEADER_SIZE
+HEADERS_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 END_OF_HEAD = b"\r\n\r\n"
 FRAMING_LIMIT = 4 * 1024  # of a body's chunk sizes, chunk extensions and trailers together
 BODY_BYTES_PER_FRAMING_BYTE = 4  # that may come on top
@@ -81,7 +79,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > MAX_HEADER_FIELDS:
-            raise _TooLargeError
+            raise _TooLargeError(HEADERS_TOO_LARGE)
+        if len(self.url.partition(b"?")[0]) > MAX_PATH_BYTES:
+            raise _TooLargeError(TARGET_TOO_LONG)
         self._in_head = False
         self._framing = 0
         if self._timer:
@@ -107,7 +107,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._ignores_upgrade:
             return
         if self._framing > FRAMING_LIMIT and self._exceeds_limit():
-            raise _TooLargeError
+            raise _TooLargeError(HEADERS_TOO_LARGE)
         if self._timer:
             self._stop_timer()
         self._in_head = True
@@ -165,7 +165,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _wait_for_rest_of_head(self) -> None:
         if self.headers and len(self.headers) > MAX_HEADER_FIELDS:
-            self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self._end(HEADERS_TOO_LARGE)
         elif self._timer is None:
             self._start_timer()
 
@@ -173,7 +173,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Parse it; False where that was the last of this protocol."""
         self._framing += len(piece)  # `on_body` subtracts
         if self._in_head and self._framing > LIMIT:
-            return self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return self._end(HEADERS_TOO_LARGE)
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
@@ -181,7 +181,7 @@ class BoundedHttp(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             return self._refuse(error.__context__)
         if self._framing > FRAMING_LIMIT and self._exceeds_limit():
-            return self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return self._end(HEADERS_TOO_LARGE)
         return True
 
     def _refuse(self, cause: BaseException | None) -> bool:
@@ -191,7 +191,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._pause_reading()
             return False
         if isinstance(cause, _TooLargeError):
-            return self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            status: HTTPStatus = cause.args[0]
+            return self._end(status)
         return self._end(HTTPStatus.BAD_REQUEST)
 
     def _exceeds_limit(self) -> bool:

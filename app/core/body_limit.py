@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -11,12 +11,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.body_budget import BodyBudget, HeldBody
 from app.core.headers import find_header
 from app.core.parse_pace import ParsePace
-from app.core.problems import problem
+from app.core.problems import http_problem, problem
+from app.core.request import current_request
 from app.core.routes import route_path
 
 LONGEST_NUMBER = 20  # digits; beyond a few thousand int() raises
 CLOSE = {"Connection": "close"}
 TOO_LARGE = HTTPStatus(413)  # its name differs between versions of Python
+MAX_SEPARATORS = {"x-www-form-urlencoded": (b"&", 20), "multipart/": (b"\n", 100)}
+"""By a part of the content type: what separates the fields of a form, and how often a form to sign
+in may have it. A parser takes a microsecond or two for each."""
 NO_ROOM = "Too many request bodies are arriving; try again in a moment"
 RETRY = {"Retry-After": "1"}
 
@@ -30,7 +34,8 @@ class BodyLimit:
     FastAPI's own `max_body_size` counts as well, but answers in plain text.
 
     Args:
-        limits: the limits of paths that begin so, in place of `limit`.
+        limits: the limits of paths that begin so, in place of `limit`. Forms there are to sign in,
+            and so have few fields (`MAX_SEPARATORS`).
     """
 
     def __init__(
@@ -53,17 +58,20 @@ class BodyLimit:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or _has_no_body(scope):
             return self.app(scope, receive, send)
-        limit = self._find_limit(scope)
+        prefix = self._find_prefix(scope)
+        limit = self.limit if prefix is None else self.limits[prefix]
         declared = _find_declared(scope)
         if declared is not None and declared > limit:
             return problem(TOO_LARGE, _detail(limit), "content_too_large")(scope, receive, send)
+        if prefix is not None:
+            receive = _bound_fields(scope, receive)
         return self._serve(scope, receive, send, limit, declared)
 
-    def _find_limit(self, scope: Scope) -> int:
+    def _find_prefix(self, scope: Scope) -> str | None:
         path = route_path(scope)
         if not path.startswith(self._prefixes):
-            return self.limit
-        return next(limit for prefix, limit in self.limits.items() if path.startswith(prefix))
+            return None
+        return next(prefix for prefix in self._prefixes if path.startswith(prefix))
 
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, limit: int, declared: int | None
@@ -73,6 +81,31 @@ class BodyLimit:
             status = HTTPStatus.SERVICE_UNAVAILABLE
             await problem(status, NO_ROOM, "overloaded", RETRY)(scope, receive, send)
             return
+        refusal: HTTPException | None = None
+        receive_next = self._count(scope, receive, body, limit, declared)
+
+        async def receive_or_refuse() -> Message:
+            nonlocal refusal
+            try:
+                return await receive_next()
+            except HTTPException as error:
+                refusal = error
+                raise
+
+        try:
+            await self.app(scope, receive_or_refuse, send)
+        except Exception:
+            # Within a `BaseHTTPMiddleware` the refusal becomes an exception group.
+            request = current_request()
+            if refusal is None or request is None or request.status is not None:
+                raise
+            await http_problem(refusal)(scope, receive, send)
+        finally:
+            self.budget.release(body)
+
+    def _count(
+        self, scope: Scope, receive: Receive, body: HeldBody, limit: int, declared: int | None
+    ) -> Callable[[], Awaitable[Message]]:
         arrived, is_arriving = 0, True
         deadline = asyncio.get_running_loop().time() + self.seconds
 
@@ -95,10 +128,27 @@ class BodyLimit:
                 await self._pace.wait_turn(find_header(scope, b"content-type") or "", arrived)
             return message
 
-        try:
-            await self.app(scope, receive_and_count, send)
-        finally:
-            self.budget.release(body)
+        return receive_and_count
+
+
+def _bound_fields(scope: Scope, receive: Receive) -> Receive:
+    """Have `receive` refuse a form of more fields than `MAX_SEPARATORS` allows."""
+    kind = (find_header(scope, b"content-type") or "").lower()
+    bound = next((it for part, it in MAX_SEPARATORS.items() if part in kind), None)
+    if bound is None:
+        return receive
+    separator, most = bound
+    found = 0
+
+    async def receive_and_count() -> Message:
+        nonlocal found
+        message = await receive()
+        found += message.get("body", b"").count(separator)
+        if found > most:
+            raise HTTPException(TOO_LARGE, "The form has too many fields")
+        return message
+
+    return receive_and_count
 
 
 async def _receive_until(deadline: float, receive: Receive, body: HeldBody) -> Message:

@@ -1,6 +1,10 @@
+from http import HTTPStatus
+
 from starlette.types import Scope
 
 MAX_HEADER_FIELDS = 100  # of one request
+MAX_PATH_BYTES = 2048  # as sent; each escape in it costs 0.1 us
+TARGET_TOO_LONG = HTTPStatus(414)  # its name differs between versions of Python
 
 
 def find_header(scope: Scope, name: bytes) -> str | None:

@@ -13,7 +13,10 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": shaped("Problem")}
 
 
-UNREADABLE_HEAD = {"431": _problem("Request Header Fields Too Large")}
+UNREADABLE_HEAD = {
+    "414": _problem("URI Too Long"),
+    "431": _problem("Request Header Fields Too Large"),
+}
 UNREADABLE_BODY = {"400": _problem("Bad Request"), "413": _problem("Content Too Large")}
 
 

@@ -47,6 +47,7 @@ HEADERS: dict[type[PlinthError], dict[str, str]] = {
     },
 }
 WITHOUT_BODY = {204, 304}
+MAX_REPORTED_ERRORS = 100  # of one request; a list of wrong values has one for each
 MEDIA_TYPE = "application/problem+json"
 CODES = {413: "content_too_large", 503: "overloaded"}  # the former was renamed in the library
 
@@ -131,9 +132,13 @@ def _make_headers(error: PlinthError) -> dict[str, str]:
 
 async def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    status, headers = error.status_code, dict(error.headers or {})
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return refuse_method(request.app, request.method, route_path(request.scope))
+    return http_problem(error)
+
+
+def http_problem(error: HTTPException) -> Response:
+    status, headers = error.status_code, dict(error.headers or {})
     if status in WITHOUT_BODY:
         return Response(status_code=status, headers=headers)
     title, code = _name(status)
@@ -158,7 +163,7 @@ async def _handle_validation(_: Request, error: Exception) -> Response:
     # What was sent is not sent back: it may be a password.
     fields = [
         {"loc": list(detail["loc"]), "msg": detail["msg"], "type": detail["type"]}
-        for detail in error.errors()
+        for detail in error.errors()[:MAX_REPORTED_ERRORS]
     ]
     return _tell_fields(fields)
 

@@ -7,6 +7,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.core.config import settings
+from app.core.problems import MAX_REPORTED_ERRORS
 from tests.support.answers import USER, check_invalid, check_refusal
 from tests.support.people import People, Person
 
@@ -178,3 +179,12 @@ async def test_nobody_deletes_themselves(
 
     assert check_refusal(answer, 400, "Cannot delete yourself")["code"] == "cannot_delete_yourself"
     assert await second.fetchval("SELECT count(*) FROM users") == 2
+
+
+async def test_of_many_errors_a_hundred_are_reported(
+    client: AsyncClient, superuser: Person
+) -> None:
+    query = {f"unknown{number}": "1" for number in range(200)}
+    answer = await client.get("/users/", params=query, headers=superuser.headers)
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == MAX_REPORTED_ERRORS

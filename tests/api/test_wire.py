@@ -15,6 +15,10 @@ from tests.support.wire import RawAnswer, Wire, connected, serving
 
 LOGIN = "POST /api/v1/auth/login"
 JSON = "Content-Type: application/json"
+TOKEN_FORM = "POST /api/v1/auth/token"
+ADMIN_FORM = "POST /admin/login"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+MULTIPART = "Content-Type: multipart/form-data; boundary=x"
 CREDENTIALS = json.dumps({"email": "nobody@example.com", "password": "Wrong-Horse-8"}).encode()
 
 
@@ -137,6 +141,32 @@ async def test_chunks_without_end_are_refused_soon_after_the_limit(wire: Wire, p
     check_too_large(await wire.answer())
     assert settings.MAX_AUTH_BODY_SIZE <= sent < 32 * settings.MAX_BODY_SIZE
     assert await is_alive(port)
+
+
+@pytest.mark.parametrize("line", [TOKEN_FORM, ADMIN_FORM])
+@pytest.mark.parametrize(
+    ("kind", "piece", "pieces"),
+    [
+        (FORM, b"a=1&", 21),
+        (FORM, b"&", 21),
+        (MULTIPART, b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n', 26),
+        (FORM, b"a" * 1000, settings.MAX_AUTH_BODY_SIZE // 1000 + 1),
+    ],
+    ids=["pairs", "empty pairs", "parts", "bytes"],
+)
+async def test_a_form_to_sign_in_has_few_fields(
+    wire: Wire, line: str, kind: str, piece: bytes, pieces: int
+) -> None:
+    """Also within the admin, whose middleware makes an exception group of the refusal."""
+    await wire.ask(line, kind, "Transfer-Encoding: chunked")
+    await wire.stream(repeat(piece, pieces))
+    check_too_large(await wire.answer())
+
+
+async def test_a_form_at_the_bound_is_read(wire: Wire) -> None:
+    body = b"username=a&password=b" + b"&" * 19
+    await wire.ask(TOKEN_FORM, FORM, f"Content-Length: {len(body)}", body=body)
+    assert (await wire.answer()).status == 401
 
 
 async def test_a_body_that_nobody_reads_is_not_kept(wire: Wire, port: int) -> None:

@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from app.cli.protocol import HELD_BYTES, BoundedHttp
 from app.core.config import settings
+from app.core.headers import MAX_PATH_BYTES
 from tests.support.waiting import PATIENCE, until
 
 Message = dict[str, Any]
@@ -141,6 +142,21 @@ async def test_a_length_in_a_trailer_is_refused(client: Client) -> None:
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("step", [1000, 10**9], ids=["in pieces", "at once"])
+async def test_a_path_is_bounded_before_it_is_decoded(
+    server: Server, client: Client, step: int
+) -> None:
+    begin = b"GET /" + b"%41" * (MAX_PATH_BYTES // 3)
+    await client.send(begin + b"?a HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert (await client.answer())[0] == 200
+    over = begin + b"%41?a HTTP/1.1\r\nHost: here\r\n\r\n"
+    for start in range(0, len(over), step):
+        await client.send(over[start : start + step])
+        await asyncio.sleep(0)
+    assert (await client.rest()).startswith(b"HTTP/1.1 414 ")
+    assert len(server.begun) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.config import settings
-from app.core.header_limits import MAX_BYTES_OF
-from app.core.headers import MAX_HEADER_FIELDS
+from app.core.header_limits import MAX_BYTES_OF, MAX_COOKIES, MAX_QUERY_BYTES, MAX_QUERY_PAIRS
+from app.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
 from tests.support.asgi import Header, send
 
 PATH = f"{settings.API_V1_PREFIX}/health/live"
@@ -21,9 +21,24 @@ PATH = f"{settings.API_V1_PREFIX}/health/live"
         [(name, b"y" * 16_384) for name in (b"a", b"b")],
         [(b"cookie", b"y" * (MAX_BYTES_OF[b"cookie"] + 1))],
         [(b"cookie", b"y" * 5000), (b"accept", b"*/*"), (b"cookie", b"y" * 5000)],
+        [(b"cookie", b"a=1;" * MAX_COOKIES)],
         [(b"content-type", b"y" * (MAX_BYTES_OF[b"content-type"] + 1))],
+        [(b"if-match", b'"1",' * 300)],
+        [(b"if-none-match", b'"1",' * 300)],
+        [(b"range", b"bytes=" + b"0-1," * 100)],
     ],
-    ids=["fields", "one value", "all values", "cookie", "two cookies", "content type"],
+    ids=[
+        "fields",
+        "one value",
+        "all values",
+        "cookie",
+        "two cookies",
+        "many cookies",
+        "content type",
+        "if-match",
+        "if-none-match",
+        "range",
+    ],
 )
 async def test_refused(app: FastAPI, headers: list[Header]) -> None:
     answer = await send(app, "GET", PATH, headers)
@@ -36,6 +51,8 @@ async def test_refused(app: FastAPI, headers: list[Header]) -> None:
     [
         [(b"x", b"y")] * MAX_HEADER_FIELDS,
         [(b"cookie", b"y" * MAX_BYTES_OF[b"cookie"]), (b"authorization", b"y" * 16_000)],
+        [(b"cookie", b"a=1;" * (MAX_COOKIES - 1))],
+        [(b"if-none-match", b'"1",' * 250)],
     ],
 )
 async def test_served(app: FastAPI, headers: list[Header]) -> None:
@@ -45,3 +62,26 @@ async def test_served(app: FastAPI, headers: list[Header]) -> None:
 async def test_a_long_query_counts(app: FastAPI) -> None:
     query = "a=1&" * (settings.MAX_HEADER_SIZE // 4)
     assert (await send(app, "GET", f"{PATH}?{query}")).status == 431
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/" + "a" * MAX_PATH_BYTES,
+        "/" + "%41" * (MAX_PATH_BYTES // 3 + 1),
+        f"{PATH}?" + "a" * (MAX_QUERY_BYTES + 1),
+        f"{PATH}?" + "&" * MAX_QUERY_PAIRS,
+    ],
+    ids=["path", "escapes in the path", "query", "pairs"],
+)
+async def test_a_target_too_long(app: FastAPI, target: str) -> None:
+    answer = await send(app, "GET", target)
+    assert answer.status == 414
+    assert json.loads(answer.body)["code"] == "uri_too_long"
+
+
+@pytest.mark.parametrize("query", ["a" * MAX_QUERY_BYTES, "&" * (MAX_QUERY_PAIRS - 1)])
+async def test_a_target_at_the_bound(app: FastAPI, query: str) -> None:
+    assert (await send(app, "GET", f"{PATH}?{query}")).status == 200
+    path = "/" + "a" * (MAX_PATH_BYTES - 1)
+    assert (await send(app, "GET", path)).status == 404

@@ -18,7 +18,7 @@ async def parse(pace: ParsePace, content_type: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("content_type", "size"),
     [
-        ("application/json", 32 * 1024 + 1),
+        ("application/json", 4097),
         ("Application/Problem+JSON; charset=x", 10**6),
         ("application/x-www-form-urlencoded", 2049),
         ("multipart/form-data; boundary=x", 2049),
@@ -36,7 +36,7 @@ async def test_between_large_ones_the_loop_is_free(content_type: str, size: int)
 @pytest.mark.parametrize(
     ("content_type", "size"),
     [
-        ("application/json", 32 * 1024),
+        ("application/json", 4096),
         ("application/x-www-form-urlencoded", 2048),
         ("application/octet-stream", 10**9),
         ("", 10**9),

@@ -6,7 +6,16 @@ from ast import literal_eval
 from app.api import wanted
 from app.cli import protocol
 from app.cli.users import files
-from app.core import devices, hash_shares, header_limits, parse_pace, passwords
+from app.core import (
+    body_limit,
+    devices,
+    hash_shares,
+    header_limits,
+    headers,
+    parse_pace,
+    passwords,
+    problems,
+)
 from app.core.cache import client
 from app.core.config import Settings
 from app.crud import one_time_token
@@ -15,7 +24,8 @@ from tests.support.environment import ROOT
 
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.]*)\s*\|")
 MODULES = (
-    auth, client, devices, fields, files, hash_shares, one_time_token, passwords, protocol, wanted,
+    auth, client, devices, fields, files, hash_shares, headers, one_time_token, passwords, problems,
+    protocol, wanted,
 )  # fmt: skip
 LIMIT = re.compile(r"^((?:MAX|MOST|LONGEST|LARGEST|DEEPEST)_\w+)\b.* = ", re.MULTILINE)
 BOUNDS = re.compile(r"MAX_\w*(SIZE|BYTES|FLIGHT)|(HEADER|BODY|WRITE)_TIMEOUT|DRAIN_SECONDS")
@@ -29,6 +39,8 @@ def find_value(name: str, part: str | None) -> float | None:
         return header_limits.MAX_BYTES_OF[str(part).encode()]
     if name == "FREE_BYTES":
         return parse_pace.FREE_BYTES[str(part)]
+    if name == "MAX_SEPARATORS":
+        return body_limit.MAX_SEPARATORS[str(part)][1]
     value: int = next(vars(it)[name] for it in (header_limits, *MODULES) if name in vars(it))
     return value
 
@@ -44,9 +56,11 @@ def test_bytes_connections_and_time() -> None:
     documented = read_table("Bytes, connections and time")
     assert documented == {key: find_value(*key) for key in documented}
     bounds = {name for name in Settings.model_fields if BOUNDS.fullmatch(name)}
-    bounds |= {"MAX_HEADER_FIELDS", "FRAMING_LIMIT", "HELD_BYTES"}
+    bounds |= {"MAX_HEADER_FIELDS", "FRAMING_LIMIT", "HELD_BYTES", "MAX_REPORTED_ERRORS"}
+    bounds |= {"MAX_PATH_BYTES", "MAX_QUERY_BYTES", "MAX_QUERY_PAIRS", "MAX_COOKIES"}
     parts = {("MAX_BYTES_OF", name.decode()) for name in header_limits.MAX_BYTES_OF}
     parts |= {("FREE_BYTES", kind) for kind in parse_pace.FREE_BYTES}
+    parts |= {("MAX_SEPARATORS", kind) for kind in body_limit.MAX_SEPARATORS}
     assert {(name, None) for name in bounds} | parts == set(documented), "docs/limits.md"
 
 
