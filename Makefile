@@ -51,16 +51,16 @@ test-browser: $(INSTALLED) ## the pages clicked through in headless Chromium; pi
 test-document: $(INSTALLED) ## the OpenAPI document against a running server, by Schemathesis
 	@$(BIN)/pytest -n 0 tests/fuzz
 
-# It measures by itself: beside other tests its figures would say nothing.
-HOSTILE := tests/faults/test_hostile_clients.py
+# These take a core and real-time priority, so they run by themselves.
+HOSTILE := tests/faults/test_hostile_clients.py tests/faults/test_hostile_accounts.py
 
 test-faults: $(INSTALLED) ## what holds when something is away: real servers, frozen and killed (docs/faults.md)
-	@$(BIN)/pytest -n 2 --dist load tests/faults --ignore $(HOSTILE)
+	@$(BIN)/pytest -n 2 --dist load tests/faults $(addprefix --ignore=,$(HOSTILE))
 
-test-hostile: $(INSTALLED) ## hostile clients beside a normal one, two seconds of each attack; on a quiet machine
+test-hostile: $(INSTALLED) ## hostile clients beside a normal one, two seconds of each attack; as root, or on a quiet machine
 	@$(BIN)/pytest -n 0 $(HOSTILE)
 
-test-hostile-long: $(INSTALLED) ## each attack of hostile clients for a minute, as LONG=1 has it: some 40 minutes
+test-hostile-long: $(INSTALLED) ## each attack of hostile clients for a minute, as LONG=1 has it: some 45 minutes
 	@LONG=1 $(BIN)/pytest -n 0 $(HOSTILE)
 
 test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checkout (docs/resources.md)
