@@ -29,6 +29,10 @@ POLICY = (
 # is checked to be a path of ours, "/\t/evil.example", would be another host's when it is used.
 LEFT_OUT_BY_BROWSERS = re.compile(rb"%0[9ad]", re.IGNORECASE)
 
+WHOLE_HOST = re.compile(rb"; Path=/(?=;|$)", re.IGNORECASE)
+
+Header = tuple[bytes, bytes]
+
 
 class Door:
     """Lends each request what it reads with, and gives nothing to other origins.
@@ -72,6 +76,7 @@ class Door:
             }
             await self._pages(scope, receive, keep)
         # Only now: a slow reader holds no connection to the database.
+        answer[0]["headers"] = [_keep_cookie_here(it, scope) for it in answer[0]["headers"]]
         headers = MutableHeaders(scope=answer[0])
         headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
         if "location" in headers:
@@ -86,6 +91,15 @@ def _comes_from_elsewhere(scope: Scope) -> bool:
         return True
     origin = Headers(scope=scope).get("origin")
     return origin is not None and origin != _find_origin(scope)
+
+
+def _keep_cookie_here(header: Header, scope: Scope) -> Header:
+    """The library sets its cookies for the whole host. Another service there, or a second one of
+    these behind another ROOT_PATH, would get them, and put its own in their place."""
+    name, value = header
+    if name != b"set-cookie":
+        return header
+    return name, WHOLE_HOST.sub(b"; Path=%b" % scope["root_path"].encode(), value)
 
 
 def _without_host(location: str, scope: Scope) -> str:

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.config.public_url import HOST
-from app.core.headers import find_header
 from app.core.problems import problem
 from app.core.routes import route_path
 
@@ -66,6 +65,9 @@ class AllowedHosts:
     def _is_allowed(self, scope: Scope) -> bool:
         if route_path(scope) in self.exempt_paths:
             return True
-        found = HOST.fullmatch((find_header(scope, b"host") or "").lower())
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return False  # RFC 9112, 3.2: another program may go by the other one
+        found = HOST.fullmatch(hosts[0].lower())
         name = found["name"].removesuffix(".") if found else ""
         return name in self._names or name.endswith(self._suffixes)

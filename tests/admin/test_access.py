@@ -80,6 +80,7 @@ async def test_outside_development_every_cookie_is_for_https_alone(
     ]
     assert len(cookies) >= 3
     assert all("secure" in cookie.lower() for cookie in cookies)
+    assert all("; path=/admin" in cookie.lower() for cookie in cookies)
     assert entered.headers["location"].startswith("/admin/")
     assert await is_in(stranger)
 

@@ -88,6 +88,15 @@ async def test_any_other_host_is_refused(host: str | None) -> None:
     assert await status_for(host, PROBE) == 200, "Kubernetes probes by the pod's address"
 
 
+@pytest.mark.parametrize(
+    "hosts", [(b"api.example.com", b"evil.example"), (b"api.example.com",) * 2]
+)
+async def test_a_request_has_one_host(hosts: tuple[bytes, bytes]) -> None:
+    """RFC 9112, 3.2: of two, a cache or proxy may go by the other one."""
+    answer = await send(AllowedHosts(answer_ok, HOSTS), "GET", "/", [(b"host", it) for it in hosts])
+    assert answer.status == 400
+
+
 async def test_a_websocket_of_another_host_is_closed() -> None:
     sent: list[Scope] = []
 
