@@ -210,6 +210,10 @@ async def test_a_new_address_voids_a_reset_that_the_old_one_got(
     await verify(client, await change_email(client, inbox, person))
     body = {"token": old, "password": "Better-Horse-8"}
     check_refusal(await client.post("/auth/password/reset", json=body), 400, INVALID)
+    back = {"token": await change_email(client, inbox, person, person.email)}
+    done = await client.post("/auth/email/verify", json=back, headers=person.headers)
+    assert done.status_code == 204, "the account has the old address again"
+    check_refusal(await client.post("/auth/password/reset", json=body), 400, INVALID)
 
 
 async def test_a_new_password_stops_a_change_of_address(

@@ -55,7 +55,7 @@ def fresh(seen: list[Any]) -> FastAPI:
 
     @app.get("/broken")
     async def broken() -> None:
-        raise Broken
+        raise Broken("of our own making")
 
     return app
 
@@ -113,6 +113,8 @@ async def test_an_error_reporter_sees_the_exception_and_the_client_a_problem(
     assert reported == [("first", Broken), ("third", Broken)]
     assert response.status_code == 500
     assert response.json()["code"] == "internal_error"
+    assert "Broken" not in response.text
+    assert "of our own making" not in response.text
     assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
 
 

@@ -23,6 +23,8 @@ SAME = [
     ["ann@bücher.example", "ann@XN--BCHER-KVA.example", normalize("NFD", "ann@bücher.example")],
     ["änn@example.com", "ÄNN@example.com", normalize("NFD", "Änn@example.com")],
     ["οδοσ@example.gr", "ΟΔΟΣ@example.gr", "οδος@example.gr"],
+    ["\u1fb3@example.gr", "\u03b1\u0345@example.gr"],  # folded, the second mark is a letter
+    ["\u01f0@example.com", "J\u030c@example.com"],  # of which only the small letter is composed
     ["kelvin@example.com", "\u212aelvin@example.com"],  # in NFC the Kelvin sign is a K
 ]
 DIFFERENT = [

@@ -32,6 +32,7 @@ def test_development_keeps_a_private_key(tmp_path: Path) -> None:
     assert find_weakness(key, "HS512") is None
     assert keep_development_key(folder) == key
     assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
+    assert {it.stat().st_mode & 0o777 for it in (folder, folder.parent)} == {0o700}
     assert [file.name for file in folder.iterdir()] == ["secret_key"]
 
 

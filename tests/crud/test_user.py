@@ -1,8 +1,12 @@
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import crud
+from app.core.addresses import Account
+from app.core.database import Database
 from app.core.passwords import Verdict, verify_password
+from app.crud import canonical_address
 from app.schemas.user import UserUpdate
 from tests.support.people import PASSWORD, People
 
@@ -17,6 +21,18 @@ async def test_an_email_is_found_without_case(db: AsyncSession, people: People, 
     assert found.id == person.id
     assert await crud.user.get_by_email(db, email="ada_lovelace@example.com") is None
     assert await crud.user.get_by_email(db, email="%") is None
+
+
+async def test_a_key_is_of_the_address_that_the_account_has(
+    database: Database, people: People, second: asyncpg.Connection
+) -> None:
+    """It may be another by the time when the key is computed."""
+    person = await people.add()
+    for email, key in (("earlier@example.com", person.email), (person.email, "key")):
+        account = Account(person.id, email, is_verified=True, key=person.email)
+        async with database.transaction() as db:
+            await canonical_address.set_key(db, account, "key")
+        assert await second.fetchval("SELECT email_canonical FROM users") == key
 
 
 @pytest.mark.parametrize("text", ["Ada_L", "ada_l", "ADA_L"])

@@ -235,7 +235,7 @@ class TestOnce:
     async def test_a_key_is_its_users(
         self, client: AsyncClient, user: Person, other: Person, second: asyncpg.Connection
     ) -> None:
-        for person in (user, other):
+        for person in (user, other, user, other):
             headers = person.headers | {"Idempotency-Key": "key"}
             answer = await client.post("/drafts/", json={"title": "Once"}, headers=headers)
             assert answer.json()["owner_id"] == person.id

@@ -78,6 +78,19 @@ def test_the_first_declared_is_found(
     assert table.find(path, method) == found
 
 
+def test_what_may_match_anything_comes_before_what_is_declared_after_it() -> None:
+    """Where no other route has a parameter, which is looked up along one way alone."""
+    table = make_table(
+        ("GET", "/files/first"), ("GET", "/files/{path:path}"), ("GET", "/files/second")
+    )
+    table.add_mount("/static")
+    table.add("/static/page", ["GET"], "GET /static/page")
+    table.freeze()
+    assert table.find("/files/first", "GET") == ("GET /files/first", {})
+    assert table.find("/files/second", "GET") is None
+    assert table.find("/static/page", "GET") is None
+
+
 SEGMENTS = st.sampled_from(["a", "b", "", "{x}", "{y}", "{z:path}", "{n:int}", "a{w}"])
 ROUTES = st.tuples(st.sampled_from(METHODS), st.lists(SEGMENTS, min_size=1, max_size=3))
 ASKED = st.lists(
