@@ -19,3 +19,5 @@ def test_there_are_at_least_sixty_rules_of_different_names() -> None:
     names = Counter(rule.name for rule in RULES)
     assert len(names) >= 60
     assert [name for name, times in names.items() if times > 1] == []
+    edits = Counter((rule.file, rule.old, rule.new) for rule in RULES)
+    assert [edit for edit, times in edits.items() if times > 1] == []
