@@ -49,8 +49,12 @@ class Target:
 
     serving: Serving
     port: int
-    token: str
+    token: str = ""
     start: float = 0
+
+    def renew_token(self) -> None:
+        """It is valid for half an hour, and its session ends when a hundred newer ones began."""
+        self.token = post(self.port, "/api/v1/auth/login", ACCOUNT)["access_token"]
 
     def ask_for_me(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -107,7 +111,8 @@ def target(
     ) as api:
         port = int(api.url.split(":")[2].split("/")[0])
         post(port, "/api/v1/auth/register", ACCOUNT)
-        made = Target(api, port, post(port, "/api/v1/auth/login", ACCOUNT)["access_token"])
+        made = Target(api, port)
+        made.renew_token()
         assert postgres.process
         made.claim_core()
         _give_cores(postgres.process.pid, other_cores(), FIRST)
@@ -130,6 +135,7 @@ def check_beside(
         ask: what the normal client asks for; by default for its account.
         ordinary: the attack that is an equal load of ordinary requests.
     """
+    target.renew_token()
     ask = ask or target.ask_for_me
     measure_median(target, ask, WARM_UP)
     for _ in range(TRIES):  # the machine may become busier in between

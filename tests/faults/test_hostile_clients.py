@@ -39,6 +39,7 @@ def test_a_trailer_signs_nobody_in(
 ) -> None:  # fmt: skip
     if protocol == "h11" and not plain:
         pytest.skip("plinth serve has one protocol")
+    target.renew_token()
     trailer = b"Authorization: Bearer %b\r\n" % target.token.encode()
     head = b"GET /api/v1/users/me HTTP/1.1\r\n" + HOST
     options = [f"--http={protocol}"] if plain else []
