@@ -99,7 +99,7 @@ def migrate(connection: Connection, role: str) -> None:
 
 
 def changes_schema() -> bool:
-    """Whether this is no command that only looks, such as `alembic current`."""
+    """Return whether the command changes the schema, unlike `alembic current`."""
     given = context.config.cmd_opts
     return given is None or given.cmd[0].__name__ in ("upgrade", "downgrade")
 

@@ -51,7 +51,7 @@ from app.services.sessions import rotate_rested
 logger = logging.getLogger(__name__)
 
 CLUSTER_MODE = (
-    "REDIS_URL leads to a Redis in cluster mode, where the limits and the cache do not work: take "
+    "REDIS_URL points at a Redis in cluster mode, where the limits and the cache do not work: use "
     "one without (ElastiCache: cluster mode disabled; Redis Cloud: OSS cluster API off) or Sentinel"
 )
 
@@ -207,7 +207,7 @@ def _load_keys() -> None:
 
 
 async def _refuse_cluster_mode() -> None:
-    """One that is away now is found out later: then readiness and the log tell."""
+    """Raise where Redis is in cluster mode. While it is away, readiness finds out later."""
     info = await cache.call(lambda redis: redis.info("cluster"), None)
     if info and info.get("cluster_enabled"):
         raise SettingsError([CLUSTER_MODE])
@@ -217,7 +217,7 @@ async def _warn_of_missing_migrations(database: Database) -> None:
     try:
         at, newest = await revisions.applied(database), revisions.newest()
     except PlinthError:
-        logger.warning("until the database can be used, the requests that need it get a 503")
+        logger.warning("requests that need the database get a 503 until it can be used")
         return
     if at != newest:
         logger.warning("the database is at migration %s of %s: run `plinth db upgrade`", at, newest)

@@ -16,8 +16,8 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    # Outside of the transaction that holds both tables: requests go on reading meanwhile.
-    # Not CONCURRENTLY: that would wait for those who wait for us to have migrated.
+    # Outside the transaction that locks both tables, so that requests can read meanwhile.
+    # Not CONCURRENTLY: it would wait for processes that wait for this migration.
     with op.get_context().autocommit_block():
         op.execute(
             "-- squawk-ignore require-concurrent-index-creation\n"

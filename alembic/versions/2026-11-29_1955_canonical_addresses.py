@@ -48,7 +48,7 @@ BEGIN
 END
 $$
 """
-# In batches with a commit each, for the application goes on writing. Where the locale's `lower`
+# In batches with a commit each, because the application keeps writing. Where the locale's `lower`
 # treats ASCII in its own way (Turkish: "I" is not "i"), the own spelling is the only safe key.
 FILL_IN = """
 DO $$
@@ -72,7 +72,7 @@ BEGIN
 END
 $$
 """
-# As separate statements, for a NOT NULL alone would go through the table under its strongest lock.
+# As separate statements, because NOT NULL alone would scan the table under its strongest lock.
 REQUIRE = (
     """
     -- squawk-ignore ban-drop-constraint
@@ -92,7 +92,7 @@ REQUIRE = (
     ALTER TABLE users DROP CONSTRAINT IF EXISTS ck_users_email_canonical
     """,
 )
-# Not CONCURRENTLY: that would wait for those who wait for us to have migrated. The index over
+# Not CONCURRENTLY: it would wait for processes that wait for this migration. The index over
 # `lower(email)` is what the previous release looks people up by. PostgreSQL checks indexes in the
 # order in which they were made: of an account that is there already, the address comes first.
 INDEX = (
@@ -162,7 +162,7 @@ def run(*statements: str) -> None:
 
 
 def add_column() -> None:
-    """Broken off behind the first commit, the migration is run again: nothing here may mind."""
+    """Run again without an error, because an interrupted migration is repeated from here."""
     op.add_column(
         "users",
         sa.Column("email_canonical", sa.Text(collation="C"), nullable=True),

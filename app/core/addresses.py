@@ -77,9 +77,11 @@ def check_new(typed: str, *, smtputf8: bool) -> str:
     local = found.local_part
     if not local.isascii():
         if not smtputf8:
-            raise ValueError("must not have letters beyond ASCII before the @: no mail gets there")
+            raise ValueError(
+                "must not contain letters beyond ASCII before the @: mail cannot be delivered there"
+            )
         if normalize("NFKC", local) != local:
-            raise ValueError("must be in usual letters before the @, not in full-width or the like")
+            raise ValueError("must not contain full-width or similar letters before the @")
         if len(local.encode()) > MAX_LOCAL_BYTES:
             raise ValueError(f"must be at most {MAX_LOCAL_BYTES} bytes long before the @")
     if canonical(found.normalized) != canonical(typed):

@@ -6,7 +6,7 @@ import re
 from starlette.types import Scope
 
 HAS_QUADRATIC_PARSER = hasattr(http.cookies, "_QuotePatt")
-"""CVE-2024-7592: fixed in Python 3.11.10, 3.12.6 and 3.13, and in what distributions patched."""
+"""CVE-2024-7592: fixed in Python 3.11.10, 3.12.6 and 3.13, and in patched distributions."""
 
 _ESCAPE = re.compile(r"\\([0-3][0-7]{2}|.)")
 _OCTAL_DIGITS = 3
@@ -25,7 +25,7 @@ def find_cookie(scope: Scope, name: str) -> str | None:
 
 
 def replace_quadratic_parser() -> None:
-    """Replace what `request.cookies` and `SimpleCookie` unquote with, where it is quadratic."""
+    """Replace the function by which `request.cookies` unquotes, where it is quadratic."""
     if HAS_QUADRATIC_PARSER:
         http.cookies._unquote = unquote  # type: ignore[assignment] # noqa: SLF001
 

@@ -19,7 +19,7 @@ def are_on(libraries: tuple[str, ...]) -> bool:
 
 
 def find_reason_off(libraries: tuple[str, ...]) -> str | None:
-    """Why a fast path into these libraries must not be used; None where it may be."""
+    """Return why the fast paths into these libraries must be off, or None."""
     if not settings.PLINTH_FAST_PATHS:
         return "PLINTH_FAST_PATHS=off"
     for library in libraries:
@@ -32,7 +32,7 @@ def find_reason_off(libraries: tuple[str, ...]) -> str | None:
 
 
 def log_state() -> None:
-    """One line at the start for what is off."""
+    """Log at start which fast paths are off, and why."""
     reasons = {
         "requests": find_reason_off(DISPATCH),
         "reads from the database": find_reason_off(READING),
@@ -44,6 +44,6 @@ def log_state() -> None:
 
 def _is_between(lowest: str, installed: str, highest: str) -> bool:
     if not RELEASE.fullmatch(installed):
-        return False  # a pre-release, or a build of somebody's own
+        return False  # a pre-release or a local build
     low, it, high = (tuple(map(int, text.split("."))) for text in (lowest, installed, highest))
     return low <= it <= high

@@ -1,4 +1,4 @@
-"""Which site's page sent a request, as its browser says (Fetch Metadata; RFC 6454)."""
+"""Which site's page sent a request, as its browser reports (Fetch Metadata; RFC 6454)."""
 
 from starlette.types import Scope
 
@@ -11,8 +11,8 @@ OWN = ("same-origin", "none")  # none: typed into the address bar, or a bookmark
 def is_cross_site(scope: Scope) -> bool:
     """Return whether a page sent this that is neither ours nor in `BACKEND_CORS_ORIGINS`.
 
-    Such a page can submit a form, without seeing the response. A program that is no browser sends
-    neither header, and is nobody's victim.
+    Such a page can submit a form without seeing the response. A client that is not a browser sends
+    neither header, and no page controls it.
     """
     origin = find_header(scope, b"origin")
     if origin in settings.BACKEND_CORS_ORIGINS:

@@ -1,7 +1,7 @@
 """A share of the hashing pool for each user and each address: none of them can fill it.
 
-A few hashes for one of them are in the pool. A few more wait here, in order, and outside of the
-queue that everyone shares. The rest are refused at once.
+Each of them has a few places in the pool. A few more hashes wait here, in order, outside the queue
+that all share. Further ones are refused at once.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ class Key(NamedTuple):
 class _Share:
     places: asyncio.Semaphore
     taken: int = 0
-    """By those who wait, too."""
+    """Including those that wait."""
 
 
 class HashShares:
     """
     Args:
-        refuse: makes the error for one for whom there is no place.
+        refuse: creates the error to raise when no place is left.
     """
 
     def __init__(self, refuse: Callable[[], Exception]) -> None:
@@ -86,7 +86,7 @@ def keys_of_request(*, threads: int, queue: int) -> list[Key]:
     request = current_request()
     if request is None:
         return []
-    # Nobody changes a password more often than once at a time. Behind one address may be many.
+    # A user needs one hash at a time. Many users may share an address.
     address = Key(f"address {find_network(request.client)}", 4 * threads, queue)
     if request.user_id is None:
         return [address]

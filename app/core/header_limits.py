@@ -1,4 +1,4 @@
-"""Bounds on a request's head, checked before any parser of a header, whatever server runs us.
+"""Bounds on a request's head, checked before any header is parsed, under any server.
 
 `cli/protocol.py` has the same for what it reads; these also hold behind another server.
 """
@@ -18,7 +18,7 @@ MAX_BYTES_OF = {
     b"if-none-match": 1024,
     b"range": 256,
 }
-"""Of headers whose parsers cost more than others'. Several of one name count together."""
+"""Bounds of headers with costly parsers. Several headers of one name count together."""
 MAX_COOKIES = 200  # browsers store no more than 180 for a site
 MAX_QUERY_BYTES = 8192  # RFC 9110, 4.1 recommends support for 8000
 MAX_QUERY_PAIRS = 256

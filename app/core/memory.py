@@ -10,7 +10,7 @@ YOUNG = 1  # generations of the collector: what was made since it last ran in fu
 
 
 def trim() -> None:
-    """Some milliseconds. Where the C library is another one, nothing is given back."""
+    """Takes some milliseconds. Does nothing where the C library is not glibc."""
     gc.collect(YOUNG)  # a refusal and its traceback are a cycle, with the body in it
     if (libc := _find_glibc()) is not None:
         libc.malloc_trim(0)

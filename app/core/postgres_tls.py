@@ -150,12 +150,12 @@ def make_context(tls: Tls, name: str | None = None) -> ssl.SSLContext:
 def _find_mode(found: Mapping[str, str], *, over_network: bool) -> str:
     mode = found.get("sslmode")
     if found.get("channel_binding") == "require":
-        # The driver knows no SCRAM-SHA-256-PLUS. What that is for, that nobody stands in between,
-        # a verified certificate gives as well.
+        # The driver does not support SCRAM-SHA-256-PLUS. A verified certificate prevents a man in
+        # the middle as well.
         if mode not in (None, "require", "verify-full") or not over_network:
             raise ValueError(
-                "has channel_binding=require, which the driver has only by a certificate: set "
-                "sslmode=verify-full, or remove it"
+                "has channel_binding=require, which the driver replaces by a verified "
+                "certificate: set sslmode=verify-full, or remove it"
             )
         mode = "verify-full"
     if found.get("sslrootcert") == SYSTEM:
@@ -164,14 +164,14 @@ def _find_mode(found: Mapping[str, str], *, over_network: bool) -> str:
         mode = "verify-full"
     mode = mode or "prefer"
     if mode not in MODES:
-        raise ValueError(f"meets a PGSSLMODE that is none of {', '.join(MODES)}")
+        raise ValueError(f"is used with a PGSSLMODE that is none of {', '.join(MODES)}")
     if found.get("sslnegotiation") == "direct" and mode in WEAK:
         raise ValueError("has sslnegotiation=direct, which needs sslmode=require or a stronger one")
     return mode
 
 
 def _refuse_without_tls(given: Mapping[str, str], mode: str) -> None:
-    """What would protect nothing is not what was meant."""
+    """Refuse options of TLS that have no effect in this mode."""
     for option in NEED_TLS:
         if option in given:
             raise ValueError(
@@ -192,7 +192,7 @@ def _load(option: str, load: Callable[[], None]) -> None:
     try:
         load()
     except ssl.SSLError:
-        raise ValueError(f"has an {option} that does not hold what it should (PEM)") from None
+        raise ValueError(f"has an {option} that is no valid PEM file") from None
     except OSError as error:
         raise ValueError(f"has an {option} that cannot be read ({error.strerror})") from None
 

@@ -1,8 +1,8 @@
 """`DATABASE_URL`, read as libpq reads it: which options are honored, and which are refused.
 
 The options are those of libpq 18 (https://www.postgresql.org/docs/18/libpq-connect.html), and a few
-that other programs write. None is dropped silently: each is honored, has no effect with
-the value that it has, or is refused with a sentence that names it.
+that other programs write. None is dropped silently: each is honored, has no effect with its value,
+or is refused with a sentence that names it.
 """
 
 import re
@@ -18,7 +18,7 @@ from app.core.service_urls import MAX_PORT, find_url_fault, split_host, split_ur
 
 SCHEMES = ("postgresql", "postgres")
 PORT = 5432
-# RFC 1123, 2.1; what is longer the name service refuses with an error of another kind.
+# RFC 1123, 2.1. The name service refuses a longer one with an error of another kind.
 LABEL = r"[A-Za-z0-9_-]{1,63}"
 HOST = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*\.?")
 
@@ -59,16 +59,16 @@ REFUSED = {
     "oauth_client_secret": "OAuth is not supported: remove it",
     "oauth_issuer": "OAuth is not supported: remove it",
     "oauth_scope": "OAuth is not supported: remove it",
-    "require_auth": "the driver cannot insist on it: remove it, and set sslmode=verify-full, which "
+    "require_auth": "the driver cannot enforce it: remove it, and set sslmode=verify-full, which "
     "proves the server",
     "requirepeer": "the driver cannot check it: remove it",
-    "requiressl": "libpq has it no more: write sslmode=require",
+    "requiressl": "libpq no longer has it: write sslmode=require",
     "scram_client_key": "the driver cannot use it: give the password",
     "scram_server_key": "the driver cannot use it: give the password",
-    "service": "write what the service file says into the URL",
-    "servicefile": "write what the service file says into the URL",
+    "service": "service files are not read: write their values into the URL",
+    "servicefile": "service files are not read: write their values into the URL",
     "sslcrldir": "the driver cannot read a folder: name a file as sslcrl",
-    "sslkeylogfile": "the keys of connections are not written down: remove it",
+    "sslkeylogfile": "TLS keys are never logged: remove it",
     # What other programs write into such URLs.
     "connection_limit": "it is Prisma's: remove it, and set DB_POOL_SIZE",
     "currentSchema": "it is JDBC's: write options=-c%20search_path=...",
@@ -80,7 +80,7 @@ REFUSED = {
     "statement_cache_size": "it is asyncpg's: remove it, and set DB_PGBOUNCER=true",
     "supa": "it is Supabase's for other drivers: remove it",
 }
-# What sets them would be overridden by these settings.
+# Parameters of the session that our own settings override.
 OURS = {
     "statement_timeout": "set DB_STATEMENT_TIMEOUT",
     "lock_timeout": "set DB_LOCK_TIMEOUT",
@@ -181,7 +181,7 @@ def _in_libpqs_words(pair: str) -> str:
 
 
 def _read_query(query: str) -> dict[str, str]:
-    """Return the options by libpq's names. A `+` is a plus, and no space as in a form."""
+    """Return the options by libpq's names. Unlike in a form, a `+` is a plus and not a space."""
     given = {}
     for pair in query.split("&") if query else ():
         name, equals, value = map(unquote, _in_libpqs_words(pair).partition("="))
@@ -195,12 +195,12 @@ def _read_query(query: str) -> dict[str, str]:
 
 def _check_option(name: str, value: str) -> None:
     if reason := REFUSED.get(name):
-        raise ValueError(f"has the option {name}, and {reason}")
+        raise ValueError(f"has the option {name}; {reason}")
     if name not in (*TEXTS, *VALUES, *NUMBERS, *TLS_OPTIONS):
-        shown = name if name.isidentifier() else "that nobody knows"
+        shown = f"the option {name}" if name.isidentifier() else "an option"
         raise ValueError(
-            f"has an option {shown}, which is none of libpq's. A setting of the server is written "
-            "as options=-c%20name=value"
+            f"has {shown}, which libpq does not have. Write a setting of the server as "
+            "options=-c%20name=value"
         )
     allowed = VALUES.get(name, ()) + TLS_OPTIONS.get(name, ())
     if value and allowed and value.lower() not in map(str.lower, allowed):
@@ -226,7 +226,7 @@ def _read_hosts(listed: str, given: Mapping[str, str]) -> tuple[Host, ...]:
     addresses = given["hostaddr"].split(",") if "hostaddr" in given else []
     names = names or [""] * len(addresses)
     if names and (len(ports) not in (1, len(names)) or len(addresses) not in (0, len(names))):
-        raise ValueError("has not as many ports, or not as many addresses (hostaddr), as hosts")
+        raise ValueError("has different numbers of hosts and of ports or addresses (hostaddr)")
     hosts = zip(
         names, islice(cycle(ports), len(names)), addresses or [""] * len(names), strict=True
     )
@@ -235,7 +235,7 @@ def _read_hosts(listed: str, given: Mapping[str, str]) -> tuple[Host, ...]:
 
 def _make_host(name: str, port: int, address: str) -> Host:
     if address and not _is_address(address):
-        raise ValueError("has a hostaddr that is no address: names are for host")
+        raise ValueError("has a hostaddr that is not an address: write a name as host")
     name = name or address or "localhost"
     if not (name.startswith("/") or HOST.fullmatch(name) or _is_address(name)):
         raise ValueError("has a host that is neither a name, nor an address, nor a socket's folder")
@@ -262,4 +262,4 @@ def _check_options(options: str) -> None:
     for word in options.replace("-c", " ").replace("--", " ").split():
         name = word.partition("=")[0].replace("-", "_").lower()
         if advice := OURS.get(name):
-            raise ValueError(f"sets {name} by its option options: take it out there, {advice}")
+            raise ValueError(f"sets {name} in options: remove it there ({advice})")

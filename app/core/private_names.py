@@ -13,7 +13,7 @@ TESTED = {
     "sqlalchemy": ("2.1.9", "2.1.9"),
 }
 
-# By the module: names, `Class.name` for what is an attribute.
+# By module. An attribute is written as `Class.name`.
 FAST_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
     "app/core/dispatch": {
         "fastapi._body_limit": ("get_body_limit_error",),
@@ -52,7 +52,7 @@ FAST_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 
-# What is no fast path, and has no other way: there these names have to be.
+# Outside the fast paths, where the library offers no public alternative.
 ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
     "app/admin/table.py": {
         "starlette_admin.contrib.sqla.converters": ("ModelConverter._field_common",),

@@ -1,6 +1,6 @@
 """`REDIS_URL`: which options are honored, and which are refused with a sentence.
 
-redis-py hands what it does not know to each connection, which then fails, request by request.
+redis-py passes unknown options on to each connection, which then fails with each request.
 """
 
 import ssl
@@ -23,8 +23,8 @@ REFUSED = {
     "max_connections": "the pool has its own size: remove it",
     "decode_responses": "values are bytes here: remove it",
     "encoding": "values are bytes here: remove it",
-    "ssl": "TLS is asked for by rediss://",
-    "tls": "TLS is asked for by rediss://",
+    "ssl": "for TLS write rediss:// instead",
+    "tls": "for TLS write rediss:// instead",
     "family": "it is ioredis': remove it",
     "cluster": "Redis in cluster mode is not supported",
 }
@@ -40,9 +40,9 @@ class RedisUrl:
     """
     Attributes:
         options: of a connection, by redis-py's names.
-        sentinels: none where one server is named.
-        service: what the Sentinels call the servers of which one is the master.
-        sentinel_options: the account at the Sentinels, which is another one.
+        sentinels: their hosts and ports; empty where the URL names one server.
+        service: the name of the master at the Sentinels.
+        sentinel_options: the account at the Sentinels themselves.
     """
 
     tls: bool
@@ -83,7 +83,9 @@ def read_redis_url(url: str) -> RedisUrl:
             raise ValueError("names no socket: write unix:///path/to/the.sock")
         return RedisUrl(False, {"path": unquote(parts.path), "db": 0} | options)
     if "," in hosts and "+" not in parts.scheme:
-        raise ValueError("has several hosts: Sentinels are redis+sentinel://, a cluster has no URL")
+        raise ValueError(
+            "has several hosts: for Sentinels write redis+sentinel://; a cluster is not supported"
+        )
     service, db = ("", parts.path.removeprefix("/"))
     if "+" in parts.scheme:
         service, _, db = parts.path.strip("/").partition("/")
@@ -111,11 +113,11 @@ def _read_query(query: str, *, tls: bool, sentinel: bool) -> dict[str, Any]:
         if not equals or not name:
             raise ValueError("has a ? that is not followed by name=value&name=value")
         if reason := REFUSED.get(name):
-            raise ValueError(f"has the option {name}, and {reason}")
+            raise ValueError(f"has the option {name}; {reason}")
         read = _OPTIONS.get(name)
         if read is None or (name.startswith("sentinel_") and not sentinel):
-            shown = name if name.isidentifier() else "that nobody knows"
-            raise ValueError(f"has an option {shown}, which is not known: remove it")
+            shown = f"the option {name}" if name.isidentifier() else "an option"
+            raise ValueError(f"has {shown}, which is not known: remove it")
         if name.startswith("ssl_") and not tls:
             raise ValueError(f"has the option {name}, which has no effect without rediss://")
         if value:
@@ -183,6 +185,6 @@ def _check_files(options: Mapping[str, Any]) -> None:
             try:
                 load(value)
             except ssl.SSLError:
-                raise ValueError(f"has an {name} that does not hold what it should") from None
+                raise ValueError(f"has an {name} that is not valid") from None
             except OSError as error:
                 raise ValueError(f"has an {name} that cannot be read ({error.strerror})") from None

@@ -12,43 +12,43 @@ REPEAT_SECONDS = 60
 # PostgreSQL's documentation, appendix A.
 BY_SQLSTATE = {
     "08P01": "through PgBouncer in transaction mode set DB_PGBOUNCER=true",
-    "28000": "the role is not there, or may not connect from here: correct DATABASE_URL, or the "
+    "28000": "the role does not exist, or may not connect from here: correct DATABASE_URL, or the "
     "server's pg_hba.conf",
     "28P01": "the password is wrong: correct DATABASE_URL",
-    "3D000": "the database is not there: create it, or correct DATABASE_URL",
+    "3D000": "the database does not exist: create it, or correct DATABASE_URL",
     "3F000": "a schema is missing: run `plinth db upgrade`",
     "42501": "the role lacks a privilege: GRANT it",
     "42P01": "a table is missing: run `plinth db upgrade`",
-    "53300": "all its connections are taken: lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the workers, "
+    "53300": "it has no connection left: lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the workers, "
     "or raise max_connections",
-    "55000": "the database takes no connections",
+    "55000": "the database accepts no connections",
     "57P03": "it is starting, stopping or recovering: wait",
 }
 
 BY_KIND: dict[type[BaseException], str] = {
-    socket.gaierror: "the host is not known: correct it, or the name service",
+    socket.gaierror: "the host name cannot be resolved: correct it, or the DNS",
     ssl.SSLCertVerificationError: "its certificate is not trusted: name the authority that signed "
     "it (sslrootcert), and the host as the certificate does",
     ssl.SSLError: "TLS fails: check the port, whether TLS is spoken there, and sslmode",
-    ConnectionRefusedError: "nobody serves there: is it running?",
+    ConnectionRefusedError: "nothing listens there: is it running?",
     FileNotFoundError: "there is no socket in that folder: is it running?",
     TimeoutError: "no answer in time: is it running, does a firewall let us through, and is there "
     "TLS or none as the URL says?",
 }
 
-CLUSTER = "it is in cluster mode, which is not supported: lead REDIS_URL to one that is not"
+CLUSTER = "it is in cluster mode, which is not supported: point REDIS_URL at another server"
 OF_REDIS: dict[type[BaseException], str] = {
     redis.AuthenticationError: "the password or the user is wrong: correct REDIS_URL",
     redis.AuthenticationWrongNumberOfArgsError: "it knows no users: leave the name out",
     redis.NoPermissionError: "the user lacks a permission: see docs/deploy.md for what it needs",
-    redis.ReadOnlyError: "it is a replica: lead REDIS_URL to the master",
+    redis.ReadOnlyError: "it is a replica: point REDIS_URL at the master",
     redis.BusyLoadingError: "it is loading its data: wait",
     redis.OutOfMemoryError: "its memory is full: raise maxmemory, or set maxmemory-policy to "
     "volatile-lru",
     redis.AskError: CLUSTER,
     redis.ClusterCrossSlotError: CLUSTER,
     redis.ClusterDownError: CLUSTER,
-    redis.InvalidResponse: "what answers there is no Redis: correct REDIS_URL",
+    redis.InvalidResponse: "the server there is not Redis: correct REDIS_URL",
 }
 OF_REDIS_BY_TEXT = {
     "cluster mode": CLUSTER,
@@ -60,14 +60,14 @@ OF_REDIS_BY_TEXT = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name the authority that signed "
     "it (ssl_ca_certs), or, where it signed its own, set ssl_cert_reqs=none",
     "WRONG_VERSION_NUMBER": "it does not speak TLS at that port: redis:// instead of rediss://",
-    "Protocol error": "what answers there is no Redis: correct REDIS_URL",
-    "Connection closed by server": "it hangs up: if it speaks TLS at that port, take rediss://",
-    "Connection reset": "it hangs up: if it speaks TLS at that port, take rediss://",
+    "Protocol error": "the server there is not Redis: correct REDIS_URL",
+    "Connection closed by server": "it closes the connection: if it speaks TLS at that port, write rediss://",
+    "Connection reset": "it closes the connection: if it speaks TLS at that port, write rediss://",
 }
 
 
 def describe_refusal(error: BaseException) -> str:
-    """What to do, and in parentheses what was reported."""
+    """Return what to do, and the reported error in parentheses."""
     reported = " ".join(str(error).split()) or type(error).__name__
     return f"{_find_advice(error)} ({reported})"
 
@@ -75,7 +75,7 @@ def describe_refusal(error: BaseException) -> str:
 class FaultLog:
     """Logs a fault when it begins or changes, once a minute while it lasts, and its end.
 
-    Each request would log it otherwise.
+    Otherwise each request would log it.
 
     Args:
         what: the subject of the sentence, such as "the database".
@@ -113,7 +113,7 @@ def _find_advice(error: BaseException) -> str:
 
 
 def _find_advice_for_redis(error: redis.RedisError) -> str:
-    """By its kind; else by its text, or that of what it was made of."""
+    """Return the advice for the type of an error, or for its text or that of its cause."""
     for kind, advice in OF_REDIS.items():
         if isinstance(error, kind):
             return advice

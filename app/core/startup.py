@@ -1,4 +1,4 @@
-"""A start that is refused ends with a sentence, as wrong settings do, and without a traceback."""
+"""End a refused start with a sentence, as wrong settings do, and without a traceback."""
 
 import sys
 
@@ -9,7 +9,7 @@ from app.core.embedded import EmbeddedError
 
 
 async def start_in_words(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Hand on the lifespan. The server logs what it is told of a failure, and ends."""
+    """Pass the lifespan on. Report a refused start by its message, which the server logs."""
     refused = False
 
     async def send_words(message: Message) -> None:

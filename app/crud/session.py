@@ -242,7 +242,7 @@ async def revoke_all(
 
 
 async def remove_all(db: AsyncSession, user_id: int) -> None:
-    """Delete the sessions of a user who was just deleted; the worker does what is too much here."""
+    """Delete sessions of a user who was just deleted. The worker deletes those that are left."""
     some = select(Session.id).where(Session.user_id == user_id).limit(ENDED_AT_ONCE).cte("some")
     removed = await db.execute(
         delete(Session)
@@ -255,7 +255,7 @@ async def remove_all(db: AsyncSession, user_id: int) -> None:
 
 
 async def erase_all(db: AsyncSession, user_id: int) -> int:
-    """Delete all that a user had, whatever it takes; how many."""
+    """Delete all sessions of a user, however many, and return how many there were."""
     erased = delete(Session).where(Session.user_id == user_id)
     answer: Any = await db.execute(erased.execution_options(synchronize_session=False))
     counted: int = answer.rowcount
@@ -263,7 +263,7 @@ async def erase_all(db: AsyncSession, user_id: int) -> int:
 
 
 async def _keep(db: AsyncSession, user_id: int, session_id: UUID, epoch: int) -> None:
-    """Only a session that the increment would end: one that had ended before stays so."""
+    """Keep a session live across the increment. One that had ended before stays ended."""
     await db.execute(
         update(Session)
         .where(Session.id == session_id, Session.user_id == user_id)

@@ -1,6 +1,6 @@
 """Delete sessions that have ended, a bounded number in a statement.
 
-Several processes may do this at once: `SKIP LOCKED` leaves what another is at.
+Several processes may do this at once: `SKIP LOCKED` leaves out what another one is deleting.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ BATCH = 2000
 FIRST = UUID(int=0)
 
 _is_orphan = User.id.is_(None)
-# By its epoch alone: too many ended with it to be marked.
+# Ended by its epoch alone: there were too many to mark each of them.
 _is_unmarked = and_(
     Session.revoked_at.is_(None), Session.session_epoch.is_distinct_from(User.session_epoch)
 )

@@ -20,9 +20,9 @@ from app.models.base import NumberedBase, Timestamped
 class User(Timestamped, NumberedBase):
     """
     Attributes:
-        email: as it was typed, but for Unicode's forms; mail goes there.
-        email_canonical: by it the account is found, and its address is taken. Where plain SQL or
-            the previous release leaves it out, the trigger `set_email_canonical` fills it in.
+        email: as it was typed, in Unicode's usual forms; mail goes there.
+        email_canonical: the unique key by which the account is found. Where plain SQL or the
+            previous release leaves it out, the trigger `set_email_canonical` fills it in.
         session_epoch: a session is live only while it has the same value, so that one increment
             ends all sessions of the user.
         credential_epoch: counted by the trigger `count_credential_epoch` with each change of
@@ -63,8 +63,8 @@ SEARCHED: ColumnElement[str] = literal_column(
     "(((users.email || '\n') || users.username) || '\n') || COALESCE(users.full_name, '')", String
 )
 
-# The name is older than the column: by it the previous release, which writes to the same table
-# during a rolling deploy, answers that an address is taken.
+# The name is older than the column. During a rolling deploy, the previous release recognizes by it
+# that an address is taken.
 Index(
     "uq_users_email_lower",
     User.email_canonical,

@@ -34,8 +34,8 @@ class Refused:
     smtputf8: bool = False
 
 
-BEYOND = "must not have letters beyond ASCII before the @"
-UNUSUAL = "must be in usual letters before the @"
+BEYOND = "must not contain letters beyond ASCII before the @"
+UNUSUAL = "must not contain full-width or similar letters before the @"
 PUNYCODE = "ann@xn--bcher-kva.example"
 
 SPELLINGS: list[Works | Refused] = [

@@ -176,7 +176,7 @@ async def test_accounts_that_collide_are_shown_and_forms_that_plain_sql_left_out
             f"Canonical forms computed: {computed}. Accounts that collide: 1."
         )
     who = f"{accounts[1].id} (of user {accounts[0].id})"
-    told = f"users have another one's address in another spelling: {who}"
+    told = f"accounts have the address of another account in another spelling: {who}"
     assert doctor(environment) == ("doubtful", told)
     for person in (*accounts, replace(jose, email="José@example.com")):
         await people.sign_in(person)

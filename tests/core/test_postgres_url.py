@@ -263,7 +263,7 @@ def test_the_application_may_have_a_name_of_its_own() -> None:
     ],
 )
 def test_options_that_would_be_overridden_are_refused(options: str) -> None:
-    with pytest.raises(ValueError, match="by its option options"):
+    with pytest.raises(ValueError, match="in options: remove it there"):
         read_postgres_url(f"postgresql://h/d?options={options.replace(' ', '%20')}")
 
 

@@ -59,7 +59,7 @@ def check_collisions(plan: Plan) -> Finding:
         more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
         return doubtful(
             NAME,
-            f"users have another one's address in another spelling: {shown}{more}",
+            f"accounts have the address of another account in another spelling: {shown}{more}",
             "`plinth users addresses` shows them; docs/users.md, Addresses that collide.",
         )
     return fine(NAME, "each account has its own")

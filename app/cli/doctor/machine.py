@@ -64,9 +64,9 @@ def check_python(_: Settings) -> Finding:
     if cookies.HAS_QUADRATIC_PARSER:
         return doubtful(
             name,
-            f"{text}, whose http.cookies a client can keep busy (CVE-2024-7592); Plinth replaces "
-            "that function in its own processes only",
-            "Take Python 3.11.10, 3.12.6, 3.13 or newer, or your distribution's patched one.",
+            f"{text}, whose cookie parser is slow (CVE-2024-7592); Plinth replaces it in its own "
+            "processes only",
+            "Use Python 3.11.10, 3.12.6, 3.13 or newer, or your distribution's patched one.",
         )
     return fine(name, text)
 

@@ -51,8 +51,8 @@ def check_application(facts: Any) -> Finding:
         kind = "is a superuser" if facts["is_superuser"] else "owns the tables"
         return doubtful(
             NAME,
-            f"the application's role {role} {kind}, and could change the schema and the audit log",
-            "Let it use the tables and another role own them: `plinth db roles`, docs/deploy.md.",
+            f"the application's role {role} {kind}, so it can change the schema and the audit log",
+            "Give the tables to another role: `plinth db roles`, docs/deploy.md.",
         )
     if facts["may_change_events"] or facts["may_create"]:
         what = "change events" if facts["may_change_events"] else "create tables"
@@ -80,10 +80,8 @@ async def _examine_owner(url: str) -> Finding:
     try:
         facts = await _ask(url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        why = str(find_cause(error)) or f"nothing in {SECONDS} s"
-        return broken(
-            "owner", f"{where} does not let us in ({why})", "Correct MIGRATION_DATABASE_URL."
-        )
+        why = str(find_cause(error)) or f"no response within {SECONDS} s"
+        return broken("owner", f"{where} cannot be used ({why})", "Correct MIGRATION_DATABASE_URL.")
     if facts is None or not facts["is_owner"]:
         owner = "another role" if facts is None else facts["owner"]
         return broken(

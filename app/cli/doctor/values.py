@@ -62,7 +62,7 @@ def check_origins(settings: Settings) -> Finding:
         return doubtful(
             "BACKEND_CORS_ORIGINS",
             "* lets the pages of every web site call this API from people's browsers",
-            'Name your own, as a JSON list: ["https://app.example.com"]',
+            'List your own, as JSON: ["https://app.example.com"]',
         )
     return fine("BACKEND_CORS_ORIGINS", ", ".join(settings.BACKEND_CORS_ORIGINS) or "none")
 
@@ -71,8 +71,8 @@ def check_hosts(settings: Settings) -> Finding:
     if not settings.ALLOWED_HOSTS and not settings.is_development:
         return doubtful(
             "ALLOWED_HOSTS",
-            "any Host header is accepted, and the links of the admin pages carry it",
-            'Name your own, as a JSON list: ["api.example.com"]',
+            "any Host header is accepted, and appears in links of the admin pages",
+            'List your own, as JSON: ["api.example.com"]',
         )
     return fine("ALLOWED_HOSTS", ", ".join(settings.ALLOWED_HOSTS) or "any, in development")
 

@@ -1,4 +1,4 @@
-"""What settings have to be together, after each of them was found to be right by itself."""
+"""Checks that involve several settings. They run after each setting was validated by itself."""
 
 import ssl
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def complete(settings: "Settings") -> Iterator[Fault]:
 
 
 def find_services(settings: "Settings") -> Iterator[Fault]:
-    """With neither a URL nor its parts, only development goes on, with embedded servers."""
+    """Require each URL or its parts. Only development has embedded servers."""
     settings.make_urls()
     urls = {"DATABASE_URL": settings.DATABASE_URL, "REDIS_URL": settings.REDIS_URL}
     for name, url in urls.items():
@@ -42,7 +42,9 @@ def find_services(settings: "Settings") -> Iterator[Fault]:
     urls["MIGRATION_DATABASE_URL"] = settings.MIGRATION_DATABASE_URL
     for name, url in urls.items():
         if url and _find_password(name, url) == PUBLIC_PASSWORD:
-            yield Fault(name, f"{name} has compose.yaml's public password: set one of your own")
+            yield Fault(
+                name, f"{name} has the public password of compose.yaml: set a password of your own"
+            )
 
 
 def _find_password(name: str, url: str) -> str | None:
@@ -86,7 +88,9 @@ def check_mail(settings: "Settings") -> Iterator[Fault]:
     if not settings.SMTP_HOST:
         return
     if settings.SMTP_TLS == "none" and settings.SMTP_USERNAME:
-        yield Fault("SMTP_TLS", "SMTP_TLS=none would send SMTP_PASSWORD for anyone to read")
+        yield Fault(
+            "SMTP_TLS", "SMTP_TLS=none would send SMTP_PASSWORD unencrypted: set starttls or tls"
+        )
     if settings.SMTP_CA_FILE:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.SMTP_CA_FILE)
@@ -106,7 +110,7 @@ def check_limits(settings: "Settings") -> Iterator[Fault]:
 
 
 def find_origins(settings: "Settings") -> Iterator[Fault]:
-    """Outside development no origin is allowed but those that are named: cookies are sent along."""
+    """Allow only listed origins outside development, because browsers send cookies along."""
     name = "BACKEND_CORS_ORIGINS"
     if settings.is_development:
         return

@@ -1,4 +1,4 @@
-"""All that is wrong with the settings, found in one go: whoever mends them starts once."""
+"""All faults of the settings, found in one go, so that one restart is enough to correct them."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 COLLECTIONS = (list, tuple, set, frozenset, dict)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-NOT_UTF8 = re.compile(r"[\ud800-\udfff]")  # as Python stands for such bytes of the environment
+NOT_UTF8 = re.compile(r"[\ud800-\udfff]")  # how Python represents such bytes of the environment
 KIND = "setting"
 
 
@@ -80,7 +80,8 @@ def validate_whole(
 
 
 def read_faults(error: ValidationError) -> list[Fault]:
-    """The first of each setting: an item that fits no type of several has an error for each."""
+    """Return the first fault of each setting. An item that fits none of several types has an error
+    for each of them."""
     faults: dict[str, Fault] = {}
     for detail in error.errors(include_url=False, include_input=False):
         name, *place = detail["loc"] or ("",)
@@ -97,7 +98,7 @@ def _describe(detail: Any, name: str, place: list[int | str]) -> str:
 
 
 def _leave_out_consequences(found: Iterable[Fault], wrong: set[str]) -> Iterable[Fault]:
-    """What was found with the default of a wrong setting may not hold for the right one."""
+    """Drop the faults that name a wrong setting: they were found with its default."""
     return (fault for fault in found if not wrong & set(re.findall(r"\w+", fault.text)))
 
 

@@ -1,4 +1,4 @@
-"""How a process reads its settings, and how it ends when they are wrong."""
+"""Read the settings, or end the process with a sentence for each fault."""
 
 import os
 from collections.abc import Sequence

@@ -21,13 +21,13 @@ def check_origin(text: str) -> str:
     if text == ANY:
         return text
     if text == "null":
-        raise ValueError("is null, which every sandboxed page of anybody sends: name your origins")
+        raise ValueError("is null, which any sandboxed page sends: list your own origins")
     if "*" in text:
         raise ValueError("is a pattern, and origins are compared as a whole: list each of them")
     if not text.isascii():
         raise ValueError("has a host that browsers send in ASCII: write its punycode form, xn--...")
     if (origin := _find_origin(text)) is None:
-        raise ValueError("is no origin: write scheme://host or scheme://host:port")
+        raise ValueError("is not an origin: write scheme://host or scheme://host:port")
     if origin != text:
         raise ValueError(f"is not what a browser sends: write {origin}")
     return text

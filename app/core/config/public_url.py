@@ -1,4 +1,4 @@
-"""The settings that say under which address clients reach the application."""
+"""The settings of the public address of the application."""
 
 import re
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The settings that say where PostgreSQL and Redis are, and how long to wait for them."""
+"""The settings of PostgreSQL and Redis: addresses, pools and timeouts."""
 
 from collections.abc import Container
 from typing import Annotated, Any
@@ -26,8 +26,8 @@ PARTS = {"DATABASE_URL": "POSTGRES_", "REDIS_URL": "REDIS_"}
 
 
 def drop_unneeded(values: dict[str, Any], known: Container[str]) -> dict[str, Any]:
-    """Leave out what is not read: the parts of a URL that is given, and a port that Kubernetes set
-    for a service of that name where the program needs none."""
+    """Return the values without those that are not read: the parts of a URL that is set, and a port
+    that is not needed and that Kubernetes set for a service of its name."""
     unread = {
         name
         for url, prefix in PARTS.items()
@@ -93,7 +93,7 @@ class ServiceSettings(BaseSettings):
             self.REDIS_URL = self._redis_url()
 
     def _any_given(self, prefix: str) -> bool:
-        # Of our own settings: compose's POSTGRES_INITDB_ARGS in the same .env names no server.
+        # Only our own settings: compose reads POSTGRES_INITDB_ARGS from the same .env.
         given = self.model_fields_set & set(type(self).model_fields)
         return any(name.startswith(prefix) for name in given)
 

@@ -1,4 +1,4 @@
-"""Every setting that is no address of a server: names, types and defaults."""
+"""All settings but those of PostgreSQL and Redis (`services.py`): names, types and defaults."""
 
 import os
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ from app.core.config.types import (
 )
 
 
-class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which sees one file
+class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads one file
     model_config = SettingsConfigDict(
         env_file=os.environ.get("PLINTH_ENV_FILE", ".env") or None,
         env_file_encoding="utf-8",
@@ -49,7 +49,7 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
         case_sensitive=True,
         extra="allow",
         hide_input_in_errors=True,
-        enable_decoding=False,  # of JSON, which would end at the first that is none: see faults.py
+        enable_decoding=False,  # it would stop at the first invalid JSON: see faults.py
         allow_inf_nan=False,
     )
 
@@ -171,6 +171,6 @@ class Settings(ServiceSettings, BaseSettings):  # said once more for ruff, which
         return settings
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # Of settings that we do not know we do not know either whether they are secrets.
+        # An unknown setting may be a secret.
         unknown = self.model_extra or {}
         return ((name, value) for name, value in super().__repr_args__() if name not in unknown)

@@ -1,5 +1,5 @@
 """The types of settings. Each has bounds within which the program works, so that a wrong value is
-refused at start with a sentence and not met as an overflow by some request."""
+refused at start and does not fail a request later."""
 
 import re
 from email.utils import parseaddr
@@ -38,7 +38,7 @@ def is_service_link(port: object) -> bool:
 def _refuse_service_link(value: Any) -> Any:
     if is_service_link(value):
         raise ValueError(
-            "is an address and no port. Kubernetes sets that for a service of this name: set the "
+            "is an address, not a port. Kubernetes sets that for a service of this name: set the "
             "port in the container's env, which wins, or enableServiceLinks: false in the pod"
         )
     return value

@@ -4,7 +4,7 @@ Routes are written and documented as FastAPI has them. What FastAPI works out ag
 request, which route a path means, which dependencies it has and in which order, is worked out once
 here, overrides included. **What is not known to be equal takes FastAPI's own path**: a route with
 something that is not understood here, everything declared after something that may match any path,
-and the whole application where something stands in the way that a request must not pass by.
+and the whole application where a middleware or a replaced function has to see each request.
 """
 
 import logging
@@ -63,7 +63,9 @@ class Dispatch:
         if type(app.dependency_overrides or {}) is not dict:
             return None  # what it holds may differ from one request to the next
         if obstacle := find_obstacle(self.app, app, self._passed):
-            logger.warning("FastAPI's own path serves every request: %s", obstacle)
+            logger.warning(
+                "the fast path for requests is off, FastAPI's own path serves: %s", obstacle
+            )
             self._is_off = True
             return None
         inside: Any = self.app
@@ -115,6 +117,6 @@ def _plan(found: Found, app: FastAPI) -> Endpoint | None:
         return Endpoint(found, app)
     except NotPlanned:
         return None
-    except Exception:  # what FastAPI cannot work out either, it says itself
+    except Exception:  # FastAPI reports the same fault by itself
         logger.debug("%s takes FastAPI's own path", found.effective.path, exc_info=True)
         return None

@@ -60,7 +60,7 @@ KNOWN_MATCHES = (
 
 
 class NotPlanned(Exception):
-    """There is something in it that is not known here."""
+    """The route has something that is not known here."""
 
 
 class Found(NamedTuple):
