@@ -197,9 +197,9 @@ def _check_option(name: str, value: str) -> None:
     if reason := REFUSED.get(name):
         raise ValueError(f"has the option {name}; {reason}")
     if name not in (*TEXTS, *VALUES, *NUMBERS, *TLS_OPTIONS):
-        shown = f"the option {name}" if name.isidentifier() else "an option"
+        shown = f"the option {name}, which" if name.isidentifier() else "an option that"
         raise ValueError(
-            f"has {shown}, which libpq does not have. Write a setting of the server as "
+            f"has {shown} libpq does not have. Write a setting of the server as "
             "options=-c%20name=value"
         )
     allowed = VALUES.get(name, ()) + TLS_OPTIONS.get(name, ())

@@ -116,8 +116,8 @@ def _read_query(query: str, *, tls: bool, sentinel: bool) -> dict[str, Any]:
             raise ValueError(f"has the option {name}; {reason}")
         read = _OPTIONS.get(name)
         if read is None or (name.startswith("sentinel_") and not sentinel):
-            shown = f"the option {name}" if name.isidentifier() else "an option"
-            raise ValueError(f"has {shown}, which is not known: remove it")
+            shown = f"the option {name}, which" if name.isidentifier() else "an option that"
+            raise ValueError(f"has {shown} is not known: remove it")
         if name.startswith("ssl_") and not tls:
             raise ValueError(f"has the option {name}, which has no effect without rediss://")
         if value:

@@ -47,7 +47,7 @@ def test_what_a_browser_sends_is_taken(origin: str) -> None:
         ("https://*.example.com", "list each of them"),
         ("*.example.com", "list each of them"),
         ("http://localhost:*", "list each of them"),
-        ("null", "name your origins"),
+        ("null", "list your own origins"),
         ("app.example.com", "write scheme://host"),
         ("localhost:3000", "write scheme://host"),
         ("//app.example.com", "write scheme://host"),
