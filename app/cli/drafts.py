@@ -28,7 +28,9 @@ def drafted(path: Path) -> Iterator[Path]:
     try:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
-        raise Failure(f"{path.parent} cannot be written to: {error.strerror}.") from error
+        raise Failure(
+            f"{path.parent.absolute()} cannot be written to: {error.strerror}."
+        ) from error
     try:
         yield draft
     finally:

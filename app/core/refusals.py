@@ -32,6 +32,8 @@ BY_KIND: dict[type[BaseException], str] = {
     ssl.SSLError: "TLS fails: check the port, whether TLS is spoken there, and sslmode",
     ConnectionRefusedError: "nothing listens there: is it running?",
     FileNotFoundError: "there is no socket in that folder: is it running?",
+    PermissionError: "this user may not open that file or socket: allow it, or set HOME to "
+    "a folder that the user can read",
     TimeoutError: "no answer in time: is it running, does a firewall let us through, and is there "
     "TLS or none as the URL says?",
 }

@@ -57,6 +57,7 @@ class Machine:
             "PYTHONPATH": str(ROOT),
             "PGUSER": variables["POSTGRES_USER"],
             "PW": "a-Plinth-4-root",
+            "HOME": str(_make_closed_home(folder)),
         }
         _write_program(programs / "sudo", SUDO)
         # Stands for both ways in which the guide becomes the service's user: setpriv and systemd.
@@ -91,6 +92,13 @@ class Machine:
         pairs = (line.split("=", 1) for line in self.settings.read_text().splitlines())
         read = {name: value[1:-1] if value[:1] == "'" else value for name, value in pairs}
         return read | {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+
+
+def _make_closed_home(folder: Path) -> Path:
+    """As /root, which `sudo` makes the home: asyncpg looks for certificates below it."""
+    home = folder / "root"
+    home.mkdir(mode=0o700)
+    return home
 
 
 def _write_program(path: Path, text: str) -> None:
