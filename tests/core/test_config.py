@@ -148,6 +148,26 @@ def test_an_env_file_of_another_encoding_gets_a_sentence() -> None:
         load_settings()
 
 
+def test_each_line_of_the_env_file_that_sets_nothing_is_named() -> None:
+    """`ALLOWED_HOSTS ["x"]` would leave any host in, with a warning on stderr alone."""
+    lines = ["DEBUG=true", 'ALLOWED_HOSTS ["x"]', "PROJECT_NAME='My", "DB_POOL_SIZE=no"]
+    Path(".env").write_text("\n".join(lines))
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    odd = [f".env line {line} is not NAME=value: correct it" for line in (2, 3)]
+    assert caught.value.faults[:2] == odd
+    assert caught.value.faults[2].startswith("DB_POOL_SIZE: ")
+
+
+def test_an_env_file_that_is_a_folder_gets_a_sentence() -> None:
+    """Docker makes one in place of a mounted file that does not exist."""
+    Path(".env").mkdir()
+    with pytest.raises(SettingsError, match=r"\.env cannot be read \(Is a directory\)"):
+        load_settings()
+
+
 @pytest.mark.parametrize("name", ["none", ".", "n" * 5000, "~/none"])
 def test_a_named_env_file_that_cannot_be_read_refuses(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

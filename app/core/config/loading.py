@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
 from app.core.config.faults import read_faults
@@ -28,22 +29,42 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingsError: one line for each setting that is missing or wrong, none with its value.
     """
+    odd_lines: list[str] = []
     try:
-        _check_named_file()
-        return Settings(**overrides)
+        odd_lines = _find_odd_lines(overrides.get("_env_file", Settings.model_config["env_file"]))
+        settings = Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError([fault.text for fault in read_faults(error)]) from None
+        faults = [fault.text for fault in read_faults(error)]
+        raise SettingsError([*odd_lines, *faults]) from None
     except UnicodeDecodeError:
         raise SettingsError([f"{_env_file()} is not UTF-8: save it in that encoding"]) from None
     except OSError as error:
         raise SettingsError([f"{_env_file()} cannot be read ({error.strerror})"]) from None
+    if odd_lines:
+        raise SettingsError(odd_lines)
+    return settings
 
 
-def _check_named_file() -> None:
-    """Without it the service would start with the defaults of all that stands in it."""
-    if named := os.environ.get("PLINTH_ENV_FILE"):
-        with Path(named).expanduser().open("rb"):
-            pass
+def _find_odd_lines(given: object) -> list[str]:
+    """Return a sentence for each line that python-dotenv would skip with a warning.
+
+    Without them, or without a file that was named, the service would start with defaults.
+
+    Raises:
+        OSError: the file cannot be read, or was named and does not exist.
+    """
+    named = os.environ.get("PLINTH_ENV_FILE")
+    if not (named or given):
+        return []
+    file = Path(str(named or given)).expanduser()
+    try:
+        with file.open(encoding="utf-8") as opened:
+            odd = [each.original.line for each in parse_stream(opened) if each.error]
+    except FileNotFoundError:
+        if named:
+            raise
+        return []
+    return [f"{file.name} line {line} is not NAME=value: correct it" for line in odd]
 
 
 def _env_file() -> str:
