@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
+from starlette_admin.security.csrf import CSRFMiddleware
 
 from app.api.deps import Resources
 from app.core.config import settings
@@ -16,6 +17,7 @@ from app.core.fetch_site import is_of_another_page
 from app.core.problems import problem
 
 PLACE = "/admin"
+CSRF_COOKIE = f"{CSRFMiddleware.cookie_name}=".encode()
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 # Scripts are files of ours, or carry the answer's own nonce. Style attributes cannot carry one.
@@ -78,12 +80,25 @@ class Door:
         # Only now: a slow reader holds no connection to the database.
         answer[0]["headers"] = [_keep_cookie_here(it, scope) for it in answer[0]["headers"]]
         headers = MutableHeaders(scope=answer[0])
+        _narrow_csrf_cookie(answer[0], scope)
         headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
         if "location" in headers:
             headers["Location"] = _without_host(headers["Location"], scope)
         headers["Referrer-Policy"] = "same-origin"  # without it a form's Origin would be "null"
         for message in answer:
             await send(message)
+
+
+def _narrow_csrf_cookie(start: Message, scope: Scope) -> None:
+    """Limit the library's cookie to these pages, as ours are.
+
+    At `/`, two services on one host would overwrite each other's and refuse each other's forms.
+    """
+    path = f"; Path={scope['root_path']};".encode()
+    start["headers"][:] = [
+        (name, value.replace(b"; Path=/;", path, 1) if value.startswith(CSRF_COOKIE) else value)
+        for name, value in start["headers"]
+    ]
 
 
 def _comes_from_elsewhere(scope: Scope) -> bool:

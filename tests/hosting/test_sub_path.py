@@ -16,7 +16,7 @@ from tests.support.command import plinth
 from tests.support.people import People
 from tests.support.proxy import proxying
 from tests.support.serving import serving
-from tests.support.superuser import Superuser
+from tests.support.superuser import CSRF, Superuser
 
 ROOT_PATH = "/team/service"
 LINK = re.compile(r'(?:src|href|action|spec-url|data-document)="([^"#]+)"')
@@ -107,6 +107,8 @@ async def test_the_admin_pages(
     turned_away = await browser.get("/admin/")
     assert turned_away.status_code == 303
     assert turned_away.headers["location"].startswith(f"{ROOT_PATH}/admin/login")
+    assert f"{CSRF}=" in turned_away.headers["set-cookie"]
+    assert f"; Path={ROOT_PATH}/admin;" in turned_away.headers["set-cookie"]
 
     login = await browser.get("/admin/login")
     token = re.search(r'name="csrftoken" value="([^"]+)"', login.text)
