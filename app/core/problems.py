@@ -165,6 +165,8 @@ async def _handle_validation(_: Request, error: Exception) -> Response:
         {"loc": list(detail["loc"]), "msg": detail["msg"], "type": detail["type"]}
         for detail in error.errors()[:MAX_REPORTED_ERRORS]
     ]
+    if fields[0]["type"] == "json_invalid":
+        return _tell_fields(fields, "The body is not valid JSON")
     return _tell_fields(fields)
 
 
@@ -174,10 +176,10 @@ async def _handle_field(_: Request, error: Exception) -> Response:
     return _tell_fields([{"loc": place, "msg": error.reason, "type": error.kind}])
 
 
-def _tell_fields(fields: list[dict[str, Any]]) -> Response:
+def _tell_fields(fields: list[dict[str, Any]], detail: str | None = None) -> Response:
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     where = ", ".join(".".join(str(part) for part in field["loc"][1:]) for field in fields[:3])
-    detail = f"Not valid: {where}" if where.strip(", ") else "The request is not valid"
+    detail = detail or (f"Not valid: {where}" if where.strip(", ") else "The request is not valid")
     return problem(status, detail, "validation_error", errors=fields)
 
 

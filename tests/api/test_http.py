@@ -182,3 +182,13 @@ async def test_behind_a_proxy_that_has_us_under_a_path_all_is_as_before(
             to_login = await client.get(path)
             assert to_login.status_code == 303, path
             assert "/under/a/admin/login" in to_login.headers["location"]
+
+
+async def test_a_body_that_is_not_json_is_called_so(client: AsyncClient) -> None:
+    for path in ("/auth/login", "/auth/register"):
+        answer = await client.post(
+            path, content=b'{"email": x}', headers={"Content-Type": "application/json"}
+        )
+
+        assert answer.status_code == 422
+        assert answer.json()["detail"] == "The body is not valid JSON"
