@@ -27,6 +27,9 @@ from app.core.logs import make_config
 APP = "app.main:app"
 BACKLOG = 2048
 PORT_SECONDS = 2
+# For a worker to answer its supervisor, which kills it otherwise: also while it starts on a busy
+# machine, where uvicorn's 5 were not enough.
+WORKER_SECONDS = 15
 POLL_SECONDS = 0.1
 
 
@@ -121,6 +124,7 @@ def _configure(opened: socket.socket, *, grace: int, **more: object) -> uvicorn.
         server_header=False,
         proxy_headers=False,  # core/client.py reads them, by TRUSTED_PROXIES
         timeout_graceful_shutdown=grace,
+        timeout_worker_healthcheck=WORKER_SECONDS,
         **more,  # type: ignore[arg-type]
     )
 

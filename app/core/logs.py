@@ -54,6 +54,9 @@ def make_config() -> dict[str, Any]:
             "sqlalchemy": {"level": "WARNING"},
             # With DB_ECHO, SQLAlchemy adds a handler to a logger that has none.
             "sqlalchemy.engine.Engine": {"handlers": ["none"]},
+            "watchfiles": {
+                "level": "WARNING"
+            },  # counts files; the reloader names the one that matters
             "uvicorn": {"level": level, "propagate": True},
             "uvicorn.error": {"propagate": True, "filters": ["once"]},
             "uvicorn.access": {"handlers": [], "propagate": False},  # ours says more
