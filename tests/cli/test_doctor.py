@@ -77,3 +77,26 @@ def test_a_pooler_that_is_not_named_as_one_is_told(hosted: Hosted) -> None:
     level = values.check_pooler(load_settings(**given)).level
     assert (level is Level.DOUBTFUL) == hosted.service.endswith(pooled)
     assert values.check_pooler(load_settings(**given, DB_PGBOUNCER=True)).level is Level.FINE
+
+
+@pytest.mark.parametrize(
+    ("networks", "level"),
+    [
+        (["0.0.0.0/1", "128.0.0.0/1"], Level.DOUBTFUL),
+        (["10.0.0.0/8", "::/1"], Level.DOUBTFUL),
+        (["10.0.0.0/8", "fd00::/8"], Level.FINE),
+        ([], Level.FINE),
+    ],
+)
+def test_proxies_that_are_nearly_everybody_are_told(networks: list[str], level: Level) -> None:
+    settings = load_settings(TRUSTED_PROXIES=networks)
+    assert values.check_proxies(settings).level is level
+
+
+@pytest.mark.parametrize(
+    ("rate", "level"),
+    [("3/30m", Level.FINE), ("5/1d", Level.DOUBTFUL), ("3/31m", Level.DOUBTFUL)],
+)
+def test_a_limit_that_locks_an_owner_out_of_a_new_password_is_told(rate: str, level: Level) -> None:
+    settings = load_settings(LIMIT_FORGOT_ACCOUNT=rate, PASSWORD_RESET_MINUTES=30)
+    assert values.check_reset_limit(settings).level is level

@@ -8,10 +8,12 @@ from app.cli.doctor.finding import Finding, broken, doubtful, fine
 from app.core.config import MAKE_A_KEY, Settings
 from app.core.keys import KeyFileError, find_signing_key, read_keys
 from app.core.postgres_url import read_postgres_url
+from app.core.rates import parse_rate
 from app.core.secret_key import find_weakness
 
 ALIKE = 0.9
 POOLER = re.compile(r"-pooler\.|^pgbouncer\.")  # Neon's, Fly's
+WIDE = {4: 8, 6: 7}  # prefix lengths of the widest private networks: 10.0.0.0/8, fc00::/7
 POOLER_PORTS = (6432, 6543, 25061)  # PgBouncer's own and Azure's, Supabase's, DigitalOcean's
 
 
@@ -77,6 +79,32 @@ def check_hosts(settings: Settings) -> Finding:
     return fine("ALLOWED_HOSTS", ", ".join(settings.ALLOWED_HOSTS) or "any, in development")
 
 
+def check_proxies(settings: Settings) -> Finding:
+    """Report networks that are nearly every address, such as both halves of IPv4."""
+    name = "TRUSTED_PROXIES"
+    wide = [it for it in settings.TRUSTED_PROXIES if it.prefixlen < WIDE[it.version]]
+    if wide:
+        return doubtful(
+            name,
+            f"{wide[0]} holds strangers too: each can claim any address, and so pass the limits",
+            "Name the networks of your own proxies.",
+        )
+    return fine(name, ", ".join(map(str, settings.TRUSTED_PROXIES)) or "none")
+
+
+def check_reset_limit(settings: Settings) -> Finding:
+    """Report a window in which an owner can have neither a new link nor an old one."""
+    name, minutes = "LIMIT_FORGOT_ACCOUNT", settings.PASSWORD_RESET_MINUTES
+    if parse_rate(settings.LIMIT_FORGOT_ACCOUNT).seconds > minutes * 60:
+        return doubtful(
+            name,
+            f"{settings.LIMIT_FORGOT_ACCOUNT} outlasts a link's {minutes} minutes, so that anybody"
+            " can keep an owner from a new password",
+            f"Take a window of at most PASSWORD_RESET_MINUTES ({minutes}m).",
+        )
+    return fine(name, settings.LIMIT_FORGOT_ACCOUNT)
+
+
 def check_debugging(settings: Settings) -> Finding:
     set_ = [name for name in ("DEBUG", "DB_ECHO") if getattr(settings, name)]
     if set_ and not settings.is_development:
@@ -106,6 +134,8 @@ CHECKS = [
     check_password_blocklist,
     check_origins,
     check_hosts,
+    check_proxies,
+    check_reset_limit,
     check_debugging,
     check_pooler,
 ]
