@@ -10,7 +10,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from app.cli.protocol import HELD_BYTES, BoundedHttp
+from app.cli.protocol import FRAMING_LIMIT, HELD_BYTES, BoundedHttp
 from app.core.config import settings
 from app.core.headers import MAX_PATH_BYTES
 from tests.support.waiting import PATIENCE, until
@@ -31,6 +31,7 @@ class Server:
         self.opened = asyncio.Event()
         self.opened.set()
         self.reads = True
+        self.streams = False
         self.begun: list[str] = []
         self.protocols: list[BoundedHttp] = []
         self.state = ServerState()
@@ -54,6 +55,9 @@ class Server:
             body += message["body"]
             if not message["more_body"]:
                 break
+        if self.streams:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         await self.opened.wait()
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         text = json.dumps([scope["path"], headers, body.decode()]).encode()
@@ -201,6 +205,16 @@ async def test_framing_is_bounded(client: Client, flood: bytes, step: int) -> No
     assert not answer or answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 ")), answer[:99]
 
 
+async def test_a_refusal_is_not_written_into_a_response(client: Client, server: Server) -> None:
+    server.reads, server.streams = False, True
+    server.opened.clear()
+    await client.send(CHUNKED)
+    async with asyncio.timeout(PATIENCE):
+        await client.reader.readuntil(b"begun")
+    await client.send(b"1;" + b"x" * 2 * FRAMING_LIMIT)  # read at once, so that nothing is reset
+    assert b"HTTP/1.1 " not in await client.rest()
+
+
 async def test_framing_of_a_large_body_in_small_chunks_is_not_refused(client: Client) -> None:
     await client.send(CHUNKED + (b"40\r\n" + b"x" * 64 + b"\r\n") * 16384 + b"0\r\n\r\n")
     status, (_, _, body) = await client.answer()
@@ -333,11 +347,13 @@ async def test_a_body_that_nobody_reads_ends_in_time(
 
     server.reads = False
     await client.send(CHUNKED)
-    reading = asyncio.create_task(client.rest())
+    reading, chunks = asyncio.create_task(client.rest()), 0
     while not reading.done():
         await client.send(b"5\r\nhello\r\n")
         await asyncio.sleep(0.02)
+        chunks += 1
     answer = await reading
+    assert chunks * len(b"5\r\nhello\r\n") < FRAMING_LIMIT, "by the time and not by the bytes"
     assert not answer or answer.count(b"HTTP/1.1 200 ") == answer.count(b"HTTP/1.1 ") == 1
 
 

@@ -14,7 +14,7 @@ from app.core.hash_shares import HashShares, Key, keys_of_request
 from app.core.request import begin_request
 from tests.support.hashing import Held
 from tests.support.people import PASSWORD, People
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 ANN, BEN = Key("user 1", at_once=2, waiting=3), Key("user 2", at_once=2, waiting=3)
 
@@ -57,7 +57,7 @@ async def test_who_waits_too_long_is_refused_and_leaves_its_place() -> None:
     await asyncio.sleep(0.01)
     for _ in range(5):
         with pytest.raises(Refused):
-            async with shares.take([ANN], seconds=0.01):
+            async with asyncio.timeout(PATIENCE), shares.take([ANN], seconds=0.01):
                 pass
     go.set()
     await asyncio.gather(*holding)
