@@ -16,7 +16,7 @@ from tests.mutation.copies import Copy, make_copies
 from tests.mutation.rules import Rule, load_rules
 from tests.support.databases import test_services
 
-TEST_SECONDS = 300
+TEST_SECONDS = 120
 UNCHANGED_SECONDS = 1800
 FAILED = 1  # pytest's exit code for failing tests; others mean that it did not run them
 # A removal that leaves no working code behind proves nothing.
