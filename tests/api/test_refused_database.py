@@ -90,7 +90,7 @@ CASES = {
     "rotated password": ("app:wrong@127.0.0.1:{p}/plinth", "the password is wrong"),
     "no such role": ("nobody:right@127.0.0.1:{p}/plinth", "the password is wrong"),
     "pg_hba": ("blocked@127.0.0.1:{p}/plinth", "the role does not exist, or may not connect"),
-    "no such database": ("app:right@127.0.0.1:{p}/renamed", "the database is not there"),
+    "no such database": ("app:right@127.0.0.1:{p}/renamed", "the database does not exist"),
     "no connection left": ("crowded:right@127.0.0.1:{p}/plinth", "no connection left:"),
     "database closed": ("app:right@127.0.0.1:{p}/closed", "accepts no connections"),
     "no right to connect": ("app:right@127.0.0.1:{p}/locked", "lacks a privilege"),
