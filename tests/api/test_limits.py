@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from app.core.cache import cache
 from app.core.config import Settings, settings
 from app.core.database import Database
+from app.core.limits import sign_in
 from app.services import throttle
 from tests.support.databases import TestServices
 from tests.support.limit_clock import pass_time
@@ -311,9 +312,9 @@ async def test_an_ipv6_site_is_limited_however_many_subnets_it_uses(
 
 def test_each_limit_by_address_counts_the_site_too() -> None:
     """The limit by account *and* address needs none: the one by account is above it."""
-    source = inspect.getsource(throttle)
+    source = inspect.getsource(throttle) + inspect.getsource(sign_in)
     by_address = {name for name in Settings.model_fields if re.fullmatch("LIMIT_.*_IP", name)}
-    both = set(re.findall(r"_per_network\([^)]*settings\.(LIMIT_\w+)", source))
+    both = set(re.findall(r"\bper_network\([^)]*settings\.(LIMIT_\w+)", source))
     assert both == by_address - {"LIMIT_LOGIN_ACCOUNT_IP"}
 
 

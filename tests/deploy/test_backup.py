@@ -37,7 +37,9 @@ def documented(heading: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
-DUMP, RESTORE, RESTORE_INTO_EMPTY, LOOK = documented("Backup, restore, psql")
+DUMP, RESTORE, RESTORE_INTO_EMPTY, LOOK = (
+    block for block in documented("Backup, restore, psql") if "docker compose" in block
+)
 
 
 class Machine:
