@@ -15,13 +15,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.core.backing import backing_services
-from app.core.config import settings
-from app.core.driver import Connector, server_settings
-from app.core.grants import GRANT, SET_ROLE_NAME, find_role
-from app.core.postgres_url import libpq_url
-from app.core.refusals import describe_refusal
-from app.models import Base
+from plinth.core.backing import backing_services
+from plinth.core.config import settings
+from plinth.core.driver import Connector, server_settings
+from plinth.core.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.core.postgres_url import libpq_url
+from plinth.core.refusals import describe_refusal
+from plinth.models import Base
 
 ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
 BOUND_STATEMENTS = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"

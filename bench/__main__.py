@@ -26,8 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.core import embedded
-from app.core.config import settings
 from bench import generated, load, report, seed, targets, verdicts
 from bench.figures import Figures
 from bench.plan import FULL, QUICK, Plan
@@ -37,6 +35,8 @@ from bench.running import running
 from bench.stage import Stage
 from bench.targets import Target
 from bench.work import CONSTANT, FINDING, GENERATED, READING, WRITING, Work
+from plinth.core import embedded
+from plinth.core.config import settings
 
 PULSE_SECONDS = 3
 

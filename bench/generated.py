@@ -36,7 +36,7 @@ def prepare(server_url: str, folder: Path, environment: Mapping[str, str]) -> Ge
     people = asyncio.run(seed(url, USERS))
     given = {**os.environ, **environment, "DATABASE_URL": url, "PYTHONPATH": str(checkout)}
     for command in (["new", *NEW.split()], ["db", "upgrade"]):
-        _run([sys.executable, "-m", "app.cli", *command], checkout, given)
+        _run([sys.executable, "-m", "plinth.cli", *command], checkout, given)
     asyncio.run(_fill(url))
     return Generated([make_ours(DOES, folder=checkout), make_bare(BARE, DOES)], url, people)
 

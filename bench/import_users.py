@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
-from app.core import embedded, migrations
+from plinth.core import embedded, migrations
 
 PROMISED = 60  # seconds
 DJANGOS = "pbkdf2_sha256$1000000$seasalt$UZDbgoh9dWFxzWfYa+BLALUSjULj4AuOEN+LbSYwMTE="
@@ -35,7 +35,7 @@ def write_file(path: Path, users: int) -> None:
 
 def run(*arguments: str | Path, environment: dict[str, str]) -> float:
     began = time.perf_counter()
-    command = [sys.executable, "-m", "app.cli", "users", *arguments]
+    command = [sys.executable, "-m", "plinth.cli", "users", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(done.stderr)

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from app import crud
-from app.core import embedded
-from app.core.config import settings
-from app.core.database import Database
-from app.crud.listing import Wanted
-from app.models import Base, User
 from bench.seed import make_database, seed
+from plinth import crud
+from plinth.core import embedded
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.crud.listing import Wanted
+from plinth.models import Base, User
 
 ROWS = 1_000_000
 ROUNDS = 40

@@ -7,9 +7,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-from app.core.config import settings
 from bench.report import PLOTS
 from bench.targets import ROOT
+from plinth.core.config import settings
 
 BEGIN, END = "<!-- the run: python -m bench.publish -->", "<!-- the end of the run -->"
 

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, replace
 import asyncpg
 from argon2 import PasswordHasher
 
-from app.core import argon2id
 from bench.load import Load, put_load
 from bench.processes import memory_mib, processor_seconds
 from bench.running import Running
 from bench.seed import PASSWORD, sign_in_anew
 from bench.stage import Stage
 from bench.work import Work
+from plinth.core import argon2id
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 RAW, RAW_CFFI = "raw argon2id", "raw argon2-cffi"

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import asyncpg
 from argon2 import PasswordHasher
 
-from app.core import migrations
-from app.core.config import settings
-from app.core.refresh_tokens import make_refresh_token
-from app.core.tokens import issue_access_token
+from plinth.core import migrations
+from plinth.core.config import settings
+from plinth.core.refresh_tokens import make_refresh_token
+from plinth.core.tokens import issue_access_token
 
 PASSWORD = "Correct-Horse-7"
 SIGNED_IN = 1000

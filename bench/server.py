@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from app.core import embedded, migrations
+from plinth.core import embedded, migrations
 
 PATIENCE = 30  # seconds for a start or a stop
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from app import crud
 from bench.peers import install
 from bench.seed import Person
+from plinth import crud
 
 ROOT = Path(__file__).parents[1]
 HOUR = 3600
@@ -85,7 +85,7 @@ def make_ours(
     return Target(
         name,
         lambda port: [
-            sys.executable, "-m", "app.cli", "serve", "--port", str(port), *(options or [])
+            sys.executable, "-m", "plinth.cli", "serve", "--port", str(port), *(options or [])
         ],
         lambda person: f"Bearer {person.access_token}",
         does,

@@ -91,7 +91,7 @@ make_context() {
         tar -C "$here" --null --files-from=- --ignore-failed-read -cf - | tar -C "$context" -xf -
     marker=marker-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
     for file in .env .env.prod .git/config .data/secret_key keys/jwt.pem tests/password.txt \
-        app/.env app/core/.env.local app/server.key alembic/ca.pem app/debug.log; do
+        app/.env packages/plinth/src/plinth/core/.env.local app/server.key alembic/ca.pem app/debug.log; do
         mkdir -p "$(dirname "$context/$file")"
         printf 'SECRET_KEY=%s\n' "$marker" >"$context/$file"
     done
@@ -241,7 +241,7 @@ start_postgres() {
     pg createdb -h 127.0.0.1 -U postgres plinth
     PATH=$binaries:$PATH PGHOST=127.0.0.1 PGPASSWORD=$password POSTGRES_USER=postgres POSTGRES_DB=plinth \
         PLINTH_OWNER_PASSWORD=$password PLINTH_APPLICATION_PASSWORD=$password \
-        PLINTH_ROLES_SQL=$here/app/cli/db/roles.sql sh "$here/deploy/initdb.d/10-roles.sh"
+        PLINTH_ROLES_SQL=$here/packages/plinth/src/plinth/cli/db/roles.sql sh "$here/deploy/initdb.d/10-roles.sh"
     say "postgres: $(pg psql -h 127.0.0.1 -U postgres -qXAt -c 'SHOW server_version' plinth)"
 }
 

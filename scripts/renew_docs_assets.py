@@ -1,6 +1,6 @@
-"""Fetch what `/docs` and `/redoc` are made of from the npm registry into `app/static/docs/`.
+"""Fetch what `/docs` and `/redoc` are made of from the npm registry into `packages/plinth/src/plinth/static/docs/`.
 
-`make docs-assets` takes the versions that `app/static/docs/versions.json` names; with new ones,
+`make docs-assets` takes the versions that `packages/plinth/src/plinth/static/docs/versions.json` names; with new ones,
 `scripts/renew_docs_assets.py swagger-ui-dist=5.35.0 redoc=3.0.1`. The npm client downloads, and
 verifies the registry's checksums. Then look at both pages: `make test-browser`.
 """

@@ -39,12 +39,12 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
-from app.core.cache import clear_cache_pattern
-from app.core.config import settings
-from app.core.database import Database
-from app.main import create_app, lifespan
-from app.services.mail_worker import mail_worker
+from plinth.api.deps import Resources
+from plinth.application import create_app, lifespan
+from plinth.core.cache import clear_cache_pattern
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.services.mail_worker import mail_worker
 from tests.support.databases import TestServices, cloned_database, test_services
 from tests.support.documented import check_documented
 from tests.support.mail_server import Inbox, serving_mail

@@ -16,8 +16,6 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from app import crud
-from app.crud.cursor import unseal_cursor
 from bench.figures import Figures, compare
 from bench.processes import memory_mib, processor_seconds
 from bench.publish import BEGIN, END, publish
@@ -27,6 +25,8 @@ from bench.seed import Person, find_edge
 from bench.targets import ROOT, Target, find_targets, sign
 from bench.verdicts import judge
 from bench.work import FINDING, GENERATED, READING, WRITING, Work, list_by_key
+from plinth import crud
+from plinth.crud.cursor import unseal_cursor
 
 WORKS = [*READING, *FINDING, *WRITING, *GENERATED]
 NOBODY = Target("peer", lambda _: [], lambda person: f"Bearer {person.id}", frozenset())

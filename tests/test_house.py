@@ -12,12 +12,12 @@ from hypothesis import HealthCheck
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import configure_mappers
 
-from app.api import root, v1
-from app.api.deps import get_current_user, get_db
-from app.core.routes import walk_routes
-from app.main import create_app
-from app.models import Base
-from app.models.base import sounds_secret
+from plinth.api import root, v1
+from plinth.api.deps import get_current_user, get_db
+from plinth.application import create_app
+from plinth.core.routes import walk_routes
+from plinth.models import Base
+from plinth.models.base import sounds_secret
 from tests.support.environment import ROOT
 
 SOURCES = sorted((ROOT / "app").rglob("*.py"))

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.core.config import Settings
+from plinth.core.config import Settings
 from tests.support.databases import TestServices
 from tests.support.environment import ROOT, bare_environment
 

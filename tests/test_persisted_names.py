@@ -14,21 +14,21 @@ from uuid import UUID
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from app.admin import entrance
-from app.core import cookie_tokens, devices, refresh_tokens
-from app.core.cache import cache
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.limits import Bucket
-from app.core.mail.letters import TEMPLATES
-from app.core.marks import derive_key
-from app.core.sealing import unseal
-from app.crud.cursor import Cursor, unseal_cursor
-from app.crud.user_import import ONE_AT_A_TIME
-from app.services import one_time_tokens
-from app.services.accounts import count_users
-from app.services.audit import digest_traces
-from app.services.mail_worker import PREPARED
+from plinth.admin import entrance
+from plinth.core import cookie_tokens, devices, refresh_tokens
+from plinth.core.cache import cache
+from plinth.core.config import Settings
+from plinth.core.database import Database
+from plinth.core.limits import Bucket
+from plinth.core.mail.letters import TEMPLATES
+from plinth.core.marks import derive_key
+from plinth.core.sealing import unseal
+from plinth.crud.cursor import Cursor, unseal_cursor
+from plinth.crud.user_import import ONE_AT_A_TIME
+from plinth.services import one_time_tokens
+from plinth.services.accounts import count_users
+from plinth.services.audit import digest_traces
+from plinth.services.mail_worker import PREPARED
 from tests.support import persisted
 from tests.support.environment import ROOT
 from tests.support.logs import logging_to_memory

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates the two roles, by app/cli/db/roles.sql: an owner that migrates, and the application's, which
+# Creates the two roles, by packages/plinth/src/plinth/cli/db/roles.sql: an owner that migrates, and the application's, which
 # may only use the tables. PostgreSQL's image runs this once, when the volume is new. The health check
 # of compose.yaml runs it with `if-missing`, for a volume from before there were two roles; and by hand
 # it sets the passwords of .env anew:

@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.database import Database
+from plinth.core.database import Database
 from tests.support.people import People
 from tests.support.superuser import Superuser
 

@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.api.deps import Resources
-from app.core.config import settings
-from app.core.cookie_tokens import make_cookie_token, parse_cookie_token
+from plinth.api.deps import Resources
+from plinth.core.config import settings
+from plinth.core.cookie_tokens import make_cookie_token, parse_cookie_token
 from tests.support.people import People
 from tests.support.superuser import CSRF, Superuser
 from tests.support.waiting import PATIENCE

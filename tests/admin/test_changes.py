@@ -5,9 +5,9 @@ import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
-from app.core.database import Database
-from app.core.errors import NotFound, Unavailable
-from app.services import outbox
+from plinth.core.database import Database
+from plinth.core.errors import NotFound, Unavailable
+from plinth.services import outbox
 from tests.support.people import People, Person
 from tests.support.superuser import Superuser
 

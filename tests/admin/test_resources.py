@@ -10,11 +10,11 @@ from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, String, func, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app import admin
-from app.admin.resources import find_plain_models
-from app.core.config import settings
-from app.main import create_app
-from app.models import Base, User
+from plinth import admin
+from plinth.admin.resources import find_plain_models
+from plinth.application import create_app
+from plinth.core.config import settings
+from plinth.models import Base, User
 from tests.support.people import People
 from tests.support.superuser import Superuser
 

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from app.api.access import OWNER, PUBLIC, SUPERUSER, USER, VERIFIED, Who
-from app.api.deps import Resources
+from plinth.api.access import OWNER, PUBLIC, SUPERUSER, USER, VERIFIED, Who
+from plinth.api.deps import Resources
 from tests.support.operations import Operation, find_operations
 from tests.support.people import People
 from tests.support.scene import MARK, Scene, make_scene

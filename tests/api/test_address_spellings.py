@@ -7,7 +7,7 @@ from unicodedata import normalize
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.config import settings
+from plinth.core.config import settings
 from tests.support.answers import check_invalid
 from tests.support.mail_server import Inbox, token_of
 from tests.support.people import PASSWORD, People

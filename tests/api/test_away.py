@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.cookie_tokens import make_cookie_token
+from plinth.core.cookie_tokens import make_cookie_token
 from tests.support.asgi import send
 from tests.support.away import INTERNALS, started_without
 from tests.support.hostile import Attacker

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from app.core.config import settings
+from plinth.core.config import settings
 from tests.support.answers import check_refusal
 from tests.support.mail_server import Inbox, none_waits, text_of, token_of
 from tests.support.people import PASSWORD, People, Person

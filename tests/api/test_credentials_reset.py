@@ -14,10 +14,10 @@ import pytest
 from httpx2 import AsyncClient, Response
 from sqlalchemy import event
 
-from app.core.config import settings
-from app.core.database import Database
-from app.core.rates import parse_rate
-from app.crud import one_time_token
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.rates import parse_rate
+from plinth.crud import one_time_token
 from tests.support.answers import check_invalid, check_refusal
 from tests.support.mail_server import Inbox, none_waits, text_of, token_of
 from tests.support.people import PASSWORD, People, Person

@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.config import settings
-from app.main import create_app
+from plinth.application import create_app
+from plinth.core.config import settings
 from tests.support.answers import check_refusal
 from tests.support.environment import COMPLETE, ROOT, run_python
 
@@ -19,7 +19,7 @@ LOADED = re.compile(r'(?:src|href|spec-url|data-document)="([^"]+)"')
 
 PRODUCTION = """
 import asyncio, json, sys
-from app.main import app
+from plinth.application import app
 from tests.support.asgi import send
 
 async def look():

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from app.core.database import Database
-from app.core.engine import BoundedPool
-from app.core.lane import PlainLane
+from plinth.core.database import Database
+from plinth.core.engine import BoundedPool
+from plinth.core.lane import PlainLane
 from tests.support.away import second_app
 from tests.support.people import PASSWORD
 

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.config import settings
+from plinth.core.config import settings
 from tests.support.answers import check_refusal
 from tests.support.people import People
 

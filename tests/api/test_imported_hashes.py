@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from app.core.passwords import NO_PASSWORD
+from plinth.core.passwords import NO_PASSWORD
 from tests.support.foreign_hashes import BCRYPT, FOREIGN, PBKDF2_BEYOND
 from tests.support.people import PASSWORD, People, Person
 

@@ -15,9 +15,9 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet
 
-from app.core import keys
-from app.core.config import settings
-from app.core.tokens import TYPE
+from plinth.core import keys
+from plinth.core.config import settings
+from plinth.core.tokens import TYPE
 from tests.support.forging import decode, encode, mac, to_json
 from tests.support.people import People, Person
 

@@ -16,11 +16,11 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 from redis.asyncio import Redis
 
-from app.core.cache import cache
-from app.core.config import Settings, settings
-from app.core.database import Database
-from app.core.limits import sign_in
-from app.services import throttle
+from plinth.core.cache import cache
+from plinth.core.config import Settings, settings
+from plinth.core.database import Database
+from plinth.core.limits import sign_in
+from plinth.services import throttle
 from tests.support.databases import TestServices
 from tests.support.limit_clock import pass_time
 from tests.support.people import PASSWORD, People

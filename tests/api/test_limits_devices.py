@@ -12,11 +12,11 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from app import crud
-from app.core.cache import cache
-from app.core.config import settings
-from app.core.database import Database
-from app.core.errors import TooMany
+from plinth import crud
+from plinth.core.cache import cache
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.errors import TooMany
 from tests.support.mail_server import Inbox, token_of
 from tests.support.people import PASSWORD, People
 from tests.support.superuser import Superuser

@@ -9,7 +9,7 @@ import bcrypt
 import pytest
 from httpx2 import AsyncClient, Response
 
-from app.core.config import settings
+from plinth.core.config import settings
 from tests.support.answers import check_invalid, check_refusal
 from tests.support.people import PASSWORD, People
 

@@ -7,7 +7,7 @@ import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import Boolean, DateTime, Integer
 
-from app.models import User
+from plinth.models import User
 from tests.support.people import PASSWORD, People
 
 MAY_BE_SET = {"email", "username", "full_name"}

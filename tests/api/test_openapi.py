@@ -8,9 +8,9 @@ from typing import Any, get_origin
 import pytest
 from pydantic import TypeAdapter
 
-from app.core.problems import MEDIA_TYPE
-from app.main import create_app
-from app.schemas import fields
+from plinth.application import create_app
+from plinth.core.problems import MEDIA_TYPE
+from plinth.schemas import fields
 
 EMPTY = ("204", "304")
 FIRST_ERROR = 400

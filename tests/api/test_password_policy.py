@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from app.core import breaches
-from app.core.config import settings
-from app.core.database import Database
+from plinth.core import breaches
+from plinth.core.config import settings
+from plinth.core.database import Database
 from tests.support.answers import check_invalid
 from tests.support.breached import breach_service, knowing, silent
 from tests.support.logs import logging_to_memory

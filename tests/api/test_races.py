@@ -12,10 +12,10 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from app.api.deps import Resources
-from app.core.config import settings
-from app.core.database import Database
-from app.models import Base
+from plinth.api.deps import Resources
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.models import Base
 from tests.support.people import PASSWORD, People
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker

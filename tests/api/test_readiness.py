@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from app.api.deps import Resources
-from app.core import revisions
-from app.core.health import Readiness, Report, draining
+from plinth.api.deps import Resources
+from plinth.core import revisions
+from plinth.core.health import Readiness, Report, draining
 
 FINE = Report(database=True, schema=True, cache=True)
 

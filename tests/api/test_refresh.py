@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from app.core.config import settings
+from plinth.core.config import settings
 from tests.support.answers import check_invalid, check_refusal
 from tests.support.people import People, Person
 

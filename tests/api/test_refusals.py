@@ -5,7 +5,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.config import settings
+from plinth.core.config import settings
 from tests.support.answers import check_refusal
 from tests.support.people import PASSWORD, People
 

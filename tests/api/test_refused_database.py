@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from app.cli.doctor import database as doctor
-from app.cli.doctor.finding import Level
-from app.core import migrations
-from app.core.config import settings
+from plinth.cli.doctor import database as doctor
+from plinth.cli.doctor.finding import Level
+from plinth.core import migrations
+from plinth.core.config import settings
 from tests.support.asgi import send
 from tests.support.away import INTERNALS, started_without
 from tests.support.certificates import make_authority

@@ -16,11 +16,11 @@ from httpx2 import ASGITransport, AsyncClient
 from redis import exceptions
 from redis.asyncio import Redis
 
-from app.cli.doctor import redis as doctor
-from app.cli.doctor.finding import Level
-from app.cli.server import APP
-from app.core.config import SettingsError
-from app.core.refusals import describe_refusal
+from plinth.cli.doctor import redis as doctor
+from plinth.cli.doctor.finding import Level
+from plinth.cli.server import APP
+from plinth.core.config import SettingsError
+from plinth.core.refusals import describe_refusal
 from tests.support.asgi import send
 from tests.support.away import INTERNALS, started_without
 from tests.support.certificates import make_authority
@@ -155,7 +155,7 @@ async def test_cluster_mode_refuses_the_start(refusing: Refusing, superuser: Per
 
 
 @pytest.mark.parametrize(
-    "program", [["app.cli", "serve"], ["app.cli", "serve", "--workers=2"], ["uvicorn", APP]]
+    "program", [["plinth.cli", "serve"], ["plinth.cli", "serve", "--workers=2"], ["uvicorn", APP]]
 )
 def test_a_process_ends_with_the_sentence(
     program: list[str], refusing: Refusing, environment: dict[str, str]

@@ -7,9 +7,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
-from app.core.middleware import RequestContext, Unexpected
-from app.core.security_headers import SecurityHeaders
-from app.main import MIDDLEWARE
+from plinth.application import MIDDLEWARE
+from plinth.core.middleware import RequestContext, Unexpected
+from plinth.core.security_headers import SecurityHeaders
 from tests.support.asgi import send
 from tests.support.people import People
 

@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.config import settings
-from app.core.database import Database
-from app.services import audit
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.services import audit
 from tests.support.people import People
 from tests.support.superuser import Superuser
 

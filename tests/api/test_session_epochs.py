@@ -7,13 +7,13 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app import crud
-from app.core.database import Database
-from app.core.refresh_tokens import parse_refresh_token
-from app.crud import figures
-from app.crud import session as crud_session
-from app.services import session_cleaner
-from app.services.sessions import end_all
+from plinth import crud
+from plinth.core.database import Database
+from plinth.core.refresh_tokens import parse_refresh_token
+from plinth.crud import figures
+from plinth.crud import session as crud_session
+from plinth.services import session_cleaner
+from plinth.services.sessions import end_all
 from tests.support.people import PASSWORD, People, Person
 from tests.support.statements import recorded_statements
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient, Response
 
-from app.core.config import settings
-from app.core.overload import InFlightLimit
-from app.main import MIDDLEWARE
+from plinth.application import MIDDLEWARE
+from plinth.core.config import settings
+from plinth.core.overload import InFlightLimit
 from tests.support.people import People
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker

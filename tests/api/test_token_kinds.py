@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from app.core.tokens import read_access_token
+from plinth.core.tokens import read_access_token
 from tests.support.mail_server import Inbox, token_of
 from tests.support.people import PASSWORD, People
 

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.config import settings
-from app.core.problems import MAX_REPORTED_ERRORS
+from plinth.core.config import settings
+from plinth.core.problems import MAX_REPORTED_ERRORS
 from tests.support.answers import USER, check_invalid, check_refusal
 from tests.support.people import People, Person
 

@@ -9,7 +9,7 @@ from itertools import repeat
 import pytest
 from fastapi import FastAPI
 
-from app.core.config import settings
+from plinth.core.config import settings
 from tests.support.people import People
 from tests.support.wire import RawAnswer, Wire, connected, serving
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from app.core.config import settings
 from bench.plan import QUICK
 from bench.running import Running, running
 from bench.seed import seed
 from bench.stage import Stage
 from bench.targets import BARE, EVERYTHING, OURS, make_bare, make_ours
+from plinth.core.config import settings
 from tests.support.databases import TestServices, cloned_database
 from tests.support.measured import measured, pytest_terminal_summary
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 from httpx2 import AsyncClient
 
-from app.cli.audit.commands import parse_head
+from plinth.cli.audit.commands import parse_head
 from tests.support.command import plinth
 from tests.support.people import People
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from app.cli.doctor import values
-from app.cli.doctor.finding import Level
-from app.core.config import load_settings
-from app.core.cookies import HAS_QUADRATIC_PARSER
-from app.core.database import Database
+from plinth.cli.doctor import values
+from plinth.cli.doctor.finding import Level
+from plinth.core.config import load_settings
+from plinth.core.cookies import HAS_QUADRATIC_PARSER
+from plinth.core.database import Database
 from tests.support.command import plinth
 from tests.support.databases import TestServices, empty_database
 from tests.support.hosted import POSTGRES, Hosted

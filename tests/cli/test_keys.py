@@ -15,12 +15,12 @@ import typer
 from httpx2 import AsyncClient, ConnectError
 from typer.testing import CliRunner
 
-from app.cli import commands
-from app.cli.doctor.finding import Level
-from app.cli.doctor.values import check_keys
-from app.cli.failure import Failure
-from app.cli.keys.commands import parse_duration
-from app.core.config import settings
+from plinth.cli import commands
+from plinth.cli.doctor.finding import Level
+from plinth.cli.doctor.values import check_keys
+from plinth.cli.failure import Failure
+from plinth.cli.keys.commands import parse_duration
+from plinth.core.config import settings
 from tests.support.command import find_free_port, plinth, start_plinth
 from tests.support.forging import decode
 from tests.support.people import People, Person

@@ -5,14 +5,14 @@ from importlib.util import find_spec
 
 import pytest
 
-from app.cli.loading import loading
+from plinth.cli.loading import loading
 from tests.support.environment import COMPLETE, ROOT, run_python
 
 # docs/decisions/start-up.md says of each who brought it in, and what it cost.
 NOT_TO_SERVE = {
     "alembic",
-    "app.core.migrations",
-    "app.services.mail_worker",
+    "plinth.core.migrations",
+    "plinth.services.mail_worker",
     "jinja2",
     "mako",
     "smtplib",
@@ -25,9 +25,9 @@ print(*sys.modules)
 """
 PARENT = """
 import sys
-from app.cli.loading import loading
+from plinth.cli.loading import loading
 with loading():
-    import app.cli.serve
+    import plinth.cli.serve
 print(*sys.modules)
 """
 

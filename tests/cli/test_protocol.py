@@ -10,9 +10,9 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from app.cli.protocol import FRAMING_LIMIT, HELD_BYTES, BoundedHttp
-from app.core.config import settings
-from app.core.headers import MAX_PATH_BYTES
+from plinth.cli.protocol import FRAMING_LIMIT, HELD_BYTES, BoundedHttp
+from plinth.core.config import settings
+from plinth.core.headers import MAX_PATH_BYTES
 from tests.support.waiting import PATIENCE, until
 
 Message = dict[str, Any]

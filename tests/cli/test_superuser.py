@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncpg
 from httpx2 import AsyncClient
 
-from app.core.database import Database
+from plinth.core.database import Database
 from tests.support.command import plinth, plinth_at_terminal
 from tests.support.people import PASSWORD, People
 

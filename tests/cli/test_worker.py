@@ -15,9 +15,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.core.config import settings
-from app.core.database import Database
-from app.services import outbox
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.services import outbox
 from tests.support.command import start_plinth
 from tests.support.mail_server import Inbox, none_waits, serving_mail
 from tests.support.waiting import until

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.core.batching import Batcher
+from plinth.core.batching import Batcher
 from tests.support.waiting import PATIENCE, until
 
 

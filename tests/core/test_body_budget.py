@@ -8,10 +8,10 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from app.core import body_budget
-from app.core.body_budget import BASE_BYTES, BodyBudget
-from app.core.body_limit import BodyLimit
-from app.core.parse_pace import ParsePace
+from plinth.core import body_budget
+from plinth.core.body_budget import BASE_BYTES, BodyBudget
+from plinth.core.body_limit import BodyLimit
+from plinth.core.parse_pace import ParsePace
 from tests.support.waiting import until
 
 MIB = 1024 * 1024

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from app.core import breaches
-from app.core.config import settings
+from plinth.core import breaches
+from plinth.core.config import settings
 from tests.support.breached import (
     PADDING,
     Behave,

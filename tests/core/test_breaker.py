@@ -1,6 +1,6 @@
 import pytest
 
-from app.core.breaker import Breaker
+from plinth.core.breaker import Breaker
 
 
 class Clock:

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.cache import Cache, cached
-from app.core.cache.connecting import connect, disconnect
+from plinth.core.cache import Cache, cached
+from plinth.core.cache.connecting import connect, disconnect
 from tests.support.databases import TestServices
 from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey

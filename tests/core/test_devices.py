@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.core import devices
-from app.core.devices import ACCOUNTS, Account, remember
+from plinth.core import devices
+from plinth.core.devices import ACCOUNTS, Account, remember
 
 EMAIL = "ann@example.com"
 ANN, EVE = Account(1, 0), Account(2, 0)

@@ -5,8 +5,8 @@ import signal
 import pytest
 import uvicorn
 
-from app.core import drain
-from app.core.health import draining
+from plinth.core import drain
+from plinth.core.health import draining
 from tests.support.waiting import until
 
 

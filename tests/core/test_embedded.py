@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from app.core.embedded import EmbeddedError, Endpoints, folders, postgres_bin, services, sharing
-from app.core.embedded.processes import Account
+from plinth.core.embedded import EmbeddedError, Endpoints, folders, postgres_bin, services, sharing
+from plinth.core.embedded.processes import Account
 from tests.support.waiting import PATIENCE
 
 if not Path("/proc/self/cwd").exists():
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 USER = """
 import os, signal, sys
 from pathlib import Path
-from app.core.embedded import services
+from plinth.core.embedded import services
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 folder, kinds, uid = sys.argv[1:]
 if uid:
@@ -55,7 +55,7 @@ with services(Path(folder), **asked) as endpoints:
 FORKING_USER = """
 import os, sys, time
 from pathlib import Path
-from app.core.embedded import services
+from plinth.core.embedded import services
 with services(Path(sys.argv[1]), postgres=False) as endpoints:
     if (leaver := os.fork()) == 0:
         sys.exit()
@@ -69,7 +69,7 @@ with services(Path(sys.argv[1]), postgres=False) as endpoints:
 
 WITHOUT_PACKAGES = """
 from pathlib import Path
-from app.core.embedded import EmbeddedError, postgres_bin, services
+from plinth.core.embedded import EmbeddedError, postgres_bin, services
 assert postgres_bin() is None
 for kind in ("postgres", "valkey"):
     try:

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import settings
-from app.core.database import Database
-from app.core.errors import Contended, Unavailable
-from app.core.postgres_url import read_postgres_url
-from app.core.reading import Query
-from app.core.service_urls import quote_host, split_url
-from app.models import Base
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.errors import Contended, Unavailable
+from plinth.core.postgres_url import read_postgres_url
+from plinth.core.reading import Query
+from plinth.core.service_urls import quote_host, split_url
+from plinth.models import Base
 from tests.support.waiting import PATIENCE
 
 SHOWN = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone")

@@ -7,11 +7,11 @@ from contextvars import Context
 import pytest
 from httpx2 import AsyncClient
 
-from app.core import hash_shares, passwords
-from app.core.client import Client
-from app.core.errors import Unavailable
-from app.core.hash_shares import HashShares, Key, keys_of_request
-from app.core.request import begin_request
+from plinth.core import hash_shares, passwords
+from plinth.core.client import Client
+from plinth.core.errors import Unavailable
+from plinth.core.hash_shares import HashShares, Key, keys_of_request
+from plinth.core.request import begin_request
 from tests.support.hashing import Held
 from tests.support.people import PASSWORD, People
 from tests.support.waiting import PATIENCE, until

@@ -5,9 +5,9 @@ import json
 import pytest
 from fastapi import FastAPI
 
-from app.core.config import settings
-from app.core.header_limits import MAX_BYTES_OF, MAX_COOKIES, MAX_QUERY_BYTES, MAX_QUERY_PAIRS
-from app.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
+from plinth.core.config import settings
+from plinth.core.header_limits import MAX_BYTES_OF, MAX_COOKIES, MAX_QUERY_BYTES, MAX_QUERY_PAIRS
+from plinth.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
 from tests.support.asgi import Header, send
 
 PATH = f"{settings.API_V1_PREFIX}/health/live"

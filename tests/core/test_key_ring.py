@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import settings
-from app.core.keys import KeyFileError, KeyRing, revoke_key, rotate_keys
-from app.core.keys.key import take_secret_key
+from plinth.core.config import settings
+from plinth.core.keys import KeyFileError, KeyRing, revoke_key, rotate_keys
+from plinth.core.keys.key import take_secret_key
 from tests.support.environment import COMPLETE, run_python
 
 A_LOOK = 1.05  # seconds

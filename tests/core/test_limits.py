@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from app.core.cache import Cache
-from app.core.config import settings
-from app.core.errors import TooMany
-from app.core.limits import Bucket, Limiter, Reservation
+from plinth.core.cache import Cache
+from plinth.core.config import settings
+from plinth.core.errors import TooMany
+from plinth.core.limits import Bucket, Limiter, Reservation
 from tests.support.databases import TestServices
 from tests.support.limit_clock import pass_time
 

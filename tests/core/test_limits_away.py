@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from app.core.cache import Cache
-from app.core.errors import TooMany
-from app.core.limits import Bucket, Limiter
-from app.core.limits.memory import Memory
+from plinth.core.cache import Cache
+from plinth.core.errors import TooMany
+from plinth.core.limits import Bucket, Limiter
+from plinth.core.limits.memory import Memory
 from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey
 

@@ -10,13 +10,13 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
-from app.api.deps import Resources
-from app.core import metrics, passwords
-from app.core.cache import Cache, get_cache, set_cache
-from app.core.config import settings
-from app.core.database import Database
-from app.models import Base
-from app.services import figures
+from plinth.api.deps import Resources
+from plinth.core import metrics, passwords
+from plinth.core.cache import Cache, get_cache, set_cache
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.models import Base
+from plinth.services import figures
 from tests.support.asgi import send
 from tests.support.metrics import scrape, shown_metrics
 from tests.support.people import People

@@ -6,12 +6,12 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from app.core.body_budget import BodyBudget
-from app.core.body_limit import BodyLimit
-from app.core.drain import close_while_draining
-from app.core.health import draining
-from app.core.middleware import RequestContext
-from app.core.overload import InFlightLimit
+from plinth.core.body_budget import BodyBudget
+from plinth.core.body_limit import BodyLimit
+from plinth.core.drain import close_while_draining
+from plinth.core.health import draining
+from plinth.core.middleware import RequestContext
+from plinth.core.overload import InFlightLimit
 from tests.support.asgi import Answer, send
 from tests.support.waiting import until
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.core.parse_pace import PAUSE, ParsePace
+from plinth.core.parse_pace import PAUSE, ParsePace
 
 BLOCKS = 0.02  # seconds that parsing takes
 

@@ -9,9 +9,9 @@ import pytest
 from argon2 import PasswordHasher
 from httpx2 import AsyncClient
 
-from app.core import passwords
-from app.core.errors import Unavailable
-from app.core.passwords import _Pool
+from plinth.core import passwords
+from plinth.core.errors import Unavailable
+from plinth.core.passwords import _Pool
 from tests.support.environment import COMPLETE, ROOT, run_python
 from tests.support.hashing import Held
 from tests.support.people import PASSWORD
@@ -124,7 +124,7 @@ async def test_who_waited_too_long_is_told_so_and_is_not_hashed(
 HASHING = """
 import asyncio, os
 from time import monotonic
-from app.core.passwords import hash_password
+from plinth.core.passwords import hash_password
 
 def resident():
     pages = int(open("/proc/self/statm").read().split()[1])

@@ -6,8 +6,8 @@ from ssl import TLSVersion
 
 import pytest
 
-from app.core.postgres_tls import make_context
-from app.core.postgres_url import Host, libpq_url, read_postgres_url
+from plinth.core.postgres_tls import make_context
+from plinth.core.postgres_url import Host, libpq_url, read_postgres_url
 from tests.support.certificates import Issued, make_authority
 from tests.support.hosted import POSTGRES, Hosted
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from app import main
-from app.core import fast_paths
-from app.core.config import settings
-from app.core.database import Database
-from app.core.lane import Lane, PlainLane
-from app.core.private_names import ELSEWHERE, FAST_PATHS, TESTED
-from app.models import Base
+from plinth import main
+from plinth.core import fast_paths
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.lane import Lane, PlainLane
+from plinth.core.private_names import ELSEWHERE, FAST_PATHS, TESTED
+from plinth.models import Base
 from tests.support.environment import ROOT
 
 PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_exit"}  # of named tuples, and os._exit
@@ -70,7 +70,7 @@ def inherited(tree: ast.AST) -> Iterator[str]:
 
 def replaced() -> Iterator[str]:
     """What the dispatcher works in the place of, by name."""
-    known = import_module("app.core.dispatch.known")
+    known = import_module("plinth.core.dispatch.known")
     for names in known.ORIGINALS.values():
         yield from (part for name in names for part in name.split(".") if is_private(part))
 

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from app.core.config import Settings, SettingsError, load_settings
-from app.core.limits import sign_in
-from app.core.rates import Rate, parse_rate
-from app.services import throttle
+from plinth.core.config import Settings, SettingsError, load_settings
+from plinth.core.limits import sign_in
+from plinth.core.rates import Rate, parse_rate
+from plinth.services import throttle
 from tests.support.environment import COMPLETE, ROOT
 
 FIGURES = {

@@ -31,15 +31,15 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import crud
-from app.core import engine as engines
-from app.core.config import settings
-from app.core.database import Database
-from app.core.errors import Invalid, Rejected, Unavailable, Unresolved
-from app.core.reading import Query, read_all, read_by_id
-from app.crud.listing import Wanted
-from app.models import Base, User
-from app.services import accounts
+from plinth import crud
+from plinth.core import engine as engines
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.errors import Invalid, Rejected, Unavailable, Unresolved
+from plinth.core.reading import Query, read_all, read_by_id
+from plinth.crud.listing import Wanted
+from plinth.models import Base, User
+from plinth.services import accounts
 from tests.support.people import People
 from tests.support.statements import recorded_statements
 from tests.support.waiting import PATIENCE

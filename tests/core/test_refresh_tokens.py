@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.core.refresh_tokens import (
+from plinth.core.refresh_tokens import (
     LENGTH,
     SECRET,
     RefreshToken,

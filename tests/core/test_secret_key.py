@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import SettingsError, load_settings
-from app.core.marks import Marker, derive_key
-from app.core.secret_key import find_weakness, keep_development_key
+from plinth.core.config import SettingsError, load_settings
+from plinth.core.marks import Marker, derive_key
+from plinth.core.secret_key import find_weakness, keep_development_key
 from tests.support.environment import FINE_KEY, ROOT
 
 KEEP = (
-    "import sys; from pathlib import Path; from app.core.secret_key import keep_development_key;"
+    "import sys; from pathlib import Path; from plinth.core.secret_key import keep_development_key;"
     "sys.stdin.read(); print(keep_development_key(Path(sys.argv[1])))"
 )
 

@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.cli.failure import describe
-from app.core.config import Settings, SettingsError, load_settings
-from app.core.config.checks import PUBLIC_PASSWORD
-from app.core.postgres_url import libpq_url
-from app.core.redis_url import read_redis_url
+from plinth.cli.failure import describe
+from plinth.core.config import Settings, SettingsError, load_settings
+from plinth.core.config.checks import PUBLIC_PASSWORD
+from plinth.core.postgres_url import libpq_url
+from plinth.core.redis_url import read_redis_url
 from tests.support.environment import COMPLETE
 
 ODD = "p@ss/w:o#r?d%20 é&="

@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
-from app.core.config import settings
-from app.core.database import Database
-from app.core.tracing import otlp
-from app.core.tracing.otlp import sending_traces
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.tracing import otlp
+from plinth.core.tracing.otlp import sending_traces
 from tests.support.asgi import send
 from tests.support.collector import Collector, SeenSpan, collecting
 from tests.support.command import find_free_port
@@ -104,7 +104,7 @@ async def test_a_collector_that_is_away_holds_nobody_up(
 def test_nothing_is_imported_or_sent_while_it_is_off(tmp_path: Path) -> None:
     code = """
 import sys
-import app.main
+import plinth.main
 # redis-py imports the SDK's metrics wherever they are installed.
 heavy = ("opentelemetry.sdk.trace.export", "opentelemetry.exporter", "google.protobuf", "requests")
 print([name for name in sys.modules if name.startswith(heavy)])

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.core.config import settings
-from app.core.database import Database
-from app.core.errors import (
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.errors import (
     Conflict,
     Contended,
     Invalid,
@@ -23,7 +23,7 @@ from app.core.errors import (
     TimedOut,
     Unavailable,
 )
-from app.models import Base
+from plinth.models import Base
 
 USER = "INSERT INTO users (email, username, hashed_password) VALUES ('{}', '{}', 'x')"
 ANN = USER.format("ann@example.com", "ann")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Settings, SettingsError, load_settings
+from plinth.core.config import Settings, SettingsError, load_settings
 from tests.support.environment import COMPLETE, ROOT, bare_environment
 from tests.support.wrong_settings import KINDS, URLS, is_part, wrong_values
 
@@ -21,11 +21,11 @@ FINE = COMPLETE | {
     "SMTP_HOST": "mail.example.com",  # so that its other settings are needed
 }
 PROGRAMS = {
-    "serve": ["-m", "app.cli", "serve", "--port=0"],
-    "upgrade": ["-m", "app.cli", "db", "upgrade"],
+    "serve": ["-m", "plinth.cli", "serve", "--port=0"],
+    "upgrade": ["-m", "plinth.cli", "db", "upgrade"],
     "uvicorn": ["-m", "uvicorn", "app.main:app", "--port=0"],
     "alembic": ["-m", "alembic", "-c", str(ROOT / "alembic.ini"), "current"],
-    "import": ["-c", "from app.core.config import settings"],
+    "import": ["-c", "from plinth.core.config import settings"],
 }
 
 
@@ -100,7 +100,7 @@ def test_all_that_is_wrong_is_told_at_once(kind: int) -> None:
 @pytest.mark.parametrize("kind", [0, 1])
 def test_the_doctor_says_the_same(kind: int, tmp_path: Path) -> None:
     wrong = all_wrong(kind)
-    ended = run(["-m", "app.cli", "doctor", "--json"], wrong, tmp_path)
+    ended = run(["-m", "plinth.cli", "doctor", "--json"], wrong, tmp_path)
     found = json.loads(ended.stdout)
     assert [check["text"] for check in found["checks"]] == find_faults(wrong)
     assert {check["name"] for check in found["checks"]} == {"settings"}

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import crud
-from app.core.database import Database
-from app.core.errors import Rejected
-from app.models import User
-from app.schemas.user import UserCreate, UserUpdate
+from plinth import crud
+from plinth.core.database import Database
+from plinth.core.errors import Rejected
+from plinth.models import User
+from plinth.schemas.user import UserCreate, UserUpdate
 from tests.support.people import PASSWORD, People
 
 base = crud.CRUDBase[User, UserCreate, UserUpdate](User)

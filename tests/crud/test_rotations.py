@@ -8,12 +8,12 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app import crud
-from app.core.config import settings
-from app.core.database import Database
-from app.core.refresh_tokens import make_refresh_token, parse_refresh_token
-from app.crud.session import Rotation
-from app.models import Base
+from plinth import crud
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.refresh_tokens import make_refresh_token, parse_refresh_token
+from plinth.crud.session import Rotation
+from plinth.models import Base
 from tests.support.people import People, Person
 
 NONE = timedelta()

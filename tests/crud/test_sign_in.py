@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from app import crud
-from app.core.client import Client
-from app.core.config import settings
-from app.core.database import Database
-from app.crud.sign_in import Candidate
-from app.models import Base
-from app.services import audit
+from plinth import crud
+from plinth.core.client import Client
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.crud.sign_in import Candidate
+from plinth.models import Base
+from plinth.services import audit
 from tests.support.people import CHEAP_HASH, People
 
 CLIENT = Client("192.0.2.7", "Firefox/1")

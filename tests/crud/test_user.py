@@ -2,12 +2,12 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import crud
-from app.core.addresses import Account
-from app.core.database import Database
-from app.core.passwords import Verdict, verify_password
-from app.crud import canonical_address
-from app.schemas.user import UserUpdate
+from plinth import crud
+from plinth.core.addresses import Account
+from plinth.core.database import Database
+from plinth.core.passwords import Verdict, verify_password
+from plinth.crud import canonical_address
+from plinth.schemas.user import UserUpdate
 from tests.support.people import PASSWORD, People
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.core.embedded import postgres_bin
+from plinth.core.embedded import postgres_bin
 from tests.support.databases import TestServices, cloned_database
 from tests.support.roles import libpq_variables
 
@@ -54,7 +54,7 @@ class Machine:
             "PLINTH_APPLICATION": f"app_{folder.name}",
             "PLINTH_OWNER_PASSWORD": "a",
             "PLINTH_APPLICATION_PASSWORD": "b",
-            "PLINTH_ROLES_SQL": str(ROOT / "app/cli/db/roles.sql"),
+            "PLINTH_ROLES_SQL": str(ROOT / "packages/plinth/src/plinth/cli/db/roles.sql"),
         }
         self.roles = [self._environment[f"PLINTH_{kind}"] for kind in ("OWNER", "APPLICATION")]
         docker = folder / "docker"

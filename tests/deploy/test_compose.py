@@ -115,7 +115,7 @@ def test_postgresql_runs_the_init_scripts(name: str) -> None:
     volumes = load()["services"][name]["volumes"]
 
     assert "./deploy/initdb.d:/docker-entrypoint-initdb.d:ro" in volumes
-    assert "./app/cli/db/roles.sql:/plinth-roles.sql:ro" in volumes
+    assert "./packages/plinth/src/plinth/cli/db/roles.sql:/plinth-roles.sql:ro" in volumes
 
 
 def test_the_init_scripts_are_sound() -> None:

@@ -3,10 +3,10 @@
 import re
 from ast import literal_eval
 
-from app.api import wanted
-from app.cli import protocol
-from app.cli.users import files
-from app.core import (
+from plinth.api import wanted
+from plinth.cli import protocol
+from plinth.cli.users import files
+from plinth.core import (
     body_limit,
     devices,
     hash_shares,
@@ -16,10 +16,10 @@ from app.core import (
     passwords,
     problems,
 )
-from app.core.cache import client
-from app.core.config import Settings
-from app.crud import one_time_token
-from app.schemas import auth, fields
+from plinth.core.cache import client
+from plinth.core.config import Settings
+from plinth.crud import one_time_token
+from plinth.schemas import auth, fields
 from tests.support.environment import ROOT
 
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.]*)\s*\|")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.embedded import postgres_bin
+from plinth.core.embedded import postgres_bin
 from tests.support.command import PATIENCE, find_free_port, wait_for_health
 from tests.support.databases import TestServices, on_server
 from tests.support.environment import ROOT
@@ -61,7 +61,7 @@ class Machine:
         }
         _write_program(programs / "sudo", SUDO)
         # Stands for both ways in which the guide becomes the service's user: setpriv and systemd.
-        plinth = " ".join(as_other_user(sys.executable, "-m", "app.cli"))
+        plinth = " ".join(as_other_user(sys.executable, "-m", "plinth.cli"))
         _write_program(programs / "setpriv.plinth", f'#!/bin/sh\nexec {plinth} "$@"\n')
 
     def do(self, commands: str) -> str:

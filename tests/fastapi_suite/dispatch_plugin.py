@@ -17,8 +17,8 @@ import pytest
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.dispatch import Dispatch
-from app.core.dispatch.endpoint import Endpoint
+from plinth.core.dispatch import Dispatch
+from plinth.core.dispatch.endpoint import Endpoint
 
 counts: Counter[str] = Counter()
 

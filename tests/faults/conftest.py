@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core import migrations
+from plinth.core import migrations
 from tests.support.postgres import (
     OwnPostgres,
     make_run_folder,

@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core import migrations
+from plinth.core import migrations
 from tests.faults.bounds import within
 from tests.support.environment import ROOT, bare_environment
 from tests.support.postgres import OwnPostgres, own_postgres
@@ -101,7 +101,7 @@ async def deploy(
 def migrate(code: Path, url: str) -> None:
     settings = SETTINGS | {"DATABASE_URL": url, "PYTHONPATH": str(code)}
     subprocess.run(
-        [sys.executable, "-m", "app.cli", "db", "upgrade"],
+        [sys.executable, "-m", "plinth.cli", "db", "upgrade"],
         cwd=code,
         env=bare_environment() | settings,
         check=True,

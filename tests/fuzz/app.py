@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from app import main
-from app.api.deps import get_current_user
-from app.core.config import settings
-from app.core.database import Database
-from app.core.errors import Rejected, Unauthenticated, Unavailable
-from app.core.problems import responses
+from plinth import main
+from plinth.api.deps import get_current_user
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.errors import Rejected, Unauthenticated, Unavailable
+from plinth.core.problems import responses
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import make_tables
 

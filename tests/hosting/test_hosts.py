@@ -5,9 +5,9 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from starlette.types import Receive, Scope, Send
 
-from app.core.config import SettingsError, load_settings
-from app.core.config.public_url import check_host, check_root_path
-from app.core.hosting import AllowedHosts, RootPath
+from plinth.core.config import SettingsError, load_settings
+from plinth.core.config.public_url import check_host, check_root_path
+from plinth.core.hosting import AllowedHosts, RootPath
 from tests.support.asgi import send
 from tests.support.environment import ROOT, run_python
 
@@ -116,7 +116,7 @@ async def test_a_websocket_of_another_host_is_closed() -> None:
 def test_the_application_asks_allowed_hosts() -> None:
     code = """
 import asyncio
-from app.main import app
+from plinth.application import app
 from tests.support.asgi import send
 for host in (b"api.example.com", b"evil.example"):
     print(asyncio.run(send(app, "GET", "/", [(b"host", host)])).status)
@@ -147,7 +147,7 @@ async def test_no_redirect_repeats_the_host(app: FastAPI, path: str) -> None:
 
 
 async def test_a_redirect_of_two_slashes_stays_with_this_host(app: FastAPI) -> None:
-    from app.admin.door import _without_host  # noqa: PLC0415
+    from plinth.admin.door import _without_host  # noqa: PLC0415
 
     scope = {"scheme": "http", "headers": [(b"host", b"here.example")]}
     for path in ("//evil.example", "/\\evil.example"):

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.embedded import postgres_bin
+from plinth.core.embedded import postgres_bin
 from tests.support.command import plinth
 from tests.support.databases import TestServices
 from tests.support.environment import ROOT
@@ -340,7 +340,7 @@ async def test_composes_script_makes_the_same_roles(
         "PLINTH_APPLICATION": names[1],
         "PLINTH_OWNER_PASSWORD": "it's $ecret",
         "PLINTH_APPLICATION_PASSWORD": "b",
-        "PLINTH_ROLES_SQL": str(ROOT / "app/cli/db/roles.sql"),
+        "PLINTH_ROLES_SQL": str(ROOT / "packages/plinth/src/plinth/cli/db/roles.sql"),
     }
     owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()"
     before = await admin.fetchval(owner)

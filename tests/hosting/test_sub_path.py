@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.database import Database
+from plinth.core.database import Database
 from tests.support.command import plinth
 from tests.support.people import People
 from tests.support.proxy import proxying

@@ -5,12 +5,12 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.api.deps import Resources, get_current_user
-from app.core.config import settings
-from app.core.database import Database
-from app.core.errors import Rejected, Unauthenticated, Unavailable
-from app.core.problems import responses
-from app.main import create_app
+from plinth.api.deps import Resources, get_current_user
+from plinth.application import create_app
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.errors import Rejected, Unauthenticated, Unavailable
+from plinth.core.problems import responses
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import drop_tables, make_tables
 from tests.support.documented import check_documented

@@ -20,20 +20,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.api.access import OWNER, access
-from app.api.deps import DB, CurrentUser, ReadDB, RowId
-from app.api.etags import SHOWS_VERSION, ClientCopy
-from app.api.once import DoneOnce
-from app.api.pages import show_page
-from app.api.wanted import wanted_of
-from app.core.errors import Changed, Conflict, NotFound
-from app.core.problems import responses
-from app.crud.listing import By, Listing, Wanted
-from app.crud.resource import CRUDResource
-from app.models import User
-from app.models.base import NAMES, NumberedBase, Owned, Timestamped, Versioned
-from app.schemas import fields
-from app.schemas.page import Page
+from plinth.api.access import OWNER, access
+from plinth.api.deps import DB, CurrentUser, ReadDB, RowId
+from plinth.api.etags import SHOWS_VERSION, ClientCopy
+from plinth.api.once import DoneOnce
+from plinth.api.pages import show_page
+from plinth.api.wanted import wanted_of
+from plinth.core.errors import Changed, Conflict, NotFound
+from plinth.core.problems import responses
+from plinth.crud.listing import By, Listing, Wanted
+from plinth.crud.resource import CRUDResource
+from plinth.models import User
+from plinth.models.base import NAMES, NumberedBase, Owned, Timestamped, Versioned
+from plinth.schemas import fields
+from plinth.schemas.page import Page
 
 
 class Apart(NumberedBase):

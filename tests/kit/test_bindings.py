@@ -6,12 +6,12 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.api.deps import VerifiedUser
-from app.core import problems
-from app.core.database import Database
-from app.core.errors import NotFound
-from app.crud.listing import Wanted
-from app.crud.principal import Principal
+from plinth.api.deps import VerifiedUser
+from plinth.core import problems
+from plinth.core.database import Database
+from plinth.core.errors import NotFound
+from plinth.crud.listing import Wanted
+from plinth.crud.principal import Principal
 from tests.kit.drafts import DraftCreate, drafts, router
 from tests.support.answers import check_invalid
 from tests.support.people import People, Person

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.sealing import seal
+from plinth.core.sealing import seal
 from tests.support.answers import check_invalid
 from tests.support.people import People, Person
 

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
 
-from app.core.config import settings
-from app.core.database import Database
-from app.crud import idempotency_key
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.crud import idempotency_key
 from tests.kit.drafts import Apart
 from tests.support.answers import check_invalid, check_refusal
 from tests.support.people import People, Person

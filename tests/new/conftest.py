@@ -50,7 +50,7 @@ class Checkout:
         )
 
     def plinth(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "app.cli", *arguments, **settings)
+        return self.run(sys.executable, "-m", "plinth.cli", *arguments, **settings)
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "pytest", "-q", *arguments)

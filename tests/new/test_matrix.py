@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import BigInteger, Column, MetaData, Table, UniqueConstraint
 
-from app.cli.failure import Failure
-from app.cli.new.design import design
+from plinth.cli.failure import Failure
+from plinth.cli.new.design import design
 from tests.new import matrix
 from tests.new.conftest import BIN, IS_WHOLE, Checkout, check
 from tests.support.measured import Measured
@@ -34,7 +34,7 @@ MIGRATIONS = "say_the_same or squawk or each_migration_can_be_undone or again_is
 # Many commands in one process: importing the application takes longer than a command.
 RUN_ALL = """
 import json, sys
-from app.cli.commands import plinth
+from plinth.cli.commands import plinth
 for arguments in json.load(sys.stdin):
     print("$ plinth", *arguments, file=sys.stderr)
     plinth(arguments, standalone_mode=False)

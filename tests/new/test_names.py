@@ -71,8 +71,8 @@ IN_A_TABLE = 14
 
 TRY_ALL = """
 import json, sys
-from app.cli.commands import plinth
-from app.cli.failure import Failure
+from plinth.cli.commands import plinth
+from plinth.cli.failure import Failure
 said = {}
 for name, arguments in json.load(sys.stdin).items():
     try:

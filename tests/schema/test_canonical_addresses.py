@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from app import crud
-from app.core import migrations
-from app.core.addresses import canonical
-from app.core.config import settings
-from app.core.database import Database
-from app.models import Base
+from plinth import crud
+from plinth.core import migrations
+from plinth.core.addresses import canonical
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.models import Base
 from tests.support.databases import TestServices, empty_database
 
 BEFORE, AT = "b35f9a17e0c4", "4b8e1f60c7d3"

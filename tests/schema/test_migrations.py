@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from alembic import command
 
-from app.core import migrations, revisions
-from app.core.embedded import postgres_bin
+from plinth.core import migrations, revisions
+from plinth.core.embedded import postgres_bin
 from tests.support.command import plinth
 from tests.support.databases import TestServices, empty_database
 from tests.support.environment import ROOT, run_python
@@ -101,8 +101,8 @@ def test_the_sql_of_the_migrations_runs_as_it_is(empty: str) -> None:
 MIGRATE_AT_ONCE = f"""
 import os, sys, traceback
 import alembic.command
-import app.models
-from app.core import migrations, revisions
+import plinth.models
+from plinth.core import migrations, revisions
 
 def migrate():
     try:

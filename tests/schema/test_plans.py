@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import Integer, column, event, func, select, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import crud
-from app.core.config import settings
-from app.core.database import Database
-from app.core.reading import Query, one_of
-from app.crud import figures
-from app.crud.listing import Wanted
-from app.crud.principal import by_session
-from app.models import Base, User
+from plinth import crud
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.reading import Query, one_of
+from plinth.crud import figures
+from plinth.crud.listing import Wanted
+from plinth.crud.principal import by_session
+from plinth.models import Base, User
 from tests.support.databases import TestServices, cloned_database
 
 SEED = """

@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.database import Database
-from app.crud import user_import
-from app.crud.user_import import UnstorableRow
-from app.services import audit, bulk
-from app.services.bulk import Imported, ImportRefused, Line
+from plinth.core.database import Database
+from plinth.crud import user_import
+from plinth.crud.user_import import UnstorableRow
+from plinth.services import audit, bulk
+from plinth.services.bulk import Imported, ImportRefused, Line
 from tests.support.foreign_hashes import ARGON2ID, BCRYPT, FOREIGN, PBKDF2_BEYOND, PREFIXED, UNKNOWN
 from tests.support.people import PASSWORD, People, Person
 

@@ -4,10 +4,10 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.database import Database
-from app.services import audit, erasure, outbox
-from app.services.accounts import UserNotFound
-from app.services.administration import LastSuperuser
+from plinth.core.database import Database
+from plinth.services import audit, erasure, outbox
+from plinth.services.accounts import UserNotFound
+from plinth.services.administration import LastSuperuser
 from tests.support.people import PASSWORD, People
 
 AGENT = {"User-Agent": "Anns-own-browser"}

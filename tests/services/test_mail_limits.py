@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app.core.cache import cache
-from app.core.config import settings
-from app.core.database import Database
-from app.core.mail.letters import TEMPLATES
-from app.services import outbox
+from plinth.core.cache import cache
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.mail.letters import TEMPLATES
+from plinth.services import outbox
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, none_waits, token_of
 from tests.support.people import PASSWORD, People, Person

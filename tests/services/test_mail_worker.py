@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from app import crud
-from app.cli.doctor.finding import Level
-from app.cli.doctor.mail import check_backlog
-from app.core.config import settings
-from app.core.database import Database
-from app.services import outbox
-from app.services.mail_worker import mail_worker
+from plinth import crud
+from plinth.cli.doctor.finding import Level
+from plinth.cli.doctor.mail import check_backlog
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.services import outbox
+from plinth.services.mail_worker import mail_worker
 from tests.support.mail_server import Inbox, none_waits, serving_mail
 from tests.support.waiting import PATIENCE, until
 
@@ -213,7 +213,7 @@ REFUSE_MARKS = """
 async def test_a_mark_that_the_database_does_not_take_is_written_later_and_nothing_sent_twice(
     inbox: Inbox, write: Write, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.mail_worker.SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr("plinth.services.mail_worker.SETTLE_SECONDS", 0.01)
     await second.execute(REFUSE_MARKS)
     try:
         await write()

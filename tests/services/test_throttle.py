@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app import crud
-from app.core.client import Client
-from app.core.config import Settings, settings
-from app.core.database import Database
-from app.core.devices import Account
-from app.core.errors import TooMany
-from app.core.request import begin_request
-from app.models import User
-from app.services import throttle
-from app.services.throttle import KnownDevice
+from plinth import crud
+from plinth.core.client import Client
+from plinth.core.config import Settings, settings
+from plinth.core.database import Database
+from plinth.core.devices import Account
+from plinth.core.errors import TooMany
+from plinth.core.request import begin_request
+from plinth.models import User
+from plinth.services import throttle
+from plinth.services.throttle import KnownDevice
 
 RATES = sorted(
     name

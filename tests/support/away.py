@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from app.core.cache import cache
-from app.core.config import settings
-from app.main import create_app, lifespan
+from plinth.application import create_app, lifespan
+from plinth.core.cache import cache
+from plinth.core.config import settings
 
 INTERNALS = re.compile(
     r"traceback|errno|refused|asyncpg|sqlalchemy|redis\.|127\.0\.0\.1|postgresql://|redis://|\.py",

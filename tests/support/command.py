@@ -17,7 +17,7 @@ import pytest
 from tests.support.environment import ROOT, bare_environment
 
 PATIENCE = 180  # seconds
-COMMAND = [sys.executable, "-m", "app.cli"]
+COMMAND = [sys.executable, "-m", "plinth.cli"]
 
 
 def plinth(*arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:

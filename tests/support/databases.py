@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import asyncpg
 
-from app.core import embedded, migrations
-from app.core.config import settings
-from app.core.postgres_url import libpq_url
+from plinth.core import embedded, migrations
+from plinth.core.config import settings
+from plinth.core.postgres_url import libpq_url
 
 T = TypeVar("T")
 

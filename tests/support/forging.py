@@ -6,8 +6,8 @@ import json
 from typing import Any
 from uuid import UUID
 
-from app.core.config import settings
-from app.core.tokens import issue_access_token
+from plinth.core.config import settings
+from plinth.core.tokens import issue_access_token
 
 TRUE_KEY = settings.SECRET_KEY.encode()
 LEFT_OUT = object()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from app.core.logs import REQUESTS, make_formatter
+from plinth.core.logs import REQUESTS, make_formatter
 
 
 class Log:

@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.routing import compile_path
 
-from app.api.access import Declared, declared
-from app.core.routes import walk_routes
-from app.main import create_app
-from app.schemas.fields import LARGEST_EXACT
+from plinth.api.access import Declared, declared
+from plinth.application import create_app
+from plinth.core.routes import walk_routes
+from plinth.schemas.fields import LARGEST_EXACT
 from tests.support.people import PASSWORD
 
 Schema = Mapping[str, Any]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from app.core import metrics
+from plinth.core import metrics
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 from httpx2 import AsyncClient, Response
 
-from app.api.access import SUPERUSER
-from app.models import Base
+from plinth.api.access import SUPERUSER
+from plinth.models import Base
 from tests.support.operations import Operation, Schema
 from tests.support.people import PASSWORD, People, Person
 

@@ -68,7 +68,7 @@ def serving(
         settings: DATABASE_URL and REDIS_URL, and what else is not as production has it.
     """
     port, log = find_free_port(), folder / "serve.log"
-    way = ["uvicorn", application] if plain else ["app.cli", "serve", f"--workers={workers}"]
+    way = ["uvicorn", application] if plain else ["plinth.cli", "serve", f"--workers={workers}"]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*prefix, sys.executable, "-m", *way, f"--port={port}", *options],

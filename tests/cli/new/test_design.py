@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import BigInteger, Column, MetaData, Table, UniqueConstraint
 
-from app.cli.failure import Failure
-from app.cli.new.design import design
-from app.cli.new.fields import parse_field
-from app.cli.new.resource import Resource
+from plinth.cli.failure import Failure
+from plinth.cli.new.design import design
+from plinth.cli.new.fields import parse_field
+from plinth.cli.new.resource import Resource
 
 ARGUMENTS: dict[str, Any] = {
     "plural": None,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.failure import Failure
-from app.cli.new import checkout, listed
-from app.cli.new.edits import add_import, add_to_list, remove_from_list, remove_import
-from app.cli.new.words import class_name
+from plinth.cli.failure import Failure
+from plinth.cli.new import checkout, listed
+from plinth.cli.new.edits import add_import, add_to_list, remove_from_list, remove_import
+from plinth.cli.new.words import class_name
 from tests.support.environment import ROOT
 
 MODULES = [

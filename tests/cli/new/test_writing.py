@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.failure import Failure
-from app.cli.new import checkout, create, plan, remove
-from app.cli.new.plan import Change
+from plinth.cli.failure import Failure
+from plinth.cli.new import checkout, create, plan, remove
+from plinth.cli.new.plan import Change
 from tests.support.command import plinth
 from tests.support.environment import ROOT
 

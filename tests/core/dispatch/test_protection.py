@@ -30,8 +30,8 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from app import main
-from app.core.dispatch.endpoint import Endpoint
+from plinth import main
+from plinth.core.dispatch.endpoint import Endpoint
 
 Guard = Callable[..., Any]
 

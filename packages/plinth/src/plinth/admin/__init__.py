@@ -1,0 +1,76 @@
+"""The admin's pages at `/admin`: starlette-admin's, behind a door of ours.
+
+It is imported only where it is on, and reads by a connection that cannot write: each change goes
+through a service, or is written with its event in one transaction.
+"""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount
+from starlette_admin.base import BaseAdmin
+from starlette_admin.i18n import TimezoneConfig
+from starlette_admin.routing import route
+
+from plinth.admin.door import PLACE, Door
+from plinth.admin.entrance import Entrance
+from plinth.admin.front import Front
+from plinth.admin.resources import Resource, find_plain_models
+from plinth.admin.templating import LOADERS
+from plinth.admin.views import Events, Mails, Sessions, Users
+from plinth.core.assets import Assets
+from plinth.core.config import settings
+from plinth.core.marks import derive_key
+
+HERE = Path(__file__).parent
+
+
+def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
+    """
+    Args:
+        models: tables that have no view of their own here; all such where it is left out.
+    """
+    # What it would log is raised as well, or is what somebody typed.
+    logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
+    admin = _Admin(
+        title=settings.PROJECT_NAME,
+        base_url=PLACE,
+        templates_dir=str(HERE / "templates"),
+        additional_loaders=LOADERS,
+        index_view=Front(),
+        auth_provider=Entrance(),
+        # For the cookies of messages and of the tokens against forged requests.
+        secret_key=derive_key("plinth admin cookies").hex(),
+        timezone_config=TimezoneConfig(timezone_cookie_name=None, use_user_locale_timezone=False),
+        favicon_url=lambda request: str(request.url_for("admin:static", path="icon.svg")),
+    )
+    for view in (Users(), Sessions(), Events(), Mails()):
+        admin.add_view(view)
+    for model in find_plain_models() if models is None else models:
+        admin.add_view(Resource(model))
+    assets = Assets(HERE / "static", Path(str(files("starlette_admin"))) / "static")
+    admin.templates.env.globals["own_asset"] = lambda request, name: request.url_for(
+        "admin:static", path=f"/{assets.versioned(name)}"
+    )
+    admin.mount_to(Starlette())
+    app.router.routes += [
+        Mount(f"{PLACE}/static", assets),
+        Mount(PLACE, Door(admin.app, app), name=admin.route_name),
+    ]
+
+
+class _Admin(BaseAdmin):
+    @route("/_api/{key}/action", methods=["POST"], name="action")
+    async def handle_action(self, request: Request) -> Response:
+        if not request.query_params.get("name"):  # the library fails with a 500
+            return JSONResponse({"msg": "The query has no 'name'"}, HTTPStatus.BAD_REQUEST)
+        answer: Response = await super().handle_action(request)
+        return answer

@@ -1,0 +1,51 @@
+"""The front page: how things stand, at a glance."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette_admin.routing import route
+from starlette_admin.views import CustomView
+
+from plinth.admin.plots import Series, draw_bars
+from plinth.api.deps import Resources
+from plinth.crud import figures
+from plinth.services import outbox
+
+DAYS = 30
+LATEST = 8
+
+
+class Front(CustomView):
+    menu_label = "Overview"
+    icon = "fa-solid fa-gauge-high"
+    path = "/"
+    route_name = "index"
+
+    @route("")
+    async def index(self, request: Request) -> Response:
+        assert self.templates
+        resources: Resources = request.state.resources
+        db = request.state.session
+        days = await figures.by_day(db, days=DAYS)
+        dates = [day.date for day in days]
+        context = {
+            "title": self.menu_label,
+            "days": DAYS,
+            "today": days[-1],
+            "totals": await figures.totals(db),
+            "backlog": await outbox.count(db),
+            "latest": await figures.latest_events(db, limit=LATEST),
+            "health": await resources.readiness.get(),
+            "pool": resources.database.pool_status(),
+            "registrations": draw_bars(
+                "Registrations",
+                dates,
+                Series("registrations", "good", [day.registrations for day in days]),
+            ),
+            "logins": draw_bars(
+                "Logins and refusals",
+                dates,
+                Series("logins", "good", [day.logins for day in days]),
+                Series("refusals", "bad", [day.refusals for day in days]),
+            ),
+        }
+        return self.templates.TemplateResponse(request, "front.html", context)

@@ -1,0 +1,226 @@
+"""The application, wired: middleware, handlers and routers in the order in which they work."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
+
+from plinth.api import root, v1
+from plinth.api.deps import Resources
+from plinth.cli.protocol import bound_http_of_uvicorn
+from plinth.core import fast_paths, keys, logs, openapi, passwords, problems, revisions
+from plinth.core.backing import backing_services
+from plinth.core.batching import Batcher
+from plinth.core.body_budget import BodyBudget
+from plinth.core.body_limit import BodyLimit
+from plinth.core.cache import cache
+from plinth.core.collecting import collecting_seldom
+from plinth.core.config import SettingsError, settings
+from plinth.core.cookies import replace_quadratic_parser
+from plinth.core.database import Database
+from plinth.core.drain import close_while_draining, draining_at_sigterm
+from plinth.core.errors import PlinthError
+from plinth.core.header_limits import HeaderLimits
+from plinth.core.health import Readiness, look_around
+from plinth.core.hosting import AllowedHosts, RootPath
+from plinth.core.middleware import (
+    Compressed,
+    CrossOrigin,
+    DeclaredMethods,
+    EitherSlash,
+    HeadAsGet,
+    RequestContext,
+    RouteNoted,
+    Unexpected,
+    vary_by_origin,
+)
+from plinth.core.observe import Observed
+from plinth.core.overload import InFlightLimit
+from plinth.core.security_headers import SecurityHeaders
+from plinth.core.threads import entered_in_thread
+from plinth.core.tracing import NATIVE_OFF, Traced
+from plinth.crud.principal import load_principals
+from plinth.models import Base
+from plinth.services import figures
+from plinth.services.sessions import rotate_rested
+
+logger = logging.getLogger(__name__)
+
+CLUSTER_MODE = (
+    "REDIS_URL points at a Redis in cluster mode, where the limits and the cache do not work: use "
+    "one without (ElastiCache: cluster mode disabled; Redis Cloud: OSS cluster API off) or Sentinel"
+)
+
+PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
+SIGN_IN_PATHS = (f"{settings.API_V1_PREFIX}/auth/", "/admin/login")
+# As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
+MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
+# Outside what `app.add_middleware` adds: it has to see the path that is routed.
+OUTERMOST = [
+    *([Middleware(RootPath, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
+    Middleware(EitherSlash),
+]
+MIDDLEWARE = [
+    Middleware(
+        RequestContext,
+        trusted_proxies=settings.TRUSTED_PROXIES,
+        adding=[
+            SecurityHeaders(https_only=not settings.is_development),
+            close_while_draining,
+            vary_by_origin,
+        ],
+    ),
+    Middleware(Traced),
+    Middleware(Observed),
+    Middleware(HeaderLimits, limit=settings.MAX_HEADER_SIZE),
+    *(
+        [Middleware(AllowedHosts, hosts=settings.ALLOWED_HOSTS, exempt_paths=PROBES)]
+        if settings.ALLOWED_HOSTS
+        else []
+    ),
+    Middleware(
+        CrossOrigin,
+        allow_origins=settings.BACKEND_CORS_ORIGINS,
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["X-Request-ID", "ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
+    ),
+    Middleware(Unexpected),
+    Middleware(
+        InFlightLimit,
+        limit=settings.MAX_IN_FLIGHT,
+        spared=PROBES,
+        apart=dict.fromkeys(SIGN_IN_PATHS, MOST_SIGN_INS),
+    ),
+    Middleware(
+        BodyLimit,
+        limit=settings.MAX_BODY_SIZE,
+        limits=dict.fromkeys(SIGN_IN_PATHS, settings.MAX_AUTH_BODY_SIZE),
+        seconds=settings.BODY_TIMEOUT,
+        budget=BodyBudget(settings.MAX_BUFFERED_BODY_BYTES),
+    ),
+    Middleware(Compressed, minimum_size=1000),
+    Middleware(HeadAsGet),
+    Middleware(DeclaredMethods),
+]
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what lives as long as the process, and close it in the reverse order."""
+    bound_http_of_uvicorn()
+    async with AsyncExitStack() as stack:
+        backing = await stack.enter_async_context(entered_in_thread(backing_services(settings)))
+        database = Database(backing.database_url, settings, Base.metadata)
+        stack.push_async_callback(database.close)
+        await cache.open(
+            backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
+        )
+        stack.push_async_callback(cache.close)
+        await _refuse_cluster_mode()
+        drain_seconds = 0 if settings.is_development else settings.DRAIN_SECONDS
+        stack.enter_context(draining_at_sigterm(drain_seconds))
+        readiness = Readiness(lambda: look_around(database, cache))
+        app.state.resources = Resources(
+            database,
+            principals=database.reader.together(load_principals),
+            rotations=Batcher(partial(rotate_rested, database)),
+            readiness=readiness,
+        )
+        await _warn_of_missing_migrations(database)
+        if settings.MAIL_WORKER:
+            from plinth.services.mail_worker import mail_worker  # noqa: PLC0415 - and all of mail
+
+            await stack.enter_async_context(mail_worker(database))
+        if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+            from plinth.core.tracing.otlp import sending_traces  # noqa: PLC0415 - costs 0.2 s
+
+            await stack.enter_async_context(sending_traces(settings.OTEL_EXPORTER_OTLP_ENDPOINT))
+        if settings.METRICS_PORT is not None:
+            await stack.enter_async_context(figures.shown(database, settings.METRICS_PORT))
+        stack.enter_context(collecting_seldom())
+        yield
+
+
+def create_app() -> FastAPI:
+    logs.take_over()
+    fast_paths.log_state()
+    replace_quadratic_parser()
+    _load_keys()
+    app = FastAPI(
+        title=settings.PROJECT_NAME,
+        version=settings.VERSION,
+        debug=False,  # settings.DEBUG never shows a traceback to a client
+        openapi_url=f"{settings.API_V1_PREFIX}/openapi.json" if settings.shows_docs else None,
+        docs_url=None,  # FastAPI's own pages load their scripts from other hosts; see api/docs.py
+        redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
+        redirect_slashes=False,  # a redirect loses the Authorization header; see EitherSlash
+        middleware=[*MIDDLEWARE, *_innermost()],
+        telemetry=NATIVE_OFF,  # ours tells less of people; see core/tracing
+        lifespan=lifespan,
+    )
+    app.build_middleware_stack = partial(_build_stack, app)  # type: ignore[method-assign]
+    problems.install(app)
+    openapi.install(app)
+    app.include_router(root.router)
+    app.include_router(v1.router, prefix=settings.API_V1_PREFIX)
+    # Where one of these is off, none of it is loaded.
+    if settings.shows_docs:
+        from plinth.api import docs  # noqa: PLC0415
+
+        docs.install(app)
+    if settings.has_admin:
+        from plinth import admin  # noqa: PLC0415
+
+        admin.install(app)
+    return app
+
+
+def _build_stack(app: FastAPI) -> ASGIApp:
+    added = app.user_middleware
+    app.user_middleware = [*OUTERMOST, *added]
+    try:
+        return FastAPI.build_middleware_stack(app)
+    finally:
+        app.user_middleware = added
+
+
+def _innermost() -> list[Middleware]:
+    if not fast_paths.are_on(fast_paths.DISPATCH):
+        return [Middleware(RouteNoted)]
+    from plinth.core.dispatch import Dispatch  # noqa: PLC0415 - names that another version may lack
+
+    return [Middleware(Dispatch, passed=(RouteNoted,)), Middleware(RouteNoted)]
+
+
+def _load_keys() -> None:
+    try:
+        keys.ring.load()
+    except keys.KeyFileError as error:
+        raise SettingsError([str(error)]) from None
+
+
+async def _refuse_cluster_mode() -> None:
+    """Raise where Redis is in cluster mode. While it is away, readiness finds out later."""
+    info = await cache.call(lambda redis: redis.info("cluster"), None)
+    if info and info.get("cluster_enabled"):
+        raise SettingsError([CLUSTER_MODE])
+
+
+async def _warn_of_missing_migrations(database: Database) -> None:
+    try:
+        at, newest = await revisions.applied(database), revisions.newest()
+    except PlinthError:
+        logger.warning("requests that need the database get a 503 until it can be used")
+        return
+    if at != newest:
+        logger.warning("the database is at migration %s of %s: run `plinth db upgrade`", at, newest)
+
+
+app = create_app()

@@ -1,0 +1,4 @@
+from plinth.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+import asyncio
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from plinth.cli.connecting import reaching
+from plinth.cli.db.facts import find_server
+from plinth.cli.db.programs import Program, Target, find_programs, first_complaint
+from plinth.cli.drafts import drafted, refuse_existing
+from plinth.cli.failure import Failure, describe
+from plinth.cli.output import err, out
+from plinth.core.backing import backing_services
+from plinth.core.config import settings
+
+POLL_SECONDS = 0.1
+
+
+def run(file: Path | None, *, force: bool) -> None:
+    with backing_services(settings) as backing:
+        url = backing.owner_url
+        with reaching(url):
+            major, name = asyncio.run(find_server(url))
+        path = _choose_path(file, name, force=force)
+        program = _find_pg_dump(major)
+        with drafted(path) as draft:
+            _dump(program, Target.of(url), draft, path.name)
+            draft.replace(path)
+        out.print(f"{describe(url)} is in {path}, {_size(path)}", markup=False)
+
+
+def _choose_path(file: Path | None, database: str, *, force: bool) -> Path:
+    path = file or Path()
+    if path.is_dir():
+        path /= f"{database.replace('/', '_')}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump"
+    refuse_existing(path, force=force)
+    return path
+
+
+def _find_pg_dump(server_major: int) -> Program:
+    program = find_programs("pg_dump", server_major)[0]
+    if program.major < server_major:
+        raise Failure(
+            f"The server is PostgreSQL {server_major} and {program.path} is {program.major}, which "
+            f"cannot dump a newer server: install postgresql-client-{server_major}, or run pg_dump "
+            "where the server is."
+        )
+    return program
+
+
+def _dump(program: Program, target: Target, draft: Path, name: str) -> None:
+    options: list[str | Path] = ["--format=custom", "--file", draft, "--dbname", target.url]
+    with tempfile.TemporaryFile("w+") as stderr, err.status("") as progress:
+        process = subprocess.Popen([program.path, *options], env=target.environment, stderr=stderr)
+        try:
+            while process.poll() is None:
+                progress.update(f"{name}: {_size(draft)}")
+                try:
+                    process.wait(POLL_SECONDS)
+                except subprocess.TimeoutExpired:
+                    continue
+        finally:
+            process.kill()
+            process.wait()
+        stderr.seek(0)
+        if process.returncode != 0:
+            raise Failure(
+                f"pg_dump: {first_complaint('pg_dump', stderr.read())}. No file was made."
+            )
+
+
+def _size(path: Path) -> str:
+    size = float(path.stat().st_size)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

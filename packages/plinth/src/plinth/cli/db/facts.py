@@ -1,0 +1,50 @@
+"""What is in a database, asked over a connection of one's own: counting takes its time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from plinth.core.config import settings
+from plinth.core.driver import Connector
+from plinth.core.postgres_url import libpq_url
+
+
+@asynccontextmanager
+async def asking(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connector = Connector(libpq_url(url), seconds=settings.DB_CONNECT_TIMEOUT)
+    connection = await connector.connect()
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def find_server(url: str) -> tuple[int, str]:
+    """The server's major version, and the name of the database."""
+    async with asking(url) as connection:
+        major, name = await connection.fetchrow(
+            "SELECT current_setting('server_version_num')::int / 10000, current_database()"
+        )
+    return int(major), str(name)
+
+
+async def find_tables(url: str) -> set[str]:
+    """As `schema.name`, the server's own left out."""
+    async with asking(url) as connection:
+        tables = await connection.fetch(
+            "SELECT schemaname, tablename FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        )
+    return {f"{table['schemaname']}.{table['tablename']}" for table in tables}
+
+
+async def count_rows(url: str) -> dict[str, int]:
+    counts = {}
+    async with asking(url) as connection:
+        for table in sorted(await find_tables(url)):
+            name = await connection.fetchval(
+                "SELECT format('%I.%I', $1::text, $2::text)", *table.split(".", 1)
+            )
+            counts[table] = await connection.fetchval(f"SELECT count(*) FROM {name}")  # noqa: S608
+    return counts

@@ -1,0 +1,80 @@
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from alembic.util import CommandError
+
+from plinth.cli.ask import confirm
+from plinth.cli.connecting import connected, reaching
+from plinth.cli.failure import Failure, describe
+from plinth.cli.output import out
+from plinth.core import migrations, revisions
+from plinth.core.backing import Backing, backing_services
+from plinth.core.config import settings
+from plinth.core.grants import find_role
+
+
+def upgrade(revision: str, *, as_sql: bool) -> None:
+    if as_sql:
+        with _in_sentences():
+            migrations.print_upgrade(revision)
+        return
+    with backing_services(settings) as backing:
+        migrate(backing, revision)
+
+
+def downgrade(revision: str, *, yes: bool) -> None:
+    with backing_services(settings) as backing:
+        if not (yes or settings.is_development):
+            where = describe(backing.owner_url)
+            confirm(f"Migrate {where} down to {revision}, and lose what is undone?")
+        _change(backing, lambda url, role: migrations.downgrade(url, revision, role=role))
+
+
+def migrate(backing: Backing, revision: str = "head") -> None:
+    """Upgrade, with a line for each step."""
+    _change(backing, lambda url, role: migrations.upgrade(url, revision, role=role))
+
+
+def _change(backing: Backing, act: Callable[[str, str], None]) -> None:
+    with _in_sentences(), reaching(backing.owner_url), _steps_printed():
+        act(backing.owner_url, find_role(backing.database_url))
+        out.print(f"The database is at migration {asyncio.run(_find_revision(backing))}")
+
+
+async def _find_revision(backing: Backing) -> str:
+    async with connected(backing) as database:
+        at = await revisions.applied(database)
+    return f"{at} (head)" if at == revisions.newest() else str(at or "none")
+
+
+@contextmanager
+def _in_sentences() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        raise Failure(f"alembic: {error}") from error
+
+
+@contextmanager
+def _steps_printed() -> Iterator[None]:
+    logger = logging.getLogger("alembic.runtime.migration")
+    before = logger.level, logger.propagate
+    printer = _StepPrinter()
+    logger.addHandler(printer)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # told once is enough
+    try:
+        yield
+    finally:
+        logger.removeHandler(printer)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+class _StepPrinter(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage()
+        if words.startswith("Running "):
+            out.print(f"  {words.removeprefix('Running ')}", markup=False)

@@ -1,0 +1,69 @@
+import os
+import shlex
+from pathlib import Path
+
+import typer
+
+from plinth.cli.db.migrate import migrate
+from plinth.cli.failure import Failure, describe
+from plinth.cli.output import out, print_facts
+from plinth.cli.server import address, listening, serve_reloading, serve_workers
+from plinth.core import logs
+from plinth.core.backing import Backing, backing_services
+from plinth.core.config import settings
+from plinth.core.postgres_url import libpq_url
+
+WATCHED = Path(__file__).parents[1]
+GRACE = 2  # seconds for requests in flight, at each reload
+LAST_PORT = 65535
+
+
+def run(host: str, port: int, *, reload: bool) -> None:
+    if not settings.is_development:
+        raise Failure(
+            f"ENVIRONMENT is {settings.ENVIRONMENT} and this is for development: "
+            "run `plinth db upgrade` and then `plinth serve`."
+        )
+    logs.set_up()
+    try:
+        _serve(host, port, reload)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _serve(host: str, port: int, reload: bool) -> None:
+    other = port + 1 if port < LAST_PORT else 8001
+    way_out = f"take another: `make dev PORT={other}`, or `plinth dev --port {other}`."
+    with listening(host, port, way_out=way_out) as opened, backing_services(settings) as backing:
+        migrate(backing)
+        _print_banner(address(opened), backing)
+        if reload:
+            # Held here and handed down, the services outlast each reload.
+            os.environ |= backing.as_environment()
+            serve_reloading(opened, WATCHED, grace=GRACE)
+        else:
+            serve_workers(opened, 1, grace=GRACE)
+
+
+def _print_banner(api: str, backing: Backing) -> None:
+    database = describe(libpq_url(backing.owner_url))
+    print_facts(
+        [
+            ("API", api),
+            ("docs", f"{api}/docs"),
+            ("admin", f"{api}/admin"),
+            ("PostgreSQL", f"psql {shlex.quote(database)}"),
+            ("Valkey", _redis_command(backing.redis_url)),
+            ("DATA_DIR", str(settings.DATA_DIR.resolve())),
+            ("superuser", ".venv/bin/plinth create-superuser"),
+        ]
+    )
+    out.print("Ctrl-C ends all of it; the data stays.")
+
+
+def _redis_command(url: str) -> str:
+    """redis-cli takes a socket as an option, and anything else as a URL."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "unix":
+        return f"redis-cli -s {shlex.quote(rest.partition('?')[0])}"
+    return f"redis-cli -u {shlex.quote(describe(url))}"

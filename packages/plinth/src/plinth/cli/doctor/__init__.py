@@ -1,0 +1,39 @@
+"""`plinth doctor`: the checks are functions in the modules beside; each gives a finding."""
+
+import json
+from dataclasses import asdict
+
+import typer
+from rich.text import Text
+
+from plinth.cli.doctor.finding import Finding, Level, broken
+from plinth.cli.output import out
+
+SIGNS = {Level.FINE: ("✓", "green"), Level.DOUBTFUL: ("!", "yellow"), Level.BROKEN: ("✗", "red")}
+
+
+def run(workers: int, *, as_json: bool) -> None:
+    findings = _examine(workers)
+    healthy = all(finding.level is not Level.BROKEN for finding in findings)
+    if as_json:
+        print(json.dumps({"healthy": healthy, "checks": [asdict(it) for it in findings]}))
+    else:
+        for finding in findings:
+            _print(finding)
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _examine(workers: int) -> list[Finding]:
+    try:
+        from plinth.cli.doctor.examination import examine
+    except SystemExit as error:  # SettingsError: the settings are read by that import
+        faults = getattr(error, "faults", [str(error)])
+        return [broken("settings", fault, ".env.example explains each.") for fault in faults]
+    return examine(workers)
+
+
+def _print(finding: Finding) -> None:
+    sign, color = SIGNS[finding.level]
+    out.print(Text(sign, style=color), Text(f"{finding.name}:", style="bold"), Text(finding.text))
+    if finding.advice:
+        out.print(Text(f"  → {finding.advice}"))

@@ -1,0 +1,65 @@
+"""Accounts whose addresses collide, and what the database's locale knows of letters."""
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plinth.cli.doctor.finding import Finding, doubtful, fine
+from plinth.core.addresses import Plan
+from plinth.core.config import Settings
+from plinth.core.database import Database
+from plinth.core.errors import PlinthError
+from plinth.models import Base
+from plinth.services import addresses
+
+NAME, LOCALE = "addresses", "locale"
+MAX_SHOWN = 10
+ASKED = sa.text(
+    "SELECT datctype, lower('I') = 'i' AS folds_ascii, lower('ÄЖ') = 'äж' AS folds_all"
+    " FROM pg_database WHERE datname = current_database()"
+)
+MAKE_ANEW = (
+    "Restore it into a database made with a locale that does, such as C.UTF-8 or en_US.UTF-8. "
+    "Addresses of accounts are compared without it."
+)
+
+
+async def examine(url: str, settings: Settings) -> list[Finding]:
+    database = Database(url, settings, Base.metadata)
+    try:
+        async with database.transaction() as db:
+            return [await _check_locale(db), check_collisions(await addresses.plan(db))]
+    except (PlinthError, SQLAlchemyError):
+        return []  # away, not migrated, or not in UTF-8: the database's own checks say so
+    finally:
+        await database.close()
+
+
+async def _check_locale(db: AsyncSession) -> Finding:
+    row = (await db.execute(ASKED)).one()
+    if not row.folds_all:
+        what = "the case of letters beyond ASCII, so a search for them finds one case alone"
+    elif not row.folds_ascii:
+        what = "I and i as one letter, so the usernames INFO and info can be two accounts"
+    else:
+        return fine(LOCALE, row.datctype)
+    return doubtful(LOCALE, f"LC_CTYPE {row.datctype} does not know {what}", MAKE_ANEW)
+
+
+def check_collisions(plan: Plan) -> Finding:
+    if alone := len(plan.changes):
+        are = "account is found by its" if alone == 1 else "accounts are found by their"
+        text = f"{alone} {are} own spelling alone"
+        return doubtful(NAME, text, "Run `plinth users addresses`, which computes the others.")
+    others = [
+        f"{other.id} (of user {holder.id})" for holder, *rest in plan.collisions for other in rest
+    ]
+    if others:
+        shown = ", ".join(others[:MAX_SHOWN])
+        more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
+        return doubtful(
+            NAME,
+            f"accounts have the address of another account in another spelling: {shown}{more}",
+            "`plinth users addresses` shows them; docs/users.md, Addresses that collide.",
+        )
+    return fine(NAME, "each account has its own")

@@ -1,0 +1,28 @@
+import asyncio
+
+from plinth.cli.doctor import addresses, database, machine, mail, redis, roles, values
+from plinth.cli.doctor.finding import Finding, broken
+from plinth.core.backing import Backing, backing_services
+from plinth.core.config import settings
+from plinth.core.embedded import EmbeddedError
+
+
+def examine(workers: int) -> list[Finding]:
+    findings = [check(settings) for check in (*values.CHECKS, *machine.CHECKS)]
+    try:
+        with backing_services(settings) as backing:
+            findings += asyncio.run(_examine_services(backing, workers))
+    except EmbeddedError as error:
+        findings.append(broken("embedded services", str(error), "As it says."))
+    return findings
+
+
+async def _examine_services(backing: Backing, workers: int) -> list[Finding]:
+    return [
+        await machine.check_password_hashing(settings),
+        *await database.examine(backing.database_url, settings, workers),
+        *await roles.examine(backing, settings),
+        await redis.check(backing.redis_url),
+        *await mail.examine(backing.database_url, settings),
+        *await addresses.examine(backing.database_url, settings),
+    ]

@@ -1,0 +1,48 @@
+"""The outbox: whether mail leaves."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from plinth.cli.doctor.finding import Finding, doubtful, fine
+from plinth.core.config import Settings
+from plinth.core.database import Database
+from plinth.core.errors import PlinthError
+from plinth.core.mail import can_post, tell_way
+from plinth.crud.mail import Backlog
+from plinth.models import Base
+from plinth.services import outbox
+
+NAME = "mail"
+LONGEST_WAIT = timedelta(minutes=15)
+
+
+async def examine(url: str, settings: Settings) -> list[Finding]:
+    database = Database(url, settings, Base.metadata)
+    try:
+        async with database.transaction() as db:
+            backlog = await outbox.count(db)
+    except (PlinthError, SQLAlchemyError):
+        return []  # away, or not migrated: the database's own checks say so
+    finally:
+        await database.close()
+    return [check_way(), check_backlog(backlog)]
+
+
+def check_way() -> Finding:
+    if not can_post():
+        return doubtful(NAME, "SMTP_HOST is not set, so mails wait", "Set it; see docs/mail.md.")
+    return fine(NAME, f"sent {tell_way()}")
+
+
+def check_backlog(backlog: Backlog) -> Finding:
+    name, text = "outbox", f"{backlog.waiting} waiting, {backlog.dead} given up"
+    if backlog.dead:
+        return doubtful(name, text, "docs/mail.md says how to look at them and try them again.")
+    if backlog.oldest and datetime.now(UTC) - backlog.oldest > LONGEST_WAIT:
+        return doubtful(
+            name,
+            f"{text}, the oldest since {backlog.oldest:%Y-%m-%d %H:%M} UTC",
+            "Run a worker (MAIL_WORKER, `plinth worker`); its log says what the mail server says.",
+        )
+    return fine(name, text)

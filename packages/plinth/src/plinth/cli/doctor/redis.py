@@ -1,0 +1,34 @@
+import asyncio
+
+from redis.exceptions import RedisError
+
+from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
+from plinth.cli.failure import describe
+from plinth.core.cache.client import HEALTH_SECONDS, ClusterModeError
+from plinth.core.cache.connecting import connect, disconnect
+from plinth.core.config import settings
+from plinth.core.refusals import describe_refusal
+
+NAME = "Redis"
+SECONDS = 3
+OLDEST = 7
+
+
+async def check(url: str) -> Finding:
+    client = connect(url, seconds=SECONDS, connections=1)
+    try:
+        async with asyncio.timeout(SECONDS):
+            info = await client.info()
+            if info.get("cluster_enabled"):
+                raise ClusterModeError
+            await client.set(f"{settings.CACHE_PREFIX}-health", b"", ex=HEALTH_SECONDS)
+    except (RedisError, OSError) as error:
+        text = f"{describe(url)} cannot be used: {describe_refusal(error)}"
+        return broken(NAME, text, "Until then nothing is cached, and limits hold for each process.")
+    finally:
+        await disconnect(client)
+    version = str(info["redis_version"])
+    text = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    if int(version.partition(".")[0]) < OLDEST:
+        return doubtful(NAME, text, f"Take Redis {OLDEST} or newer, or Valkey.")
+    return fine(NAME, f"{text} at {describe(url)}")

@@ -1,0 +1,77 @@
+"""The checkout that is written into: its files, its tables, its tools."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy import Table
+
+from plinth.cli.failure import Failure
+from plinth.models import Base
+
+ROOT = Path(__file__).parents[3]
+NEEDED = ("alembic/versions", "app/api/v1", "app/crud", "app/models", "app/schemas", "tests/api")
+
+
+def find_root() -> Path:
+    """
+    Raises:
+        Failure: only the application is here, as in the image.
+    """
+    if missing := [folder for folder in NEEDED if not (ROOT / folder).is_dir()]:
+        raise Failure(f"{ROOT} has no {missing[0]}: run this in a checkout of the project.")
+    return ROOT
+
+
+def tables() -> Mapping[str, Table]:
+    return dict(Base.metadata.tables)
+
+
+def read(root: Path, path: Path) -> str | None:
+    """
+    Raises:
+        Failure: it is there and cannot be read.
+    """
+    try:
+        return (root / path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{path} cannot be read: {error}") from error
+
+
+def tidy(root: Path, path: Path, text: str) -> str:
+    """Format as `make format` does, and remove unused imports.
+
+    Raises:
+        Failure: ruff is missing, or the text is not valid Python.
+    """
+    text = _ruff(root, path, text, "check", "--fix-only", "--select=F401,I,RUF022,COM819")
+    return _ruff(root, path, text, "format")
+
+
+def check_lint(root: Path, path: Path, text: str) -> None:
+    """
+    Raises:
+        Failure: `make lint` would refuse the text.
+    """
+    _ruff(root, path, text, "check", "--output-format=concise")
+
+
+def _ruff(root: Path, path: Path, text: str, *arguments: str) -> str:
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        raise Failure(f"{ruff} is missing, and it formats what is written; run: make install")
+    found = subprocess.run(
+        [ruff, *arguments, "--stdin-filename", path, "-"],
+        cwd=root,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        why = (found.stderr + found.stdout).strip()
+        raise Failure(f"{path} would not pass ruff: {why}")
+    return found.stdout

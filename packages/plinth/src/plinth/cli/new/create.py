@@ -1,0 +1,132 @@
+"""`plinth new`"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from plinth.cli.failure import Failure
+from plinth.cli.new import checkout, listed, plan, render
+from plinth.cli.new.clashes import find_clashes
+from plinth.cli.new.design import Tables, design
+from plinth.cli.new.migrations import Migration, find_making
+from plinth.cli.new.plan import Change
+from plinth.cli.new.resource import Resource
+from plinth.cli.output import out
+
+
+def run(
+    name: str,
+    fields: Sequence[str],
+    *,
+    plural: str | None,
+    owned: bool,
+    public: bool,
+    search: str | None,
+    unique: Sequence[str],
+    secret: str | None = None,
+    shown: str | None = None,
+    dry_run: bool,
+) -> None:
+    """
+    Raises:
+        Failure: what is wrong; then nothing was written.
+    """
+    root = checkout.find_root()
+    tables = checkout.tables()
+    resource = design(
+        name,
+        fields,
+        tables,
+        plural=plural,
+        owned=owned,
+        public=public,
+        search=search,
+        unique=unique,
+        secret=secret,
+        shown=shown,
+    )
+    _refuse_clashes(root, resource, tables)
+    changes = plan_new(root, resource)
+    if not changes:
+        out.print(f"Nothing to do: {resource.name} exists, with these fields.", markup=False)
+    elif dry_run:
+        plan.show(changes)
+    else:
+        plan.carry_out(root, changes)
+        plan.show_names(changes)
+        _explain(name, resource)
+        out.print("Next: plinth db upgrade, and make check.")
+
+
+def plan_new(root: Path, resource: Resource) -> list[Change]:
+    """
+    Raises:
+        Failure: a file exists with different content, or a name would mean two things in one.
+    """
+    making = find_making(root, resource.plural)
+    migration = making.migration if making else Migration.begin(resource.plural)
+    changes = []
+    for path, text in render.render(resource, migration):
+        new, old = checkout.tidy(root, path, text), checkout.read(root, path)
+        if old is not None and old != new:
+            raise Failure(
+                f"{path} exists with different content, and was not changed; choose another name, "
+                "or remove that file first."
+            )
+        if old is None:
+            _refuse_unclean(root, path, text, new)
+        changes.append(Change(path, new, old))
+    for path in listed.FILES:
+        old = checkout.read(root, path) or ""
+        new = listed.enter(
+            path,
+            old,
+            name=resource.name,
+            plural=resource.plural,
+            model=resource.model,
+            public=resource.is_public,
+        )
+        if new != old:
+            _refuse_unclean(root, path, new, new := checkout.tidy(root, path, new))
+        changes.append(Change(path, new, old))
+    return [change for change in changes if change.new != change.old]
+
+
+def _refuse_unclean(root: Path, path: Path, rendered: str, text: str) -> None:
+    fixtures_are_hidden = path.parts[0] == "tests"  # by parameters of the same name, as they must
+    for name in () if fixtures_are_hidden else find_clashes(rendered):
+        raise Failure(f"{path} would use {name} for two things; choose another name.")
+    checkout.check_lint(root, path, text)
+
+
+def _explain(name: str, resource: Resource) -> None:
+    """Print what was decided without being asked for."""
+    if resource.name != name:
+        out.print(
+            f"{name} is a plural, so the resource is called {resource.name}. "
+            f"(--plural {name} keeps the name.)",
+            markup=False,
+        )
+    for field in resource.secrets:
+        if field.sounds_secret:
+            out.print(
+                f"{field.name} sounds secret, so no response shows it. "
+                f"(--shown {field.name} if it may be read.)",
+                markup=False,
+            )
+
+
+def _refuse_clashes(root: Path, resource: Resource, tables: Tables) -> None:
+    own = render.places(resource.name, resource.plural)
+    if resource.plural in tables and not (root / own["model"]).exists():
+        raise Failure(f"NAME: the table {resource.plural} exists; choose another name.")
+    for file in sorted((root / "tests").rglob("*.py")):
+        path = file.relative_to(root)
+        declared = f'__tablename__ = "{resource.plural}"'
+        if path != own["tests"] and declared in file.read_text(encoding="utf-8"):
+            raise Failure(f"NAME: {path} has a table {resource.plural}; choose another name.")
+    prefix = re.compile(rf"""prefix=["']/{resource.path}["'/]""")
+    for file in sorted((root / "app/api").rglob("*.py")):
+        path = file.relative_to(root)
+        if path != own["routes"] and prefix.search(file.read_text(encoding="utf-8")):
+            raise Failure(f"NAME: {path} has routes under /{resource.path}; choose another name.")

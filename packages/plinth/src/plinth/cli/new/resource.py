@@ -1,0 +1,238 @@
+"""What is to be written, before a word of it is."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from plinth.cli.failure import Failure
+from plinth.cli.new.fields import Field
+from plinth.cli.new.words import class_name
+
+DATE_TYPES = re.compile(r"^(date|datetime)\b")
+LONGEST_UNCUT = 3  # of which a part would be shorter than what can be searched for
+LONGEST_IDENTIFIER = 63  # of PostgreSQL; a longer one is cut off in silence
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a field refers to.
+
+    Attributes:
+        is_private: its rows are their owner's alone, and only their owner's rows refer to them.
+        goes_with_users: its rows are people's, and rows of others refer to them.
+        is_itself: it is the table that refers.
+    """
+
+    field: Field
+    table: str
+    is_private: bool
+    goes_with_users: bool = False
+    is_itself: bool = False
+
+    @property
+    def column(self) -> str:
+        return self.field.column
+
+    @property
+    def columns(self) -> list[str]:
+        return [self.column, "owner_id"] if self.is_private else [self.column]
+
+    @property
+    def referred(self) -> list[str]:
+        return [f"{self.table}.id", *([f"{self.table}.owner_id"] if self.is_private else [])]
+
+    @property
+    def ondelete(self) -> str | None:
+        """A user can always be deleted, whatever others made refer to what is theirs; anything
+        else not while something needs it."""
+        if self.field.is_optional:
+            return f"SET NULL ({self.column})" if self.is_private else "SET NULL"
+        return "CASCADE" if self.goes_with_users else None
+
+
+@dataclass(frozen=True)
+class Resource:
+    """
+    Attributes:
+        plural: of its name; also the table.
+        search: the columns that `q` looks through.
+        unique: the columns of which no two rows may have the same.
+    """
+
+    name: str
+    plural: str
+    fields: Sequence[Field]
+    targets: Sequence[Target]
+    is_owned: bool
+    is_public: bool
+    search: Sequence[Field]
+    unique: Sequence[Sequence[Field]]
+
+    @cached_property
+    def model(self) -> str:
+        return class_name(self.name)
+
+    @cached_property
+    def models(self) -> str:
+        """What the type of a list's query is called."""
+        return class_name(self.plural) if self.plural != self.name else f"{self.model}List"
+
+    @cached_property
+    def several(self) -> str:
+        """What the functions are called that have to do with many."""
+        return self.plural if self.plural != self.name else f"many_{self.name}"
+
+    @cached_property
+    def path(self) -> str:
+        return self.plural.replace("_", "-")
+
+    @cached_property
+    def words(self) -> str:
+        return self.name.replace("_", " ")
+
+    @cached_property
+    def is_private(self) -> bool:
+        return self.is_owned and not self.is_public
+
+    @cached_property
+    def article(self) -> str:
+        return "an" if self.name[0] in "aeiou" else "a"
+
+    @cached_property
+    def sorted_by(self) -> list[str]:
+        return ["created_at", *(field.column for field in self.fields if field.is_sorted)]
+
+    @cached_property
+    def indexes(self) -> list[str]:
+        """The columns that need one to be sorted by; that of a unique constraint will do."""
+        alone = {columns[0].column for columns in self.unique if len(columns) == 1}
+        return [column for column in self.sorted_by if column not in alone]
+
+    @cached_property
+    def index_prefix(self) -> list[str]:
+        return ["owner_id"] if self.is_private else []
+
+    def unique_columns(self, fields: Sequence[Field]) -> list[str]:
+        return [*(["owner_id"] if self.is_owned else []), *(field.column for field in fields)]
+
+    def in_datetime(self, source: str) -> str:
+        """Where a column is called `date` or `datetime`, the types need another name."""
+        hides = not {"date", "datetime"}.isdisjoint(field.column for field in self.fields)
+        return DATE_TYPES.sub(r"dt.\1", source) if hides else source
+
+    @cached_property
+    def searched(self) -> str:
+        """One expression over the columns, as PostgreSQL prints it, save for quotes."""
+        first, *others = (self._searchable(field) for field in self.search)
+        expression = first
+        for number, other in enumerate(others):
+            before = f"({expression})" if number else expression
+            expression = rf"({before} || '\n') || {other}"
+        return expression
+
+    @cached_property
+    def searched_in_sql(self) -> str:
+        """The same, as one writes it."""
+        columns = [
+            f"coalesce({field.quoted_column}, '')" if field.is_optional else field.quoted_column
+            for field in self.search
+        ]
+        return r" || E'\n' || ".join(columns)
+
+    @cached_property
+    def filtered(self) -> list[Field]:
+        return [field for field in self.fields if field.filters]
+
+    @cached_property
+    def sent(self) -> list[Field]:
+        """What its tests send: no reference to a row of its own table, which would be one more."""
+        own = [target.field for target in self.targets if target.is_itself]
+        return [field for field in self.fields if field not in own]
+
+    @cached_property
+    def visible(self) -> list[Field]:
+        return [field for field in self.fields if not field.is_secret]
+
+    @cached_property
+    def secrets(self) -> list[Field]:
+        return [field for field in self.fields if field.is_secret]
+
+    @cached_property
+    def equated(self) -> list[Field]:
+        return [field for field in self.sent if "EQUALS" in field.filters]
+
+    @cached_property
+    def ranged(self) -> list[Field]:
+        return [field for field in self.fields if "RANGE" in field.filters]
+
+    @cached_property
+    def nullable(self) -> list[Field]:
+        return [field for field in self.sent if "NULL" in field.filters]
+
+    @cached_property
+    def left_out(self) -> list[Field]:
+        """What one who makes a row need not say."""
+        return [field for field in self.fields if field.is_optional or field.default]
+
+    @cached_property
+    def needed(self) -> list[Field]:
+        return [field for field in self.fields if field not in self.left_out]
+
+    @cached_property
+    def private_targets(self) -> list[Target]:
+        return [it for it in self.targets if it.is_private and not it.is_itself]
+
+    @cached_property
+    def needle(self) -> tuple[str, str]:
+        """A text that each searched column can hold, and a part of it."""
+        sizes = [int(field.size) for field in self.search if field.size]
+        text = "Zylophone"[: min(sizes, default=9)]
+        return text, (text[1:-1] if len(text) > LONGEST_UNCUT else text).upper()
+
+    @cached_property
+    def access(self) -> str:
+        if self.is_owned:
+            others = "anyone may read" if self.is_public else "others get a 404"
+            return f"Owners and superusers may read and write, {others}"
+        return f"Superusers may write, {'anyone' if self.is_public else 'users'} may read"
+
+    def target_of(self, field: Field) -> Target:
+        return next(target for target in self.targets if target.field is field)
+
+    def conflict(self, fields: Sequence[Field]) -> tuple[str, str]:
+        """The code and the sentence of an answer to a row that is there already."""
+        code = "_".join(field.name for field in fields)
+        words = " and ".join(field.name.replace("_", " ") for field in fields)
+        return f"{self.name}_{code}_taken", f"Another {self.words} has this {words}"
+
+    def _searchable(self, field: Field) -> str:
+        column = f"{self.plural}.{field.quoted_column}"
+        return f"COALESCE({column}, '')" if field.is_optional else column
+
+    def check(self) -> None:
+        """
+        Raises:
+            Failure: a name in the database would be too long, or be there twice.
+        """
+        for name, times in Counter(self._identifiers()).items():
+            if times > 1:
+                raise Failure(f"Two constraints or indexes would be called {name}; rename a field.")
+            if len(name) > LONGEST_IDENTIFIER:
+                raise Failure(
+                    f"{name} would be longer than {LONGEST_IDENTIFIER} characters, at which "
+                    "PostgreSQL truncates it; choose shorter names."
+                )
+
+    def _identifiers(self) -> list[str]:
+        keys = [target.columns for target in self.targets]
+        unique = [self.unique_columns(fields) for fields in self.unique]
+        return [
+            f"uq_{self.plural}_id_owner_id",
+            f"ix_{self.plural}_search_trgm",
+            *(f"ix_{self.plural}_{name}" for name in (*self.indexes, "owner_id")),
+            *(f"ix_{self.plural}_{field.column}" for field in self.fields if field.is_indexed),
+            *(f"fk_{self.plural}_{'_'.join(columns)}" for columns in keys),
+            *(f"uq_{self.plural}_{'_'.join(columns)}" for columns in unique),
+        ]

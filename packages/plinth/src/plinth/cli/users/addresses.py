@@ -1,0 +1,28 @@
+import asyncio
+
+from plinth.cli.connecting import connected, reaching
+from plinth.cli.output import out
+from plinth.core.addresses import Plan
+from plinth.core.backing import Backing, backing_services
+from plinth.core.config import settings
+from plinth.services import addresses
+
+
+def run() -> None:
+    with backing_services(settings) as backing, reaching(backing.database_url):
+        plan = asyncio.run(_compute(backing))
+    pairs = [(holder, other) for holder, *others in plan.collisions for other in others]
+    for holder, other in pairs:
+        out.print(
+            f"User {other.id} ({other.email}) is found by this spelling alone: "
+            f"user {holder.id} ({holder.email}) has the address.",
+            markup=False,
+        )
+    out.print(
+        f"Canonical forms computed: {len(plan.changes)}. Accounts that collide: {len(pairs)}."
+    )
+
+
+async def _compute(backing: Backing) -> Plan:
+    async with connected(backing) as database:
+        return await database.repeated(addresses.compute)

@@ -1,0 +1,63 @@
+import asyncio
+
+from plinth import crud
+from plinth.cli.ask import confirm
+from plinth.cli.connecting import connected, reaching
+from plinth.cli.failure import Failure
+from plinth.cli.output import out
+from plinth.core.backing import Backing, backing_services
+from plinth.core.config import settings
+from plinth.schemas.fields import LARGEST_ID
+from plinth.services import accounts, erasure
+from plinth.services.erasure import Erased
+
+
+def run(who: str, *, yes: bool) -> None:
+    with backing_services(settings) as backing:
+        with reaching(backing.database_url):
+            number, about = asyncio.run(_find(backing, who))
+        if not yes:
+            confirm(
+                f"{about}. The account goes for good, with its sessions and mails, and from the "
+                "audit log its addresses. Go on?"
+            )
+        with reaching(backing.database_url):
+            erased = asyncio.run(_erase(backing, number))
+    _tell(number, erased)
+
+
+async def _find(backing: Backing, who: str) -> tuple[int, str]:
+    """The user's id, and who it is that one is about to erase."""
+    number = int(who) if who.isascii() and who.isdigit() else None
+    if number is not None and number > LARGEST_ID:
+        raise Failure(f"No id is as large as {who}.")
+    async with connected(backing) as database, database.transaction() as db:
+        if number is None:
+            user = await crud.user.get_by_email(db, email=who)
+        else:
+            user = await crud.user.get(db, number)
+    if user is not None:
+        role = ", a superuser" if user.is_superuser else ""
+        return user.id, f"User {user.id} is {user.email} ({user.username}{role})"
+    if number is None:
+        raise Failure(f"Nobody has the e-mail {who}. An account that was deleted has its id left.")
+    return number, f"User {number} has no account any more, or never had"
+
+
+async def _erase(backing: Backing, number: int) -> Erased:
+    async with connected(backing) as database:
+        try:
+            async with database.transaction() as db:
+                return await erasure.erase(db, number)
+        except accounts.UserNotFound as error:
+            raise Failure(
+                f"There never was a user {number}, or nothing is left of them."
+            ) from error
+
+
+def _tell(number: int, erased: Erased) -> None:
+    account = "The account" if erased.account else "What was left"
+    out.print(
+        f"{account} of user {number} is gone: {erased.sessions} sessions, {erased.mails} mails, "
+        f"and the addresses in {erased.events} events. Backups made before still have it."
+    )

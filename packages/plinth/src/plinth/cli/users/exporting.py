@@ -1,0 +1,60 @@
+import asyncio
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from plinth.cli.connecting import connected, reaching
+from plinth.cli.drafts import drafted, refuse_existing
+from plinth.cli.output import err, out
+from plinth.cli.users.files import STANDARD, find_format
+from plinth.cli.users.formats import Format
+from plinth.core.backing import Backing, backing_services
+from plinth.core.config import settings
+from plinth.schemas.bulk import ExportedUser, ExportedUserWithHash
+from plinth.services import bulk
+
+STEP = 1000
+
+
+def run(file: Path, given: Format | None, *, hashes: bool, force: bool) -> None:
+    kind = find_format(file, given)
+    if file == STANDARD:
+        _export(sys.stdout, kind, hashes=hashes)
+        return
+    refuse_existing(file, force=force)
+    with drafted(file) as draft:
+        with draft.open("w", encoding="utf-8", newline="") as target:
+            count = _export(target, kind, hashes=hashes)
+        draft.replace(file)
+    out.print(f"{count} users are in {file}.", markup=False)
+
+
+def _export(target: TextIO, kind: Format, *, hashes: bool) -> int:
+    with backing_services(settings) as backing, reaching(backing.database_url):
+        return asyncio.run(_write(backing, target, kind, hashes=hashes))
+
+
+async def _write(backing: Backing, target: TextIO, kind: Format, *, hashes: bool) -> int:
+    write = _write_csv(target, hashes=hashes) if kind is Format.CSV else _write_jsonl(target)
+    count = 0
+    async with connected(backing) as database, database.transaction() as db:
+        with err.status("") as progress:
+            async for user in bulk.export_users(db, hashes=hashes):
+                write(user)
+                count += 1
+                if count % STEP == 0:
+                    progress.update(f"{count} users")
+    return count
+
+
+def _write_csv(target: TextIO, *, hashes: bool) -> Callable[[ExportedUser], object]:
+    names = list((ExportedUserWithHash if hashes else ExportedUser).model_fields)
+    writer = csv.DictWriter(target, names, lineterminator="\n")
+    writer.writeheader()
+    return lambda user: writer.writerow(user.model_dump(mode="json"))
+
+
+def _write_jsonl(target: TextIO) -> Callable[[ExportedUser], object]:
+    return lambda user: target.write(user.model_dump_json() + "\n")

@@ -1,0 +1,152 @@
+"""Files of users: CSV with a header, or JSON lines."""
+
+import csv
+import io
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from plinth.cli.failure import Failure
+from plinth.cli.users.formats import Format
+from plinth.schemas.bulk import ImportedUser
+from plinth.services.bulk import Line
+
+STANDARD = Path("-")
+LONGEST_LINE = 1024 * 1024  # characters
+ESCAPED = re.compile("[\udc80-\udcff]")  # bytes that are not UTF-8
+NOT_UTF8 = "is not UTF-8"
+TOO_LONG = f"is longer than {LONGEST_LINE} characters"
+BY_SUFFIX = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL}
+
+
+def find_format(file: Path, given: Format | None) -> Format:
+    if found := given or BY_SUFFIX.get(file.suffix.lower()):
+        return found
+    raise Failure(f"{file} ends neither in .csv nor in .jsonl: pass --format csv or jsonl.")
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[BinaryIO]:
+    if file == STANDARD:
+        yield sys.stdin.buffer
+        return
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}.") from error
+    with source:
+        yield source
+
+
+def read_lines(source: BinaryIO, kind: Format) -> Iterator[Line]:
+    """
+    Raises:
+        Failure: its header cannot be used.
+    """
+    # A spreadsheet writes a mark before the first letter. What is not UTF-8 becomes surrogates, so
+    # that it is told by its line: a decoder that fails does so somewhere within a buffer.
+    text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    read: Callable[[Iterator[str]], Iterator[Line]]
+    read = _read_csv if kind is Format.CSV else _read_jsonl
+    try:
+        yield from read(_split(text))
+    finally:
+        text.detach()  # else it closes the source, which is not its own
+
+
+def _split(text: TextIO) -> Iterator[str]:
+    """Yield lines. Of one that is too long, as much as shows that it is: a file without line breaks
+    must not fill the memory."""
+    while line := text.readline(LONGEST_LINE + 1):
+        yield line
+        while len(line) > LONGEST_LINE and not line.endswith(("\n", "\r")):
+            line = text.readline(LONGEST_LINE + 1)
+
+
+def _read_csv(lines: Iterator[str]) -> Iterator[Line]:
+    rows = csv.reader(_refuse_long(lines), strict=True)
+    number = 1
+    try:
+        names = _check_header(next(rows, []))
+        number = rows.line_num + 1
+        for cells in rows:
+            if not _is_utf8("".join(cells)):
+                yield Line(number, fault=NOT_UTF8)
+            elif len(cells) == len(names):
+                # An empty cell says nothing, not "".
+                yield Line(number, {name: it for name, it in zip(names, cells, strict=True) if it})
+            elif cells:
+                yield Line(number, fault=f"{len(cells)} cells under {len(names)} columns")
+            number = rows.line_num + 1
+    except csv.Error as error:
+        yield Line(number, fault=f"is no CSV: {error}; the rest was not read")
+
+
+def _refuse_long(lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        if len(line) > LONGEST_LINE:
+            raise csv.Error(TOO_LONG)
+        yield line
+
+
+def _check_header(names: list[str]) -> list[str]:
+    if not _is_utf8("".join(names)):
+        raise Failure("The first line is not UTF-8: save the file as UTF-8.")
+    names = [name.strip() for name in names]
+    if len(names) == 1 and (mark := re.search("[;\t|]", names[0])):
+        raise Failure(f"The first line has {mark[0]!r} between its columns: write commas.")
+    known = ImportedUser.model_fields
+    missing = [name for name, it in known.items() if it.is_required() and name not in names]
+    if missing:
+        raise Failure(f"The first line must name the columns; {', '.join(missing)} is missing.")
+    if unknown := [name for name in names if name not in known]:
+        raise Failure(
+            f"Columns that are not known: {', '.join(unknown)}. Take them out, or rename."
+        )
+    if len(set(names)) < len(names):
+        raise Failure("The first line names a column twice.")
+    return names
+
+
+def _read_jsonl(lines: Iterator[str]) -> Iterator[Line]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _parse_json(number, line)
+
+
+def _parse_json(number: int, line: str) -> Line:
+    if len(line) > LONGEST_LINE:
+        return Line(number, fault=TOO_LONG)
+    if not _is_utf8(line):
+        return Line(number, fault=NOT_UTF8)
+    try:
+        values = json.loads(line, object_pairs_hook=_refuse_repeats)
+    except _Repeated as error:
+        return Line(number, fault=f"{error}: given twice")
+    except (ValueError, RecursionError):
+        return Line(number, fault="is no JSON")
+    if not isinstance(values, dict):
+        return Line(number, fault="is no JSON object")
+    return Line(number, values)
+
+
+class _Repeated(Exception):
+    pass
+
+
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Programs differ in which of two they take (RFC 8259, 4)."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise _Repeated(name[:50])
+    return values
+
+
+def _is_utf8(text: str) -> bool:
+    return not ESCAPED.search(text)

@@ -1,0 +1,34 @@
+"""`plinth worker`: the mail worker of `services/mail_worker.py` in a process of its own."""
+
+import asyncio
+import signal
+
+from plinth.cli.output import out
+from plinth.cli.signals import ENDING
+from plinth.core import logs
+from plinth.core.backing import Backing, backing_services
+from plinth.core.config import settings
+from plinth.core.database import Database
+from plinth.core.mail import tell_way
+from plinth.models import Base
+from plinth.services.mail_worker import mail_worker
+
+
+def run() -> None:
+    logs.set_up()
+    with backing_services(settings) as backing:
+        asyncio.run(_work(backing))
+
+
+async def _work(backing: Backing) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, *ENDING):
+        loop.add_signal_handler(number, stopped.set)
+    database = Database(backing.database_url, settings, Base.metadata)
+    try:
+        async with mail_worker(database):
+            out.print(f"Sending mail {tell_way()}; Ctrl-C ends it", markup=False)
+            await stopped.wait()
+    finally:
+        await database.close()
