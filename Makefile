@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV := $(shell command -v uv || echo $(BIN)/uv)
 # Half made, or its Python was upgraded away: then it is made anew. What is installed last is asked for.
-BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth")'; } \
+BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth-backend")'; } \
     >/dev/null 2>&1 || echo broken)
 
 .PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-hostile test-hostile-long test-budget test-fastapi check-long client test-client check lint format \
@@ -23,9 +23,8 @@ install: ## everything into .venv, and nothing else
 	@rm -f $(INSTALLED)
 	@$(MAKE) --no-print-directory $(INSTALLED)
 
-$(INSTALLED): requirements-dev.txt pyproject.toml $(BROKEN)
+$(INSTALLED): requirements-dev.txt pyproject.toml packages/plinth/pyproject.toml $(BROKEN)
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements-dev.txt
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 broken:
@@ -127,8 +126,9 @@ bench-quick: $(INSTALLED) ## the same, of fewer kinds, in under two
 lock: $(INSTALLED) ## recompile both requirements files from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements.txt
+	@grep -v '^-e ' requirements.txt >$(VENV)/constraints.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-emit-find-links --upgrade -c requirements.txt \
+	    --no-emit-index-url --no-emit-find-links --upgrade -c $(VENV)/constraints.txt \
 	    pyproject.toml --group dev -o requirements-dev.txt
 
 clean: ## remove .venv and caches; the data stays

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from bench.seed import Person, make_database, seed
-from bench.targets import BARE, ROOT, Target, make_bare, make_ours
+from bench.targets import BARE, ROOT, Target, make_bare, make_ours, python_path
 
 USERS = 10_000
 NEW = "note title:str:200 body:text? due:date? priority:int=0 --owned --search title,body"
@@ -34,7 +34,7 @@ def prepare(server_url: str, folder: Path, environment: Mapping[str, str]) -> Ge
     checkout = _copy(folder / "checkout")
     url = asyncio.run(make_database(server_url, "bench_generated"))
     people = asyncio.run(seed(url, USERS))
-    given = {**os.environ, **environment, "DATABASE_URL": url, "PYTHONPATH": str(checkout)}
+    given = {**os.environ, **environment, "DATABASE_URL": url, "PYTHONPATH": python_path(checkout)}
     for command in (["new", *NEW.split()], ["db", "upgrade"]):
         _run([sys.executable, "-m", "plinth.cli", *command], checkout, given)
     asyncio.run(_fill(url))

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import shutil
 import sys
 import time
@@ -79,6 +80,11 @@ def find_targets(secret: str, folder: Path, *, peers: bool) -> list[Target]:
     ]
 
 
+def python_path(checkout: Path) -> str:
+    """Return the PYTHONPATH with which a process imports a checkout's application and library."""
+    return f"{checkout}{os.pathsep}{checkout / 'packages' / 'plinth' / 'src'}"
+
+
 def make_ours(
     does: frozenset[str], *, name: str = OURS, options: list[str] | None = None, folder: Path = ROOT
 ) -> Target:
@@ -89,7 +95,7 @@ def make_ours(
         ],
         lambda person: f"Bearer {person.access_token}",
         does,
-        SETTINGS | {"PYTHONPATH": str(folder)},
+        SETTINGS | {"PYTHONPATH": python_path(folder)},
         ready="/api/v1/health",
         page_after=_write_cursor,
         folder=folder,

@@ -40,11 +40,11 @@ from hypothesis import settings as hypothesis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.api.deps import Resources
-from plinth.application import create_app, lifespan
 from plinth.core.cache import clear_cache_pattern
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.services.mail_worker import mail_worker
+from tests.support.application import create_app, lifespan
 from tests.support.databases import TestServices, cloned_database, test_services
 from tests.support.documented import check_documented
 from tests.support.mail_server import Inbox, serving_mail

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from plinth.core.config import Settings
 from tests.support.databases import TestServices
-from tests.support.environment import ROOT, bare_environment
+from tests.support.environment import ROOT, bare_environment, python_path
 
 # Whatever a developer could have there: other servers, another mode, figures, and plain nonsense.
 HOSTILE = {
@@ -60,7 +60,8 @@ def test_a_hostile_env_file_and_environment_turn_no_test_red(
     lines = [f"{name}='{value}'" for name, value in HOSTILE.items()]
     (tmp_path / ".env").write_text("\n".join(lines) + "\n")
     servers = {"TEST_DATABASE_URL": services.server_url, "TEST_REDIS_URL": services.redis_url}
-    environment = bare_environment() | HOSTILE | LIBPQ | servers | {"PYTHONPATH": str(tmp_path)}
+    environment = bare_environment() | HOSTILE | LIBPQ | servers
+    environment["PYTHONPATH"] = python_path(tmp_path)
     del environment["PLINTH_ENV_FILE"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *PART],

@@ -1,6 +1,6 @@
 from fastapi.routing import iter_route_contexts
 
-from plinth.application import app
+from app.main import app
 
 
 def test_no_answer_is_a_sequence_which_pydantic_writes_by_python() -> None:

@@ -12,9 +12,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from plinth import admin
 from plinth.admin.resources import find_plain_models
-from plinth.application import create_app
 from plinth.core.config import settings
 from plinth.models import Base, User
+from tests.support.application import create_app
 from tests.support.people import People
 from tests.support.superuser import Superuser
 

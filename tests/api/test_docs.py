@@ -9,17 +9,17 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.application import create_app
 from plinth.core.config import settings
 from tests.support.answers import check_refusal
-from tests.support.environment import COMPLETE, ROOT, run_python
+from tests.support.application import create_app
+from tests.support.environment import COMPLETE, LIBRARY, ROOT, run_python
 
-FOLDER = ROOT / "app" / "static" / "docs"
+FOLDER = LIBRARY / "static" / "docs"
 LOADED = re.compile(r'(?:src|href|spec-url|data-document)="([^"]+)"')
 
 PRODUCTION = """
 import asyncio, json, sys
-from plinth.application import app
+from app.main import app
 from tests.support.asgi import send
 
 async def look():

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from httpx2 import ASGITransport, AsyncClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from plinth.application import create_app
 from plinth.core.logs import LoggedOnce, make_config
 from plinth.core.middleware import RequestContext
+from tests.support.application import create_app
 
 
 class Noting:

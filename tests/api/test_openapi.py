@@ -8,9 +8,9 @@ from typing import Any, get_origin
 import pytest
 from pydantic import TypeAdapter
 
-from plinth.application import create_app
 from plinth.core.problems import MEDIA_TYPE
 from plinth.schemas import fields
+from tests.support.application import create_app
 
 EMPTY = ("204", "304")
 FIRST_ERROR = 400

@@ -18,7 +18,6 @@ from redis.asyncio import Redis
 
 from plinth.cli.doctor import redis as doctor
 from plinth.cli.doctor.finding import Level
-from plinth.cli.server import APP
 from plinth.core.config import SettingsError
 from plinth.core.refusals import describe_refusal
 from tests.support.asgi import send
@@ -155,7 +154,8 @@ async def test_cluster_mode_refuses_the_start(refusing: Refusing, superuser: Per
 
 
 @pytest.mark.parametrize(
-    "program", [["plinth.cli", "serve"], ["plinth.cli", "serve", "--workers=2"], ["uvicorn", APP]]
+    "program",
+    [["plinth.cli", "serve"], ["plinth.cli", "serve", "--workers=2"], ["uvicorn", "app.main:app"]],
 )
 def test_a_process_ends_with_the_sentence(
     program: list[str], refusing: Refusing, environment: dict[str, str]

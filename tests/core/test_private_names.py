@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth import main
 from plinth.core import fast_paths
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.lane import Lane, PlainLane
 from plinth.core.private_names import ELSEWHERE, FAST_PATHS, TESTED
 from plinth.models import Base
-from tests.support.environment import ROOT
+from tests.support import application
+from tests.support.environment import LIBRARY
 
 PUBLIC = {"_asdict", "_fields", "_make", "_replace", "_exit"}  # of named tuples, and os._exit
 LISTED = [
@@ -28,7 +28,7 @@ LISTED = [
     for module, names in modules.items()
     for name in names
 ]
-SOURCES = sorted((ROOT / "app").rglob("*.py"))
+SOURCES = sorted(LIBRARY.rglob("*.py"))
 
 
 def is_private(name: str) -> bool:
@@ -41,8 +41,9 @@ def is_owner_ours(node: ast.expr) -> bool:
 
 def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith(("app", "__")):
-            inside = any(map(is_private, (node.module or "").split(".")))
+        module = getattr(node, "module", None) or ""
+        if isinstance(node, ast.ImportFrom) and not module.startswith(("plinth", "__")):
+            inside = any(map(is_private, module.split(".")))
             yield from (it.name for it in node.names if inside or is_private(it.name))
 
 
@@ -80,10 +81,10 @@ def own_names(tree: ast.AST) -> set[str]:
     return {it.name for it in ast.walk(tree) if isinstance(it, kinds)}
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda it: str(it.relative_to(ROOT)))
+@pytest.mark.parametrize("file", SOURCES, ids=lambda it: str(it.relative_to(LIBRARY.parent)))
 def test_no_private_name_is_used_that_is_not_listed(file: Any) -> None:
     tree = ast.parse(file.read_text())
-    place = str(file.relative_to(ROOT))
+    place = str(file.relative_to(LIBRARY.parent))
     listed = {
         part
         for places in (FAST_PATHS, ELSEWHERE)
@@ -125,7 +126,7 @@ async def test_with_an_untested_version_the_ordinary_path_serves(
     monkeypatch.setattr(
         fast_paths, "version", lambda name: pretended if name == "fastapi" else real(name)
     )
-    app = main.create_app()
+    app = application.create_app()
     (told,) = [it.message for it in caplog.records if it.levelno == logging.WARNING]
     assert told == (
         "fast paths for requests are off, the ordinary paths serve:"
@@ -140,10 +141,10 @@ async def test_one_setting_switches_all_of_them_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, database_url: str
 ) -> None:
     monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", True)
-    assert has_dispatch(main.create_app())
+    assert has_dispatch(application.create_app())
     assert caplog.records == []
     monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", False)
-    assert not has_dispatch(main.create_app())
+    assert not has_dispatch(application.create_app())
     (told,) = [it.message for it in caplog.records]
     assert told == (
         "fast paths for requests and reads from the database are off, the ordinary paths serve:"

@@ -8,7 +8,7 @@ import pytest
 from plinth.core.config import SettingsError, load_settings
 from plinth.core.marks import Marker, derive_key
 from plinth.core.secret_key import find_weakness, keep_development_key
-from tests.support.environment import FINE_KEY, ROOT
+from tests.support.environment import FINE_KEY, LIBRARY
 
 KEEP = (
     "import sys; from pathlib import Path; from plinth.core.secret_key import keep_development_key;"
@@ -41,7 +41,7 @@ def test_eight_processes_at_once_get_one_key(tmp_path: Path) -> None:
     started = [
         subprocess.Popen(
             [sys.executable, "-S", "-c", KEEP, str(tmp_path / "data")],
-            cwd=ROOT,
+            cwd=LIBRARY.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

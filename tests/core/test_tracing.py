@@ -104,7 +104,7 @@ async def test_a_collector_that_is_away_holds_nobody_up(
 def test_nothing_is_imported_or_sent_while_it_is_off(tmp_path: Path) -> None:
     code = """
 import sys
-import plinth.main
+import app.main
 # redis-py imports the SDK's metrics wherever they are installed.
 heavy = ("opentelemetry.sdk.trace.export", "opentelemetry.exporter", "google.protobuf", "requests")
 print([name for name in sys.modules if name.startswith(heavy)])

@@ -18,7 +18,7 @@ import pytest
 from plinth.core.embedded import postgres_bin
 from tests.support.command import PATIENCE, find_free_port, wait_for_health
 from tests.support.databases import TestServices, on_server
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, python_path
 from tests.support.other_user import as_other_user, needs_root, open_the_way
 from tests.support.proxy import reachable_by_all
 from tests.support.roles import libpq_variables
@@ -54,7 +54,7 @@ class Machine:
         assert tools
         self.environment = variables | {
             "PATH": f"{programs}:{tools}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": python_path(ROOT),
             "PGUSER": variables["POSTGRES_USER"],
             "PW": "a-Plinth-4-root",
             "HOME": str(_make_closed_home(folder)),
@@ -91,7 +91,7 @@ class Machine:
         """As systemd reads an EnvironmentFile: NAME=value, the value perhaps in quotes."""
         pairs = (line.split("=", 1) for line in self.settings.read_text().splitlines())
         read = {name: value[1:-1] if value[:1] == "'" else value for name, value in pairs}
-        return read | {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+        return read | {"PATH": "/usr/bin:/bin", "PYTHONPATH": python_path(ROOT)}
 
 
 def _make_closed_home(folder: Path) -> Path:

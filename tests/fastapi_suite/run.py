@@ -109,7 +109,7 @@ def run(checkout: Path, python: Path, how: str, tests: Sequence[str] = ()) -> di
     left_out = [f"--ignore={it}" for it in LEFT_OUT]
     what = tests or ["-n", WORKERS, "--dist", "loadfile", *left_out, "tests"]
     environment = os.environ | {
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}",
+        "PYTHONPATH": os.pathsep.join(map(str, [ROOT, ROOT / "packages" / "plinth" / "src", HERE])),
         "SUITE_DISPATCH": how,
         "SUITE_COUNTS": str(counts),
         "ENVIRONMENT": "development",

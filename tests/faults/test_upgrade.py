@@ -84,7 +84,12 @@ async def deploy(
     await asyncio.to_thread(migrate, before, postgres)
     logs = tmp_path_factory.mktemp("logs")
     with serving(
-        logs, cwd=before, PYTHONPATH=str(before), DATABASE_URL=postgres, REDIS_URL=valkey
+        logs,
+        command="app.cli",
+        cwd=before,
+        PYTHONPATH=str(before),
+        DATABASE_URL=postgres,
+        REDIS_URL=valkey,
     ) as old_server:
         database = await asyncpg.connect(postgres)
         async with AsyncClient(base_url=old_server.url, timeout=30) as old:
@@ -101,7 +106,7 @@ async def deploy(
 def migrate(code: Path, url: str) -> None:
     settings = SETTINGS | {"DATABASE_URL": url, "PYTHONPATH": str(code)}
     subprocess.run(
-        [sys.executable, "-m", "plinth.cli", "db", "upgrade"],
+        [sys.executable, "-m", "app.cli", "db", "upgrade"],
         cwd=code,
         env=bare_environment() | settings,
         check=True,

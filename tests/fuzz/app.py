@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from plinth import main
 from plinth.api.deps import get_current_user
 from plinth.core.config import settings
 from plinth.core.database import Database
@@ -14,11 +13,12 @@ from plinth.core.errors import Rejected, Unauthenticated, Unavailable
 from plinth.core.problems import responses
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import make_tables
+from tests.support import application
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with main.lifespan(app):
+    async with application.lifespan(app):
         assert settings.DATABASE_URL
         database = Database(settings.DATABASE_URL, settings, Apart.metadata)
         await make_tables(database)
@@ -28,7 +28,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
-    app = main.create_app()
+    app = application.create_app()
     app.router.lifespan_context = lifespan
     private = APIRouter()
     private.include_router(

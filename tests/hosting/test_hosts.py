@@ -116,7 +116,7 @@ async def test_a_websocket_of_another_host_is_closed() -> None:
 def test_the_application_asks_allowed_hosts() -> None:
     code = """
 import asyncio
-from plinth.application import app
+from app.main import app
 from tests.support.asgi import send
 for host in (b"api.example.com", b"evil.example"):
     print(asyncio.run(send(app, "GET", "/", [(b"host", host)])).status)

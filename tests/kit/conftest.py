@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.api.deps import Resources, get_current_user
-from plinth.application import create_app
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.errors import Rejected, Unauthenticated, Unavailable
 from plinth.core.problems import responses
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import drop_tables, make_tables
+from tests.support.application import create_app
 from tests.support.documented import check_documented
 
 

@@ -16,7 +16,7 @@ from py_compile import PycInvalidationMode
 
 from tests.mutation.rules import Rule
 from tests.support.databases import TestServices
-from tests.support.environment import ROOT, bare_environment
+from tests.support.environment import ROOT, bare_environment, python_path
 
 # Without schemathesis, whose plugin takes a second to load.
 OPTIONS = ("-qx", "-pno:cacheprovider", "-pno:schemathesis")
@@ -85,14 +85,14 @@ def _copy_checkout(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
     # Known by its hash, not by its time: two edits within a second have the same one.
     mode = PycInvalidationMode.CHECKED_HASH
-    for part in ("app", "alembic", "tests"):
+    for part in ("app", "packages", "alembic", "tests"):
         compileall.compile_dir(folder / part, quiet=1, invalidation_mode=mode)
 
 
 @contextmanager
 def _working(folder: Path, services: TestServices) -> Iterator[subprocess.Popen[str]]:
     environment = bare_environment() | {
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": python_path(folder),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "200",  # pytest cuts the reason of a failure off at the edge
         "TEST_DATABASE_URL": services.server_url,

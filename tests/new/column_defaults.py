@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from plinth.models import Base
+from app.models import Base
 
 COLUMN_DEFAULTS = """
 SELECT column_name, data_type, column_default FROM information_schema.columns

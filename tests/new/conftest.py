@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.databases import TestServices
-from tests.support.environment import ROOT, bare_environment
+from tests.support.environment import ROOT, bare_environment, python_path
 from tests.support.measured import measured, pytest_terminal_summary
 
 __all__ = ["measured", "pytest_terminal_summary"]
@@ -82,7 +82,7 @@ def copy_checkout(folder: Path, services: TestServices) -> Checkout:
     if (ROOT / MYPY_CACHE).is_dir():  # the paths in it are relative
         shutil.copytree(ROOT / MYPY_CACHE, folder / MYPY_CACHE)
     environment = bare_environment() | {
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": python_path(folder),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "TEST_DATABASE_URL": services.server_url,
         "TEST_REDIS_URL": services.redis_url,

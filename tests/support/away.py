@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.application import create_app, lifespan
 from plinth.core.cache import cache
 from plinth.core.config import settings
+from tests.support.application import create_app, lifespan
 
 INTERNALS = re.compile(
     r"traceback|errno|refused|asyncpg|sqlalchemy|redis\.|127\.0\.0\.1|postgresql://|redis://|\.py",

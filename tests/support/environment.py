@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "packages" / "plinth" / "src" / "plinth"
 FINE_KEY = "zV4nQ8sKe1Wm7Tb2XcY9Lr5Hd0Jf3GpAu6iBoN-wRyM"  # of nobody else
 COMPLETE = {
     "ENVIRONMENT": "production",
@@ -36,4 +37,9 @@ def run_python(
 
 def bare_environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return kept | {"PYTHONPATH": str(ROOT)}
+    return kept | {"PYTHONPATH": python_path(ROOT)}
+
+
+def python_path(checkout: Path) -> str:
+    """Return the PYTHONPATH with which a process imports a checkout's application and library."""
+    return f"{checkout}{os.pathsep}{checkout / 'packages' / 'plinth' / 'src'}"

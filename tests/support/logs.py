@@ -36,12 +36,14 @@ def logging_to_memory(*, pretty: bool = False, level: str = "INFO") -> Iterator[
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(make_formatter(pretty=pretty))
-    root, ours = logging.getLogger(), logging.getLogger("app")
-    before = ours.level
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("app", "plinth")]
+    before = [logger.level for logger in ours]
     root.addHandler(handler)
-    ours.setLevel(level)
+    for logger in ours:
+        logger.setLevel(level)
     try:
         yield Log(stream)
     finally:
-        ours.setLevel(before)
+        for logger, usual in zip(ours, before, strict=True):
+            logger.setLevel(usual)
         root.removeHandler(handler)

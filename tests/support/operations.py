@@ -11,9 +11,9 @@ from typing import Any
 from starlette.routing import compile_path
 
 from plinth.api.access import Declared, declared
-from plinth.application import create_app
 from plinth.core.routes import walk_routes
 from plinth.schemas.fields import LARGEST_EXACT
+from tests.support.application import create_app
 from tests.support.people import PASSWORD
 
 Schema = Mapping[str, Any]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-PACKAGE = "app"
+PACKAGE = "plinth"
 EVENT = re.compile(r"(email|mail|password|session|superuser|user|users)\.(?!id$)[a-z_]+")
 
 CATALOG = """

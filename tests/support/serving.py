@@ -55,6 +55,7 @@ def serving(
     plain: bool = False,
     workers: int = 1,
     application: str = "app.main:app",
+    command: str = "plinth.cli",
     prefix: Sequence[str] = (),
     options: Sequence[str] = (),
     cwd: Path = ROOT,
@@ -63,12 +64,13 @@ def serving(
     """
     Args:
         application: what plain uvicorn is to serve.
+        command: the module of the command `plinth`.
         plain: by uvicorn itself, and not by `plinth serve`.
         prefix: a command that runs the server, such as one that gives up root.
         settings: DATABASE_URL and REDIS_URL, and what else is not as production has it.
     """
     port, log = find_free_port(), folder / "serve.log"
-    way = ["uvicorn", application] if plain else ["plinth.cli", "serve", f"--workers={workers}"]
+    way = ["uvicorn", application] if plain else [command, "serve", f"--workers={workers}"]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*prefix, sys.executable, "-m", *way, f"--port={port}", *options],

@@ -10,6 +10,7 @@ import pytest
 from plinth.cli.failure import Failure
 from plinth.cli.new import checkout, create, plan, remove
 from plinth.cli.new.plan import Change
+from plinth.core import project
 from tests.support.command import plinth
 from tests.support.environment import ROOT
 
@@ -26,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for file in ("alembic.ini", "pyproject.toml", "app/__init__.py"):
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "tests" / "api").mkdir(parents=True)
-    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    monkeypatch.setattr(project, "find_root", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

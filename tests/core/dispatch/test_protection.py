@@ -30,8 +30,8 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from plinth import main
 from plinth.core.dispatch.endpoint import Endpoint
+from tests.support import application
 
 Guard = Callable[..., Any]
 
@@ -381,7 +381,7 @@ SHAPES = {name: it for name, it in globals().items() if name.startswith("shape_"
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     """The real application, with its middleware and handlers, and without its own routes."""
-    app = main.create_app()
+    app = application.create_app()
     del app.router.routes[:]
     return app
 

@@ -1,15 +1,15 @@
-"""The application, wired: middleware, handlers and routers in the order in which they work."""
+"""Create an application: middleware, handlers and routers in the order in which they work."""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from plinth.api import root, v1
+from plinth.api import root
 from plinth.api.deps import Resources
 from plinth.cli.protocol import bound_http_of_uvicorn
 from plinth.core import fast_paths, keys, logs, openapi, passwords, problems, revisions
@@ -147,7 +147,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-def create_app() -> FastAPI:
+def create_app(router: APIRouter) -> FastAPI:
+    """
+    Args:
+        router: the routes under `API_V1_PREFIX`.
+    """
     logs.take_over()
     fast_paths.log_state()
     replace_quadratic_parser()
@@ -169,7 +173,7 @@ def create_app() -> FastAPI:
     problems.install(app)
     openapi.install(app)
     app.include_router(root.router)
-    app.include_router(v1.router, prefix=settings.API_V1_PREFIX)
+    app.include_router(router, prefix=settings.API_V1_PREFIX)
     # Where one of these is off, none of it is loaded.
     if settings.shows_docs:
         from plinth.api import docs  # noqa: PLC0415
@@ -221,6 +225,3 @@ async def _warn_of_missing_migrations(database: Database) -> None:
         return
     if at != newest:
         logger.warning("the database is at migration %s of %s: run `plinth db upgrade`", at, newest)
-
-
-app = create_app()

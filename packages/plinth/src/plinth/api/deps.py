@@ -84,17 +84,13 @@ class _Bearer(OAuth2PasswordBearer):
         return token.strip() if scheme.lower() == "bearer" else None
 
 
-BearerToken = Annotated[
-    str | None,
-    Depends(
-        _Bearer(
-            tokenUrl=f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}/auth/token",
-            description="`username` is the e-mail; `client_id` and `client_secret` stay empty.",
-            scheme_name="OAuth2PasswordBearer",
-            auto_error=False,
-        )
-    ),
-]
+oauth2_scheme = _Bearer(
+    tokenUrl=f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}/auth/token",
+    description="`username` is the e-mail; `client_id` and `client_secret` stay empty.",
+    scheme_name="OAuth2PasswordBearer",
+    auto_error=False,
+)
+BearerToken = Annotated[str | None, Depends(oauth2_scheme)]
 
 
 async def get_current_user(request: Request, token: BearerToken) -> Principal:

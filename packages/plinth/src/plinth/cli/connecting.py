@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager, contextmanager
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 
+from plinth.cli.application import load_metadata
 from plinth.cli.failure import Failure, describe
 from plinth.core import engine, logs, queries
 from plinth.core.backing import Backing
@@ -12,7 +13,6 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.errors import Unavailable
 from plinth.core.refusals import describe_refusal
-from plinth.models import Base
 
 STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an answer within seconds
 
@@ -26,7 +26,7 @@ async def connected(backing: Backing) -> AsyncIterator[Database]:
         backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
     )
     database = Database(
-        backing.database_url, settings, Base.metadata, statement_seconds=STATEMENT_SECONDS
+        backing.database_url, settings, load_metadata(), statement_seconds=STATEMENT_SECONDS
     )
     try:
         yield database

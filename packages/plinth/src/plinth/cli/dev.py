@@ -4,16 +4,16 @@ from pathlib import Path
 
 import typer
 
+import plinth
 from plinth.cli.db.migrate import migrate
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import out, print_facts
 from plinth.cli.server import address, listening, serve_reloading, serve_workers
-from plinth.core import logs
+from plinth.core import logs, project
 from plinth.core.backing import Backing, backing_services
 from plinth.core.config import settings
 from plinth.core.postgres_url import libpq_url
 
-WATCHED = Path(__file__).parents[1]
 GRACE = 2  # seconds for requests in flight, at each reload
 LAST_PORT = 65535
 
@@ -40,9 +40,16 @@ def _serve(host: str, port: int, reload: bool) -> None:
         if reload:
             # Held here and handed down, the services outlast each reload.
             os.environ |= backing.as_environment()
-            serve_reloading(opened, WATCHED, grace=GRACE)
+            serve_reloading(opened, watched_folders(), grace=GRACE)
         else:
             serve_workers(opened, 1, grace=GRACE)
+
+
+def watched_folders() -> list[Path]:
+    """Return the application's folder and, if it is no installed copy, the library's."""
+    library = Path(plinth.__file__).parent
+    folders = [project.find_root() / project.find_package()]
+    return folders if "site-packages" in library.parts else [*folders, library]
 
 
 def _print_banner(api: str, backing: Backing) -> None:

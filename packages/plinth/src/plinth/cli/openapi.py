@@ -2,11 +2,11 @@ import json
 import sys
 from pathlib import Path
 
-from plinth.application import app
+from plinth.cli.application import load_application
 
 
 def run(file: Path | None) -> None:
-    document = json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
+    document = json.dumps(load_application().openapi(), indent=2, ensure_ascii=False) + "\n"
     if file is None:
         sys.stdout.write(document)
     else:

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EACCES, EADDRINUSE
 from functools import partial
@@ -22,9 +22,9 @@ from plinth.cli.failure import Failure
 from plinth.cli.loading import loading
 from plinth.cli.protocol import BoundedHttp
 from plinth.cli.signals import Stopped
+from plinth.core import project
 from plinth.core.logs import make_config
 
-APP = "app.main:app"
 BACKLOG = 2048
 PORT_SECONDS = 2
 # For a worker to answer its supervisor, which kills it otherwise: also while it starts on a busy
@@ -72,9 +72,10 @@ def address(opened: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve_reloading(opened: socket.socket, watched: Path, *, grace: int) -> None:
+def serve_reloading(opened: socket.socket, watched: Sequence[Path], *, grace: int) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP, anew after each change below `watched`."""
-    config = _configure(opened, grace=grace, reload=True, reload_dirs=[str(watched)])
+    folders = [str(folder) for folder in watched]
+    config = _configure(opened, grace=grace, reload=True, reload_dirs=folders)
     supervisor = ChangeReload(config, partial(_serve_while_parent_lives, config), [opened])
     signal.signal(signal.SIGHUP, supervisor.signal_handler)
     # Ctrl-C goes to the whole group. It is kept from the server, which would break off its imports
@@ -115,7 +116,7 @@ def _await_ctrl_c(supervisor: BaseReload) -> None:
 def _configure(opened: socket.socket, *, grace: int, **more: object) -> uvicorn.Config:
     host, port = opened.getsockname()[:2]
     return _Config(
-        APP,
+        project.find_application(),
         host=host,
         port=port,
         loop="uvloop",

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+from plinth.cli.application import load_metadata
 from plinth.cli.output import out
 from plinth.cli.signals import ENDING
 from plinth.core import logs
@@ -10,7 +11,6 @@ from plinth.core.backing import Backing, backing_services
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.mail import tell_way
-from plinth.models import Base
 from plinth.services.mail_worker import mail_worker
 
 
@@ -25,7 +25,7 @@ async def _work(backing: Backing) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, *ENDING):
         loop.add_signal_handler(number, stopped.set)
-    database = Database(backing.database_url, settings, Base.metadata)
+    database = Database(backing.database_url, settings, load_metadata())
     try:
         async with mail_worker(database):
             out.print(f"Sending mail {tell_way()}; Ctrl-C ends it", markup=False)

@@ -50,6 +50,7 @@ def make_config() -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "INFO" if level == "DEBUG" else level},
         "loggers": {
             "app": {"level": level},
+            "plinth": {"level": level},
             "plinth.core.engine.Pool": {"level": "WARNING"},  # SQLAlchemy's, named by our class
             "sqlalchemy": {"level": "WARNING"},
             # With DB_ECHO, SQLAlchemy adds a handler to a logger that has none.

@@ -15,7 +15,7 @@ TESTED = {
 
 # By module. An attribute is written as `Class.name`.
 FAST_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
-    "app/core/dispatch": {
+    "plinth/core/dispatch": {
         "fastapi._body_limit": ("get_body_limit_error",),
         "fastapi._compat": (
             "ModelField", "ModelField._type_adapter", "field_annotation_is_sequence",
@@ -40,13 +40,13 @@ FAST_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "starlette.requests": ("Request._body", "Request._json"),
     },
-    "app/core/engine.py": {
+    "plinth/core/engine.py": {
         "sqlalchemy.pool": (
             "QueuePool._dec_overflow", "QueuePool._do_get", "QueuePool._do_return_conn",
             "QueuePool._invalidate", "QueuePool._overflow", "QueuePool._pool",
         ),
     },
-    "app/core/reading/query.py": {
+    "plinth/core/reading/query.py": {
         "sqlalchemy.sql.compiler": ("SQLCompiler._bind_processors",),
         "sqlalchemy.types": ("TypeEngine._cached_result_processor",),
     },
@@ -54,14 +54,14 @@ FAST_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
 
 # Outside the fast paths, where the library offers no public alternative.
 ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
-    "app/admin/table.py": {
+    "plinth/admin/table.py": {
         "starlette_admin.contrib.sqla.converters": ("ModelConverter._field_common",),
     },
-    "app/cli/protocol.py": {
+    "plinth/cli/protocol.py": {
         "uvicorn.protocols.http.httptools_impl": (
             "HttpToolsProtocol._should_upgrade", "HttpToolsProtocol._unset_keepalive_if_required",
         ),
     },
-    "app/core/cookies.py": {"http.cookies": ("_unquote",)},
-    "app/core/driver.py": {"asyncpg": ("Connection._config", "Connection._transport")},
+    "plinth/core/cookies.py": {"http.cookies": ("_unquote",)},
+    "plinth/core/driver.py": {"asyncpg": ("Connection._config", "Connection._transport")},
 }  # fmt: skip

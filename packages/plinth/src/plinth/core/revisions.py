@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from plinth.core import project
 from plinth.core.database import Database
 
 # As alembic's template writes them, and a formatter may break them: `down_revision: ... = ...`
@@ -17,9 +18,9 @@ ASSIGNED = re.compile(r"^(revision|down_revision)\b[^=\n]*=\s*(\([^)]*\)|.*)", r
 
 
 def find_ini() -> Path:
-    """`alembic.ini` of the folder one stands in, as alembic itself does, else of the checkout."""
+    """Return `alembic.ini` of the working directory, as alembic does, else the application's."""
     here = Path("alembic.ini")
-    return here if here.exists() else Path(__file__).parents[2] / "alembic.ini"
+    return here if here.exists() else project.find_root() / "alembic.ini"
 
 
 def newest() -> str | None:

@@ -4,12 +4,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plinth.cli.application import load_metadata
 from plinth.cli.doctor.finding import Finding, doubtful, fine
 from plinth.core.addresses import Plan
 from plinth.core.config import Settings
 from plinth.core.database import Database
 from plinth.core.errors import PlinthError
-from plinth.models import Base
 from plinth.services import addresses
 
 NAME, LOCALE = "addresses", "locale"
@@ -25,7 +25,7 @@ MAKE_ANEW = (
 
 
 async def examine(url: str, settings: Settings) -> list[Finding]:
-    database = Database(url, settings, Base.metadata)
+    database = Database(url, settings, load_metadata())
     try:
         async with database.transaction() as db:
             return [await _check_locale(db), check_collisions(await addresses.plan(db))]

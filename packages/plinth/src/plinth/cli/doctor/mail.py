@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from plinth.cli.application import load_metadata
 from plinth.cli.doctor.finding import Finding, doubtful, fine
 from plinth.core.config import Settings
 from plinth.core.database import Database
 from plinth.core.errors import PlinthError
 from plinth.core.mail import can_post, tell_way
 from plinth.crud.mail import Backlog
-from plinth.models import Base
 from plinth.services import outbox
 
 NAME = "mail"
@@ -18,7 +18,7 @@ LONGEST_WAIT = timedelta(minutes=15)
 
 
 async def examine(url: str, settings: Settings) -> list[Finding]:
-    database = Database(url, settings, Base.metadata)
+    database = Database(url, settings, load_metadata())
     try:
         async with database.transaction() as db:
             backlog = await outbox.count(db)

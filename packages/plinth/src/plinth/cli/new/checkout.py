@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
+from plinth.cli.application import load_metadata
 from plinth.cli.failure import Failure
-from plinth.models import Base
+from plinth.core import project
 
-ROOT = Path(__file__).parents[3]
 NEEDED = ("alembic/versions", "app/api/v1", "app/crud", "app/models", "app/schemas", "tests/api")
 
 
@@ -19,13 +19,14 @@ def find_root() -> Path:
     Raises:
         Failure: only the application is here, as in the image.
     """
-    if missing := [folder for folder in NEEDED if not (ROOT / folder).is_dir()]:
-        raise Failure(f"{ROOT} has no {missing[0]}: run this in a checkout of the project.")
-    return ROOT
+    root = project.find_root()
+    if missing := [folder for folder in NEEDED if not (root / folder).is_dir()]:
+        raise Failure(f"{root} has no {missing[0]}: run this in a checkout of the project.")
+    return root
 
 
 def tables() -> Mapping[str, Table]:
-    return dict(Base.metadata.tables)
+    return dict(load_metadata().tables)
 
 
 def read(root: Path, path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Settings, read once from the environment and `.env`: `from plinth.core.config import settings`."""
+"""Settings, read once from the environment and `.env`."""
 
 from plinth.core.config.checks import MAKE_A_KEY
 from plinth.core.config.loading import SettingsError, load_settings

@@ -1,0 +1,25 @@
+"""The routes under `API_V1_PREFIX`.
+
+PUBLIC routers are open to anyone. A request for any other needs a valid access token.
+"""
+
+from fastapi import APIRouter, Depends
+
+from app.api.v1 import auth, health, users
+from plinth.api.deps import get_current_user
+from plinth.api.v1 import credentials, user_sessions
+from plinth.core.errors import Rejected, Unauthenticated, Unavailable
+from plinth.core.problems import responses
+
+PUBLIC = [auth.router, credentials.router, health.router]
+PRIVATE = [auth.leaving, credentials.resending, users.router, user_sessions.router]
+
+api_router = APIRouter()
+for public in PUBLIC:
+    api_router.include_router(public)
+for private in PRIVATE:
+    api_router.include_router(
+        private,
+        dependencies=[Depends(get_current_user)],
+        responses=responses(Unauthenticated, Rejected, Unavailable),
+    )

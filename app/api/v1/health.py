@@ -1,0 +1,5 @@
+"""The routes under `/health`."""
+
+from plinth.api.v1.health import router
+
+__all__ = ["router"]

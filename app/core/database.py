@@ -1,0 +1,13 @@
+"""The database: one request is one transaction, committed before the response is sent."""
+
+from plinth.api.deps import get_db
+from plinth.core.database import Database
+from plinth.core.health import check_database as check_db_connection
+from plinth.models import Base
+
+__all__ = ["Base", "check_db_connection", "get_db", "get_pool_status"]
+
+
+def get_pool_status(database: Database) -> dict[str, int]:
+    """Return the numbers of connections: `size`, `checked_out`, `checked_in`, `overflow`."""
+    return database.pool_status()

@@ -1,0 +1,31 @@
+"""Tokens and password hashes."""
+
+from uuid import UUID
+
+from plinth.core import passwords
+from plinth.core.passwords import hash_password as get_password_hash
+from plinth.core.refresh_tokens import make_refresh_token
+from plinth.core.tokens import issue_access_token as create_access_token
+from plinth.core.tokens import read_access_token as verify_token
+
+__all__ = [
+    "create_access_token",
+    "create_refresh_token",
+    "get_password_hash",
+    "verify_password",
+    "verify_token",
+]
+
+
+def create_refresh_token(session_id: UUID) -> str:
+    """Return a refresh token. It is worth nothing until its hash is stored with the session."""
+    return make_refresh_token(session_id).text
+
+
+async def verify_password(password: str, hashed_password: str | None) -> bool:
+    """Return whether the password fits the hash. None costs the same time and never fits.
+
+    Raises:
+        Unavailable: too many passwords wait to be hashed.
+    """
+    return bool(await passwords.verify_password(password, hashed_password))

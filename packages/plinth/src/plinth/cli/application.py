@@ -1,0 +1,27 @@
+"""What a command needs of the application beside the library: its tables, or the whole of it."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from sqlalchemy import MetaData
+
+from plinth.core import project
+from plinth.models import Base
+
+if TYPE_CHECKING:  # it would cost every command half a second
+    from fastapi import FastAPI
+
+
+def load_metadata() -> MetaData:
+    """Import the application's models and return the tables of both."""
+    package = project.find_package()
+    if find_spec(package) and find_spec(f"{package}.models"):
+        import_module(f"{package}.models")
+    return Base.metadata
+
+
+def load_application() -> "FastAPI":
+    module, _, name = project.find_application().partition(":")
+    found: FastAPI = getattr(import_module(module), name or "app")
+    return found
