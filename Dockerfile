@@ -24,27 +24,30 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 
 WORKDIR /app
 
-# The requirements alone, so that a change in app/ does not install them again.
+# The requirements alone, so that a change of the code does not install them again. The library
+# itself is a folder and has no hash; it is installed below.
 # Wheels only: a source distribution would run its author's code here, before any hash is of use.
 COPY requirements.txt deploy/build-requirements.txt /opt/requirements/
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --only-binary :all: \
         --requirement /opt/requirements/build-requirements.txt \
     && /opt/build/bin/uv venv --python "$(command -v python3)" /opt/venv \
+    && sed '/^-e /d' /opt/requirements/requirements.txt >/opt/requirements/locked.txt \
     && /opt/build/bin/uv pip install --python /opt/venv/bin/python --require-hashes --no-build \
-        --requirement /opt/requirements/requirements.txt
+        --requirement /opt/requirements/locked.txt
 
-# Editable: the code lies once, in /app/app, beside alembic.ini and alembic/, exactly as in a checkout;
-# a copy in site-packages would lack the files that are not Python, and would be a second truth.
+# Editable: the library lies once, in /app/packages/plinth, exactly as in a checkout.
 # The mode of files follows the builder's umask and checkout; here it is made the same for all.
-COPY pyproject.toml README.md LICENSE alembic.ini ./
+COPY pyproject.toml alembic.ini ./
+COPY packages/plinth ./packages/plinth
 COPY alembic ./alembic
 COPY app ./app
 COPY deploy/entrypoint.sh deploy/healthcheck.py ./deploy/
 RUN /opt/build/bin/uv pip install --python /opt/venv/bin/python --no-deps \
-        --build-constraints /opt/requirements/build-requirements.txt --editable . \
-    && rm -rf -- *.egg-info build /opt/venv/.lock \
-    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app alembic \
+        --build-constraints /opt/requirements/build-requirements.txt --editable packages/plinth \
+    && rm -f /opt/venv/.lock \
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
+        app alembic packages \
     && chmod -R u=rwX,go=rX /app \
     && chmod 0755 deploy/entrypoint.sh
 
