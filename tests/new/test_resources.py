@@ -193,6 +193,14 @@ def test_their_tests_see_what_is_broken(checkout: Checkout, broken: str) -> None
     assert "1 failed" in seen
 
 
+def test_alembic_by_itself_knows_their_tables(checkout: Checkout, services: TestServices) -> None:
+    """Otherwise `alembic revision --autogenerate` would drop them."""
+    with empty_database(services, "autogenerate") as url:
+        check(checkout.run(BIN / "alembic", "upgrade", "head", DATABASE_URL=url))
+        found = check(checkout.run(BIN / "alembic", "check", DATABASE_URL=url))
+    assert "No new upgrade operations detected." in found
+
+
 def test_what_others_refer_to_stays(checkout: Checkout) -> None:
     refused = checkout.plinth("remove", "project", "--yes")
     assert (refused.returncode, refused.stderr) == (
