@@ -1,5 +1,13 @@
 """The settings, read once from the environment and `.env`."""
 
-from plinth.core.config import Settings, settings
+from plinth.core import config
+from plinth.core.config import bind
 
 __all__ = ["Settings", "settings"]
+
+
+class Settings(config.Settings):
+    """Your own settings: a name, a type and a default for each."""
+
+
+settings = bind(Settings)

@@ -19,7 +19,7 @@ POOLER_PORTS = (6432, 6543, 25061)  # PgBouncer's own and Azure's, Supabase's, D
 
 def check_names(settings: Settings) -> Finding:
     """Names that nobody reads are kept without a word, so a slip of the pen would go unseen."""
-    known = list(Settings.model_fields)
+    known = list(type(settings).model_fields)
     meant = {
         name: match
         for name in settings.model_extra or {}

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
 from plinth.core.config.faults import read_faults
 from plinth.core.config.settings import Settings
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class SettingsError(SystemExit):
@@ -24,22 +26,28 @@ class SettingsError(SystemExit):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings.
+    """Read the settings of the library: `read_settings`."""
+    return read_settings(Settings, **overrides)
+
+
+def read_settings(settings_class: type[SettingsT], **overrides: Any) -> SettingsT:
+    """Read the settings as an object of that class.
 
     Raises:
         SettingsError: one line for each setting that is missing or wrong, none with its value.
     """
     odd_lines: list[str] = []
+    file = settings_class.model_config["env_file"]
     try:
-        odd_lines = _find_odd_lines(overrides.get("_env_file", Settings.model_config["env_file"]))
-        settings = Settings(**overrides)
+        odd_lines = _find_odd_lines(overrides.get("_env_file", file))
+        settings = settings_class(**overrides)
     except ValidationError as error:
         faults = [fault.text for fault in read_faults(error)]
         raise SettingsError([*odd_lines, *faults]) from None
     except UnicodeDecodeError:
-        raise SettingsError([f"{_env_file()} is not UTF-8: save it in that encoding"]) from None
+        raise SettingsError([f"{file} is not UTF-8: save it in that encoding"]) from None
     except OSError as error:
-        raise SettingsError([f"{_env_file()} cannot be read ({error.strerror})"]) from None
+        raise SettingsError([f"{file} cannot be read ({error.strerror})"]) from None
     if odd_lines:
         raise SettingsError(odd_lines)
     return settings
@@ -65,7 +73,3 @@ def _find_odd_lines(given: object) -> list[str]:
             raise
         return []
     return [f"{file.name} line {line} is not NAME=value: correct it" for line in odd]
-
-
-def _env_file() -> str:
-    return str(Settings.model_config["env_file"])

@@ -1,0 +1,79 @@
+"""An application's own settings, in the object that the library reads."""
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support.environment import run_python
+
+CONFIG = """
+from plinth.core import config
+
+
+class Settings(config.Settings):
+    SHOP_LIMIT: int = 3
+    PROJECT_NAME: str = "Shop"
+
+
+settings = config.bind(Settings)
+"""
+LIBRARY_FIRST = """
+from plinth.core.config import settings
+from plinth.core import marks  # has read the name before
+from shop.core import config
+print(settings is config.settings is marks.settings, settings.SHOP_LIMIT, settings.PROJECT_NAME)
+"""
+APPLICATION_FIRST = """
+from shop.core.config import settings
+from plinth.core import config
+print(settings is config.settings, settings.SHOP_LIMIT, type(settings).__module__)
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop" / "core"
+    folder.mkdir(parents=True)
+    (folder / "config.py").write_text(textwrap.dedent(CONFIG))
+    (folder / "__init__.py").touch()
+    (folder.parent / "__init__.py").touch()
+    (tmp_path / "pyproject.toml").write_text('[tool.plinth]\napp = "shop.main:app"\n')
+    return tmp_path
+
+
+def test_whoever_imports_the_library_first_gets_them(shop: Path) -> None:
+    found = run_python(LIBRARY_FIRST, cwd=shop, SHOP_LIMIT="5")
+    assert found.stdout == "True 5 Shop\n", found.stderr
+
+
+def test_whoever_imports_the_application_first_gets_them(shop: Path) -> None:
+    found = run_python(APPLICATION_FIRST, cwd=shop)
+    assert found.stdout == "True 3 shop.core.config\n", found.stderr
+
+
+def test_a_wrong_value_is_named_as_one_of_the_library_is(shop: Path) -> None:
+    ended = run_python(LIBRARY_FIRST, cwd=shop, SHOP_LIMIT="many", REDIS_PORT="x")
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert {"SHOP_LIMIT", "REDIS_PORT"} <= set(re.findall(r"^ *(\w+):", ended.stderr, re.MULTILINE))
+
+
+def test_an_application_without_settings_of_its_own_has_the_library_s(tmp_path: Path) -> None:
+    code = "from plinth.core import config; print(type(config.settings) is config.Settings)"
+    found = run_python(code, cwd=tmp_path, PLINTH_APP="elsewhere.main:app")
+    assert found.stdout == "True\n", found.stderr
+
+
+def test_an_application_whose_module_binds_nothing_has_the_library_s(shop: Path) -> None:
+    (shop / "shop" / "core" / "config.py").write_text("NAME = 1\n")
+    code = "import shop.core.config; from plinth.core.config import settings; print(settings.DEBUG)"
+    found = run_python(code, cwd=shop)
+    assert found.stdout == "False\n", found.stderr
+
+
+def test_a_fault_in_the_application_s_module_is_not_hidden(shop: Path) -> None:
+    (shop / "shop" / "core" / "config.py").write_text("import nowhere_to_be_found\n")
+    ended = run_python("import plinth.core.config", cwd=shop)
+    assert "No module named 'nowhere_to_be_found'" in ended.stderr
