@@ -13,7 +13,7 @@ from plinth.crud import (
 )
 from plinth.crud.base import CRUDBase
 from plinth.crud.resource import CRUDResource
-from plinth.crud.user import user
+from plinth.crud.users import user
 
 __all__ = [
     "CRUDBase",

@@ -25,7 +25,7 @@ from plinth.core.database import Database
 from plinth.core.reading import Query, Readable, read_one
 from plinth.crud import event
 from plinth.crud.session import expiry
-from plinth.crud.user import having_email
+from plinth.crud.users import having_email
 from plinth.models import Session, User
 
 SURPLUS = "more than SESSIONS_PER_USER sessions"  # at most 50 characters
