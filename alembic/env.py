@@ -6,6 +6,7 @@ not one through a transaction pooler: `MIGRATION_DATABASE_URL` or `DIRECT_DATABA
 """
 
 import asyncio
+import logging
 from typing import Any
 
 from alembic import context
@@ -108,6 +109,14 @@ def changes_schema() -> bool:
     return given is None or given.cmd[0].__name__ in ("upgrade", "downgrade")
 
 
+def log_as_alembic_does() -> None:
+    """Log each revision to stderr, unless a program of ours runs this and logs by itself."""
+    if context.config.cmd_opts is not None:
+        logging.basicConfig(format="%(levelname)-5.5s [%(name)s] %(message)s")
+        logging.getLogger("alembic").setLevel(logging.INFO)
+
+
+log_as_alembic_does()
 if context.is_offline_mode():
     print_sql()
 else:

@@ -100,3 +100,19 @@ def test_proxies_that_are_nearly_everybody_are_told(networks: list[str], level: 
 def test_a_limit_that_locks_an_owner_out_of_a_new_password_is_told(rate: str, level: Level) -> None:
     settings = load_settings(LIMIT_FORGOT_ACCOUNT=rate, PASSWORD_RESET_MINUTES=30)
     assert values.check_reset_limit(settings).level is level
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SMTP_USER", "SMTP_USERNAME"),
+        ("ALLOWED_HOST", "ALLOWED_HOSTS"),
+        ("smtp_host", "SMTP_HOST"),
+        ("SHOP_LIMIT", None),
+        ("SMTP", None),
+    ],
+)
+def test_a_name_that_is_nearly_a_setting_is_told(name: str, meant: str | None) -> None:
+    finding = values.check_names(load_settings(**{name: "x"}))
+    assert finding.level is (Level.DOUBTFUL if meant else Level.FINE)
+    assert f"{name} (for {meant}?)" in finding.text or meant is None

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from plinth.core import migrations, revisions
 from plinth.core.embedded import postgres_bin
 from tests.support.command import plinth
 from tests.support.databases import TestServices, empty_database
-from tests.support.environment import ROOT, run_python
+from tests.support.environment import ROOT, bare_environment, run_python
 
 VERSIONS = sorted((ROOT / "alembic" / "versions").glob("*.py"))
 AT_ONCE = 20
@@ -94,6 +95,19 @@ def test_the_sql_of_the_migrations_runs_as_it_is(empty: str) -> None:
         check=True,
     )
     assert "CREATE TABLE public.users" in schema(empty)
+
+
+def test_alembic_by_itself_logs_each_revision(empty: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env=bare_environment() | {"DATABASE_URL": empty},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("Running upgrade") == len(VERSIONS)
+    assert done.stdout == ""
 
 
 # Processes of their own, forked once what they need is loaded: loading it twenty times is what

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
@@ -23,12 +24,18 @@ def check_names(settings: Settings) -> Finding:
     meant = {
         name: match
         for name in settings.model_extra or {}
-        for match in get_close_matches(name.upper(), known, n=1, cutoff=ALIKE)
+        for match in _find_alike(name.upper(), known)[:1]
     }
     if meant:
         slips = ", ".join(f"{name} (for {match}?)" for name, match in meant.items())
         return doubtful("settings", f"nobody reads {slips}", "Correct the name in .env.")
     return fine("settings", f"ENVIRONMENT is {settings.ENVIRONMENT}")
+
+
+def _find_alike(name: str, known: Sequence[str]) -> Sequence[str]:
+    """Return the settings that a name is nearly, or is the beginning of: SMTP_USER."""
+    longer = [it for it in known if "_" in name and it.startswith(name)]
+    return get_close_matches(name, known, n=1, cutoff=ALIKE) or longer
 
 
 def check_secret_key(settings: Settings) -> Finding:
