@@ -13,6 +13,7 @@ Behave = Callable[[BaseHTTPRequestHandler], None]
 class Service(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # one of its answers may be slow on purpose
+    request_queue_size = 64  # with 5, a connection beyond them waits a second for its next attempt
 
     def __init__(self, behave: Behave) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
