@@ -17,7 +17,7 @@ RESOURCES = (
     *("work_item", "line_item2", "item2", "oauth2_client"),
     # what the generated modules import or define, in another spelling
     *("date", "datetime", "uuid", "json", "query", "client", "owner", "stranger", "second", "rows"),
-    *("one", "make", "copy", "changes", "reading", "base_model", "model", "schema", "note_create"),
+    *("one", "make", "copy", "changes", "reading", "cursor", "model", "schema", "note_create"),
     *("settings", "config", "app", "api", "test", "error", "export", "public", "private"),
     *("token", "password", "secret", "metadata", "registry", "enum", "row", "result"),
 )
@@ -29,8 +29,9 @@ REFUSED_RESOURCES = {
     **dict.fromkeys(("table", "index", "text", "field", "response"), "for two things"),
     **dict.fromkeys(("db", "router", "superuser", "once", "several", "crud"), "for two things"),
     **dict.fromkeys(("client_copy", "row_id", "not_found", "sequence"), "for two things"),
-    **dict.fromkeys(("session", "base", "page", "cursor", "race"), "exists with different content"),
-    "user": "has routes under /users",
+    **dict.fromkeys(("base_model", "page"), "for two things"),
+    **dict.fromkeys(("base", "user", "race"), "exists with different content"),
+    "session": "the table sessions exists",
     "Note": "is not in snake_case",
     "work__item": "two underscores",
     "x" * 41: "is longer than 40 characters",

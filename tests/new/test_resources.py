@@ -102,7 +102,7 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
         OWNERS,
     ),
     "all may write": (
-        "app/crud/resource.py",
+        "packages/plinth/src/plinth/crud/resource.py",
         replaced("== id, *self._owned_by(by))", "== id)"),
         OWNERS,
     ),
