@@ -147,7 +147,7 @@ async def test_every_table_with_version_counts_it_by_trigger(second: asyncpg.Con
 
 
 def test_what_sounds_secret_is_marked() -> None:
-    """So that no lean read selects it (`app/core/reading`)."""
+    """So that no lean read selects it (`plinth/core/reading`)."""
     unmarked = [
         f"{table.name}.{column.name}"
         for table in Base.metadata.tables.values()

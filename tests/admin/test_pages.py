@@ -83,7 +83,7 @@ async def test_the_policy_lets_only_our_scripts_run(
     pages = await all_pages(root, second)
     pages["/login"] = (await root.client.get("/admin/login", headers={"Cookie": ""})).text
     for path, text in pages.items():
-        assert not EVENT_HANDLER.search(text), f"{path}: app/admin/templating.py has to know it"
+        assert not EVENT_HANDLER.search(text), f"{path}: plinth/admin/templating.py has to know it"
         for tag in re.findall(r"<(?:script|style)[^>]*>", text):
             assert "nonce=" in tag or "src=" in tag, path
         assert not re.findall(r'(?:src|href)="(?!http://test/|/|#|\.|\?|data:)[^"]*"', text), path

@@ -77,3 +77,39 @@ def test_a_fault_in_the_application_s_module_is_not_hidden(shop: Path) -> None:
     (shop / "shop" / "core" / "config.py").write_text("import nowhere_to_be_found\n")
     ended = run_python("import plinth.core.config", cwd=shop)
     assert "No module named 'nowhere_to_be_found'" in ended.stderr
+
+
+@pytest.mark.parametrize("value", ["shop", ":app", "shop.main:", "shop main:app", "../shop:app"])
+def test_an_application_that_is_named_wrongly_gets_one_sentence(value: str, tmp_path: Path) -> None:
+    ended = run_python("import plinth.core.config", cwd=tmp_path, PLINTH_APP=value)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Plinth cannot start: PLINTH_APP")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["tool.plinth = 1", "tool.plinth.app = 1", 'tool.plinth.app = "x"']
+)
+def test_a_wrong_line_of_pyproject_gets_one_sentence(line: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"{line}\n")
+    ended = run_python("import plinth.core.config", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "must be package.module:name" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+OPENAPI = "import sys; sys.argv = ['plinth', 'openapi']; from plinth.cli import main; main()"
+
+
+def test_a_module_that_the_application_lacks_is_not_called_a_missing_package(shop: Path) -> None:
+    (shop / "shop" / "main.py").write_text("import shop.nowhere\n")
+    ended = run_python(OPENAPI, cwd=shop)
+    assert "No module named 'shop.nowhere'" in ended.stderr
+    assert "make install" not in ended.stderr
+
+
+def test_without_an_application_a_command_says_where_to_run_it(tmp_path: Path) -> None:
+    ended = run_python(OPENAPI, cwd=tmp_path, PLINTH_APP="elsewhere.main:app")
+    assert ended.stderr == (
+        "There is no package elsewhere here: run this in the application's folder.\n"
+    )

@@ -1,4 +1,4 @@
-"""Each index earns its place: on 100,000 users the queries of `app/crud` use it."""
+"""Each index earns its place: on 100,000 users the queries of `plinth/crud` use it."""
 
 import json
 from collections.abc import AsyncIterator, Iterator

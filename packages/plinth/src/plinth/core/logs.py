@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from plinth.core import discretion
+from plinth.core import discretion, project
 from plinth.core.config import settings
 from plinth.core.request import current_request
 
@@ -49,8 +49,7 @@ def make_config() -> dict[str, Any]:
         # The libraries' details are not wanted with ours: some would show what people send.
         "root": {"handlers": ["stderr"], "level": "INFO" if level == "DEBUG" else level},
         "loggers": {
-            "app": {"level": level},
-            "plinth": {"level": level},
+            **{name: {"level": level} for name in ("app", "plinth", project.find_package())},
             "plinth.core.engine.Pool": {"level": "WARNING"},  # SQLAlchemy's, named by our class
             "sqlalchemy": {"level": "WARNING"},
             # With DB_ECHO, SQLAlchemy adds a handler to a logger that has none.
