@@ -10,6 +10,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from plinth.cli import protocol
 from plinth.cli.protocol import FRAMING_LIMIT, HELD_BYTES, BoundedHttp
 from plinth.core.config import settings
 from plinth.core.headers import MAX_PATH_BYTES
@@ -139,6 +140,17 @@ async def test_trailers_change_nothing(client: Client, trailer: bytes, pause: bo
     assert (status, body) == (200, "hi")
     assert headers == {"host": "here", "transfer-encoding": "chunked"}
     assert (await client.answer())[1] == ["/2", {"host": "here"}, ""]
+
+
+async def test_a_refusal_is_late(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REFUSAL_SECONDS", 60)
+    async with connected(server) as client:
+        await client.send(b"GET / HTTP/9.9\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.reader.read(), 0.2)
+        await client.send(GET % 1)  # nothing more is read
+        assert server.begun == []
+        server.protocols[0].shutdown()
 
 
 async def test_a_length_in_a_trailer_is_refused(client: Client) -> None:

@@ -8,10 +8,10 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from plinth.core import body_budget
+from plinth.core import body_budget, body_limit, parse_pace, problems
 from plinth.core.body_budget import BASE_BYTES, BodyBudget
 from plinth.core.body_limit import BodyLimit
-from plinth.core.parse_pace import ParsePace
+from plinth.core.parse_pace import Pace
 from tests.support.waiting import until
 
 MIB = 1024 * 1024
@@ -66,6 +66,12 @@ async def _ended() -> AsyncIterator[None]:
         task.cancel()
     await asyncio.gather(*STARTED, return_exceptions=True)
     STARTED.clear()
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (body_limit, problems):
+        monkeypatch.setattr(module, "REFUSAL_SECONDS", 0)
 
 
 @pytest.fixture
@@ -163,17 +169,33 @@ async def test_a_whole_body_waits_for_its_parsers_turn(
 ) -> None:
     turns = []
 
-    async def note(_: ParsePace, content_type: str, size: int) -> None:
-        turns.append((content_type, size))
+    async def note(_: Pace) -> None:
+        turns.append(1)
 
-    monkeypatch.setattr(ParsePace, "wait_turn", note)
+    monkeypatch.setattr(Pace, "wait_turn", note)
+    monkeypatch.setattr(parse_pace, "FREE_BYTES", {"text/plain": 900})
     upload = Upload(1000 if declared else None).start(limit)
     upload.piece(600)
     await upload.status()
     assert turns == []
     upload.piece(400, more=False)
     await upload.status()
-    assert turns == [("text/plain", 1000)]
+    assert turns == [1]
+    small = Upload(900).start(limit)
+    small.piece(900, more=False)
+    await small.status()
+    assert turns == [1]
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
+async def test_a_refusal_is_late(
+    limit: BodyLimit, monkeypatch: pytest.MonkeyPatch, declared: bool
+) -> None:
+    monkeypatch.setattr(problems, "REFUSAL_SECONDS", 60)
+    monkeypatch.setattr(body_limit, "REFUSAL_SECONDS", 60)
+    upload = Upload(MIB + 1 if declared else None).start(limit)
+    upload.piece(MIB + 1)
+    assert await upload.status() is None
 
 
 async def test_paths_with_a_limit_of_their_own(limit: BodyLimit) -> None:

@@ -1,13 +1,22 @@
 """Heads over a limit, as any server may hand them on."""
 
+import asyncio
 import json
 
 import pytest
 from fastapi import FastAPI
 
+from plinth.core import problems
 from plinth.core.config import settings
-from plinth.core.header_limits import MAX_BYTES_OF, MAX_COOKIES, MAX_QUERY_BYTES, MAX_QUERY_PAIRS
+from plinth.core.header_limits import (
+    CHEAP_PARTS,
+    MAX_BYTES_OF,
+    MAX_COOKIES,
+    MAX_QUERY_BYTES,
+    MAX_QUERY_PAIRS,
+)
 from plinth.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
+from plinth.core.parse_pace import Pace
 from tests.support.asgi import Header, send
 
 PATH = f"{settings.API_V1_PREFIX}/health/live"
@@ -85,3 +94,37 @@ async def test_a_target_at_the_bound(app: FastAPI, query: str) -> None:
     assert (await send(app, "GET", f"{PATH}?{query}")).status == 200
     path = "/" + "a" * (MAX_PATH_BYTES - 1)
     assert (await send(app, "GET", path)).status == 404
+
+
+COSTLY: list[tuple[str, list[Header]]] = [
+    ("/" + "%41" * (CHEAP_PARTS + 1), []),
+    (f"{PATH}?q=" + "%41" * (CHEAP_PARTS + 1), []),
+    (f"{PATH}?" + "a&" * (CHEAP_PARTS + 1), []),
+    (PATH, [(b"cookie", b"a;" * 60), (b"cookie", b"\\" * 60)]),
+]
+
+
+@pytest.mark.parametrize(("target", "headers"), COSTLY, ids=["path", "query", "pairs", "cookies"])
+async def test_a_costly_head_waits_for_its_turn(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, target: str, headers: list[Header]
+) -> None:
+    turns = []
+
+    async def note(_: Pace) -> None:
+        turns.append(1)
+
+    monkeypatch.setattr(Pace, "wait_turn", note)
+    await send(app, "GET", f"{PATH}?q=" + "%41" * CHEAP_PARTS, [(b"cookie", b"a;" * CHEAP_PARTS)])
+    assert turns == []
+    await send(app, "GET", target, headers)
+    assert turns == [1]
+
+
+@pytest.mark.parametrize("target", [f"{PATH}?" + "a" * (MAX_QUERY_BYTES + 1), PATH])
+async def test_a_refusal_is_late(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(problems, "REFUSAL_SECONDS", 60)
+    headers = [(b"x", b"y")] * (MAX_HEADER_FIELDS + 1) if target == PATH else []
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(send(app, "GET", target, headers), 0.2)

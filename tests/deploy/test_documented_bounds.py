@@ -58,6 +58,7 @@ def test_bytes_connections_and_time() -> None:
     bounds = {name for name in Settings.model_fields if BOUNDS.fullmatch(name)}
     bounds |= {"MAX_HEADER_FIELDS", "FRAMING_LIMIT", "HELD_BYTES", "MAX_REPORTED_ERRORS"}
     bounds |= {"MAX_PATH_BYTES", "MAX_QUERY_BYTES", "MAX_QUERY_PAIRS", "MAX_COOKIES"}
+    bounds |= {"REFUSAL_SECONDS", "CHEAP_PARTS"}
     parts = {("MAX_BYTES_OF", name.decode()) for name in header_limits.MAX_BYTES_OF}
     parts |= {("FREE_BYTES", kind) for kind in parse_pace.FREE_BYTES}
     parts |= {("MAX_SEPARATORS", kind) for kind in body_limit.MAX_SEPARATORS}

@@ -14,7 +14,12 @@ from uvicorn import Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from plinth.core.config import settings
-from plinth.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES, TARGET_TOO_LONG
+from plinth.core.headers import (
+    MAX_HEADER_FIELDS,
+    MAX_PATH_BYTES,
+    REFUSAL_SECONDS,
+    TARGET_TOO_LONG,
+)
 
 LIMIT = settings.MAX_HEADER_SIZE
 HEADERS_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -30,7 +35,8 @@ UPGRADE_HEADERS = {b"upgrade", b"http2-settings"}
 class BoundedHttp(HttpToolsProtocol):
     """Limit heads, chunk framing, trailers and pipelined requests in bytes and in time.
 
-    A request over a limit ends its connection, with 431, 408 or 400 unless a response has begun.
+    A request over a limit ends its connection, with 431, 408 or 400 unless a response has begun,
+    `REFUSAL_SECONDS` later.
     For the body see `core/body_limit.py`; between two requests uvicorn's keep-alive counts.
     """
 
@@ -38,6 +44,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self._in_head = True
         self._framing = 0  # bytes of this request that are not body
         self._body = 0
@@ -51,6 +58,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if self._closing:
+            return
         if self._held:
             self._hold(self._held + data)
         else:
@@ -58,6 +67,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self._closing:
+            self._closing.cancel()
         self.resume_writing()
         self._held = b""
         super().connection_lost(exc)
@@ -246,17 +257,22 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _end(self, status: HTTPStatus) -> bool:
         self._stop_timer()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._closing:
             return False
+        answer = b""
         if self._may_answer():
-            self.transport.write(
-                STATUS_LINE[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
-            )
+            answer = STATUS_LINE[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
         if self._is_serving:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        self._held = b""
+        self._pause_reading()
+        self._closing = self.loop.call_later(REFUSAL_SECONDS, self._close, answer)
         return False
+
+    def _close(self, answer: bytes) -> None:
+        self.transport.write(answer)
+        self.transport.close()
 
     def _may_answer(self) -> bool:
         """A response that has begun, or that the request already got, must stay the only one."""

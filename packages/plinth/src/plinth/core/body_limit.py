@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plinth.core.body_budget import BodyBudget, HeldBody
-from plinth.core.headers import find_header
-from plinth.core.parse_pace import ParsePace
-from plinth.core.problems import http_problem, problem
+from plinth.core.headers import REFUSAL_SECONDS, find_header
+from plinth.core.parse_pace import Pace, is_costly_body
+from plinth.core.problems import http_problem, problem, problem_late
 from plinth.core.request import current_request
 from plinth.core.routes import route_path
 
@@ -51,7 +51,7 @@ class BodyLimit:
         self.limit = limit
         self.seconds = seconds
         self.budget = budget
-        self._pace = ParsePace()
+        self._pace = Pace()
         self.limits = dict(limits or {})
         self._prefixes = tuple(self.limits)
 
@@ -62,7 +62,8 @@ class BodyLimit:
         limit = self.limit if prefix is None else self.limits[prefix]
         declared = _find_declared(scope)
         if declared is not None and declared > limit:
-            return problem(TOO_LARGE, _detail(limit), "content_too_large")(scope, receive, send)
+            refuse = problem_late(TOO_LARGE, _detail(limit), "content_too_large")
+            return refuse(scope, receive, send)
         if prefix is not None:
             receive = _bound_fields(scope, receive)
         return self._serve(scope, receive, send, limit, declared)
@@ -117,6 +118,7 @@ class BodyLimit:
             size = len(message.get("body", b""))
             arrived += size
             if arrived > limit:
+                await asyncio.sleep(REFUSAL_SECONDS)
                 raise HTTPException(TOO_LARGE, _detail(limit))
             if declared is None:
                 self.budget.grow(body, size)
@@ -125,7 +127,8 @@ class BodyLimit:
             is_arriving = message.get("more_body", False)
             if not is_arriving:
                 self.budget.complete(body)
-                await self._pace.wait_turn(find_header(scope, b"content-type") or "", arrived)
+                if is_costly_body(find_header(scope, b"content-type") or "", arrived):
+                    await self._pace.wait_turn()
             return message
 
         return receive_and_count
@@ -145,6 +148,7 @@ def _bound_fields(scope: Scope, receive: Receive) -> Receive:
         message = await receive()
         found += message.get("body", b"").count(separator)
         if found > most:
+            await asyncio.sleep(REFUSAL_SECONDS)
             raise HTTPException(TOO_LARGE, "The form has too many fields")
         return message
 

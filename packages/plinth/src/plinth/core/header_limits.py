@@ -1,6 +1,7 @@
 """Bounds on a request's head, checked before any header is parsed, under any server.
 
-`cli/protocol.py` has the same for what it reads; these also hold behind another server.
+`cli/protocol.py` has the same for what it reads; these also hold behind another server. A head that
+is within the bounds and costly to parse waits for its turn.
 """
 
 from collections.abc import Awaitable
@@ -9,7 +10,8 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plinth.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES, TARGET_TOO_LONG
-from plinth.core.problems import problem
+from plinth.core.parse_pace import Pace
+from plinth.core.problems import problem_late
 
 MAX_BYTES_OF = {
     b"cookie": 8192,
@@ -22,6 +24,9 @@ MAX_BYTES_OF = {
 MAX_COOKIES = 200  # browsers store no more than 180 for a site
 MAX_QUERY_BYTES = 8192  # RFC 9110, 4.1 recommends support for 8000
 MAX_QUERY_PAIRS = 256
+CHEAP_PARTS = 100
+"""Escapes and pairs of a path and a query, or pairs and backslashes of cookies: a head of no more
+costs little beside the rest of its request."""
 
 
 class HeaderLimits:
@@ -31,16 +36,23 @@ class HeaderLimits:
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
+        self._pace = Pace()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
             return self.app(scope, receive, send)
         if fault := self._find_fault(scope):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            return problem(status, fault, "headers_too_large")(scope, receive, send)
+            return problem_late(status, fault, "headers_too_large")(scope, receive, send)
         if fault := _find_target_fault(scope):
-            return problem(TARGET_TOO_LONG, fault, "uri_too_long")(scope, receive, send)
+            return problem_late(TARGET_TOO_LONG, fault, "uri_too_long")(scope, receive, send)
+        if _is_costly(scope):
+            return self._serve_in_turn(scope, receive, send)
         return self.app(scope, receive, send)
+
+    async def _serve_in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._pace.wait_turn()
+        await self.app(scope, receive, send)
 
     def _find_fault(self, scope: Scope) -> str | None:
         headers = scope["headers"]
@@ -75,3 +87,12 @@ def _find_target_fault(scope: Scope) -> str | None:
     if query.count(b"&") >= MAX_QUERY_PAIRS:
         return f"The query has more than {MAX_QUERY_PAIRS} pairs"
     return None
+
+
+def _is_costly(scope: Scope) -> bool:
+    path: bytes = scope.get("raw_path") or b""
+    query: bytes = scope["query_string"]
+    if path.count(b"%") + query.count(b"%") + query.count(b"&") > CHEAP_PARTS:
+        return True
+    cookies: list[bytes] = [value for name, value in scope["headers"] if name == b"cookie"]
+    return sum(value.count(b";") + value.count(b"\\") for value in cookies) > CHEAP_PARTS

@@ -1,4 +1,4 @@
-"""A pace for bodies whose parser blocks the event loop.
+"""A pace for requests whose parsers block the event loop.
 
 Parsers of JSON and forms take a whole body in one step: up to 70 ms for 1 MiB of JSON, 12 ms for
 16 KiB of a form. Small bodies pass at once; the others take turns, with pauses in between. JSON of
@@ -7,21 +7,23 @@ Parsers of JSON and forms take a whole body in one step: up to 70 ms for 1 MiB o
 
 import asyncio
 
-FREE_BYTES = {"json": 4096, "x-www-form-urlencoded": 2048, "multipart/": 2048}
+FREE_BYTES = {"json": 2048, "x-www-form-urlencoded": 2048, "multipart/": 2048}
 """By a part of the content type: up to these a body costs no more than other requests do."""
 PAUSE = 3
 """Times as long as a body blocked the loop, the others of its kind wait."""
 
 
-class ParsePace:
+def is_costly_body(content_type: str, size: int) -> bool:
+    kind = content_type.lower()
+    return any(size > free and part in kind for part, free in FREE_BYTES.items())
+
+
+class Pace:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def wait_turn(self, content_type: str, size: int) -> None:
-        """Wait for a turn, in which the caller parses a body of this type before it waits again."""
-        kind = content_type.lower()
-        if all(size <= free or part not in kind for part, free in FREE_BYTES.items()):
-            return
+    async def wait_turn(self) -> None:
+        """Wait for a turn, in which the caller parses before it waits again."""
         await self._turn.acquire()
         loop = asyncio.get_running_loop()
         loop.call_soon(self._end_turn, loop, loop.time())

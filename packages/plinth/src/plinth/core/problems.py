@@ -1,5 +1,6 @@
 """Errors on their way out: RFC 9457 problem documents. The only place that says HTTP numbers."""
 
+import asyncio
 import json
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plinth.core.errors import (
     Changed,
@@ -24,6 +26,7 @@ from plinth.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from plinth.core.headers import REFUSAL_SECONDS
 from plinth.core.request import current_request
 from plinth.core.routes import allowed_methods, route_path
 
@@ -207,3 +210,14 @@ def problem(
     }
     # ASCII only, so that whatever text came in can go out: a lone surrogate has no UTF-8.
     return Response(json.dumps(body), status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_late(status: int, detail: str, code: str) -> ASGIApp:
+    """A problem document that is sent `REFUSAL_SECONDS` later."""
+    answer = problem(status, detail, code)
+
+    async def send_late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(REFUSAL_SECONDS)
+        await answer(scope, receive, send)
+
+    return send_late
