@@ -1,5 +1,6 @@
 """`KEYS_FILE`: what is kept, what is taken, and how it changes."""
 
+import itertools
 import json
 import os
 import stat
@@ -64,6 +65,18 @@ def test_the_first_rotation_takes_secret_key_along(file: Path) -> None:
     assert old.verifies_until - before in range(LIFETIME, LIFETIME + 3)
     assert (added.kid, added.verifies_until) == (new.kid, None)
     assert signing.kid == new.kid
+
+
+def test_a_key_of_now_signs_in_whatever_second_it_is_written(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.time()
+    seconds = itertools.count(int(begun))
+    monkeypatch.setattr("time.time", lambda: float(next(seconds)))
+    for _ in range(2):
+        new, signing = rotate_keys(file, "HS256", after=0)
+        assert signing.kid == new.kid
+        assert [key.kid for key in read_keys(file) if key.verifies_until is None] == [new.kid]
 
 
 def test_a_key_that_waits_leaves_the_old_one_signing(file: Path) -> None:

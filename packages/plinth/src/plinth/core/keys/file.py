@@ -73,14 +73,14 @@ def rotate_keys(path: Path, alg: str, *, after: int) -> tuple[Key, Key]:
     Raises:
         KeyFileError: it cannot be read, or not be written.
     """
-    now = int(time.time())
-    new = make_key(alg, made_at=now, signs_from=now + after)
+    added: list[Key] = []
 
-    def add(keys: list[Key]) -> list[Key]:
-        return _date([*(key for key in keys if key.holds_at(now)), new])
+    def add(keys: list[Key], now: int) -> list[Key]:
+        added.append(make_key(alg, made_at=now, signs_from=now + after))
+        return _date([*(key for key in keys if key.holds_at(now)), *added])
 
     keys = _change(path, add)
-    return new, find_signing_key(keys, now)
+    return added[0], find_signing_key(keys, added[0].made_at)
 
 
 def revoke_key(path: Path, kid: str) -> Key:
@@ -91,7 +91,7 @@ def revoke_key(path: Path, kid: str) -> Key:
     """
     removed: list[Key] = []
 
-    def take_away(keys: list[Key]) -> list[Key]:
+    def take_away(keys: list[Key], _: int) -> list[Key]:
         removed.extend(key for key in keys if key.kid == kid)
         if not removed:
             raise KeyFileError(f"there is no key {kid} in {path}: see `plinth keys list`")
@@ -112,15 +112,21 @@ def _date(keys: list[Key]) -> list[Key]:
     return [replace(key, verifies_until=ends[key.kid]) if key.kid in ends else key for key in keys]
 
 
-def _change(path: Path, change: Callable[[list[Key]], list[Key]]) -> list[Key]:
+def _change(path: Path, change: Callable[[list[Key], int], list[Key]]) -> list[Key]:
+    """
+    Args:
+        change: gets the keys and the time, in seconds since 1970. The time is read once and under
+            the lock: with two, a key could be older than the one before it, and would never sign.
+    """
     path = path.resolve()  # else a link would be replaced, and not what it points to
     try:
         with _locked(path):
+            now = int(time.time())
             if path.exists():
                 keys, owner = read_keys(path), path.stat()
             else:
-                keys, owner = [take_secret_key(int(time.time()))], path.parent.stat()
-            changed = change(keys)
+                keys, owner = [take_secret_key(now)], path.parent.stat()
+            changed = change(keys, now)
             text = format_keys(changed)
             parse_keys(text.encode(), path)  # what we could not read again is not written
             _replace(path, text, owner)
