@@ -107,11 +107,13 @@ async def server() -> Server:
 async def connected(server: Server) -> AsyncIterator[Client]:
     listening = await asyncio.get_running_loop().create_server(server.make, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
-    yield Client(reader, writer)
-    writer.close()
-    listening.close()
-    for task in server.state.tasks:
-        task.cancel()
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.close()
+        listening.close()
+        for task in server.state.tasks:
+            task.cancel()
 
 
 @pytest.fixture
