@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from plinth.core.config import Settings
-from tests.support.databases import TestServices
+from plinth.testing.databases import TestServices
 from tests.support.environment import ROOT, bare_environment, python_path
 
 # Whatever a developer could have there: other servers, another mode, figures, and plain nonsense.

@@ -30,12 +30,12 @@ from plinth.services import one_time_tokens
 from plinth.services.accounts import count_users
 from plinth.services.audit import digest_traces
 from plinth.services.mail_worker import PREPARED
+from plinth.testing.databases import TestServices, cloned_database
+from plinth.testing.people import People
 from tests.support import persisted
-from tests.support.databases import TestServices, cloned_database
 from tests.support.environment import ROOT
 from tests.support.logs import logging_to_memory
 from tests.support.metrics import scrape, shown_metrics
-from tests.support.people import People
 
 GOLDEN = ROOT / "tests" / "data" / "persisted_names.json"
 # Made by an earlier release under the SECRET_KEY of tests/conftest.py.

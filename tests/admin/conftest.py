@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.core.database import Database
-from tests.support.people import People
+from plinth.testing.people import People
 from tests.support.superuser import Superuser
 
 

@@ -15,7 +15,7 @@ from httpx2 import ASGITransport, AsyncClient
 from plinth.api.deps import Resources
 from plinth.core.config import settings
 from plinth.core.cookie_tokens import make_cookie_token, parse_cookie_token
-from tests.support.people import People
+from plinth.testing.people import People
 from tests.support.superuser import CSRF, Superuser
 from tests.support.waiting import PATIENCE
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from plinth.core.database import Database
 from plinth.core.errors import NotFound, Unavailable
 from plinth.services import outbox
-from tests.support.people import People, Person
+from plinth.testing.people import People, Person
 from tests.support.superuser import Superuser
 
 

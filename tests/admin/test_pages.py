@@ -12,7 +12,7 @@ from sqlalchemy import Column, Integer, LargeBinary, String
 from plinth.admin.plots import Series, draw_bars
 from plinth.admin.resources import find_plain_models, is_secret
 from plinth.models import OneTimeToken
-from tests.support.people import CHEAP_HASH, People
+from plinth.testing.people import CHEAP_HASH, People
 from tests.support.superuser import Superuser
 
 ODD = [

@@ -14,8 +14,8 @@ from plinth import admin
 from plinth.admin.resources import find_plain_models
 from plinth.core.config import settings
 from plinth.models import Base, User
+from plinth.testing.people import People
 from tests.support.application import create_app
-from tests.support.people import People
 from tests.support.superuser import Superuser
 
 CREATE = """

@@ -8,10 +8,10 @@ from httpx2 import AsyncClient, Response
 
 from plinth.api.access import OWNER, PUBLIC, SUPERUSER, USER, VERIFIED, Who
 from plinth.api.deps import Resources
-from tests.support.operations import Operation, find_operations
-from tests.support.people import People
-from tests.support.scene import MARK, Scene, make_scene
-from tests.support.statements import recorded_statements
+from plinth.testing.operations import Operation, find_operations
+from plinth.testing.people import People
+from plinth.testing.scene import MARK, Scene, make_scene
+from plinth.testing.statements import recorded_statements
 
 OPERATIONS = find_operations()
 REFUSED = {

@@ -8,9 +8,9 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.core.config import settings
-from tests.support.answers import check_invalid
+from plinth.testing.answers import check_invalid
+from plinth.testing.people import PASSWORD, People
 from tests.support.mail_server import Inbox, token_of
-from tests.support.people import PASSWORD, People
 
 NEW = "Better-Horse-8"
 

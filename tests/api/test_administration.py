@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support.people import People
+from plinth.testing.people import People
 
 
 async def test_a_superuser_changes_flags_and_names(client: AsyncClient, people: People) -> None:

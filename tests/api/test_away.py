@@ -8,11 +8,11 @@ import pytest
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.core.cookie_tokens import make_cookie_token
+from plinth.testing.operations import Operation, find_operations
+from plinth.testing.people import People, Person
 from tests.support.asgi import send
 from tests.support.away import INTERNALS, started_without
 from tests.support.hostile import Attacker
-from tests.support.operations import Operation, find_operations
-from tests.support.people import People, Person
 from tests.support.superuser import Superuser
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from plinth.testing.operations import Operation, find_operations
+from plinth.testing.people import People, Person
 from tests.support.asgi import Answer, send
 from tests.support.hostile import Attack, Attacker
-from tests.support.operations import Operation, find_operations
-from tests.support.people import People, Person
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
 
@@ -102,6 +102,6 @@ async def test_the_attacks_begin_with_a_request_that_is_valid(
     # What stands behind a user, such as a session, is another's here: 404 is then the right answer.
     found = set(operation.path_parameters) <= {"user_id"}
     assert answer.status not in {404 if found else 422, 405, 422}, (
-        f"{operation} refuses {attack}: teach tests/support/operations.py a value that fits, or"
+        f"{operation} refuses {attack}: teach plinth/testing/operations.py a value that fits, or"
         f" give the test what the path names. {answer.body!r}"
     )

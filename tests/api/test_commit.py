@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.support.people import PASSWORD, People, Person
+from plinth.testing.people import PASSWORD, People, Person
 
 Act = Callable[[AsyncClient, Person, Person], Awaitable[Response]]
 EVERYTHING = (

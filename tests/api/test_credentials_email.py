@@ -9,9 +9,9 @@ import pytest
 from httpx2 import AsyncClient, Response
 
 from plinth.core.config import settings
-from tests.support.answers import check_refusal
+from plinth.testing.answers import check_refusal
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.mail_server import Inbox, none_waits, text_of, token_of
-from tests.support.people import PASSWORD, People, Person
 
 INVALID = "Invalid or expired token"
 TAKEN = "Email already registered"

@@ -8,10 +8,10 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from tests.support.answers import check_refusal
-from tests.support.documented import check_documented
+from plinth.testing.answers import check_refusal
+from plinth.testing.documented import check_documented
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.mail_server import Inbox, text_of, token_of
-from tests.support.people import PASSWORD, People, Person
 
 VICTIM = "victim@example.com"
 SIGN_IN = "Sign in to the account that this link belongs to, then confirm the address again"

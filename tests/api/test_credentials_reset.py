@@ -18,9 +18,9 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.rates import parse_rate
 from plinth.crud import one_time_token
-from tests.support.answers import check_invalid, check_refusal
+from plinth.testing.answers import check_invalid, check_refusal
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.mail_server import Inbox, none_waits, text_of, token_of
-from tests.support.people import PASSWORD, People, Person
 
 NEW = "Better-Horse-8"
 INVALID = "Invalid or expired token"

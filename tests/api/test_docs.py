@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.core.config import settings
-from tests.support.answers import check_refusal
+from plinth.testing.answers import check_refusal
 from tests.support.application import create_app
 from tests.support.environment import COMPLETE, LIBRARY, ROOT, run_python
 

@@ -13,8 +13,8 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from plinth.core.database import Database
 from plinth.core.engine import BoundedPool
 from plinth.core.lane import PlainLane
+from plinth.testing.people import PASSWORD
 from tests.support.away import second_app
-from tests.support.people import PASSWORD
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.core.config import settings
-from tests.support.people import People
+from plinth.testing.people import People
 
 HIDDEN: dict[str, dict[str, Any]] = {
     "/health/db": {"pool": None},

@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.core.config import settings
-from tests.support.answers import check_refusal
-from tests.support.people import People
+from plinth.testing.answers import check_refusal
+from plinth.testing.people import People
 
 ORIGINS = ["http://localhost:3000", "http://localhost:8000"]
 

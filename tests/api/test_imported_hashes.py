@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from plinth.core.passwords import NO_PASSWORD
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.foreign_hashes import BCRYPT, FOREIGN, PBKDF2_BEYOND
-from tests.support.people import PASSWORD, People, Person
 
 STORED = "SELECT hashed_password FROM users WHERE id = $1"
 

@@ -18,8 +18,8 @@ from joserfc.jwk import KeySet
 from plinth.core import keys
 from plinth.core.config import settings
 from plinth.core.tokens import TYPE
+from plinth.testing.people import People, Person
 from tests.support.forging import decode, encode, mac, to_json
-from tests.support.people import People, Person
 
 JWKS = "http://test/.well-known/jwks.json"
 ASYMMETRIC = ("EdDSA", "Ed25519", "ES256")

@@ -21,9 +21,9 @@ from plinth.core.config import Settings, settings
 from plinth.core.database import Database
 from plinth.core.limits import sign_in
 from plinth.services import throttle
-from tests.support.databases import TestServices
+from plinth.testing.databases import TestServices
+from plinth.testing.people import PASSWORD, People
 from tests.support.limit_clock import pass_time
-from tests.support.people import PASSWORD, People
 
 From = Callable[[str], AsyncClient]
 WRONG = "Wrong-Horse-8"

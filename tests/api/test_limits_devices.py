@@ -17,8 +17,8 @@ from plinth.core.cache import cache
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.errors import TooMany
+from plinth.testing.people import PASSWORD, People
 from tests.support.mail_server import Inbox, token_of
-from tests.support.people import PASSWORD, People
 from tests.support.superuser import Superuser
 
 From = Callable[[str], AsyncClient]

@@ -10,8 +10,8 @@ import pytest
 from httpx2 import AsyncClient, Response
 
 from plinth.core.config import settings
-from tests.support.answers import check_invalid, check_refusal
-from tests.support.people import PASSWORD, People
+from plinth.testing.answers import check_invalid, check_refusal
+from plinth.testing.people import PASSWORD, People
 
 SignIn = Callable[[str, str], Awaitable[Response]]
 WRONG = "Incorrect email or password"

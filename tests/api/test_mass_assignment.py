@@ -8,7 +8,7 @@ from httpx2 import AsyncClient
 from sqlalchemy import Boolean, DateTime, Integer
 
 from plinth.models import User
-from tests.support.people import PASSWORD, People
+from plinth.testing.people import PASSWORD, People
 
 MAY_BE_SET = {"email", "username", "full_name"}
 UNKNOWN = ["role", "roles", "admin", "user_id", "session_id", "sessions", "__class__", "_sa_state"]

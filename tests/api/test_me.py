@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support.answers import USER, check_invalid, check_refusal
-from tests.support.people import PASSWORD, People
+from plinth.testing.answers import USER, check_invalid, check_refusal
+from plinth.testing.people import PASSWORD, People
 
 NOBODY = "Could not validate credentials"
 WRONG_PASSWORD = "The current password is missing or wrong"

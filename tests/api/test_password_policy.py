@@ -11,11 +11,11 @@ from httpx2 import AsyncClient, Response
 from plinth.core import breaches
 from plinth.core.config import settings
 from plinth.core.database import Database
-from tests.support.answers import check_invalid
+from plinth.testing.answers import check_invalid
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.breached import breach_service, knowing, silent
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, token_of
-from tests.support.people import PASSWORD, People, Person
 from tests.support.waiting import until
 
 ADA = {"email": "ada@engines.example", "username": "countess", "full_name": "Ada Lovelace"}

@@ -7,11 +7,11 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from tests.support.answers import PUBLIC_USER, USER
+from plinth.testing.answers import PUBLIC_USER, USER
+from plinth.testing.operations import Operation, find_operations
+from plinth.testing.people import People, Person
 from tests.support.asgi import send
 from tests.support.hostile import Attacker
-from tests.support.operations import Operation, find_operations
-from tests.support.people import People, Person
 
 TARGET = {
     "email": "private.address@hidden.example",

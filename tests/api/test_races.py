@@ -16,7 +16,7 @@ from plinth.api.deps import Resources
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.models import Base
-from tests.support.people import PASSWORD, People
+from plinth.testing.people import PASSWORD, People
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
 

@@ -5,8 +5,8 @@ import pytest
 from httpx2 import AsyncClient, Response
 
 from plinth.core.config import settings
-from tests.support.answers import check_invalid, check_refusal
-from tests.support.people import People, Person
+from plinth.testing.answers import check_invalid, check_refusal
+from plinth.testing.people import People, Person
 
 INVALID = "Invalid refresh token"
 

@@ -6,8 +6,8 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.core.config import settings
-from tests.support.answers import check_refusal
-from tests.support.people import PASSWORD, People
+from plinth.testing.answers import check_refusal
+from plinth.testing.people import PASSWORD, People
 
 WRONG = "Wrong-Horse-8"
 

@@ -16,14 +16,14 @@ from plinth.cli.doctor import database as doctor
 from plinth.cli.doctor.finding import Level
 from plinth.core import migrations
 from plinth.core.config import settings
+from plinth.testing.operations import find_operations
+from plinth.testing.people import People, Person
 from tests.support.asgi import send
 from tests.support.away import INTERNALS, started_without
 from tests.support.certificates import make_authority
 from tests.support.command import plinth
 from tests.support.hostile import Attacker
 from tests.support.logs import Log, logging_to_memory
-from tests.support.operations import find_operations
-from tests.support.people import People, Person
 from tests.support.postgres import OwnPostgres, make_run_folder, own_postgres, remove
 from tests.support.tls_front import tls_front
 

@@ -20,6 +20,8 @@ from plinth.cli.doctor import redis as doctor
 from plinth.cli.doctor.finding import Level
 from plinth.core.config import SettingsError
 from plinth.core.refusals import describe_refusal
+from plinth.testing.operations import find_operations
+from plinth.testing.people import People, Person
 from tests.support.asgi import send
 from tests.support.away import INTERNALS, started_without
 from tests.support.certificates import make_authority
@@ -27,8 +29,6 @@ from tests.support.command import find_free_port
 from tests.support.environment import ROOT, bare_environment
 from tests.support.hostile import Attacker
 from tests.support.logs import logging_to_memory
-from tests.support.operations import find_operations
-from tests.support.people import People, Person
 from tests.support.tls_front import tls_front
 from tests.support.valkey import own_valkey
 

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.support.answers import USER, check_invalid, check_refusal
-from tests.support.people import PASSWORD, People
+from plinth.testing.answers import USER, check_invalid, check_refusal
+from plinth.testing.people import PASSWORD, People
 
 ADA = {
     "email": "Ada@example.com",

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support.answers import check_refusal
-from tests.support.people import PASSWORD, People, Person
+from plinth.testing.answers import check_refusal
+from plinth.testing.people import PASSWORD, People, Person
 
 INVALID = "Invalid refresh token"
 NOBODY = "Could not validate credentials"

@@ -6,8 +6,8 @@ from unicodedata import normalize
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support.answers import check_invalid
-from tests.support.people import People, Person
+from plinth.testing.answers import check_invalid
+from plinth.testing.people import People, Person
 
 
 async def search(client: AsyncClient, person: Person, query: str, **more: int) -> list[int]:

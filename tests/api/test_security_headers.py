@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from plinth.application import MIDDLEWARE
 from plinth.core.middleware import RequestContext, Unexpected
 from plinth.core.security_headers import SecurityHeaders
+from plinth.testing.people import People
 from tests.support.asgi import send
-from tests.support.people import People
 
 EXPECTED = {
     "x-content-type-options": "nosniff",

@@ -10,7 +10,7 @@ from httpx2 import ASGITransport, AsyncClient
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.services import audit
-from tests.support.people import People
+from plinth.testing.people import People
 from tests.support.superuser import Superuser
 
 ROUNDS, AT_ONCE = 20, 20

@@ -14,8 +14,8 @@ from plinth.crud import figures
 from plinth.crud import session as crud_session
 from plinth.services import session_cleaner
 from plinth.services.sessions import end_all
-from tests.support.people import PASSWORD, People, Person
-from tests.support.statements import recorded_statements
+from plinth.testing.people import PASSWORD, People, Person
+from plinth.testing.statements import recorded_statements
 
 INCREMENT = "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1"
 ANOTHER = """

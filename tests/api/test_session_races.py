@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
 from plinth.core import passwords
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.hashing import Held
-from tests.support.people import PASSWORD, People, Person
 from tests.support.superuser import Superuser
 from tests.support.waiting import until
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 import asyncpg
 from httpx2 import AsyncClient
 
-from tests.support.people import People, Person
+from plinth.testing.people import People, Person
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 

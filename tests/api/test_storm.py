@@ -9,7 +9,7 @@ from httpx2 import AsyncClient, Response
 from plinth.application import MIDDLEWARE
 from plinth.core.config import settings
 from plinth.core.overload import InFlightLimit
-from tests.support.people import People
+from plinth.testing.people import People
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
 

@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
 from plinth.core.tokens import read_access_token
+from plinth.testing.people import PASSWORD, People
 from tests.support.mail_server import Inbox, token_of
-from tests.support.people import PASSWORD, People
 
 Door = Callable[[AsyncClient, str], Awaitable[Response]]
 

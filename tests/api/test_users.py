@@ -8,8 +8,8 @@ from httpx2 import AsyncClient
 
 from plinth.core.config import settings
 from plinth.core.problems import MAX_REPORTED_ERRORS
-from tests.support.answers import USER, check_invalid, check_refusal
-from tests.support.people import People, Person
+from plinth.testing.answers import USER, check_invalid, check_refusal
+from plinth.testing.people import People, Person
 
 NOBODY = "Could not validate credentials"
 TOO_LITTLE = "The user doesn't have enough privileges"

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from plinth.core.config import settings
-from tests.support.people import People
+from plinth.testing.people import People
 from tests.support.wire import RawAnswer, Wire, connected, serving
 
 LOGIN = "POST /api/v1/auth/login"

@@ -14,10 +14,10 @@ import asyncpg
 import pytest
 from playwright.sync_api import Browser
 
+from plinth.testing.databases import TestServices
+from plinth.testing.people import CHEAP_HASH
 from tests.support.browser import Watched, chromium, find_chromium
 from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
-from tests.support.databases import TestServices
-from tests.support.people import CHEAP_HASH
 
 SUPERUSER = "root@example.com"
 NAMES = ("bob", "carla", "dmitri", "emre", "fatima", "grace")

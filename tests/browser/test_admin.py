@@ -2,9 +2,9 @@
 
 from playwright.sync_api import Page, expect
 
+from plinth.testing.people import PASSWORD
 from tests.browser.conftest import SUPERUSER
 from tests.support.browser import SIZE, Watched
-from tests.support.people import PASSWORD
 
 
 def test_a_superuser_signs_in_looks_around_and_acts(watched: Watched) -> None:

@@ -2,9 +2,9 @@
 
 from playwright.sync_api import expect
 
+from plinth.testing.people import PASSWORD
 from tests.browser.conftest import SUPERUSER
 from tests.support.browser import Watched
-from tests.support.people import PASSWORD
 
 
 def test_the_authorize_button_signs_in_and_the_api_answers(watched: Watched) -> None:

@@ -11,7 +11,7 @@ from bench.seed import seed
 from bench.stage import Stage
 from bench.targets import BARE, EVERYTHING, OURS, make_bare, make_ours
 from plinth.core.config import settings
-from tests.support.databases import TestServices, cloned_database
+from plinth.testing.databases import TestServices, cloned_database
 from tests.support.measured import measured, pytest_terminal_summary
 
 __all__ = ["measured", "pytest_terminal_summary"]

@@ -8,8 +8,8 @@ import typer
 from httpx2 import AsyncClient
 
 from plinth.cli.audit.commands import parse_head
+from plinth.testing.people import People
 from tests.support.command import plinth
-from tests.support.people import People
 
 UNGUARDED = "SET session_replication_role = replica"  # what an intruder with every right would do
 SWAP_2_AND_3 = """

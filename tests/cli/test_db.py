@@ -6,9 +6,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from plinth.testing.databases import TestServices, empty_database
+from plinth.testing.people import People
 from tests.support.command import plinth
-from tests.support.databases import TestServices, empty_database
-from tests.support.people import People
 
 
 @pytest.fixture

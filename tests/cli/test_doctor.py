@@ -9,8 +9,8 @@ from plinth.cli.doctor.finding import Level
 from plinth.core.config import load_settings
 from plinth.core.cookies import HAS_QUADRATIC_PARSER
 from plinth.core.database import Database
+from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
-from tests.support.databases import TestServices, empty_database
 from tests.support.hosted import POSTGRES, Hosted
 
 AWAY = "postgresql://app@127.0.0.1:1/app"

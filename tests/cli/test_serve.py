@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from plinth.testing.people import People
 from tests.support.collector import collecting
 from tests.support.command import (
     PATIENCE,
@@ -20,7 +21,6 @@ from tests.support.command import (
     wait_for_log,
 )
 from tests.support.environment import ROOT, bare_environment
-from tests.support.people import People
 
 STARTED = "Application startup complete."
 

@@ -6,8 +6,8 @@ import asyncpg
 from httpx2 import AsyncClient
 
 from plinth.core.database import Database
+from plinth.testing.people import PASSWORD, People
 from tests.support.command import plinth, plinth_at_terminal
-from tests.support.people import PASSWORD, People
 
 ROOT = ("create-superuser", "--email", "root@example.com", "--username", "root")
 

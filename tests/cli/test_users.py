@@ -19,10 +19,10 @@ from plinth.cli.users.files import LONGEST_LINE, TOO_LONG, find_format, read_lin
 from plinth.cli.users.formats import Format
 from plinth.core.database import Database
 from plinth.services.bulk import Line
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.command import COMMAND, plinth, plinth_at_terminal
 from tests.support.environment import ROOT, bare_environment
 from tests.support.foreign_hashes import PBKDF2
-from tests.support.people import PASSWORD, People, Person
 
 HEADER = "email,username,full_name,hashed_password"
 COUNT = "SELECT count(*) FROM users"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from plinth.testing.people import PASSWORD
 from tests.clients.conftest import PATIENCE, check_npm
 from tests.support.command import find_free_port, plinth, start_plinth, wait_for_health
 from tests.support.environment import ROOT
-from tests.support.people import PASSWORD
 
 SUPERUSER = "root@example.com"
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.core.cache import Cache, cached
 from plinth.core.cache.connecting import connect, disconnect
-from tests.support.databases import TestServices
+from plinth.testing.databases import TestServices
 from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey
 

@@ -12,8 +12,8 @@ from plinth.core.client import Client
 from plinth.core.errors import Unavailable
 from plinth.core.hash_shares import HashShares, Key, keys_of_request
 from plinth.core.request import begin_request
+from plinth.testing.people import PASSWORD, People
 from tests.support.hashing import Held
-from tests.support.people import PASSWORD, People
 from tests.support.waiting import PATIENCE, until
 
 ANN, BEN = Key("user 1", at_once=2, waiting=3), Key("user 2", at_once=2, waiting=3)

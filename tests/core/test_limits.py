@@ -12,7 +12,7 @@ from plinth.core.cache import Cache
 from plinth.core.config import settings
 from plinth.core.errors import TooMany
 from plinth.core.limits import Bucket, Limiter, Reservation
-from tests.support.databases import TestServices
+from plinth.testing.databases import TestServices
 from tests.support.limit_clock import pass_time
 
 PREFIX = f"test-{uuid4().hex[:8]}"

@@ -21,12 +21,12 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.logs import make_config, make_formatter
 from plinth.core.mail import post, write_letter
+from plinth.testing.operations import find_operations
+from plinth.testing.people import PASSWORD, People
 from tests.support.asgi import send
 from tests.support.environment import COMPLETE, run_python
 from tests.support.logs import Log, logging_to_memory
 from tests.support.mail_server import Inbox, token_of
-from tests.support.operations import find_operations
-from tests.support.people import PASSWORD, People
 
 LINE_FIELDS = {
     *("timestamp", "level", "logger", "event", "method", "route", "status", "duration_ms"),

@@ -17,9 +17,9 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.models import Base
 from plinth.services import figures
+from plinth.testing.people import People
 from tests.support.asgi import send
 from tests.support.metrics import scrape, shown_metrics
-from tests.support.people import People
 
 REQUESTS = "plinth_http_request_duration_seconds_count"
 

@@ -8,9 +8,9 @@ from argon2 import PasswordHasher
 
 from plinth.core.old_hashes import UnfitHash
 from plinth.core.passwords import NO_PASSWORD, Verdict, check_hash, hash_password, verify_password
+from plinth.testing.people import PASSWORD
 from tests.support.environment import run_python
 from tests.support.foreign_hashes import BEYOND, FOREIGN, PBKDF2_BEYOND, UNKNOWN
-from tests.support.people import PASSWORD
 
 
 @pytest.mark.parametrize("stored", FOREIGN.values(), ids=FOREIGN.keys())

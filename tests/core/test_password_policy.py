@@ -6,7 +6,7 @@ from plinth.core import password_policy
 from plinth.core.config import settings
 from plinth.core.errors import InvalidField
 from plinth.core.password_policy import is_common, is_made_of, load_common
-from tests.support.people import PASSWORD
+from plinth.testing.people import PASSWORD
 
 ADA = ("ada.lovelace+x@mail.engine-works.example", "countess", "Ada King Lovelace")
 

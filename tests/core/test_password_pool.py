@@ -12,9 +12,9 @@ from httpx2 import AsyncClient
 from plinth.core import passwords
 from plinth.core.errors import Unavailable
 from plinth.core.passwords import _Pool
+from plinth.testing.people import PASSWORD
 from tests.support.environment import COMPLETE, ROOT, run_python
 from tests.support.hashing import Held
-from tests.support.people import PASSWORD
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker

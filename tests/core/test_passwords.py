@@ -8,8 +8,8 @@ from argon2.low_level import Type
 
 from plinth.core import argon2id
 from plinth.core.passwords import Verdict, hash_password, verify_password
+from plinth.testing.people import CHEAP_HASH, PASSWORD, People
 from tests.support.environment import run_python
-from tests.support.people import CHEAP_HASH, PASSWORD, People
 
 CHEAP_BCRYPT = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 PROFILE = "$argon2id$v=19$m=19456,t=2,p=1$"

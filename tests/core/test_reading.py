@@ -40,8 +40,8 @@ from plinth.core.reading import Query, read_all, read_by_id
 from plinth.crud.listing import Wanted
 from plinth.models import Base, User
 from plinth.services import accounts
-from tests.support.people import People
-from tests.support.statements import recorded_statements
+from plinth.testing.people import People
+from plinth.testing.statements import recorded_statements
 from tests.support.waiting import PATIENCE
 
 

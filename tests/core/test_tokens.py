@@ -9,9 +9,9 @@ from plinth.core import keys, tokens
 from plinth.core.config import settings
 from plinth.core.errors import Unauthenticated
 from plinth.core.tokens import AccessToken, issue_access_token, read_access_token
+from plinth.testing.people import People
 from tests.support.forging import Forge, to_json
 from tests.support.hostile_tokens import SPACE_AROUND, hostile_tokens
-from tests.support.people import People
 
 USER, SESSION = 17, UUID("0195f3a2-7c41-4d8e-9b60-3e5a1c2f4b7d")
 HOSTILE = hostile_tokens(USER, SESSION)

@@ -11,12 +11,12 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.tracing import otlp
 from plinth.core.tracing.otlp import sending_traces
+from plinth.testing.people import People
 from tests.support.asgi import send
 from tests.support.collector import Collector, SeenSpan, collecting
 from tests.support.command import find_free_port
 from tests.support.environment import COMPLETE, run_python
 from tests.support.logs import logging_to_memory
-from tests.support.people import People
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"

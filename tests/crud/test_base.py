@@ -13,7 +13,7 @@ from plinth.core.database import Database
 from plinth.core.errors import Rejected
 from plinth.models import User
 from plinth.schemas.user import UserCreate, UserUpdate
-from tests.support.people import PASSWORD, People
+from plinth.testing.people import PASSWORD, People
 
 base = crud.CRUDBase[User, UserCreate, UserUpdate](User)
 

@@ -14,7 +14,7 @@ from plinth.core.database import Database
 from plinth.core.refresh_tokens import make_refresh_token, parse_refresh_token
 from plinth.crud.session import Rotation
 from plinth.models import Base
-from tests.support.people import People, Person
+from plinth.testing.people import People, Person
 
 NONE = timedelta()
 HOLD = "SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE"

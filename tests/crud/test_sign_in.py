@@ -13,7 +13,7 @@ from plinth.core.database import Database
 from plinth.crud.sign_in import Candidate
 from plinth.models import Base
 from plinth.services import audit
-from tests.support.people import CHEAP_HASH, People
+from plinth.testing.people import CHEAP_HASH, People
 
 CLIENT = Client("192.0.2.7", "Firefox/1")
 LIFETIME = timedelta(hours=3)

@@ -8,7 +8,7 @@ from plinth.core.database import Database
 from plinth.core.passwords import Verdict, verify_password
 from plinth.crud import canonical_address
 from plinth.schemas.user import UserUpdate
-from tests.support.people import PASSWORD, People
+from plinth.testing.people import PASSWORD, People
 
 
 @pytest.mark.parametrize("text", ["Ada.Lovelace@Example.com", "ada.lovelace@example.com"])

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from plinth.core.embedded import postgres_bin
-from tests.support.databases import TestServices, cloned_database
+from plinth.testing.databases import TestServices, cloned_database
 from tests.support.roles import libpq_variables
 
 ROOT = Path(__file__).parents[2]

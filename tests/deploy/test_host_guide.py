@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from plinth.core.embedded import postgres_bin
+from plinth.testing.databases import TestServices, on_server
 from tests.support.command import PATIENCE, find_free_port, wait_for_health
-from tests.support.databases import TestServices, on_server
 from tests.support.environment import ROOT, python_path
 from tests.support.other_user import as_other_user, needs_root, open_the_way
 from tests.support.proxy import reachable_by_all

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, ConnectError, Response
 
+from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import PATIENCE, find_free_port
-from tests.support.databases import TestServices, empty_database
 from tests.support.environment import ROOT, bare_environment
 
 BIN = Path(sys.executable).parent

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import asyncpg
 import pytest
 
+from plinth.testing.people import CHEAP_HASH
 from tests.faults import account_attacks
 from tests.faults.beside import check_beside, post, target
 from tests.faults.conftest import Measured
 from tests.faults.test_many_sessions import LIVE, MANY, SEED
-from tests.support.people import CHEAP_HASH
 from tests.support.postgres import OwnPostgres
 from tests.support.valkey import OwnValkey
 

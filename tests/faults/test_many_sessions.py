@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
+from plinth.testing.people import CHEAP_HASH, PASSWORD
 from tests.faults.bounds import within
 from tests.faults.conftest import Measured
-from tests.support.people import CHEAP_HASH, PASSWORD
 from tests.support.postgres import OwnPostgres
 from tests.support.serving import serving
 from tests.support.valkey import OwnValkey

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from plinth.testing.databases import TestServices, cloned_database
+from plinth.testing.people import PASSWORD
 from tests.support.command import plinth
-from tests.support.databases import TestServices, cloned_database
 from tests.support.environment import ROOT, bare_environment
-from tests.support.people import PASSWORD
 from tests.support.serving import serving
 
 EMAIL = "fuzz@example.com"

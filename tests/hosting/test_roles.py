@@ -14,11 +14,11 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.core.embedded import postgres_bin
+from plinth.testing.databases import TestServices
+from plinth.testing.people import Person
 from tests.support.command import plinth
-from tests.support.databases import TestServices
 from tests.support.environment import ROOT
 from tests.support.mail_server import serving_mail
-from tests.support.people import Person
 from tests.support.roles import Roles, libpq_variables, two_roles
 from tests.support.serving import serving
 from tests.support.superuser import Superuser

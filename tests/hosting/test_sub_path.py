@@ -12,8 +12,8 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.core.database import Database
+from plinth.testing.people import People
 from tests.support.command import plinth
-from tests.support.people import People
 from tests.support.proxy import proxying
 from tests.support.serving import serving
 from tests.support.superuser import CSRF, Superuser

@@ -10,10 +10,10 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.errors import Rejected, Unauthenticated, Unavailable
 from plinth.core.problems import responses
+from plinth.testing.documented import check_documented
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import drop_tables, make_tables
 from tests.support.application import create_app
-from tests.support.documented import check_documented
 
 
 @pytest.fixture(scope="session")

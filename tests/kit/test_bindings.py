@@ -12,9 +12,9 @@ from plinth.core.database import Database
 from plinth.core.errors import NotFound
 from plinth.crud.listing import Wanted
 from plinth.crud.principal import Principal
+from plinth.testing.answers import check_invalid
+from plinth.testing.people import People, Person
 from tests.kit.drafts import DraftCreate, drafts, router
-from tests.support.answers import check_invalid
-from tests.support.people import People, Person
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.core.sealing import seal
-from tests.support.answers import check_invalid
-from tests.support.people import People, Person
+from plinth.testing.answers import check_invalid
+from plinth.testing.people import People, Person
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
 

@@ -13,9 +13,9 @@ from httpx2 import AsyncClient, Response
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.crud import idempotency_key
+from plinth.testing.answers import check_invalid, check_refusal
+from plinth.testing.people import People, Person
 from tests.kit.drafts import Apart
-from tests.support.answers import check_invalid, check_refusal
-from tests.support.people import People, Person
 
 NOT_FOUND = "Draft not found"
 CLAIMED = "INSERT INTO idempotency_keys (user_id, key, fingerprint) VALUES ($1, 'key', '')"

@@ -12,10 +12,10 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.errors import Unavailable
 from plinth.crud.listing import Rows, Wanted
+from plinth.testing.people import People
+from plinth.testing.statements import recorded_statements
 from tests.kit.drafts import Apart, Draft, drafts
 from tests.kit.test_pages import fill, numbered
-from tests.support.people import People
-from tests.support.statements import recorded_statements
 from tests.support.waiting import until
 
 LIMIT = settings.DEFAULT_PAGE_SIZE

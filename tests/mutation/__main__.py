@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Queue
 
+from plinth.testing.databases import test_services
 from tests.mutation.copies import Copy, make_copies
 from tests.mutation.rules import Rule, load_rules
-from tests.support.databases import test_services
 
 TEST_SECONDS = 120
 UNCHANGED_SECONDS = 1800

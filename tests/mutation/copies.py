@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
+from plinth.testing.databases import TestServices
 from tests.mutation.rules import Rule
-from tests.support.databases import TestServices
 from tests.support.environment import ROOT, bare_environment, python_path
 
 # Without schemathesis, whose plugin takes a second to load.

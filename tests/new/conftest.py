@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import TestServices
+from plinth.testing.databases import TestServices
 from tests.support.environment import ROOT, bare_environment, python_path
 from tests.support.measured import measured, pytest_terminal_summary
 

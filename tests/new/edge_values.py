@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support.people import People, Person
+from plinth.testing.people import People, Person
 
 PATH = "/extremes/"
 HUGE = "9" * 5000  # Python reads no number with so many digits

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from plinth.testing.databases import TestServices, empty_database
 from tests.new.conftest import PATIENCE, Checkout
 from tests.support.command import find_free_port
-from tests.support.databases import TestServices, empty_database
 from tests.support.environment import ROOT
 
 PAGE = ROOT / "docs" / "resources.md"

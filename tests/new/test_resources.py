@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
+from plinth.testing.databases import TestServices, empty_database
 from tests.new.conftest import BIN, Checkout, check
-from tests.support.databases import TestServices, empty_database
 from tests.support.measured import Measured
 
 COMMANDS = [

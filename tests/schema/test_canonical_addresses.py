@@ -14,7 +14,7 @@ from plinth.core.addresses import canonical
 from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.models import Base
-from tests.support.databases import TestServices, empty_database
+from plinth.testing.databases import TestServices, empty_database
 
 BEFORE, AT = "b35f9a17e0c4", "4b8e1f60c7d3"
 OLD = datetime(2020, 2, 29, tzinfo=UTC)

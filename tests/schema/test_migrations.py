@@ -14,8 +14,8 @@ from alembic import command
 
 from plinth.core import migrations, revisions
 from plinth.core.embedded import postgres_bin
+from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
-from tests.support.databases import TestServices, empty_database
 from tests.support.environment import ROOT, bare_environment, run_python
 
 VERSIONS = sorted((ROOT / "alembic" / "versions").glob("*.py"))

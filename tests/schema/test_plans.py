@@ -18,7 +18,7 @@ from plinth.crud import figures
 from plinth.crud.listing import Wanted
 from plinth.crud.principal import by_session
 from plinth.models import Base, User
-from tests.support.databases import TestServices, cloned_database
+from plinth.testing.databases import TestServices, cloned_database
 
 SEED = """
     INSERT INTO users (email, username, hashed_password, full_name, is_active, created_at)

@@ -9,7 +9,7 @@ from httpx2 import AsyncClient
 
 from plinth.core.database import Database
 from plinth.services import audit, erasure
-from tests.support.people import PASSWORD, People
+from plinth.testing.people import PASSWORD, People
 
 UNGUARDED = "SET session_replication_role = replica"  # what an intruder with every right would do
 

@@ -14,8 +14,8 @@ from plinth.crud import user_import
 from plinth.crud.user_import import UnstorableRow
 from plinth.services import audit, bulk
 from plinth.services.bulk import Imported, ImportRefused, Line
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.foreign_hashes import ARGON2ID, BCRYPT, FOREIGN, PBKDF2_BEYOND, PREFIXED, UNKNOWN
-from tests.support.people import PASSWORD, People, Person
 
 COUNT = "SELECT count(*) FROM users"
 

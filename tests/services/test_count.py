@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from tests.support.people import PASSWORD, People, Person
+from plinth.testing.people import PASSWORD, People, Person
 
 
 @pytest.fixture

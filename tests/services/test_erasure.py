@@ -8,7 +8,7 @@ from plinth.core.database import Database
 from plinth.services import audit, erasure, outbox
 from plinth.services.accounts import UserNotFound
 from plinth.services.administration import LastSuperuser
-from tests.support.people import PASSWORD, People
+from plinth.testing.people import PASSWORD, People
 
 AGENT = {"User-Agent": "Anns-own-browser"}
 

@@ -13,9 +13,9 @@ from plinth.core.config import settings
 from plinth.core.database import Database
 from plinth.core.mail.letters import TEMPLATES
 from plinth.services import outbox
+from plinth.testing.people import PASSWORD, People, Person
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, none_waits, token_of
-from tests.support.people import PASSWORD, People, Person
 
 LINKS = {"email_verify", "email_change", "password_reset"}
 NOTICES = {"password_changed", "email_change_notice", "email_changed"}

@@ -1,7 +1,7 @@
 """Hashes of `PASSWORD` by their makers' own hands, at the CHEAPEST figures: Django 5.2, passlib,
 argon2-cffi and bcrypt."""
 
-from tests.support.people import PASSWORD
+from plinth.testing.people import PASSWORD
 
 assert PASSWORD == "Correct-Horse-7"
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+from plinth.testing.operations import Operation, Schema
 from tests.support.asgi import Header
-from tests.support.operations import Operation, Schema
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
+from plinth.testing.databases import TestServices, empty_database, on_server
 from tests.support.command import plinth
-from tests.support.databases import TestServices, empty_database, on_server
 
 PASSWORD = "a%20pass:word"
 

@@ -5,7 +5,7 @@ from html import unescape
 
 from httpx2 import AsyncClient, Response
 
-from tests.support.people import Person
+from plinth.testing.people import Person
 
 CSRF = "starlette_admin_csrftoken"
 

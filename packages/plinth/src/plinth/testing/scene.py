@@ -9,8 +9,8 @@ from httpx2 import AsyncClient, Response
 
 from plinth.api.access import SUPERUSER
 from plinth.models import Base
-from tests.support.operations import Operation, Schema
-from tests.support.people import PASSWORD, People, Person
+from plinth.testing.operations import Operation, Schema
+from plinth.testing.people import PASSWORD, People, Person
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 MARK = "belongs-to-the-owner"
@@ -90,7 +90,7 @@ class Scene:
         if table == "users":
             return self._owner.id
         creating = self.creator_of(name) or self.creator_in(table or "")
-        assert creating, f"no route makes what {name} names: put it into tests/support/scene.py"
+        assert creating, f"no route creates what {name} refers to: set scene.known[{name!r}]"
         is_theirs = creating.declared is None or creating.declared.who is not SUPERUSER
         answer = await self.call(creating, "owner" if is_theirs else "superuser")
         assert answer.status_code == 201, answer.text

@@ -11,10 +11,10 @@ from typing import Any
 from starlette.routing import compile_path
 
 from plinth.api.access import Declared, declared
+from plinth.cli.application import load_application
 from plinth.core.routes import walk_routes
 from plinth.schemas.fields import LARGEST_EXACT
-from tests.support.application import create_app
-from tests.support.people import PASSWORD
+from plinth.testing.people import PASSWORD
 
 Schema = Mapping[str, Any]
 
@@ -120,7 +120,7 @@ class Operation:
 
 
 def find_operations() -> list[Operation]:
-    app = create_app()
+    app = load_application()
     document = app.openapi()
     paths, schemas = document["paths"], document["components"]["schemas"]
     return [

@@ -1,0 +1,6 @@
+"""What the tests of an application need: `pytest_plugins = ["plinth.testing.plugin"]`."""
+
+import pytest
+
+for _name in ("answers", "documented", "people", "rows", "scene"):
+    pytest.register_assert_rewrite(f"{__name__}.{_name}")
