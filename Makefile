@@ -50,6 +50,9 @@ test-browser: $(INSTALLED) ## the pages clicked through in headless Chromium; pi
 test-document: $(INSTALLED) ## the OpenAPI document against a running server, by Schemathesis
 	@$(BIN)/pytest -n 0 tests/fuzz
 
+# alembic sets the timeouts before them (plinth/db/schema/environment.py).
+STEPS := $(wildcard packages/plinth/src/plinth/db/schema/sql/*/up.sql)
+
 # These take a core and real-time priority, so they run by themselves.
 HOSTILE := tests/faults/test_hostile_clients.py tests/faults/test_hostile_accounts.py
 
@@ -97,6 +100,7 @@ floors: $(INSTALLED)
 
 migrations: $(INSTALLED)
 	@sql=$$($(BIN)/alembic upgrade head --sql) && printf '%s\n' "$$sql" | $(BIN)/squawk
+	@$(BIN)/squawk --assume-in-transaction --exclude prefer-text-field,require-lock-timeout,require-statement-timeout $(STEPS)
 
 test-fastapi: $(INSTALLED) ## FastAPI's own suite with and without our dispatcher (docs/decisions/fast-paths.md): 15 minutes
 	@$(BIN)/python -m tests.fastapi_suite.run

@@ -77,12 +77,13 @@ COMMITS = re.compile(r"\.(commit|rollback)\(|[^#\n]\b_lane\.write\b")
 
 def test_only_the_database_module_commits() -> None:
     """By whatever name it goes: what a statement by itself makes durable is a commit as well."""
-    allowed = LIBRARY / "core" / "database.py"
-    assert COMMITS.search(allowed.read_text())
+    # The other one migrates: what it sets for the session has to outlive a transaction.
+    allowed = LIBRARY / "core" / "database.py", LIBRARY / "db" / "schema" / "environment.py"
+    assert all(COMMITS.search(file.read_text()) for file in allowed)
     guilty = [
         str(file.relative_to(ROOT))
         for file in SOURCES
-        if file != allowed and COMMITS.search(file.read_text())
+        if file not in allowed and COMMITS.search(file.read_text())
     ]
     assert guilty == [], "flush; Database.transaction commits once, at the end"
 

@@ -14,6 +14,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.core.embedded import postgres_bin
+from plinth.db.schema import steps
 from plinth.testing.databases import TestServices
 from plinth.testing.people import Person
 from tests.support.command import plinth
@@ -38,6 +39,7 @@ FORBIDDEN = [
     "CREATE FUNCTION x() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE OR REPLACE FUNCTION chain_event() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
     "ALTER FUNCTION chain_event() RESET search_path",
+    "CREATE OR REPLACE FUNCTION plinth_schema_version() RETURNS int LANGUAGE sql AS 'SELECT 9'",
     "UPDATE alembic_version SET version_num = 'x'",
     "SET session_replication_role = replica",
     "CREATE ROLE x",
@@ -174,6 +176,20 @@ async def test_the_application_may_not(
     )
     assert granted is False, "the erasure is the application's alone"
     await use_a_later_table(settings, application)
+
+
+async def test_the_application_may_ask_for_the_schema_version(
+    settings: dict[str, str], application: asyncpg.Connection
+) -> None:
+    """Also where a function is nobody's but its owner's."""
+    owner = await asyncpg.connect(settings["MIGRATION_DATABASE_URL"])
+    await owner.execute("DROP FUNCTION plinth_schema_version()")
+    await owner.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+    await owner.execute("UPDATE alembic_version SET version_num = '1f6a92d7e0b5'")
+    assert plinth("db", "upgrade", **settings).returncode == 0
+    await owner.execute("ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC")
+    await owner.close()
+    assert await application.fetchval("SELECT plinth_schema_version()") == steps.newest()
 
 
 async def use_a_later_table(settings: dict[str, str], application: asyncpg.Connection) -> None:

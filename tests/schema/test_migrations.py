@@ -17,6 +17,7 @@ from plinth.core.embedded import postgres_bin
 from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
 from tests.support.environment import ROOT, bare_environment, run_python
+from tests.support.schemas import dump_schema
 
 VERSIONS = sorted((ROOT / "alembic" / "versions").glob("*.py"))
 AT_ONCE = 20
@@ -28,35 +29,15 @@ def empty(services: TestServices, worker_id: str) -> Iterator[str]:
         yield url
 
 
-def schema(url: str) -> str:
-    """All that stands in the database, but for its rows."""
-    folder = postgres_bin()
-    assert folder
-    found = subprocess.run(
-        [folder / "pg_dump", "--schema-only", "--no-owner", url],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    # A marker that pg_dump makes anew each time, against injected psql commands; and the version
-    # that Debian's PostgreSQL 15.20 notes at each column, which counts up over the whole server.
-    return re.sub(
-        r"^(\\(un)?restrict .*|ALTER TABLE ONLY .* SET \(pg_attver=\d+\);)$",
-        "",
-        found.stdout,
-        flags=re.MULTILINE,
-    )
-
-
 def test_up_down_and_up_again_is_the_same(empty: str) -> None:
     migrations.upgrade(empty)
-    first = schema(empty)
+    first = dump_schema(empty)
     migrations.downgrade(empty, "base")
-    left = schema(empty)
+    left = dump_schema(empty)
     assert "CREATE FUNCTION" not in left
     assert re.findall(r"CREATE TABLE \S+", left) == ["CREATE TABLE public.alembic_version"]
     migrations.upgrade(empty)
-    assert schema(empty) == first
+    assert dump_schema(empty) == first
 
 
 def test_each_migration_can_be_undone(empty: str) -> None:
@@ -94,7 +75,7 @@ def test_the_sql_of_the_migrations_runs_as_it_is(empty: str) -> None:
         text=True,
         check=True,
     )
-    assert "CREATE TABLE public.users" in schema(empty)
+    assert "CREATE TABLE public.users" in dump_schema(empty)
 
 
 def test_alembic_by_itself_logs_each_revision(empty: str) -> None:

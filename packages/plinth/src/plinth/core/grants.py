@@ -49,6 +49,9 @@ BEGIN
     IF erase IS NOT NULL THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', erase, role_name);
     END IF;
+    IF to_regprocedure('plinth_schema_version()') IS NOT NULL THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION plinth_schema_version() TO %I', role_name);
+    END IF;
 END
 $$
 """

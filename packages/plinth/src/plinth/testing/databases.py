@@ -16,6 +16,7 @@ import asyncpg
 from plinth.core import embedded, migrations
 from plinth.core.config import settings
 from plinth.core.postgres_url import libpq_url
+from plinth.db.schema import steps
 
 T = TypeVar("T")
 
@@ -107,7 +108,7 @@ async def _drop(server: asyncpg.Connection, database: str) -> None:
 
 
 def _digest_of_migrations() -> str:
-    files = sorted(Path("alembic/versions").glob("*.py"))
+    files = [*sorted(Path("alembic/versions").glob("*.py")), *sorted(steps.FOLDER.rglob("*.sql"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

@@ -1,0 +1,88 @@
+"""Read the steps from `sql/NNNN_name/`: `up.sql`, `down.sql`, and `objects.txt`, which lists what
+the step creates. A line `-- plinth: ...` of a script changes how it runs:
+
+- `no transaction`: each statement commits by itself, without a time limit. All of them must be
+  repeatable, because an interrupted migration runs them again.
+- `end sessions` (down.sql): end all sessions first, because the previous version does not know how
+  they ended.
+- `contracting in 3` (up.sql): the step removes what version 2 uses; see
+  docs/decisions/schema-steps.md.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("sql")
+FOLDER_NAME = re.compile(r"(\d{4})_\w+")
+DIRECTIVE = re.compile(r"^-- plinth: (.+)$", re.MULTILINE)
+TOKEN = re.compile(r"(\$\w*\$).*?\1|'[^']*'|--[^\n]*|;", re.DOTALL)
+
+NO_TRANSACTION = "no transaction"
+END_SESSIONS = "end sessions"
+ENDING_SESSIONS = (
+    "LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE",
+    "UPDATE sessions SET revoked_at = now(), revoked_reason = 'downgrade' WHERE revoked_at IS NULL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    text: str
+
+    @property
+    def directives(self) -> frozenset[str]:
+        return frozenset(DIRECTIVE.findall(self.text))
+
+    @property
+    def in_transaction(self) -> bool:
+        return NO_TRANSACTION not in self.directives
+
+    def statements(self) -> Iterator[str]:
+        """Yield each statement without its semicolon, with the comments before it."""
+        if END_SESSIONS in self.directives:
+            yield from ENDING_SESSIONS
+        start = 0
+        for token in TOKEN.finditer(self.text):
+            if token[0] == ";":
+                yield self.text[start : token.start()].strip()
+                start = token.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    folder: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name[:4])
+
+    @property
+    def up(self) -> Script:
+        return Script((self.folder / "up.sql").read_text(encoding="utf-8"))
+
+    @property
+    def down(self) -> Script:
+        return Script((self.folder / "down.sql").read_text(encoding="utf-8"))
+
+    @property
+    def objects(self) -> frozenset[str]:
+        """What the step creates, such as `column users.email` or `index users.ix_users_active`."""
+        return frozenset((self.folder / "objects.txt").read_text(encoding="utf-8").splitlines())
+
+
+def read_steps() -> list[Step]:
+    """Return all steps in the order of their numbers, which start at 1 and have no gap."""
+    found = sorted(path for path in FOLDER.iterdir() if FOLDER_NAME.fullmatch(path.name))
+    return [Step(path) for path in found]
+
+
+def newest() -> int:
+    """Return the schema version that this library needs."""
+    return len(read_steps())
+
+
+def find_objects() -> frozenset[str]:
+    """Return all that any step creates, including what a later one removes."""
+    return frozenset[str]().union(*(step.objects for step in read_steps()))
