@@ -35,8 +35,8 @@ from bench.running import running
 from bench.stage import Stage
 from bench.targets import Target
 from bench.work import CONSTANT, FINDING, GENERATED, READING, WRITING, Work
-from plinth.core import embedded
-from plinth.core.config import settings
+from plinth import devservices as embedded
+from plinth.config import settings
 
 PULSE_SECONDS = 3
 

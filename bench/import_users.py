@@ -17,7 +17,8 @@ from pathlib import Path
 
 import asyncpg
 
-from plinth.core import embedded, migrations
+from plinth import devservices as embedded
+from plinth.db import migrations
 
 PROMISED = 60  # seconds
 DJANGOS = "pbkdf2_sha256$1000000$seasalt$UZDbgoh9dWFxzWfYa+BLALUSjULj4AuOEN+LbSYwMTE="

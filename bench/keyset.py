@@ -14,17 +14,18 @@ from rich.table import Table
 from sqlalchemy import select
 
 from bench.seed import make_database, seed
-from plinth import crud
-from plinth.core import embedded
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.crud.listing import Wanted
-from plinth.models import Base, User
+from plinth import devservices as embedded
+from plinth.accounts import queries
+from plinth.accounts.models import User
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.resources.listing import Wanted
 
 ROWS = 1_000_000
 ROUNDS = 40
 SORT = "created_at"
-ORDER = crud.user.listing.order(SORT)
+ORDER = queries.user.listing.order(SORT)
 
 
 async def main(rows: int) -> None:
@@ -66,7 +67,7 @@ async def cursor_at(database: Database, place: int) -> str:
 
 
 async def fetch(database: Database, wanted: Wanted) -> None:
-    rows = await crud.user.listing.fetch(database.reader, wanted)
+    rows = await queries.user.listing.fetch(database.reader, wanted)
     assert len(rows.items) == wanted.limit
 
 

@@ -12,11 +12,11 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plinth.core import logs
-from plinth.core.client import Client
-from plinth.core.config import settings
-from plinth.core.observe import Observed
-from plinth.core.request import begin_request
+from plinth.config import settings
+from plinth.http.observe import Observed
+from plinth.observability import logs
+from plinth.request.client import Client
+from plinth.request.context import begin_request
 
 TIMES, ROUNDS = 10_000, 5
 SCOPE = {"type": "http", "method": "GET"}

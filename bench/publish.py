@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.report import PLOTS
 from bench.targets import ROOT
-from plinth.core.config import settings
+from plinth.config import settings
 
 BEGIN, END = "<!-- the run: python -m bench.publish -->", "<!-- the end of the run -->"
 

@@ -17,7 +17,7 @@ from bench.running import Running
 from bench.seed import PASSWORD, sign_in_anew
 from bench.stage import Stage
 from bench.work import Work
-from plinth.core import argon2id
+from plinth.security import argon2id
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 RAW, RAW_CFFI = "raw argon2id", "raw argon2-cffi"

@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import asyncpg
 from argon2 import PasswordHasher
 
-from plinth.core import migrations
-from plinth.core.config import settings
-from plinth.core.refresh_tokens import make_refresh_token
-from plinth.core.tokens import issue_access_token
+from plinth.config import settings
+from plinth.db import migrations
+from plinth.security.refresh_tokens import make_refresh_token
+from plinth.security.tokens import issue_access_token
 
 PASSWORD = "Correct-Horse-7"
 SIGNED_IN = 1000

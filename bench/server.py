@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from plinth.core import embedded, migrations
+from plinth import devservices as embedded
+from plinth.db import migrations
 
 PATIENCE = 30  # seconds for a start or a stop
 

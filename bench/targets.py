@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.peers import install
 from bench.seed import Person
-from plinth import crud
+from plinth.accounts import queries
 
 ROOT = Path(__file__).parents[1]
 HOUR = 3600
@@ -186,5 +186,5 @@ def _uvicorn(python: str, module: str) -> Callable[[int], list[str]]:
 
 
 def _write_cursor(time: datetime, number: int) -> str:
-    cursor = crud.user.listing.order(SORT).seal([time, number], backwards=False)
+    cursor = queries.user.listing.order(SORT).seal([time, number], backwards=False)
     return f"cursor={cursor}"

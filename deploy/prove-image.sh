@@ -91,7 +91,7 @@ make_context() {
         tar -C "$here" --null --files-from=- --ignore-failed-read -cf - | tar -C "$context" -xf -
     marker=marker-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
     for file in .env .env.prod .git/config .data/secret_key keys/jwt.pem tests/password.txt \
-        app/.env packages/plinth/src/plinth/core/.env.local app/server.key alembic/ca.pem app/debug.log; do
+        app/.env packages/plinth/src/plinth/config/.env.local app/server.key alembic/ca.pem app/debug.log; do
         mkdir -p "$(dirname "$context/$file")"
         printf 'SECRET_KEY=%s\n' "$marker" >"$context/$file"
     done

@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["django==5.2.19", "zxcvbn==4.5.0"]
 # ///
-"""Make plinth/data/common_passwords.txt.gz: `uv run scripts/make_common_passwords.py`.
+"""Make plinth/security/data/common_passwords.txt.gz: `uv run scripts/make_common_passwords.py`.
 
 Sources: the 20,000 commonest passwords of breaches that Django ships (compiled by Royce Williams;
 BSD-3-Clause), and the 30,000 of zxcvbn (MIT). Both are in lower case, the commonest first.
@@ -17,8 +17,9 @@ from pathlib import Path
 import django
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-TARGET = Path(__file__).parents[1] / "packages/plinth/src/plinth/data" / "common_passwords.txt.gz"
-SHORTEST = 8  # NewPassword of plinth/schemas/fields.py
+LIBRARY = Path(__file__).parents[1] / "packages/plinth/src/plinth"
+TARGET = LIBRARY / "security/data/common_passwords.txt.gz"
+SHORTEST = 8  # NewPassword of plinth/resources/fields.py
 SHORTEST_WORD, WORDS_OF_EACH = 4, 1000
 
 

@@ -1,6 +1,6 @@
-"""Fetch what `/docs` and `/redoc` are made of from the npm registry into `plinth/static/docs/`.
+"""Fetch what `/docs` and `/redoc` are made of from the npm registry into `plinth/http/static/`.
 
-`make docs-assets` takes the versions that `plinth/static/docs/versions.json` names; with new ones,
+`make docs-assets` takes the versions that `plinth/http/static/versions.json` names; with new ones,
 `scripts/renew_docs_assets.py swagger-ui-dist=5.35.0 redoc=3.0.1`. The npm client downloads, and
 verifies the registry's checksums. Then look at both pages: `make test-browser`.
 """
@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "packages/plinth/src/plinth/static/docs"
+FOLDER = Path(__file__).parents[1] / "packages/plinth/src/plinth/http/static"
 VERSIONS = FOLDER / "versions.json"
 # Of each package: its files, and under which names they lie here.
 FILES = {

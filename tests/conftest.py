@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.services.mail_worker import mail_worker
+from plinth.accounts.services.mail_worker import mail_worker
+from plinth.config import settings
+from plinth.db.database import Database
 from plinth.testing.databases import TestServices
 from tests.support.mail_server import Inbox, serving_mail
 

@@ -25,8 +25,8 @@ from bench.seed import Person, find_edge
 from bench.targets import ROOT, Target, find_targets, sign
 from bench.verdicts import judge
 from bench.work import FINDING, GENERATED, READING, WRITING, Work, list_by_key
-from plinth import crud
-from plinth.crud.cursor import unseal_cursor
+from plinth.accounts import queries
+from plinth.resources.cursor import unseal_cursor
 
 WORKS = [*READING, *FINDING, *WRITING, *GENERATED]
 NOBODY = Target("peer", lambda _: [], lambda person: f"Bearer {person.id}", frozenset())
@@ -170,7 +170,7 @@ def test_a_page_by_key_begins_where_the_offset_does(tmp_path: Path) -> None:
     found = re.search(rb"cursor=([\w-]+)&", first)
     assert found
     cursor = unseal_cursor(found[1].decode(), "users")
-    assert crud.user.listing.order("created_at").read(cursor.values) == edge
+    assert queries.user.listing.order("created_at").read(cursor.values) == edge
     [first, *_] = list_by_key(NOBODY, PEOPLE, 1000)
     assert b"?skip=900&limit=20 HTTP" in first
 

@@ -7,8 +7,8 @@ import pytest
 
 from app.core import database as app_database
 from app.core import security
-from plinth.core.database import Database
-from plinth.core.errors import Unauthenticated
+from plinth.db.database import Database
+from plinth.errors import Unauthenticated
 
 NAMES = {
     "app.main": "app",

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from plinth.core.config import Settings
+from plinth.config import Settings
 from plinth.testing.databases import TestServices
 from tests.support.environment import ROOT, bare_environment, python_path
 

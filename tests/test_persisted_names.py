@@ -15,21 +15,21 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
+from plinth.accounts.queries.user_import import ONE_AT_A_TIME
+from plinth.accounts.services import one_time_tokens
+from plinth.accounts.services.accounts import count_users
+from plinth.accounts.services.audit import digest_traces
+from plinth.accounts.services.mail_worker import PREPARED
 from plinth.admin import entrance
-from plinth.core import cookie_tokens, devices, refresh_tokens
-from plinth.core.cache import cache
-from plinth.core.config import Settings
-from plinth.core.database import Database
-from plinth.core.limits import Bucket
-from plinth.core.mail.letters import TEMPLATES
-from plinth.core.marks import derive_key
-from plinth.core.sealing import unseal
-from plinth.crud.cursor import Cursor, unseal_cursor
-from plinth.crud.user_import import ONE_AT_A_TIME
-from plinth.services import one_time_tokens
-from plinth.services.accounts import count_users
-from plinth.services.audit import digest_traces
-from plinth.services.mail_worker import PREPARED
+from plinth.cache import cache
+from plinth.config import Settings
+from plinth.db.database import Database
+from plinth.limits import Bucket
+from plinth.mail.letters import TEMPLATES
+from plinth.resources.cursor import Cursor, unseal_cursor
+from plinth.security import cookie_tokens, devices, refresh_tokens
+from plinth.security.marks import derive_key
+from plinth.security.sealing import unseal
 from plinth.testing.databases import TestServices, cloned_database
 from plinth.testing.people import People
 from tests.support import persisted

@@ -12,8 +12,8 @@ from inspect import cleandoc
 import sqlalchemy as sa
 from alembic import context, op
 
-from plinth.core.addresses import UNUSUAL, Account, Plan, canonical, plan_keys
-from plinth.core.config import settings
+from plinth.config import settings
+from plinth.security.addresses import UNUSUAL, Account, Plan, canonical, plan_keys
 
 revision: str = "4b8e1f60c7d3"
 down_revision: str | None = "b35f9a17e0c4"

@@ -1,7 +1,7 @@
 """The settings, read once from the environment and `.env`."""
 
-from plinth.core import config
-from plinth.core.config import bind
+from plinth import config
+from plinth.config import bind
 
 __all__ = ["Settings", "settings"]
 

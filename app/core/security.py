@@ -2,11 +2,11 @@
 
 from uuid import UUID
 
-from plinth.core import passwords
-from plinth.core.passwords import hash_password as get_password_hash
-from plinth.core.refresh_tokens import make_refresh_token
-from plinth.core.tokens import issue_access_token as create_access_token
-from plinth.core.tokens import read_access_token as verify_token
+from plinth.security import passwords
+from plinth.security.passwords import hash_password as get_password_hash
+from plinth.security.refresh_tokens import make_refresh_token
+from plinth.security.tokens import issue_access_token as create_access_token
+from plinth.security.tokens import read_access_token as verify_token
 
 __all__ = [
     "create_access_token",

@@ -1,5 +1,5 @@
 """The queries that every table needs."""
 
-from plinth.crud.base import CRUDBase
+from plinth.resources.base import CRUDBase
 
 __all__ = ["CRUDBase"]

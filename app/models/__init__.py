@@ -1,6 +1,17 @@
 """Every table, so that `Base.metadata` is complete wherever it is used."""
 
 from app.models.base import BaseModel
-from plinth.models import Base, Event, Mail, OneTimeToken, Session, User
+from plinth.accounts.models import Event, Mail, OneTimeToken, Session, User
+from plinth.db.models import Base
+from plinth.resources.idempotency_key import IdempotencyKey
 
-__all__ = ["Base", "BaseModel", "Event", "Mail", "OneTimeToken", "Session", "User"]
+__all__ = [
+    "Base",
+    "BaseModel",
+    "Event",
+    "IdempotencyKey",
+    "Mail",
+    "OneTimeToken",
+    "Session",
+    "User",
+]

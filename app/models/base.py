@@ -1,6 +1,6 @@
 """What tables have in common."""
 
-from plinth.models.base import Base, NumberedBase, Owned, Timestamped, Versioned
+from plinth.db.models import Base, NumberedBase, Owned, Timestamped, Versioned
 
 __all__ = ["Base", "BaseModel", "NumberedBase", "Owned", "Timestamped", "Versioned"]
 

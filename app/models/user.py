@@ -1,5 +1,5 @@
 """The table of users."""
 
-from plinth.models import User
+from plinth.accounts.models import User
 
 __all__ = ["User"]

@@ -1,9 +1,9 @@
 """Users as they come in and go out."""
 
-from plinth.schemas.page import Page
-from plinth.schemas.user import PublicUser as UserBase
-from plinth.schemas.user import User as UserResponse
-from plinth.schemas.user import UserCreate, UserUpdate
+from plinth.accounts.schemas.user import PublicUser as UserBase
+from plinth.accounts.schemas.user import User as UserResponse
+from plinth.accounts.schemas.user import UserCreate, UserUpdate
+from plinth.resources.pages import Page
 
 __all__ = [
     "UserBase",

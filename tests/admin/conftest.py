@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.core.database import Database
+from plinth.db.database import Database
 from plinth.testing.people import People
 from tests.support.superuser import Superuser
 

@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.api.deps import Resources
-from plinth.core.config import settings
-from plinth.core.cookie_tokens import make_cookie_token, parse_cookie_token
+from plinth.accounts.deps import Resources
+from plinth.config import settings
+from plinth.security.cookie_tokens import make_cookie_token, parse_cookie_token
 from plinth.testing.people import People
 from tests.support.superuser import CSRF, Superuser
 from tests.support.waiting import PATIENCE

@@ -5,9 +5,9 @@ import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
-from plinth.core.database import Database
-from plinth.core.errors import NotFound, Unavailable
-from plinth.services import outbox
+from plinth.accounts.services import outbox
+from plinth.db.database import Database
+from plinth.errors import NotFound, Unavailable
 from plinth.testing.people import People, Person
 from tests.support.superuser import Superuser
 

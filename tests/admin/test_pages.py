@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from sqlalchemy import Column, Integer, LargeBinary, String
 
+from plinth.accounts.models import OneTimeToken
 from plinth.admin.plots import Series, draw_bars
 from plinth.admin.resources import find_plain_models, is_secret
-from plinth.models import OneTimeToken
 from plinth.testing.people import CHEAP_HASH, People
 from tests.support.superuser import Superuser
 

@@ -11,9 +11,10 @@ from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Identity, String, 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from plinth import admin
+from plinth.accounts.models import User
 from plinth.admin.resources import find_plain_models
-from plinth.core.config import settings
-from plinth.models import Base, User
+from plinth.config import settings
+from plinth.db.models import Base
 from plinth.testing.people import People
 from tests.support.application import create_app
 from tests.support.superuser import Superuser

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from plinth.api.access import OWNER, PUBLIC, SUPERUSER, USER, VERIFIED, Who
-from plinth.api.deps import Resources
+from plinth.accounts.deps import Resources
+from plinth.resources.access import OWNER, PUBLIC, SUPERUSER, USER, VERIFIED, Who
 from plinth.testing.operations import Operation, find_operations
 from plinth.testing.people import People
 from plinth.testing.scene import MARK, Scene, make_scene

@@ -7,7 +7,7 @@ from unicodedata import normalize
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import PASSWORD, People
 from tests.support.mail_server import Inbox, token_of

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.core.cookie_tokens import make_cookie_token
+from plinth.security.cookie_tokens import make_cookie_token
 from plinth.testing.operations import Operation, find_operations
 from plinth.testing.people import People, Person
 from tests.support.asgi import send

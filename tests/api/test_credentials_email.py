@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.answers import check_refusal
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.mail_server import Inbox, none_waits, text_of, token_of

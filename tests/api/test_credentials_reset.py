@@ -14,10 +14,10 @@ import pytest
 from httpx2 import AsyncClient, Response
 from sqlalchemy import event
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.rates import parse_rate
-from plinth.crud import one_time_token
+from plinth.accounts.queries import one_time_token
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.rates import parse_rate
 from plinth.testing.answers import check_invalid, check_refusal
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.mail_server import Inbox, none_waits, text_of, token_of

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.answers import check_refusal
 from tests.support.application import create_app
 from tests.support.environment import COMPLETE, LIBRARY, ROOT, run_python

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from plinth.core.database import Database
-from plinth.core.engine import BoundedPool
-from plinth.core.lane import PlainLane
+from plinth.db.database import Database
+from plinth.db.engine import BoundedPool
+from plinth.db.lane import PlainLane
 from plinth.testing.people import PASSWORD
 from tests.support.away import second_app
 

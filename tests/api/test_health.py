@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.people import People
 
 HIDDEN: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.answers import check_refusal
 from plinth.testing.people import People
 

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from plinth.core.passwords import NO_PASSWORD
+from plinth.security.passwords import NO_PASSWORD
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.foreign_hashes import BCRYPT, FOREIGN, PBKDF2_BEYOND
 

@@ -15,9 +15,9 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet
 
-from plinth.core import keys
-from plinth.core.config import settings
-from plinth.core.tokens import TYPE
+from plinth.config import settings
+from plinth.security import keys
+from plinth.security.tokens import TYPE
 from plinth.testing.people import People, Person
 from tests.support.forging import decode, encode, mac, to_json
 

@@ -16,11 +16,11 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 from redis.asyncio import Redis
 
-from plinth.core.cache import cache
-from plinth.core.config import Settings, settings
-from plinth.core.database import Database
-from plinth.core.limits import sign_in
-from plinth.services import throttle
+from plinth.accounts.services import throttle
+from plinth.cache import cache
+from plinth.config import Settings, settings
+from plinth.db.database import Database
+from plinth.limits import sign_in
 from plinth.testing.databases import TestServices
 from plinth.testing.people import PASSWORD, People
 from tests.support.limit_clock import pass_time

@@ -12,11 +12,11 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from plinth import crud
-from plinth.core.cache import cache
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import TooMany
+from plinth.accounts import queries
+from plinth.cache import cache
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.errors import TooMany
 from plinth.testing.people import PASSWORD, People
 from tests.support.mail_server import Inbox, token_of
 from tests.support.superuser import Superuser
@@ -294,10 +294,10 @@ async def test_the_cruds_authenticate_counts_together_with_the_routes(
 ) -> None:
     ann = await people.add()
     async with database.transaction() as db:
-        assert await crud.user.authenticate(db, email=ann.email, password=PASSWORD)
+        assert await queries.user.authenticate(db, email=ann.email, password=PASSWORD)
         for _ in range(5):
-            assert await crud.user.authenticate(db, email=ann.email, password=WRONG) is None
+            assert await queries.user.authenticate(db, email=ann.email, password=WRONG) is None
         with pytest.raises(TooMany):  # from one address, which is none here
-            await crud.user.authenticate(db, email=ann.email, password=PASSWORD)
+            await queries.user.authenticate(db, email=ann.email, password=PASSWORD)
     statuses = [(await log_in(at(some_ip()), ann.email)).status_code for _ in range(6)]
     assert statuses == [401] * 5 + [429], "ten failures from everywhere"

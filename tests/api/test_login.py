@@ -9,7 +9,7 @@ import bcrypt
 import pytest
 from httpx2 import AsyncClient, Response
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.answers import check_invalid, check_refusal
 from plinth.testing.people import PASSWORD, People
 

@@ -7,7 +7,7 @@ import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import Boolean, DateTime, Integer
 
-from plinth.models import User
+from plinth.accounts.models import User
 from plinth.testing.people import PASSWORD, People
 
 MAY_BE_SET = {"email", "username", "full_name"}

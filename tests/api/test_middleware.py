@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from httpx2 import ASGITransport, AsyncClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from plinth.core.logs import LoggedOnce, make_config
-from plinth.core.middleware import RequestContext
+from plinth.http.middleware import RequestContext
+from plinth.observability.logs import LoggedOnce, make_config
 from tests.support.application import create_app
 
 

@@ -8,8 +8,8 @@ from typing import Any, get_origin
 import pytest
 from pydantic import TypeAdapter
 
-from plinth.core.problems import MEDIA_TYPE
-from plinth.schemas import fields
+from plinth.http.problems import MEDIA_TYPE
+from plinth.resources import fields
 from tests.support.application import create_app
 
 EMPTY = ("204", "304")

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from plinth.core import breaches
-from plinth.core.config import settings
-from plinth.core.database import Database
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.security import breaches
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.breached import breach_service, knowing, silent

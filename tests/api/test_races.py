@@ -12,10 +12,10 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from plinth.api.deps import Resources
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.models import Base
+from plinth.accounts.deps import Resources
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.db.models import Base
 from plinth.testing.people import PASSWORD, People
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker

@@ -8,9 +8,8 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from plinth.api.deps import Resources
-from plinth.core import revisions
-from plinth.core.health import Readiness, Report, draining
+from plinth.db import revisions
+from plinth.health.readiness import Readiness, Report, draining, readiness_of
 
 FINE = Report(database=True, schema=True, cache=True)
 
@@ -23,9 +22,9 @@ class Clock:
 
 
 @pytest.fixture
-async def fresh(app: FastAPI, resources: Resources) -> AsyncIterator[None]:
+async def fresh(app: FastAPI) -> AsyncIterator[None]:
     """Nothing of an earlier test is remembered, and nothing of this one afterwards."""
-    readiness = resources.readiness
+    readiness = readiness_of(app)
     readiness._until = 0  # noqa: SLF001
     yield
     readiness._until = 0  # noqa: SLF001

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient, Response
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.answers import check_invalid, check_refusal
 from plinth.testing.people import People, Person
 

@@ -5,7 +5,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.answers import check_refusal
 from plinth.testing.people import PASSWORD, People
 

@@ -14,8 +14,8 @@ from httpx2 import ASGITransport, AsyncClient
 
 from plinth.cli.doctor import database as doctor
 from plinth.cli.doctor.finding import Level
-from plinth.core import migrations
-from plinth.core.config import settings
+from plinth.config import settings
+from plinth.db import migrations
 from plinth.testing.operations import find_operations
 from plinth.testing.people import People, Person
 from tests.support.asgi import send

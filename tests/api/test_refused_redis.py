@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 
 from plinth.cli.doctor import redis as doctor
 from plinth.cli.doctor.finding import Level
-from plinth.core.config import SettingsError
-from plinth.core.refusals import describe_refusal
+from plinth.config import SettingsError
+from plinth.db.refusals import describe_refusal
 from plinth.testing.operations import find_operations
 from plinth.testing.people import People, Person
 from tests.support.asgi import send

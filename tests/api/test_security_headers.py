@@ -8,8 +8,8 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from plinth.application import MIDDLEWARE
-from plinth.core.middleware import RequestContext, Unexpected
-from plinth.core.security_headers import SecurityHeaders
+from plinth.http.middleware import RequestContext, Unexpected
+from plinth.http.security_headers import SecurityHeaders
 from plinth.testing.people import People
 from tests.support.asgi import send
 

@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.services import audit
+from plinth.accounts.services import audit
+from plinth.config import settings
+from plinth.db.database import Database
 from plinth.testing.people import People
 from tests.support.superuser import Superuser
 

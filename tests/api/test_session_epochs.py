@@ -7,13 +7,13 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth import crud
-from plinth.core.database import Database
-from plinth.core.refresh_tokens import parse_refresh_token
-from plinth.crud import figures
-from plinth.crud import session as crud_session
-from plinth.services import session_cleaner
-from plinth.services.sessions import end_all
+from plinth.accounts import queries
+from plinth.accounts.queries import figures
+from plinth.accounts.queries import session as crud_session
+from plinth.accounts.services import session_cleaner
+from plinth.accounts.services.sessions import end_all
+from plinth.db.database import Database
+from plinth.security.refresh_tokens import parse_refresh_token
 from plinth.testing.people import PASSWORD, People, Person
 from plinth.testing.statements import recorded_statements
 
@@ -78,13 +78,13 @@ async def test_no_statement_rotates_or_graces_a_session_of_an_older_epoch(
     hashes = await second.fetchrow("SELECT id, token_hash, previous_hash FROM sessions")
     rotation = crud_session.Rotation(hashes["id"], hashes["token_hash"], bytes(32), b"sealed")
 
-    assert await crud.session.rotate(database, rotation) is None
-    none = await crud.session.rotate_many(
+    assert await queries.session.rotate(database, rotation) is None
+    none = await queries.session.rotate_many(
         database, [rotation], rest=crud_session.GRACE - crud_session.GRACE
     )
     assert none == {}
     async with database.transaction() as db:
-        assert await crud.session.use_grace(db, hashes["id"], hashes["previous_hash"]) is None
+        assert await queries.session.use_grace(db, hashes["id"], hashes["previous_hash"]) is None
 
 
 async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
@@ -99,7 +99,7 @@ async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
     old = f"/users/me/sessions/{session_of(ann)}"
     assert (await client.delete(old, headers=here.headers)).status_code == 404
     async with database.transaction() as db:
-        assert await crud.session.count_live(db) == 1
+        assert await queries.session.count_live(db) == 1
         totals = await figures.totals(db)
     assert (totals.live_sessions, totals.signed_in) == (1, 1)
 
@@ -125,7 +125,7 @@ async def test_a_kept_session_gets_the_new_epoch_unless_it_had_ended(
     thief = await people.sign_in(ann)
     async with database.transaction() as db:
         await end_all(db, ann.id, reason="signed out everywhere")
-        await crud.session.revoke_all(db, ann.id, "password changed", keep=session_of(thief))
+        await queries.session.revoke_all(db, ann.id, "password changed", keep=session_of(thief))
     assert await status_of(client, thief) == 401
     await second.execute("UPDATE sessions SET revoked_at = NULL")  # and by its epoch alone as well
     assert await status_of(client, thief) == 401
@@ -142,7 +142,7 @@ async def test_nobody_keeps_anothers_session(
 ) -> None:
     ann, eve = await people.enter(), await people.enter()
     async with database.transaction() as db:
-        await crud.session.revoke_all(db, eve.id, "e-mail changed", keep=session_of(ann))
+        await queries.session.revoke_all(db, eve.id, "e-mail changed", keep=session_of(ann))
     assert [await status_of(client, it) for it in (ann, eve)] == [200, 401]
 
 
@@ -166,7 +166,7 @@ async def test_more_than_a_request_can_mark_end_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
-    monkeypatch.setattr(crud.session_cleanup, "BATCH", 4)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH", 4)
     ann, ben = await people.enter(), await people.enter()
     await second.execute(ANOTHER, ann.id, 20)
     with recorded_statements(database) as sent:
@@ -194,7 +194,7 @@ async def test_the_newest_are_marked_first(
     ann = await people.enter()
     await second.execute(ANOTHER, ann.id, 20)
     async with database.transaction() as db:
-        await crud.session.revoke_all(db, ann.id, "x")
+        await queries.session.revoke_all(db, ann.id, "x")
     are_new = "SELECT bool_and(created_at > now() - interval '4.5 minutes') FROM sessions"
     assert await second.fetchval(f"{are_new} WHERE revoked_at IS NOT NULL")
 
@@ -211,7 +211,7 @@ async def test_a_session_that_begins_beside_it_is_marked_as_well(
 
     async def end() -> None:
         async with database.transaction() as db:
-            await crud.session.revoke_all(db, ann.id, "signed out everywhere")
+            await queries.session.revoke_all(db, ann.id, "signed out everywhere")
 
     ending = asyncio.create_task(end())
     done, _ = await asyncio.wait([ending], timeout=0.3)
@@ -229,7 +229,7 @@ async def test_a_deleted_users_sessions_are_dead_and_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
-    monkeypatch.setattr(crud.session_cleanup, "BATCH", 4)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH", 4)
     root, ann = await people.enter(is_superuser=True), await people.enter()
     await second.execute(ANOTHER, ann.id, 20)
     answer = await client.delete(f"/users/{ann.id}", headers=root.headers)
@@ -239,7 +239,7 @@ async def test_a_deleted_users_sessions_are_dead_and_go(
     assert await status_of(client, ann) == 401
     assert await refresh(client, ann.tokens["refresh_token"]) == 401
     async with database.transaction() as db:
-        assert await crud.session.count_live(db) == 1
+        assert await queries.session.count_live(db) == 1
         assert (await figures.totals(db)).live_sessions == 1
     cleaner = session_cleaner.SessionCleaner(database)
     for _ in range(10):
@@ -255,7 +255,7 @@ async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
     second: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crud.session_cleanup, "BATCH", 3)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH", 3)
     live = await people.enter()
     lately, long_ago = await people.enter(), await people.enter()
     expired, behind = await people.enter(), await people.enter()
@@ -280,7 +280,7 @@ async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
 async def test_several_workers_clean_side_by_side(
     database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crud.session_cleanup, "BATCH", 50)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH", 50)
     ann = await people.add()
     for _ in range(3):
         await second.execute(ANOTHER, ann.id, 500)
@@ -316,5 +316,5 @@ async def test_a_list_comes_in_pages(
 
 async def test_an_unknown_user_is_no_error(database: Database) -> None:
     async with database.transaction() as db:
-        await crud.session.revoke_all(db, 2**62, "x")
-        assert await crud.session.revoke(db, uuid4(), "x") is None
+        await queries.session.revoke_all(db, 2**62, "x")
+        assert await queries.session.revoke(db, uuid4(), "x") is None

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from plinth.core import passwords
+from plinth.security import passwords
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.hashing import Held
 from tests.support.superuser import Superuser

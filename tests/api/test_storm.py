@@ -7,8 +7,8 @@ import pytest
 from httpx2 import AsyncClient, Response
 
 from plinth.application import MIDDLEWARE
-from plinth.core.config import settings
-from plinth.core.overload import InFlightLimit
+from plinth.config import settings
+from plinth.http.bounds.overload import InFlightLimit
 from plinth.testing.people import People
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from plinth.core.tokens import read_access_token
+from plinth.security.tokens import read_access_token
 from plinth.testing.people import PASSWORD, People
 from tests.support.mail_server import Inbox, token_of
 

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.config import settings
-from plinth.core.problems import MAX_REPORTED_ERRORS
+from plinth.config import settings
+from plinth.http.problems import MAX_REPORTED_ERRORS
 from plinth.testing.answers import USER, check_invalid, check_refusal
 from plinth.testing.people import People, Person
 

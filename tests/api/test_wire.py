@@ -9,7 +9,7 @@ from itertools import repeat
 import pytest
 from fastapi import FastAPI
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.people import People
 from tests.support.wire import RawAnswer, Wire, connected, serving
 

@@ -10,7 +10,7 @@ from bench.running import Running, running
 from bench.seed import seed
 from bench.stage import Stage
 from bench.targets import BARE, EVERYTHING, OURS, make_bare, make_ours
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.databases import TestServices, cloned_database
 from tests.support.measured import measured, pytest_terminal_summary
 

@@ -6,9 +6,9 @@ import pytest
 
 from plinth.cli.doctor import values
 from plinth.cli.doctor.finding import Level
-from plinth.core.config import load_settings
-from plinth.core.cookies import HAS_QUADRATIC_PARSER
-from plinth.core.database import Database
+from plinth.config import load_settings
+from plinth.db.database import Database
+from plinth.request.cookies import HAS_QUADRATIC_PARSER
 from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
 from tests.support.hosted import POSTGRES, Hosted

@@ -20,7 +20,7 @@ from plinth.cli.doctor.finding import Level
 from plinth.cli.doctor.values import check_keys
 from plinth.cli.failure import Failure
 from plinth.cli.keys.commands import parse_duration
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.testing.people import People, Person
 from tests.support.command import find_free_port, plinth, start_plinth
 from tests.support.forging import decode

@@ -11,8 +11,8 @@ from tests.support.environment import COMPLETE, ROOT, run_python
 # docs/decisions/start-up.md says of each who brought it in, and what it cost.
 NOT_TO_SERVE = {
     "alembic",
-    "plinth.core.migrations",
-    "plinth.services.mail_worker",
+    "plinth.db.migrations",
+    "plinth.accounts.services.mail_worker",
     "jinja2",
     "mako",
     "smtplib",

@@ -10,10 +10,10 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from plinth.cli import protocol
-from plinth.cli.protocol import FRAMING_LIMIT, HELD_BYTES, BoundedHttp
-from plinth.core.config import settings
-from plinth.core.headers import MAX_PATH_BYTES
+from plinth.config import settings
+from plinth.http import protocol
+from plinth.http.protocol import FRAMING_LIMIT, HELD_BYTES, BoundedHttp
+from plinth.request.headers import MAX_PATH_BYTES
 from tests.support.waiting import PATIENCE, until
 
 Message = dict[str, Any]

@@ -9,7 +9,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from plinth.cli.protocol import BoundedHttp
+from plinth.http.protocol import BoundedHttp
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Answer = Callable[[Send], Awaitable[None]]

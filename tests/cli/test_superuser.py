@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncpg
 from httpx2 import AsyncClient
 
-from plinth.core.database import Database
+from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People
 from tests.support.command import plinth, plinth_at_terminal
 

@@ -14,11 +14,11 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from plinth.accounts.services.bulk import Line
 from plinth.cli.failure import Failure
 from plinth.cli.users.files import LONGEST_LINE, TOO_LONG, find_format, read_lines
 from plinth.cli.users.formats import Format
-from plinth.core.database import Database
-from plinth.services.bulk import Line
+from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.command import COMMAND, plinth, plinth_at_terminal
 from tests.support.environment import ROOT, bare_environment

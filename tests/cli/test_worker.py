@@ -15,9 +15,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.services import outbox
+from plinth.accounts.services import outbox
+from plinth.config import settings
+from plinth.db.database import Database
 from tests.support.command import start_plinth
 from tests.support.mail_server import Inbox, none_waits, serving_mail
 from tests.support.waiting import until

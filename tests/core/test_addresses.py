@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plinth.core.addresses import Account, canonical, lookup_keys, plan_keys
+from plinth.security.addresses import Account, canonical, lookup_keys, plan_keys
 
 
 def wide(text: str) -> str:

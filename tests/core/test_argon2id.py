@@ -4,7 +4,7 @@ import pytest
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerifyMismatchError
 
-from plinth.core import argon2id
+from plinth.security import argon2id
 
 PASSWORD, OTHER = b"Correct-Horse-7\0\xff", b"Correct-Horse-7"
 MAKERS = {

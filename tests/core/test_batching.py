@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from plinth.core.batching import Batcher
+from plinth.db.batching import Batcher
 from tests.support.waiting import PATIENCE, until
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.environment import run_python
 
 CONFIG = """
-from plinth.core import config
+from plinth import config
 
 
 class Settings(config.Settings):
@@ -20,14 +20,14 @@ class Settings(config.Settings):
 settings = config.bind(Settings)
 """
 LIBRARY_FIRST = """
-from plinth.core.config import settings
-from plinth.core import marks  # has read the name before
+from plinth.config import settings
+from plinth.security import marks  # has read the name before
 from shop.core import config
 print(settings is config.settings is marks.settings, settings.SHOP_LIMIT, settings.PROJECT_NAME)
 """
 APPLICATION_FIRST = """
 from shop.core.config import settings
-from plinth.core import config
+from plinth import config
 print(settings is config.settings, settings.SHOP_LIMIT, type(settings).__module__)
 """
 
@@ -61,27 +61,27 @@ def test_a_wrong_value_is_named_as_one_of_the_library_is(shop: Path) -> None:
 
 
 def test_an_application_without_settings_of_its_own_has_the_library_s(tmp_path: Path) -> None:
-    code = "from plinth.core import config; print(type(config.settings) is config.Settings)"
+    code = "from plinth import config; print(type(config.settings) is config.Settings)"
     found = run_python(code, cwd=tmp_path, PLINTH_APP="elsewhere.main:app")
     assert found.stdout == "True\n", found.stderr
 
 
 def test_an_application_whose_module_binds_nothing_has_the_library_s(shop: Path) -> None:
     (shop / "shop" / "core" / "config.py").write_text("NAME = 1\n")
-    code = "import shop.core.config; from plinth.core.config import settings; print(settings.DEBUG)"
+    code = "import shop.core.config; from plinth.config import settings; print(settings.DEBUG)"
     found = run_python(code, cwd=shop)
     assert found.stdout == "False\n", found.stderr
 
 
 def test_a_fault_in_the_application_s_module_is_not_hidden(shop: Path) -> None:
     (shop / "shop" / "core" / "config.py").write_text("import nowhere_to_be_found\n")
-    ended = run_python("import plinth.core.config", cwd=shop)
+    ended = run_python("import plinth.config", cwd=shop)
     assert "No module named 'nowhere_to_be_found'" in ended.stderr
 
 
 @pytest.mark.parametrize("value", ["shop", ":app", "shop.main:", "shop main:app", "../shop:app"])
 def test_an_application_that_is_named_wrongly_gets_one_sentence(value: str, tmp_path: Path) -> None:
-    ended = run_python("import plinth.core.config", cwd=tmp_path, PLINTH_APP=value)
+    ended = run_python("import plinth.config", cwd=tmp_path, PLINTH_APP=value)
     assert ended.returncode == 1
     assert ended.stderr.startswith("Plinth cannot start: PLINTH_APP")
     assert "Traceback" not in ended.stderr
@@ -92,7 +92,7 @@ def test_an_application_that_is_named_wrongly_gets_one_sentence(value: str, tmp_
 )
 def test_a_wrong_line_of_pyproject_gets_one_sentence(line: str, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(f"{line}\n")
-    ended = run_python("import plinth.core.config", cwd=tmp_path)
+    ended = run_python("import plinth.config", cwd=tmp_path)
     assert ended.returncode == 1
     assert "must be package.module:name" in ended.stderr
     assert "Traceback" not in ended.stderr

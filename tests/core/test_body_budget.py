@@ -8,10 +8,11 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from plinth.core import body_budget, body_limit, parse_pace, problems
-from plinth.core.body_budget import BASE_BYTES, BodyBudget
-from plinth.core.body_limit import BodyLimit
-from plinth.core.parse_pace import Pace
+from plinth.http import problems
+from plinth.http.bounds import body_budget, body_limit, parse_pace
+from plinth.http.bounds.body_budget import BASE_BYTES, BodyBudget
+from plinth.http.bounds.body_limit import BodyLimit
+from plinth.http.bounds.parse_pace import Pace
 from tests.support.waiting import until
 
 MIB = 1024 * 1024
@@ -22,8 +23,15 @@ STARTED: list[asyncio.Task[None]] = []
 class Upload:
     """A request whose body arrives as the test says."""
 
-    def __init__(self, declared: int | None = None, path: str = "/") -> None:
-        headers = [(b"content-type", b"text/plain")]
+    def __init__(
+        self,
+        declared: int | None = None,
+        path: str = "/",
+        kind: str = "text/plain",
+        byte: bytes = b"x",
+    ) -> None:
+        headers = [(b"content-type", kind.encode())]
+        self.byte = byte
         if declared is None:
             headers.append((b"transfer-encoding", b"chunked"))
         else:
@@ -45,7 +53,9 @@ class Upload:
         return self
 
     def piece(self, size: int, *, more: bool = True) -> None:
-        self.incoming.put_nowait({"type": "http.request", "body": b"x" * size, "more_body": more})
+        self.incoming.put_nowait(
+            {"type": "http.request", "body": self.byte * size, "more_body": more}
+        )
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -187,15 +197,14 @@ async def test_a_whole_body_waits_for_its_parsers_turn(
     assert turns == [1]
 
 
-@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
-async def test_a_refusal_is_late(
-    limit: BodyLimit, monkeypatch: pytest.MonkeyPatch, declared: bool
-) -> None:
-    monkeypatch.setattr(problems, "REFUSAL_SECONDS", 60)
-    monkeypatch.setattr(body_limit, "REFUSAL_SECONDS", 60)
-    upload = Upload(MIB + 1 if declared else None).start(limit)
-    upload.piece(MIB + 1)
-    assert await upload.status() is None
+async def test_a_refusal_is_late(limit: BodyLimit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (body_limit, problems):
+        monkeypatch.setattr(module, "REFUSAL_SECONDS", 60)
+    declared = Upload(MIB + 1).start(limit)
+    assert await declared.status() is None
+    form = Upload(21, "/auth/login", "application/x-www-form-urlencoded", b"&").start(limit)
+    form.piece(21, more=False)
+    assert await form.status() is None
 
 
 async def test_paths_with_a_limit_of_their_own(limit: BodyLimit) -> None:

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from plinth.core import breaches
-from plinth.core.config import settings
+from plinth.config import settings
+from plinth.security import breaches
 from tests.support.breached import (
     PADDING,
     Behave,

@@ -1,6 +1,6 @@
 import pytest
 
-from plinth.core.breaker import Breaker
+from plinth.cache.breaker import Breaker
 
 
 class Clock:

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.core.cache import Cache, cached
-from plinth.core.cache.connecting import connect, disconnect
+from plinth.cache import Cache, cached
+from plinth.cache.connecting import connect, disconnect
 from plinth.testing.databases import TestServices
 from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey

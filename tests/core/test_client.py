@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from plinth.core.client import find_client
+from plinth.request.client import find_client
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.core.config import Settings, SettingsError, load_settings
+from plinth.config import Settings, SettingsError, load_settings
 from tests.support.environment import COMPLETE, FINE_KEY, run_python
 
 CONTRACT = {

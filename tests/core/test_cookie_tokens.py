@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from plinth.core.cookie_tokens import make_cookie_token, parse_cookie_token
+from plinth.security.cookie_tokens import make_cookie_token, parse_cookie_token
 
 
 def test_a_token_is_read_as_it_was_made() -> None:

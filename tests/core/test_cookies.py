@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from plinth.core.cookies import find_cookie, replace_quadratic_parser, unquote
+from plinth.request.cookies import find_cookie, replace_quadratic_parser, unquote
 from tests.support.environment import ROOT
 
 LENGTH = 48_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from plinth.core import devices
-from plinth.core.devices import ACCOUNTS, Account, remember
+from plinth.security import devices
+from plinth.security.devices import ACCOUNTS, Account, remember
 
 EMAIL = "ann@example.com"
 ANN, EVE = Account(1, 0), Account(2, 0)

@@ -5,8 +5,8 @@ import signal
 import pytest
 import uvicorn
 
-from plinth.core import drain
-from plinth.core.health import draining
+from plinth.health import drain
+from plinth.health.readiness import draining
 from tests.support.waiting import until
 
 

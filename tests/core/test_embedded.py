@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from plinth.core.embedded import EmbeddedError, Endpoints, folders, postgres_bin, services, sharing
-from plinth.core.embedded.processes import Account
+from plinth.devservices import EmbeddedError, Endpoints, folders, postgres_bin, services, sharing
+from plinth.devservices.processes import Account
 from tests.support.waiting import PATIENCE
 
 if not Path("/proc/self/cwd").exists():
@@ -36,7 +36,7 @@ LIBRARY = ROOT / "packages" / "plinth" / "src"
 USER = """
 import os, signal, sys
 from pathlib import Path
-from plinth.core.embedded import services
+from plinth.devservices import services
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 folder, kinds, uid = sys.argv[1:]
 if uid:
@@ -56,7 +56,7 @@ with services(Path(folder), **asked) as endpoints:
 FORKING_USER = """
 import os, sys, time
 from pathlib import Path
-from plinth.core.embedded import services
+from plinth.devservices import services
 with services(Path(sys.argv[1]), postgres=False) as endpoints:
     if (leaver := os.fork()) == 0:
         sys.exit()
@@ -70,7 +70,7 @@ with services(Path(sys.argv[1]), postgres=False) as endpoints:
 
 WITHOUT_PACKAGES = """
 from pathlib import Path
-from plinth.core.embedded import EmbeddedError, postgres_bin, services
+from plinth.devservices import EmbeddedError, postgres_bin, services
 assert postgres_bin() is None
 for kind in ("postgres", "valkey"):
     try:

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import Contended, Unavailable
-from plinth.core.postgres_url import read_postgres_url
-from plinth.core.reading import Query
-from plinth.core.service_urls import quote_host, split_url
-from plinth.models import Base
+from plinth.config import settings
+from plinth.config.urls.postgres_url import read_postgres_url
+from plinth.config.urls.service_urls import quote_host, split_url
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.db.reading import Query
+from plinth.errors import Contended, Unavailable
 from tests.support.waiting import PATIENCE
 
 SHOWN = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone")

@@ -7,11 +7,11 @@ from contextvars import Context
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core import hash_shares, passwords
-from plinth.core.client import Client
-from plinth.core.errors import Unavailable
-from plinth.core.hash_shares import HashShares, Key, keys_of_request
-from plinth.core.request import begin_request
+from plinth.errors import Unavailable
+from plinth.request.client import Client
+from plinth.request.context import begin_request
+from plinth.security import hash_shares, passwords
+from plinth.security.hash_shares import HashShares, Key, keys_of_request
 from plinth.testing.people import PASSWORD, People
 from tests.support.hashing import Held
 from tests.support.waiting import PATIENCE, until

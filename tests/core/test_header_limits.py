@@ -6,17 +6,17 @@ import json
 import pytest
 from fastapi import FastAPI
 
-from plinth.core import problems
-from plinth.core.config import settings
-from plinth.core.header_limits import (
+from plinth.config import settings
+from plinth.http import problems
+from plinth.http.bounds.header_limits import (
     CHEAP_PARTS,
     MAX_BYTES_OF,
     MAX_COOKIES,
     MAX_QUERY_BYTES,
     MAX_QUERY_PAIRS,
 )
-from plinth.core.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
-from plinth.core.parse_pace import Pace
+from plinth.http.bounds.parse_pace import Pace
+from plinth.request.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
 from tests.support.asgi import Header, send
 
 PATH = f"{settings.API_V1_PREFIX}/health/live"

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from plinth.core.driver import Connector
-from plinth.core.postgres_url import read_postgres_url
+from plinth.config.urls.postgres_url import read_postgres_url
+from plinth.db.driver import Connector
 from tests.support.certificates import Authority, Issued, make_authority
 from tests.support.hosted import FULL, POSTGRES, PREFER, Hosted
 from tests.support.postgres import OwnPostgres, make_run_folder, own_postgres, remove

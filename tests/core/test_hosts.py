@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from plinth.core.hosts import first_of
+from plinth.db.hosts import first_of
 from tests.support.waiting import PATIENCE
 
 STAGGER = 0.01

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from plinth.core.config import settings
-from plinth.core.keys import (
+from plinth.config import settings
+from plinth.security.keys import (
     CLOCK_SKEW,
     KINDS,
     Key,
@@ -23,7 +23,7 @@ from plinth.core.keys import (
     revoke_key,
     rotate_keys,
 )
-from plinth.core.keys.key import take_secret_key
+from plinth.security.keys.key import take_secret_key
 from tests.support.environment import ROOT, bare_environment
 
 LIFETIME = settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60 + CLOCK_SKEW
@@ -144,7 +144,7 @@ def test_a_key_comes_back_from_the_file_as_it_went(file: Path, alg: str) -> None
 def test_rotations_at_once_lose_no_key_and_no_reader_sees_half_a_file(file: Path) -> None:
     rotate_keys(file, "HS256", after=0)
     code = (
-        "import pathlib, sys; from plinth.core.keys import rotate_keys;"
+        "import pathlib, sys; from plinth.security.keys import rotate_keys;"
         "[rotate_keys(pathlib.Path(sys.argv[1]), 'HS256', after=0) for _ in range(8)]"
     )
     rotating = [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plinth.core.config import settings
-from plinth.core.keys import KeyFileError, KeyRing, revoke_key, rotate_keys
-from plinth.core.keys.key import take_secret_key
+from plinth.config import settings
+from plinth.security.keys import KeyFileError, KeyRing, revoke_key, rotate_keys
+from plinth.security.keys.key import take_secret_key
 from tests.support.environment import COMPLETE, run_python
 
 A_LOOK = 1.05  # seconds

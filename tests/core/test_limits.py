@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from plinth.core.cache import Cache
-from plinth.core.config import settings
-from plinth.core.errors import TooMany
-from plinth.core.limits import Bucket, Limiter, Reservation
+from plinth.cache import Cache
+from plinth.config import settings
+from plinth.errors import TooMany
+from plinth.limits import Bucket, Limiter, Reservation
 from plinth.testing.databases import TestServices
 from tests.support.limit_clock import pass_time
 

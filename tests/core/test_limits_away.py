@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from plinth.core.cache import Cache
-from plinth.core.errors import TooMany
-from plinth.core.limits import Bucket, Limiter
-from plinth.core.limits.memory import Memory
+from plinth.cache import Cache
+from plinth.errors import TooMany
+from plinth.limits import Bucket, Limiter
+from plinth.limits.memory import Memory
 from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey
 

@@ -16,11 +16,11 @@ from httpx2 import AsyncClient
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
-from plinth.core import discretion
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.logs import make_config, make_formatter
-from plinth.core.mail import post, write_letter
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.mail import post, write_letter
+from plinth.observability import discretion
+from plinth.observability.logs import make_config, make_formatter
 from plinth.testing.operations import find_operations
 from plinth.testing.people import PASSWORD, People
 from tests.support.asgi import send
@@ -269,7 +269,7 @@ async def test_development_shows_the_link_of_a_mail_that_it_does_not_send(
 def test_every_logger_writes_such_lines(tmp_path: Path) -> None:
     code = """
 import logging
-from plinth.core import logs
+from plinth.observability import logs
 logs.set_up()
 for name in ("uvicorn.error", "uvicorn.access", "sqlalchemy.engine", "app.x", "asyncio", "other"):
     logging.getLogger(name).info("%s says", name)
@@ -286,7 +286,7 @@ for name in ("uvicorn.error", "uvicorn.access", "sqlalchemy.engine", "app.x", "a
 
 
 def test_development_reads_and_the_rest_parses(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert make_config()["formatters"]["line"] == {"()": "plinth.core.logs.make_formatter"}
+    assert make_config()["formatters"]["line"] == {"()": "plinth.observability.logs.make_formatter"}
     record = logging.LogRecord("app.x", logging.INFO, "", 0, "hello", None, None)
 
     assert make_formatter().format(record).endswith("hello                          [app.x]")

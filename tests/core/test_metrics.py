@@ -10,13 +10,14 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
-from plinth.api.deps import Resources
-from plinth.core import metrics, passwords
-from plinth.core.cache import Cache, get_cache, set_cache
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.models import Base
-from plinth.services import figures
+from plinth.accounts.deps import Resources
+from plinth.cache import Cache, get_cache, set_cache
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.health import figures
+from plinth.observability import metrics
+from plinth.security import passwords
 from plinth.testing.people import People
 from tests.support.asgi import send
 from tests.support.metrics import scrape, shown_metrics

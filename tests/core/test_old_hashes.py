@@ -6,8 +6,14 @@ import bcrypt
 import pytest
 from argon2 import PasswordHasher
 
-from plinth.core.old_hashes import UnfitHash
-from plinth.core.passwords import NO_PASSWORD, Verdict, check_hash, hash_password, verify_password
+from plinth.security.old_hashes import UnfitHash
+from plinth.security.passwords import (
+    NO_PASSWORD,
+    Verdict,
+    check_hash,
+    hash_password,
+    verify_password,
+)
 from plinth.testing.people import PASSWORD
 from tests.support.environment import run_python
 from tests.support.foreign_hashes import BEYOND, FOREIGN, PBKDF2_BEYOND, UNKNOWN
@@ -35,7 +41,7 @@ def test_a_hash_beyond_the_bounds_is_refused(stored: str) -> None:
 def test_none_of_them_is_even_begun(tmp_path: Path) -> None:
     """In a process of its own, which can be ended should one of them go off."""
     said = run_python(
-        "import asyncio; from plinth.core.passwords import verify_password;"
+        "import asyncio; from plinth.security.passwords import verify_password;"
         f"[print(asyncio.run(verify_password({PASSWORD!r}, bomb)).name) for bomb in {BEYOND!r}]",
         cwd=tmp_path,
     )

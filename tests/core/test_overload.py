@@ -6,12 +6,12 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from plinth.core.body_budget import BodyBudget
-from plinth.core.body_limit import BodyLimit
-from plinth.core.drain import close_while_draining
-from plinth.core.health import draining
-from plinth.core.middleware import RequestContext
-from plinth.core.overload import InFlightLimit
+from plinth.health.drain import close_while_draining
+from plinth.health.readiness import draining
+from plinth.http.bounds.body_budget import BodyBudget
+from plinth.http.bounds.body_limit import BodyLimit
+from plinth.http.bounds.overload import InFlightLimit
+from plinth.http.middleware import RequestContext
 from tests.support.asgi import Answer, send
 from tests.support.waiting import until
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from plinth.core.parse_pace import PAUSE, Pace, is_costly_body
+from plinth.http.bounds.parse_pace import PAUSE, Pace, is_costly_body
 
 BLOCKS = 0.02  # seconds that parsing takes
 

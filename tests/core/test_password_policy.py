@@ -2,10 +2,10 @@
 
 import pytest
 
-from plinth.core import password_policy
-from plinth.core.config import settings
-from plinth.core.errors import InvalidField
-from plinth.core.password_policy import is_common, is_made_of, load_common
+from plinth.config import settings
+from plinth.errors import InvalidField
+from plinth.security import password_policy
+from plinth.security.password_policy import is_common, is_made_of, load_common
 from plinth.testing.people import PASSWORD
 
 ADA = ("ada.lovelace+x@mail.engine-works.example", "countess", "Ada King Lovelace")

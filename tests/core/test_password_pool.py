@@ -9,9 +9,9 @@ import pytest
 from argon2 import PasswordHasher
 from httpx2 import AsyncClient
 
-from plinth.core import passwords
-from plinth.core.errors import Unavailable
-from plinth.core.passwords import _Pool
+from plinth.errors import Unavailable
+from plinth.security import passwords
+from plinth.security.passwords import _Pool
 from plinth.testing.people import PASSWORD
 from tests.support.environment import COMPLETE, ROOT, run_python
 from tests.support.hashing import Held
@@ -124,7 +124,7 @@ async def test_who_waited_too_long_is_told_so_and_is_not_hashed(
 HASHING = """
 import asyncio, os
 from time import monotonic
-from plinth.core.passwords import hash_password
+from plinth.security.passwords import hash_password
 
 def resident():
     pages = int(open("/proc/self/statm").read().split()[1])

@@ -6,8 +6,8 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
-from plinth.core import argon2id
-from plinth.core.passwords import Verdict, hash_password, verify_password
+from plinth.security import argon2id
+from plinth.security.passwords import Verdict, hash_password, verify_password
 from plinth.testing.people import CHEAP_HASH, PASSWORD, People
 from tests.support.environment import run_python
 
@@ -163,7 +163,7 @@ async def test_a_stored_hash_may_not_cost_more_than_the_bounds(stored: str) -> N
 def test_a_bomb_is_refused_at_once(tmp_path: Path) -> None:
     """In a process of its own, which can be ended should one of them go off."""
     said = run_python(
-        "import asyncio; from plinth.core.passwords import verify_password;"
+        "import asyncio; from plinth.security.passwords import verify_password;"
         f"[print(asyncio.run(verify_password({PASSWORD!r}, bomb)).name) for bomb in {BOMBS!r}]",
         cwd=tmp_path,
     )

@@ -6,8 +6,8 @@ from ssl import TLSVersion
 
 import pytest
 
-from plinth.core.postgres_tls import make_context
-from plinth.core.postgres_url import Host, libpq_url, read_postgres_url
+from plinth.config.urls.postgres_tls import make_context
+from plinth.config.urls.postgres_url import Host, libpq_url, read_postgres_url
 from tests.support.certificates import Issued, make_authority
 from tests.support.hosted import POSTGRES, Hosted
 

@@ -1,4 +1,4 @@
-"""`core/private_names.py` is complete, and an untested version switches a fast path off."""
+"""`config/private_names.py` is complete, and an untested version switches a fast path off."""
 
 import ast
 import inspect
@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.core import fast_paths
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.lane import Lane, PlainLane
-from plinth.core.private_names import ELSEWHERE, FAST_PATHS, TESTED
-from plinth.models import Base
+from plinth.config import fast_paths, settings
+from plinth.config.private_names import ELSEWHERE, FAST_PATHS, TESTED
+from plinth.db.database import Database
+from plinth.db.lane import Lane, PlainLane
+from plinth.db.models import Base
 from tests.support import application
 from tests.support.environment import LIBRARY
 
@@ -71,7 +70,7 @@ def inherited(tree: ast.AST) -> Iterator[str]:
 
 def replaced() -> Iterator[str]:
     """What the dispatcher works in the place of, by name."""
-    known = import_module("plinth.core.dispatch.known")
+    known = import_module("plinth.http.dispatch.known")
     for names in known.ORIGINALS.values():
         yield from (part for name in names for part in name.split(".") if is_private(part))
 
@@ -97,7 +96,7 @@ def test_no_private_name_is_used_that_is_not_listed(file: Any) -> None:
     found = {*imported(tree), *inherited(tree)} | ({*accessed(tree)} - own_names(tree))
     if place.endswith("dispatch/known.py"):
         found |= {*replaced()}
-    assert sorted(found - listed - {"_exception_handler"}) == [], "list it in core/private_names.py"
+    assert sorted(found - listed - {"_exception_handler"}) == [], "list it in private_names.py"
 
 
 @pytest.mark.parametrize(("module", "name"), LISTED)
@@ -113,7 +112,7 @@ def test_a_listed_name_is_there_in_the_installed_version(module: str, name: str)
 def test_the_installed_versions_are_tested_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", True)
     assert fast_paths.find_reason_off(tuple(TESTED)) is None, (
-        "run `make check test-fastapi` with the new version, then raise it in core/private_names.py"
+        "run `make check test-fastapi` with the new version, then raise it in private_names.py"
     )
 
 

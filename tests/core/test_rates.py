@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from plinth.core.config import Settings, SettingsError, load_settings
-from plinth.core.limits import sign_in
-from plinth.core.rates import Rate, parse_rate
-from plinth.services import throttle
+from plinth.accounts.services import throttle
+from plinth.config import Settings, SettingsError, load_settings
+from plinth.limits import sign_in
+from plinth.rates import Rate, parse_rate
 from tests.support.environment import COMPLETE, ROOT
 
 FIGURES = {

@@ -31,15 +31,16 @@ from sqlalchemy import Enum as EnumType
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth import crud
-from plinth.core import engine as engines
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import Invalid, Rejected, Unavailable, Unresolved
-from plinth.core.reading import Query, read_all, read_by_id
-from plinth.crud.listing import Wanted
-from plinth.models import Base, User
-from plinth.services import accounts
+from plinth.accounts import queries
+from plinth.accounts.models import User
+from plinth.accounts.services import accounts
+from plinth.config import settings
+from plinth.db import engine as engines
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.db.reading import Query, read_all, read_by_id
+from plinth.errors import Invalid, Rejected, Unavailable, Unresolved
+from plinth.resources.listing import Wanted
 from plinth.testing.people import People
 from plinth.testing.statements import recorded_statements
 from tests.support.waiting import PATIENCE
@@ -94,7 +95,7 @@ async def test_no_lean_read_asks_for_a_password(database: Database, people: Peop
     with recorded_statements(database) as sent:
         row = await accounts.find(reader, person.id)
         listed = await accounts.list_page(reader, Wanted(limit=20))
-        (found,) = await crud.user.search_users(reader, query=person.email)
+        (found,) = await queries.user.search_users(reader, query=person.email)
     assert len(sent) == 3
     assert [sql for sql in sent if "password" in sql] == []
     for it in (row, *listed.items, found):

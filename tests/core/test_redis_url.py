@@ -14,8 +14,8 @@ from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSL
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from plinth.core.cache.connecting import connect, disconnect
-from plinth.core.redis_url import read_redis_url
+from plinth.cache.connecting import connect, disconnect
+from plinth.config.urls.redis_url import read_redis_url
 from tests.support.certificates import Authority, Issued, make_authority
 from tests.support.hosted import CHECKED, PLAIN, POSTGRES, REDIS, Hosted
 from tests.support.tls_front import TlsFront, tls_front

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from plinth.core.refresh_tokens import (
+from plinth.security.refresh_tokens import (
     LENGTH,
     SECRET,
     RefreshToken,

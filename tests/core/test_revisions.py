@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
-from plinth.core import migrations, revisions
+from plinth.db import migrations, revisions
 from tests.support.environment import ROOT
 
 INI = (ROOT / "alembic.ini").read_text()

@@ -7,14 +7,14 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from plinth.core.middleware import (
+from plinth.http.middleware import (
     DeclaredMethods,
     EitherSlash,
     HeadAsGet,
     RequestContext,
     RouteNoted,
 )
-from plinth.core.observe import Observed
+from plinth.http.observe import Observed
 from tests.support.asgi import send
 from tests.support.logs import logging_to_memory
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from plinth.core.config import settings
-from plinth.core.sealing import seal, unseal
+from plinth.config import settings
+from plinth.security.sealing import seal, unseal
 
 CONTENT = {"token": "a secret", "until": 7, "name": "Zoë"}
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from plinth.core.config import SettingsError, load_settings
-from plinth.core.marks import Marker, derive_key
-from plinth.core.secret_key import find_weakness, keep_development_key
+from plinth.config import SettingsError, load_settings
+from plinth.config.secret_key import find_weakness, keep_development_key
+from plinth.security.marks import Marker, derive_key
 from tests.support.environment import FINE_KEY, LIBRARY
 
 KEEP = (
-    "import sys; from pathlib import Path; from plinth.core.secret_key import keep_development_key;"
+    "import sys; from pathlib import Path;"
+    "from plinth.config.secret_key import keep_development_key;"
     "sys.stdin.read(); print(keep_development_key(Path(sys.argv[1])))"
 )
 
@@ -40,7 +41,7 @@ def test_eight_processes_at_once_get_one_key(tmp_path: Path) -> None:
     """They wait for the end of their input, so that all have started before one goes on."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-S", "-c", KEEP, str(tmp_path / "data")],
+            [sys.executable, "-c", KEEP, str(tmp_path / "data")],
             cwd=LIBRARY.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

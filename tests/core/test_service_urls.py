@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from plinth.cli.failure import describe
-from plinth.core.config import Settings, SettingsError, load_settings
-from plinth.core.config.checks import PUBLIC_PASSWORD
-from plinth.core.postgres_url import libpq_url
-from plinth.core.redis_url import read_redis_url
+from plinth.config import Settings, SettingsError, load_settings
+from plinth.config.checks import PUBLIC_PASSWORD
+from plinth.config.urls.postgres_url import libpq_url
+from plinth.config.urls.redis_url import read_redis_url
 from tests.support.environment import COMPLETE
 
 ODD = "p@ss/w:o#r?d%20 é&="

@@ -5,10 +5,10 @@ from uuid import UUID
 import pytest
 from httpx2 import AsyncClient, Response
 
-from plinth.core import keys, tokens
-from plinth.core.config import settings
-from plinth.core.errors import Unauthenticated
-from plinth.core.tokens import AccessToken, issue_access_token, read_access_token
+from plinth.config import settings
+from plinth.errors import Unauthenticated
+from plinth.security import keys, tokens
+from plinth.security.tokens import AccessToken, issue_access_token, read_access_token
 from plinth.testing.people import People
 from tests.support.forging import Forge, to_json
 from tests.support.hostile_tokens import SPACE_AROUND, hostile_tokens

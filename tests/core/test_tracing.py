@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.tracing import otlp
-from plinth.core.tracing.otlp import sending_traces
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.observability.tracing import otlp
+from plinth.observability.tracing.otlp import sending_traces
 from plinth.testing.people import People
 from tests.support.asgi import send
 from tests.support.collector import Collector, SeenSpan, collecting

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import (
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.errors import (
     Conflict,
     Contended,
     Invalid,
@@ -23,7 +24,6 @@ from plinth.core.errors import (
     TimedOut,
     Unavailable,
 )
-from plinth.models import Base
 
 USER = "INSERT INTO users (email, username, hashed_password) VALUES ('{}', '{}', 'x')"
 ANN = USER.format("ann@example.com", "ann")

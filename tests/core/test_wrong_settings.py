@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.core.config import Settings, SettingsError, load_settings
+from plinth.config import Settings, SettingsError, load_settings
 from tests.support.environment import COMPLETE, ROOT, bare_environment
 from tests.support.wrong_settings import KINDS, URLS, is_part, wrong_values
 
@@ -25,7 +25,7 @@ PROGRAMS = {
     "upgrade": ["-m", "plinth.cli", "db", "upgrade"],
     "uvicorn": ["-m", "uvicorn", "app.main:app", "--port=0"],
     "alembic": ["-m", "alembic", "-c", str(ROOT / "alembic.ini"), "current"],
-    "import": ["-c", "from plinth.core.config import settings"],
+    "import": ["-c", "from plinth.config import settings"],
 }
 
 
@@ -80,7 +80,7 @@ def test_a_wrong_value_gets_one_sentence_that_names_the_setting(name: str) -> No
     for value in values:
         faults = find_faults(fine | {name: value})
         named = [fault for fault in faults if fault.startswith(name)]
-        assert len(named) == 1, f"{value!r}: give {name} a type of plinth/core/config/types.py"
+        assert len(named) == 1, f"{value!r}: give {name} a type of plinth/config/types.py"
         if is_part(name):
             faults = [fault for fault in faults if "_URL is not set" not in fault]
         assert faults == named
@@ -125,7 +125,7 @@ def test_every_number_has_bounds() -> None:
         if schema.get("type") in ("integer", "number")
         and not ("maximum" in schema and "minimum" in schema)
     ]
-    assert unbound == [], "take a type of plinth/core/config/types.py"
+    assert unbound == [], "take a type of plinth/config/types.py"
 
 
 MISSING = ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"]

@@ -10,9 +10,9 @@ from httpx2 import AsyncClient
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey
 
-from plinth.core import keys
-from plinth.core.errors import Unauthenticated
-from plinth.core.tokens import open_signed, read_access_token
+from plinth.errors import Unauthenticated
+from plinth.security import keys
+from plinth.security.tokens import open_signed, read_access_token
 from tests.support.forging import decode, encode
 
 GROUPS = json.loads((Path(__file__).parents[1] / "data" / "wycheproof_jws.json").read_text())[

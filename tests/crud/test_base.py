@@ -8,14 +8,15 @@ import pytest
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth import crud
-from plinth.core.database import Database
-from plinth.core.errors import Rejected
-from plinth.models import User
-from plinth.schemas.user import UserCreate, UserUpdate
+from plinth.accounts import queries
+from plinth.accounts.models import User
+from plinth.accounts.schemas.user import UserCreate, UserUpdate
+from plinth.db.database import Database
+from plinth.errors import Rejected
+from plinth.resources.base import CRUDBase
 from plinth.testing.people import PASSWORD, People
 
-base = crud.CRUDBase[User, UserCreate, UserUpdate](User)
+base = CRUDBase[User, UserCreate, UserUpdate](User)
 
 
 def account(name: str) -> UserCreate:
@@ -72,7 +73,7 @@ async def test_what_is_made_is_whole_before_the_commit_and_seen_after_it(
     database: Database, second: asyncpg.Connection
 ) -> None:
     async with database.transaction() as db:
-        user = await crud.user.create(db, obj_in=account("ada"))
+        user = await queries.user.create(db, obj_in=account("ada"))
 
         unloaded = inspect(user).unloaded
         assert unloaded == set(), "a late load would be a hidden query"
@@ -87,10 +88,10 @@ async def test_a_taken_name_is_refused_by_its_constraint(
     database: Database, second: asyncpg.Connection
 ) -> None:
     async with database.transaction() as db:
-        await crud.user.create(db, obj_in=account("ada"))
+        await queries.user.create(db, obj_in=account("ada"))
     with pytest.raises(Rejected, match="Email already registered"):
         async with database.transaction() as db:
-            await crud.user.create(db, obj_in=account("ADA"))
+            await queries.user.create(db, obj_in=account("ADA"))
 
     assert await second.fetchval("SELECT count(*) FROM users") == 1
 
@@ -142,7 +143,7 @@ async def test_nothing_is_kept_when_the_transaction_fails(
 
     async def change_all_and_fail() -> None:
         async with database.transaction() as db:
-            await crud.user.create(db, obj_in=account("ada"))
+            await queries.user.create(db, obj_in=account("ada"))
             await base.remove(db, id=person.id)
             raise ZeroDivisionError
 

@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from plinth import crud
-from plinth.core.client import Client
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.crud.sign_in import Candidate
-from plinth.models import Base
-from plinth.services import audit
+from plinth.accounts import queries
+from plinth.accounts.queries.sign_in import Candidate
+from plinth.accounts.services import audit
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.request.client import Client
 from plinth.testing.people import CHEAP_HASH, People
 
 CLIENT = Client("192.0.2.7", "Firefox/1")
@@ -22,7 +22,7 @@ LIFETIME = timedelta(hours=3)
 async def begin(
     database: Database, user: Candidate, *, session_id: UUID, lifetime: timedelta | None = None
 ) -> bool:
-    epoch = await crud.sign_in.begin_session(
+    epoch = await queries.sign_in.begin_session(
         database,
         user,
         session_id=session_id,
@@ -38,11 +38,11 @@ async def test_whoever_has_an_email_is_found_without_case(
     database: Database, people: People
 ) -> None:
     person = await people.add(email="Ada.Lovelace@Example.com", is_superuser=True)
-    found = await crud.sign_in.find(database.reader, "ada.lovelace@example.COM")
+    found = await queries.sign_in.find(database.reader, "ada.lovelace@example.COM")
     assert found == Candidate(
         person.id, CHEAP_HASH, is_active=True, is_superuser=True, credential_epoch=0
     )
-    assert await crud.sign_in.find(database.reader, "ada_lovelace@example.com") is None
+    assert await queries.sign_in.find(database.reader, "ada_lovelace@example.com") is None
 
 
 @pytest.mark.parametrize("pgbouncer", [False, True])

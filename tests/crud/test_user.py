@@ -2,12 +2,12 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth import crud
-from plinth.core.addresses import Account
-from plinth.core.database import Database
-from plinth.core.passwords import Verdict, verify_password
-from plinth.crud import canonical_address
-from plinth.schemas.user import UserUpdate
+from plinth.accounts import queries
+from plinth.accounts.queries import canonical_address
+from plinth.accounts.schemas.user import UserUpdate
+from plinth.db.database import Database
+from plinth.security.addresses import Account
+from plinth.security.passwords import Verdict, verify_password
 from plinth.testing.people import PASSWORD, People
 
 
@@ -15,12 +15,12 @@ from plinth.testing.people import PASSWORD, People
 async def test_an_email_is_found_without_case(db: AsyncSession, people: People, text: str) -> None:
     person = await people.add(email="Ada.Lovelace@Example.com")
 
-    found = await crud.user.get_by_email(db, email=text)
+    found = await queries.user.get_by_email(db, email=text)
 
     assert found is not None
     assert found.id == person.id
-    assert await crud.user.get_by_email(db, email="ada_lovelace@example.com") is None
-    assert await crud.user.get_by_email(db, email="%") is None
+    assert await queries.user.get_by_email(db, email="ada_lovelace@example.com") is None
+    assert await queries.user.get_by_email(db, email="%") is None
 
 
 async def test_a_key_is_of_the_address_that_the_account_has(
@@ -41,11 +41,11 @@ async def test_a_username_is_found_without_case(
 ) -> None:
     person = await people.add(username="Ada_L")
 
-    found = await crud.user.get_by_username(db, username=text)
+    found = await queries.user.get_by_username(db, username=text)
 
     assert found is not None
     assert found.id == person.id
-    assert await crud.user.get_by_username(db, username="AdaxL") is None
+    assert await queries.user.get_by_username(db, username="AdaxL") is None
 
 
 async def test_active_users_come_newest_first(db: AsyncSession, people: People) -> None:
@@ -53,7 +53,7 @@ async def test_active_users_come_newest_first(db: AsyncSession, people: People) 
     await people.add(is_active=False)
 
     async def page(**bounds: int) -> list[int]:
-        return [user.id for user in await crud.user.get_active_users(db, **bounds)]
+        return [user.id for user in await queries.user.get_active_users(db, **bounds)]
 
     assert await page() == people_ids[::-1]
     assert await page(skip=1, limit=2) == people_ids[::-1][1:3]
@@ -64,23 +64,23 @@ async def test_authenticate_gives_the_user_whose_password_it_is(
 ) -> None:
     person = await people.add(is_active=False)
 
-    found = await crud.user.authenticate(db, email=person.email.upper(), password=PASSWORD)
+    found = await queries.user.authenticate(db, email=person.email.upper(), password=PASSWORD)
 
     assert found is not None
     assert found.id == person.id, "whether an inactive user may come in is not asked here"
-    assert await crud.user.authenticate(db, email=person.email, password="Wrong") is None
-    assert await crud.user.authenticate(db, email="nobody", password=PASSWORD) is None
+    assert await queries.user.authenticate(db, email=person.email, password="Wrong") is None
+    assert await queries.user.authenticate(db, email="nobody", password=PASSWORD) is None
 
 
 async def test_update_hashes_a_new_password_and_leaves_the_proof_out(
     db: AsyncSession, people: People
 ) -> None:
     person = await people.add()
-    user = await crud.user.get(db, person.id)
+    user = await queries.user.get(db, person.id)
     assert user
 
     changes = UserUpdate(password="Other-Horse-8", current_password=PASSWORD)
-    changed = await crud.user.update(db, db_obj=user, obj_in=changes)
+    changed = await queries.user.update(db, db_obj=user, obj_in=changes)
 
     assert await verify_password("Other-Horse-8", changed.hashed_password) is Verdict.RIGHT
     assert await verify_password(PASSWORD, changed.hashed_password) is Verdict.WRONG
@@ -93,4 +93,4 @@ async def test_the_superusers_who_count_are_the_active_ones(
     await people.add(is_superuser=True, is_active=False)
     acting = [(await people.add(is_superuser=True)).id for _ in range(2)]
 
-    assert list(await crud.user.lock_superusers(db)) == acting
+    assert list(await queries.user.lock_superusers(db)) == acting

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from plinth.core.embedded import postgres_bin
+from plinth.devservices import postgres_bin
 from plinth.testing.databases import TestServices, cloned_database
 from tests.support.roles import libpq_variables
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from httpx2 import AsyncClient
 
-from plinth.core import metrics
-from plinth.core.database import Database
+from plinth.db.database import Database
+from plinth.observability import metrics
 from tests.support.environment import ROOT
 from tests.support.metrics import scrape, shown_metrics
 

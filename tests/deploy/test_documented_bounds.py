@@ -3,23 +3,16 @@
 import re
 from ast import literal_eval
 
-from plinth.api import wanted
-from plinth.cli import protocol
+from plinth.accounts.queries import one_time_token
+from plinth.accounts.schemas import auth
+from plinth.cache import client
 from plinth.cli.users import files
-from plinth.core import (
-    body_limit,
-    devices,
-    hash_shares,
-    header_limits,
-    headers,
-    parse_pace,
-    passwords,
-    problems,
-)
-from plinth.core.cache import client
-from plinth.core.config import Settings
-from plinth.crud import one_time_token
-from plinth.schemas import auth, fields
+from plinth.config import Settings
+from plinth.http import problems, protocol
+from plinth.http.bounds import body_limit, header_limits, parse_pace
+from plinth.request import headers
+from plinth.resources import fields, wanted
+from plinth.security import devices, hash_shares, passwords
 from tests.support.environment import ROOT
 
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.]*)\s*\|")

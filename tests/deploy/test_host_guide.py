@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.core.embedded import postgres_bin
+from plinth.devservices import postgres_bin
 from plinth.testing.databases import TestServices, on_server
 from tests.support.command import PATIENCE, find_free_port, wait_for_health
 from tests.support.environment import ROOT, python_path

@@ -17,8 +17,8 @@ import pytest
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from plinth.core.dispatch import Dispatch
-from plinth.core.dispatch.endpoint import Endpoint
+from plinth.http.dispatch import Dispatch
+from plinth.http.dispatch.endpoint import Endpoint
 
 counts: Counter[str] = Counter()
 

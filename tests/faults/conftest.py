@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.core import migrations
+from plinth.db import migrations
 from tests.support.postgres import (
     OwnPostgres,
     make_run_folder,

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from plinth.core.cache import Cache
-from plinth.core.limits import Bucket, Limiter
+from plinth.cache import Cache
+from plinth.limits import Bucket, Limiter
 from tests.faults.bounds import CACHE_CALL, within
 from tests.faults.conftest import Measured
 from tests.support.valkey import OwnValkey

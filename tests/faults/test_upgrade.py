@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core import migrations
+from plinth.db import migrations
 from tests.faults.bounds import within
 from tests.support.environment import ROOT, bare_environment
 from tests.support.postgres import OwnPostgres, own_postgres

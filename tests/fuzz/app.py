@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from plinth.api.deps import get_current_user
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import Rejected, Unauthenticated, Unavailable
-from plinth.core.problems import responses
+from plinth.accounts.deps import get_current_user
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.errors import Rejected, Unauthenticated, Unavailable
+from plinth.http.problems import responses
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import make_tables
 from tests.support import application

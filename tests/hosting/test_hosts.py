@@ -5,9 +5,9 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from starlette.types import Receive, Scope, Send
 
-from plinth.core.config import SettingsError, load_settings
-from plinth.core.config.public_url import check_host, check_root_path
-from plinth.core.hosting import AllowedHosts, RootPath
+from plinth.config import SettingsError, load_settings
+from plinth.config.urls.public_url import check_host, check_root_path
+from plinth.http.hosting import AllowedHosts, RootPath
 from tests.support.asgi import send
 from tests.support.environment import ROOT, run_python
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from plinth.cli.doctor.machine import check_data_dir
-from plinth.core.config import load_settings
-from plinth.core.embedded import services as embedded_services
-from plinth.core.folders import make_private_folder
-from plinth.core.secret_key import keep_development_key
+from plinth.config import load_settings
+from plinth.config.secret_key import keep_development_key
+from plinth.devservices import services as embedded_services
+from plinth.folders import make_private_folder
 from tests.support.command import COMMAND
 from tests.support.environment import bare_environment
 from tests.support.other_user import as_other_user, needs_root, open_the_way

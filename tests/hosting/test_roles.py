@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.embedded import postgres_bin
 from plinth.db.schema import steps
+from plinth.devservices import postgres_bin
 from plinth.testing.databases import TestServices
 from plinth.testing.people import Person
 from tests.support.command import plinth

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.database import Database
+from plinth.db.database import Database
 from plinth.testing.people import People
 from tests.support.command import plinth
 from tests.support.proxy import proxying

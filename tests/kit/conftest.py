@@ -5,11 +5,11 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.api.deps import Resources, get_current_user
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import Rejected, Unauthenticated, Unavailable
-from plinth.core.problems import responses
+from plinth.accounts.deps import Resources, get_current_user
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.errors import Rejected, Unauthenticated, Unavailable
+from plinth.http.problems import responses
 from plinth.testing.documented import check_documented
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import drop_tables, make_tables

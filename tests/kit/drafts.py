@@ -20,20 +20,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from plinth.api.access import OWNER, access
-from plinth.api.deps import DB, CurrentUser, ReadDB, RowId
-from plinth.api.etags import SHOWS_VERSION, ClientCopy
-from plinth.api.once import DoneOnce
-from plinth.api.pages import show_page
-from plinth.api.wanted import wanted_of
-from plinth.core.errors import Changed, Conflict, NotFound
-from plinth.core.problems import responses
-from plinth.crud.listing import By, Listing, Wanted
-from plinth.crud.resource import CRUDResource
-from plinth.models import User
-from plinth.models.base import NAMES, NumberedBase, Owned, Timestamped, Versioned
-from plinth.schemas import fields
-from plinth.schemas.page import Page
+from plinth.accounts.deps import CurrentUser
+from plinth.accounts.models import User
+from plinth.db.models import NAMES, NumberedBase, Owned, Timestamped, Versioned
+from plinth.errors import Changed, Conflict, NotFound
+from plinth.http.problems import responses
+from plinth.resources import fields
+from plinth.resources.access import OWNER, access
+from plinth.resources.crud import CRUDResource
+from plinth.resources.deps import DB, ReadDB, RowId
+from plinth.resources.etags import SHOWS_VERSION, ClientCopy
+from plinth.resources.listing import By, Listing, Wanted
+from plinth.resources.once import DoneOnce
+from plinth.resources.pages import Page, show_page
+from plinth.resources.wanted import wanted_of
 
 
 class Apart(NumberedBase):

@@ -1,6 +1,6 @@
 from sqlalchemy import Table
 
-from plinth.core.database import Database
+from plinth.db.database import Database
 from tests.kit.drafts import Apart, Draft, Folder
 
 TABLES = [table for model in (Folder, Draft) if isinstance(table := model.__table__, Table)]

@@ -6,12 +6,12 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.api.deps import VerifiedUser
-from plinth.core import problems
-from plinth.core.database import Database
-from plinth.core.errors import NotFound
-from plinth.crud.listing import Wanted
-from plinth.crud.principal import Principal
+from plinth.accounts.deps import VerifiedUser
+from plinth.accounts.queries.principal import Principal
+from plinth.db.database import Database
+from plinth.errors import NotFound
+from plinth.http import problems
+from plinth.resources.listing import Wanted
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import People, Person
 from tests.kit.drafts import DraftCreate, drafts, router

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from plinth.schemas.fields import DEEPEST_JSON, DateTime, JsonObject, PlainDecimal, padded
+from plinth.resources.fields import DEEPEST_JSON, DateTime, JsonObject, PlainDecimal, padded
 
 PRICE: TypeAdapter[Decimal] = TypeAdapter(
     Annotated[Decimal, Field(max_digits=12, decimal_places=2), padded(2)]

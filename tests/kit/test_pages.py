@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.sealing import seal
+from plinth.security.sealing import seal
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import People, Person
 

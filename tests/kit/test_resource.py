@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.crud import idempotency_key
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.resources import idempotency_queries as idempotency_key
 from plinth.testing.answers import check_invalid, check_refusal
 from plinth.testing.people import People, Person
 from tests.kit.drafts import Apart

@@ -8,10 +8,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import Unavailable
-from plinth.crud.listing import Rows, Wanted
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.errors import Unavailable
+from plinth.resources.listing import Rows, Wanted
 from plinth.testing.people import People
 from plinth.testing.statements import recorded_statements
 from tests.kit.drafts import Apart, Draft, drafts
@@ -99,7 +99,7 @@ async def test_more_than_fit_into_one_statement_take_the_next(
     async with filled.transaction() as db:
         wanted = [it for it in await walk(db, "-title") if it.cursor]
         alone = [await drafts.listing.fetch(db, it) for it in wanted]
-    monkeypatch.setattr("plinth.core.reading.reader.RUNS_AT_ONCE", 2)
+    monkeypatch.setattr("plinth.db.reading.reader.RUNS_AT_ONCE", 2)
     monkeypatch.setattr(filled.reader, "_shared", {})
     with recorded_statements(filled) as sent:
         together = await fetch_together(filled, wanted)

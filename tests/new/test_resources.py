@@ -102,7 +102,7 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
         OWNERS,
     ),
     "all may write": (
-        "packages/plinth/src/plinth/crud/resource.py",
+        "packages/plinth/src/plinth/resources/crud.py",
         replaced("== id, *self._owned_by(by))", "== id)"),
         OWNERS,
     ),

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from plinth import crud
-from plinth.core import migrations
-from plinth.core.addresses import canonical
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.models import Base
+from plinth.accounts import queries
+from plinth.config import settings
+from plinth.db import migrations
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.security.addresses import canonical
 from plinth.testing.databases import TestServices, empty_database
 
 BEFORE, AT = "b35f9a17e0c4", "4b8e1f60c7d3"
@@ -81,11 +81,11 @@ async def test_accounts_that_collide_are_reported_and_all_of_them_are_found(
 
     database = Database(empty, settings, Base.metadata)
     for number, email in enumerate(emails, 1):
-        found = await crud.sign_in.find(database.reader, f" {email} ")
+        found = await queries.sign_in.find(database.reader, f" {email} ")
         assert found
         assert found.id == number, email
         async with database.transaction() as db:
-            user = await crud.user.get_by_email(db, email=email)
+            user = await queries.user.get_by_email(db, email=email)
             assert user
             assert user.id == number
     await database.close()
@@ -141,7 +141,7 @@ async def test_an_account_of_the_previous_release_is_found_and_its_address_is_ta
     """It knows nothing of the column, and serves beside this one for a while."""
     made = await second.fetchval(ALICE, email, "ann")
     for typed in (email, again):
-        found = await crud.sign_in.find(database.reader, typed)
+        found = await queries.sign_in.find(database.reader, typed)
         assert found
         assert found.id == made
     with pytest.raises(asyncpg.UniqueViolationError) as refused:
@@ -169,8 +169,8 @@ async def test_an_address_that_the_previous_release_changes_is_found(
 ) -> None:
     made = await second.fetchval(ALICE, "ann@example.com", "ann")
     await second.execute("UPDATE users SET email = 'Bo@example.com' WHERE id = $1", made)
-    assert await crud.sign_in.find(database.reader, "ann@example.com") is None
-    found = await crud.sign_in.find(database.reader, "bo@EXAMPLE.com")
+    assert await queries.sign_in.find(database.reader, "ann@example.com") is None
+    found = await queries.sign_in.find(database.reader, "bo@EXAMPLE.com")
     assert found
     assert found.id == made
 

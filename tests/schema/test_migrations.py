@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from alembic import command
 
-from plinth.core import migrations, revisions
-from plinth.core.embedded import postgres_bin
+from plinth.db import migrations, revisions
+from plinth.devservices import postgres_bin
 from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
 from tests.support.environment import ROOT, bare_environment, run_python
@@ -96,8 +96,8 @@ def test_alembic_by_itself_logs_each_revision(empty: str) -> None:
 MIGRATE_AT_ONCE = f"""
 import os, sys, traceback
 import alembic.command
-import plinth.models
-from plinth.core import migrations, revisions
+import plinth.accounts.models
+from plinth.db import migrations, revisions
 
 def migrate():
     try:

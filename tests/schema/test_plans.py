@@ -1,4 +1,4 @@
-"""Each index earns its place: on 100,000 users the queries of `plinth/crud` use it."""
+"""Each index earns its place: on 100,000 users the queries of `plinth/accounts/queries` use it."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -10,14 +10,15 @@ import pytest
 from sqlalchemy import Integer, column, event, func, select, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth import crud
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.reading import Query, one_of
-from plinth.crud import figures
-from plinth.crud.listing import Wanted
-from plinth.crud.principal import by_session
-from plinth.models import Base, User
+from plinth.accounts import queries
+from plinth.accounts.models import User
+from plinth.accounts.queries import figures
+from plinth.accounts.queries.principal import by_session
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.db.reading import Query, one_of
+from plinth.resources.listing import Wanted
 from plinth.testing.databases import TestServices, cloned_database
 
 SEED = """
@@ -140,9 +141,9 @@ def find_rows_read(plan: dict[str, Any], *, by: str) -> Iterator[float]:
 
 @pytest.mark.parametrize("emails", [True, False], ids=["superuser", "user"])
 async def test_a_search_by_a_rare_string(crowd: AsyncSession, emails: bool) -> None:
-    query = crud.user.search_users(crowd, query="user_77777", emails=emails)
+    query = queries.user.search_users(crowd, query="user_77777", emails=emails)
     assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
-    found = await crud.user.search_users(crowd, query="USER_77777", emails=emails)
+    found = await queries.user.search_users(crowd, query="USER_77777", emails=emails)
     assert [user.username for user in found] == ["user_77777"]
 
 
@@ -159,8 +160,8 @@ async def test_a_search_by_what_is_rare_but_known_to_the_planner(
     for bound in bounds[:20]:
         family = bound.split()[-1]
         for query in (
-            crud.user.search_users(crowd, query=family),
-            crud.user.listing.fetch(crowd, Wanted(limit=20, query=family)),
+            queries.user.search_users(crowd, query=family),
+            queries.user.listing.fetch(crowd, Wanted(limit=20, query=family)),
         ):
             assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
 
@@ -171,8 +172,8 @@ async def test_of_an_address_the_index_is_asked_for_what_others_have_not(
     """All have the same domain: its letters are most of what the index holds."""
     email = await plain.fetchval("SELECT email FROM users WHERE id = 77777")
     for query in (
-        crud.user.search_users(crowd, query=email),
-        crud.user.listing.fetch(crowd, Wanted(limit=20, query=email)),
+        queries.user.search_users(crowd, query=email),
+        queries.user.listing.fetch(crowd, Wanted(limit=20, query=email)),
     ):
         plan = await find_plan(crowd, query)
         (asked,) = find_values(plan, "Index Cond")
@@ -184,12 +185,12 @@ async def test_of_an_address_the_index_is_asked_for_what_others_have_not(
 async def test_a_search_by_what_many_have_is_by_the_order_that_is_wanted(
     crowd: AsyncSession, text: str
 ) -> None:
-    query = crud.user.search_users(crowd, query=text)
+    query = queries.user.search_users(crowd, query=text)
     assert await indexes_used(crowd, query) == {"pk_users"}
 
 
 def cursor_at(sort: str, *values: object) -> str:
-    return crud.user.listing.order(sort).seal(values, backwards=False)
+    return queries.user.listing.order(sort).seal(values, backwards=False)
 
 
 DEEP = datetime.now(UTC) - timedelta(minutes=90_000)
@@ -255,7 +256,7 @@ async def send_often(many: Database, wanted: Wanted) -> tuple[str, list[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lane, "read", note)
         for _ in range(12):
-            page = await crud.user.listing.fetch(many.reader, wanted)
+            page = await queries.user.listing.fetch(many.reader, wanted)
             assert page.items
     return sent[-1]
 
@@ -270,12 +271,12 @@ async def count_plans(many: Database, sql: str) -> tuple[int, int]:
 
 
 async def test_a_look_up_by_email(crowd: AsyncSession) -> None:
-    query = crud.user.get_by_email(crowd, email="SOMEBODY@example.com")
+    query = queries.user.get_by_email(crowd, email="SOMEBODY@example.com")
     assert await indexes_used(crowd, query) == {"uq_users_email_lower"}
 
 
 async def test_a_look_up_by_username(crowd: AsyncSession) -> None:
-    query = crud.user.get_by_username(crowd, username="USER_5")
+    query = queries.user.get_by_username(crowd, username="USER_5")
     assert await indexes_used(crowd, query) == {"uq_users_username_lower"}
 
 
@@ -289,15 +290,15 @@ async def test_the_newest_users(crowd: AsyncSession) -> None:
 
 
 async def test_the_newest_active_users(crowd: AsyncSession) -> None:
-    query = crud.user.get_active_users(crowd, limit=20)
+    query = queries.user.get_active_users(crowd, limit=20)
     assert await indexes_used(crowd, query) == {"ix_users_active"}
 
 
 async def test_a_users_sessions_and_events(crowd: AsyncSession) -> None:
     await crowd.execute(text("SET LOCAL enable_seqscan = off"))  # they are empty here
-    sessions = await find_plan(crowd, crud.session.get_live(crowd, 1))
+    sessions = await find_plan(crowd, queries.session.get_live(crowd, 1))
     assert set(find_indexes(sessions)) == {"ix_sessions_live", "pk_users"}
     assert "Sort" not in set(find_values(sessions, "Node Type"))
-    events = await indexes_used(crowd, crud.event.get_of(crowd, 1, skip=0, limit=20))
+    events = await indexes_used(crowd, queries.event.get_of(crowd, 1, skip=0, limit=20))
     assert events == {"ix_events_subject_id"}
     assert await indexes_used(crowd, figures.by_day(crowd, days=30)) == {"ix_events_at"}

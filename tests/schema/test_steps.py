@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from plinth.core import migrations
+from plinth.db import migrations
+from plinth.db.models import Base
 from plinth.db.schema import catalog, steps
-from plinth.models import Base
 from plinth.testing.databases import TestServices, empty_database
 from tests.support.schemas import Team, ask, dump_schema
 

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.database import Database
-from plinth.services import audit, erasure
+from plinth.accounts.services import audit, erasure
+from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People
 
 UNGUARDED = "SET session_replication_role = replica"  # what an intruder with every right would do

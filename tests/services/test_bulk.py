@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.database import Database
-from plinth.crud import user_import
-from plinth.crud.user_import import UnstorableRow
-from plinth.services import audit, bulk
-from plinth.services.bulk import Imported, ImportRefused, Line
+from plinth.accounts.queries import user_import
+from plinth.accounts.queries.user_import import UnstorableRow
+from plinth.accounts.services import audit, bulk
+from plinth.accounts.services.bulk import Imported, ImportRefused, Line
+from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.foreign_hashes import ARGON2ID, BCRYPT, FOREIGN, PBKDF2_BEYOND, PREFIXED, UNKNOWN
 

@@ -4,10 +4,10 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.database import Database
-from plinth.services import audit, erasure, outbox
-from plinth.services.accounts import UserNotFound
-from plinth.services.administration import LastSuperuser
+from plinth.accounts.services import audit, erasure, outbox
+from plinth.accounts.services.accounts import UserNotFound
+from plinth.accounts.services.administration import LastSuperuser
+from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People
 
 AGENT = {"User-Agent": "Anns-own-browser"}

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.core.cache import cache
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.mail.letters import TEMPLATES
-from plinth.services import outbox
+from plinth.accounts.services import outbox
+from plinth.cache import cache
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.mail.letters import TEMPLATES
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, none_waits, token_of

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from plinth import crud
+from plinth.accounts import queries
+from plinth.accounts.services import outbox
+from plinth.accounts.services.mail_worker import mail_worker
 from plinth.cli.doctor.finding import Level
 from plinth.cli.doctor.mail import check_backlog
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.services import outbox
-from plinth.services.mail_worker import mail_worker
+from plinth.config import settings
+from plinth.db.database import Database
 from tests.support.mail_server import Inbox, none_waits, serving_mail
 from tests.support.waiting import PATIENCE, until
 
@@ -121,10 +121,10 @@ async def test_what_one_is_taking_another_passes_over_without_waiting(
     await write("first@example.com")
     lease = timedelta(minutes=1)
     async with database.transaction() as one:
-        (first,) = await crud.mail.take(one, limit=1, lease=lease)
+        (first,) = await queries.mail.take(one, limit=1, lease=lease)
         await write("second@example.com")
         async with asyncio.timeout(PATIENCE), database.transaction() as other:
-            (second,) = await crud.mail.take(other, limit=5, lease=lease)
+            (second,) = await queries.mail.take(other, limit=5, lease=lease)
     assert (first.recipient, second.recipient) == ("first@example.com", "second@example.com")
 
 
@@ -213,7 +213,7 @@ REFUSE_MARKS = """
 async def test_a_mark_that_the_database_does_not_take_is_written_later_and_nothing_sent_twice(
     inbox: Inbox, write: Write, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plinth.services.mail_worker.SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr("plinth.accounts.services.mail_worker.SETTLE_SECONDS", 0.01)
     await second.execute(REFUSE_MARKS)
     try:
         await write()

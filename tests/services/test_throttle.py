@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from plinth import crud
-from plinth.core.client import Client
-from plinth.core.config import Settings, settings
-from plinth.core.database import Database
-from plinth.core.devices import Account
-from plinth.core.errors import TooMany
-from plinth.core.request import begin_request
-from plinth.models import User
-from plinth.services import throttle
-from plinth.services.throttle import KnownDevice
+from plinth.accounts import queries
+from plinth.accounts.models import User
+from plinth.accounts.services import throttle
+from plinth.accounts.services.throttle import KnownDevice
+from plinth.config import Settings, settings
+from plinth.db.database import Database
+from plinth.errors import TooMany
+from plinth.request.client import Client
+from plinth.request.context import begin_request
+from plinth.security.devices import Account
 
 RATES = sorted(
     name
@@ -138,7 +138,7 @@ async def test_each_limit_counts_for_the_cruds_authenticate(
     async def guess() -> User | None:
         begin_request(None, subject.client)
         async with database.transaction() as db:
-            return await crud.user.authenticate(db, email=subject.email, password="wrong-1A")
+            return await queries.user.authenticate(db, email=subject.email, password="wrong-1A")
 
     for _ in range(2):
         assert await asyncio.create_task(guess(), context=Context()) is None

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
-from plinth.core.cache import cache
-from plinth.core.config import settings
+from plinth.cache import cache
+from plinth.config import settings
 from tests.support.application import create_app, lifespan
 
 INTERNALS = re.compile(

@@ -6,8 +6,8 @@ import json
 from typing import Any
 from uuid import UUID
 
-from plinth.core.config import settings
-from plinth.core.tokens import issue_access_token
+from plinth.config import settings
+from plinth.security.tokens import issue_access_token
 
 TRUE_KEY = settings.SECRET_KEY.encode()
 LEFT_OUT = object()

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from uuid import UUID, uuid4
 
-from plinth.core.tokens import issue_access_token
+from plinth.security.tokens import issue_access_token
 from tests.support.forging import (
     LEFT_OUT,
     TRUE_KEY,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from plinth.core.logs import REQUESTS, make_formatter
+from plinth.observability.logs import REQUESTS, make_formatter
 
 
 class Log:

@@ -9,8 +9,8 @@ from urllib.request import urlopen
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from plinth.core.database import Database
-from plinth.services import figures
+from plinth.db.database import Database
+from plinth.health import figures
 from tests.support.command import find_free_port
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.core.embedded.wire import ask_postgres
+from plinth.devservices.wire import ask_postgres
 from tests.support.command import find_free_port
 from tests.support.postgres import DATABASE, USER, OwnPostgres, spawn
 

@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plinth.core.embedded.accounts import find_account
-from plinth.core.embedded.folders import open_the_way
-from plinth.core.embedded.packages import require_postgres_bin
-from plinth.core.embedded.postgres import initdb_options
-from plinth.core.embedded.processes import Account
-from plinth.core.embedded.wire import ask_postgres
+from plinth.devservices.accounts import find_account
+from plinth.devservices.folders import open_the_way
+from plinth.devservices.packages import require_postgres_bin
+from plinth.devservices.postgres import initdb_options
+from plinth.devservices.processes import Account
+from plinth.devservices.wire import ask_postgres
 from tests.support.command import find_free_port
 
 PATIENCE = 60  # seconds

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from plinth.core import metrics
+from plinth.observability import metrics
 
 
 @dataclass

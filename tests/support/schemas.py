@@ -14,9 +14,9 @@ from alembic.config import Config
 from alembic.script import Script
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table
 
-from plinth.core.embedded import postgres_bin
+from plinth.db.models import Base
 from plinth.db.schema import steps
-from plinth.models import Base
+from plinth.devservices import postgres_bin
 from tests.support.environment import ROOT
 
 ENV = """

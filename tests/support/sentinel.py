@@ -10,8 +10,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from plinth.core.embedded.packages import require_valkey_server
-from plinth.core.embedded.processes import wait_until
+from plinth.devservices.packages import require_valkey_server
+from plinth.devservices.processes import wait_until
 from tests.support.command import find_free_port
 
 PATIENCE = 30  # seconds

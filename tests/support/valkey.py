@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from plinth.core.embedded.packages import require_valkey_server
-from plinth.core.embedded.processes import wait_until
-from plinth.core.embedded.wire import ping_valkey
+from plinth.devservices.packages import require_valkey_server
+from plinth.devservices.processes import wait_until
+from plinth.devservices.wire import ping_valkey
 
 PATIENCE = 10  # seconds
 

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from plinth.cli.protocol import BoundedHttp
+from plinth.http.protocol import BoundedHttp
 from tests.support.waiting import until
 
 PATIENCE = 20  # seconds

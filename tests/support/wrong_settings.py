@@ -5,7 +5,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from plinth.core.config import Settings
+from plinth.config import Settings
 
 KINDS = 10  # of wrong values for each setting
 PARTS = ("POSTGRES_", "REDIS_")

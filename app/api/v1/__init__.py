@@ -6,10 +6,10 @@ PUBLIC routers are open to anyone. A request for any other needs a valid access 
 from fastapi import APIRouter, Depends
 
 from app.api.v1 import auth, health, users
-from plinth.api.deps import get_current_user
-from plinth.api.v1 import credentials, user_sessions
-from plinth.core.errors import Rejected, Unauthenticated, Unavailable
-from plinth.core.problems import responses
+from plinth.accounts.deps import get_current_user
+from plinth.accounts.routes import credentials, user_sessions
+from plinth.errors import Rejected, Unauthenticated, Unavailable
+from plinth.http.problems import responses
 
 PUBLIC = [auth.router, credentials.router, health.router]
 PRIVATE = [auth.leaving, credentials.resending, users.router, user_sessions.router]

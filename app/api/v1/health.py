@@ -1,5 +1,5 @@
 """The routes under `/health`."""
 
-from plinth.api.v1.health import router
+from plinth.health.routes import router
 
 __all__ = ["router"]

@@ -1,5 +1,5 @@
 """The routes under `/users`."""
 
-from plinth.api.v1.users import router
+from plinth.accounts.routes.users import router
 
 __all__ = ["router"]

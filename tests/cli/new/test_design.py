@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import BigInteger, Column, MetaData, Table, UniqueConstraint
 
 from plinth.cli.failure import Failure
+from plinth.cli.new.columns.fields import parse_field
 from plinth.cli.new.design import design
-from plinth.cli.new.fields import parse_field
 from plinth.cli.new.resource import Resource
 
 ARGUMENTS: dict[str, Any] = {

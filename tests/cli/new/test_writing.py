@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from plinth import project
 from plinth.cli.failure import Failure
 from plinth.cli.new import checkout, create, plan, remove
 from plinth.cli.new.plan import Change
-from plinth.core import project
 from tests.support.command import plinth
 from tests.support.environment import ROOT
 

@@ -30,7 +30,7 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from plinth.core.dispatch.endpoint import Endpoint
+from plinth.http.dispatch.endpoint import Endpoint
 from tests.support import application
 
 Guard = Callable[..., Any]

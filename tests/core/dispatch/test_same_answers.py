@@ -30,9 +30,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from plinth.core.dispatch import Dispatch, make_table
-from plinth.core.dispatch.plan import UNDERSTOOD, Way, make_plan
-from plinth.core.routes import walk_routes
+from plinth.http.dispatch import Dispatch, make_table
+from plinth.http.dispatch.plan import UNDERSTOOD, Way, make_plan
+from plinth.http.routes import walk_routes
 
 did: ContextVar[list[str]] = ContextVar("did")
 router = APIRouter(prefix="/it")

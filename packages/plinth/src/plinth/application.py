@@ -9,25 +9,28 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from plinth.api import root
-from plinth.api.deps import Resources
-from plinth.cli.protocol import bound_http_of_uvicorn
-from plinth.core import fast_paths, keys, logs, openapi, passwords, problems, revisions
-from plinth.core.backing import backing_services
-from plinth.core.batching import Batcher
-from plinth.core.body_budget import BodyBudget
-from plinth.core.body_limit import BodyLimit
-from plinth.core.cache import cache
-from plinth.core.collecting import collecting_seldom
-from plinth.core.config import SettingsError, settings
-from plinth.core.cookies import replace_quadratic_parser
-from plinth.core.database import Database
-from plinth.core.drain import close_while_draining, draining_at_sigterm
-from plinth.core.errors import PlinthError
-from plinth.core.header_limits import HeaderLimits
-from plinth.core.health import Readiness, look_around
-from plinth.core.hosting import AllowedHosts, RootPath
-from plinth.core.middleware import (
+from plinth.accounts.deps import Resources
+from plinth.accounts.queries.principal import load_principals
+from plinth.accounts.services.sessions import rotate_rested
+from plinth.cache import cache
+from plinth.config import SettingsError, fast_paths, settings
+from plinth.db import revisions
+from plinth.db.batching import Batcher
+from plinth.db.database import Database
+from plinth.db.models import Base
+from plinth.devservices.backing import backing_services
+from plinth.errors import PlinthError
+from plinth.health import figures, root
+from plinth.health.drain import close_while_draining, draining_at_sigterm
+from plinth.health.readiness import Readiness, look_around
+from plinth.http import openapi, problems
+from plinth.http.bounds.body_budget import BodyBudget
+from plinth.http.bounds.body_limit import BodyLimit
+from plinth.http.bounds.header_limits import HeaderLimits
+from plinth.http.bounds.overload import InFlightLimit
+from plinth.http.collecting import collecting_seldom
+from plinth.http.hosting import AllowedHosts, RootPath
+from plinth.http.middleware import (
     Compressed,
     CrossOrigin,
     DeclaredMethods,
@@ -38,15 +41,14 @@ from plinth.core.middleware import (
     Unexpected,
     vary_by_origin,
 )
-from plinth.core.observe import Observed
-from plinth.core.overload import InFlightLimit
-from plinth.core.security_headers import SecurityHeaders
-from plinth.core.threads import entered_in_thread
-from plinth.core.tracing import NATIVE_OFF, Traced
-from plinth.crud.principal import load_principals
-from plinth.models import Base
-from plinth.services import figures
-from plinth.services.sessions import rotate_rested
+from plinth.http.observe import Observed
+from plinth.http.protocol import bound_http_of_uvicorn
+from plinth.http.security_headers import SecurityHeaders
+from plinth.http.threads import entered_in_thread
+from plinth.observability import logs
+from plinth.observability.tracing import NATIVE_OFF, Traced
+from plinth.request.cookies import replace_quadratic_parser
+from plinth.security import keys, passwords
 
 logger = logging.getLogger(__name__)
 
@@ -125,20 +127,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _refuse_cluster_mode()
         drain_seconds = 0 if settings.is_development else settings.DRAIN_SECONDS
         stack.enter_context(draining_at_sigterm(drain_seconds))
-        readiness = Readiness(lambda: look_around(database, cache))
+        app.state.readiness = Readiness(lambda: look_around(database, cache))
         app.state.resources = Resources(
             database,
             principals=database.reader.together(load_principals),
             rotations=Batcher(partial(rotate_rested, database)),
-            readiness=readiness,
         )
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:
-            from plinth.services.mail_worker import mail_worker  # noqa: PLC0415 - and all of mail
+            from plinth.accounts.services.mail_worker import mail_worker  # noqa: PLC0415 - and all of mail
 
             await stack.enter_async_context(mail_worker(database))
         if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-            from plinth.core.tracing.otlp import sending_traces  # noqa: PLC0415 - costs 0.2 s
+            from plinth.observability.tracing.otlp import sending_traces  # noqa: PLC0415 - costs 0.2 s
 
             await stack.enter_async_context(sending_traces(settings.OTEL_EXPORTER_OTLP_ENDPOINT))
         if settings.METRICS_PORT is not None:
@@ -161,12 +162,12 @@ def create_app(router: APIRouter) -> FastAPI:
         version=settings.VERSION,
         debug=False,  # settings.DEBUG never shows a traceback to a client
         openapi_url=f"{settings.API_V1_PREFIX}/openapi.json" if settings.shows_docs else None,
-        docs_url=None,  # FastAPI's own pages load their scripts from other hosts; see api/docs.py
+        docs_url=None,  # FastAPI's own pages load their scripts from other hosts; see http/docs.py
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect loses the Authorization header; see EitherSlash
         middleware=[*MIDDLEWARE, *_innermost()],
-        telemetry=NATIVE_OFF,  # ours tells less of people; see core/tracing
+        telemetry=NATIVE_OFF,  # ours tells less of people; see observability/tracing
         lifespan=lifespan,
     )
     app.build_middleware_stack = partial(_build_stack, app)  # type: ignore[method-assign]
@@ -176,7 +177,7 @@ def create_app(router: APIRouter) -> FastAPI:
     app.include_router(router, prefix=settings.API_V1_PREFIX)
     # Where one of these is off, none of it is loaded.
     if settings.shows_docs:
-        from plinth.api import docs  # noqa: PLC0415
+        from plinth.http import docs  # noqa: PLC0415
 
         docs.install(app)
     if settings.has_admin:
@@ -198,7 +199,7 @@ def _build_stack(app: FastAPI) -> ASGIApp:
 def _innermost() -> list[Middleware]:
     if not fast_paths.are_on(fast_paths.DISPATCH):
         return [Middleware(RouteNoted)]
-    from plinth.core.dispatch import Dispatch  # noqa: PLC0415 - names that another version may lack
+    from plinth.http.dispatch import Dispatch  # noqa: PLC0415 - names that another version may lack
 
     return [Middleware(Dispatch, passed=(RouteNoted,)), Middleware(RouteNoted)]
 

@@ -26,9 +26,9 @@ from plinth.admin.front import Front
 from plinth.admin.resources import Resource, find_plain_models
 from plinth.admin.templating import LOADERS
 from plinth.admin.views import Events, Mails, Sessions, Users
-from plinth.core.assets import Assets
-from plinth.core.config import settings
-from plinth.core.marks import derive_key
+from plinth.config import settings
+from plinth.http.assets import Assets
+from plinth.security.marks import derive_key
 
 HERE = Path(__file__).parent
 

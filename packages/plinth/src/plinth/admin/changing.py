@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette_admin.exceptions import ActionFailed, FormValidationError
 
-from plinth.core.database import release
-from plinth.core.errors import InvalidField, PlinthError
+from plinth.db.database import release
+from plinth.errors import InvalidField, PlinthError
 
 
 @asynccontextmanager

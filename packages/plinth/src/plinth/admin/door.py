@@ -11,10 +11,10 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 from starlette_admin.security.csrf import CSRFMiddleware
 
-from plinth.api.deps import Resources
-from plinth.core.config import settings
-from plinth.core.fetch_site import is_of_another_page
-from plinth.core.problems import problem
+from plinth.accounts.deps import Resources
+from plinth.config import settings
+from plinth.http.problems import problem
+from plinth.request.fetch_site import is_of_another_page
 
 PLACE = "/admin"
 CSRF_COOKIE = f"{CSRFMiddleware.cookie_name}=".encode()
@@ -73,6 +73,7 @@ class Door:
             scope["state"] = {
                 **scope.get("state", {}),
                 "resources": resources,
+                "application": self._app,
                 "session": session,
                 "nonce": nonce,
             }

@@ -13,18 +13,19 @@ from starlette_admin.auth import AdminUser
 from starlette_admin.auth.base import BaseAuthProvider
 from starlette_admin.helpers import index_url, safe_redirect_url
 
-from plinth.core import devices
-from plinth.core.client import Client
-from plinth.core.config import settings
-from plinth.core.cookie_tokens import CookieToken
-from plinth.core.cookies import find_cookie
-from plinth.core.database import release
-from plinth.core.errors import PlinthError
-from plinth.core.problems import describe
-from plinth.core.request import current_request
-from plinth.crud.principal import Principal
-from plinth.schemas.auth import Credentials
-from plinth.services import admin_sessions, sessions
+from plinth.accounts.queries.principal import Principal
+from plinth.accounts.schemas.auth import Credentials
+from plinth.accounts.services import sessions
+from plinth.admin import sessions as admin_sessions
+from plinth.config import settings
+from plinth.db.database import release
+from plinth.errors import PlinthError
+from plinth.http.problems import describe
+from plinth.request.client import Client
+from plinth.request.context import current_request
+from plinth.request.cookies import find_cookie
+from plinth.security import devices
+from plinth.security.cookie_tokens import CookieToken
 
 COOKIE = "plinth_admin"
 

@@ -5,10 +5,11 @@ from starlette.responses import Response
 from starlette_admin.routing import route
 from starlette_admin.views import CustomView
 
+from plinth.accounts.deps import Resources
+from plinth.accounts.queries import figures
+from plinth.accounts.services import outbox
 from plinth.admin.plots import Series, draw_bars
-from plinth.api.deps import Resources
-from plinth.crud import figures
-from plinth.services import outbox
+from plinth.health.readiness import readiness_of
 
 DAYS = 30
 LATEST = 8
@@ -34,7 +35,7 @@ class Front(CustomView):
             "totals": await figures.totals(db),
             "backlog": await outbox.count(db),
             "latest": await figures.latest_events(db, limit=LATEST),
-            "health": await resources.readiness.get(),
+            "health": await readiness_of(request.state.application).get(),
             "pool": resources.database.pool_status(),
             "registrations": draw_bars(
                 "Registrations",

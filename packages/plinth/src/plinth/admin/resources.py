@@ -9,19 +9,12 @@ from sqlalchemy import Column, DateTime, LargeBinary, String, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
+from plinth.accounts.models import Event, Mail, OneTimeToken, Session, SessionCleanup, User
+from plinth.accounts.services import audit
 from plinth.admin.changing import acting, saving
 from plinth.admin.table import Table
-from plinth.models import (
-    Base,
-    Event,
-    IdempotencyKey,
-    Mail,
-    OneTimeToken,
-    Session,
-    SessionCleanup,
-    User,
-)
-from plinth.services import audit
+from plinth.db.models import Base
+from plinth.resources.idempotency_key import IdempotencyKey
 
 HAVE_THEIR_OWN = (Event, Mail, Session, User)
 NEVER_SHOWN = (IdempotencyKey, OneTimeToken, SessionCleanup)  # machinery, and secret

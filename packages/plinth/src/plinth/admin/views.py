@@ -9,14 +9,14 @@ from starlette_admin.actions import ActionSelection, action, row_action
 from starlette_admin.flash import flash
 from starlette_admin.types import RequestAction
 
+from plinth.accounts.models import Event, Mail, Session, User
+from plinth.accounts.models.user import SEARCHED
+from plinth.accounts.schemas.user import UserAdminUpdate
+from plinth.accounts.services import accounts, administration, outbox, sessions
 from plinth.admin.changing import acting, saving
 from plinth.admin.entrance import actor
 from plinth.admin.table import Table, to_text
-from plinth.core.device import describe_device
-from plinth.models import Event, Mail, Session, User
-from plinth.models.user import SEARCHED
-from plinth.schemas.user import UserAdminUpdate
-from plinth.services import accounts, administration, outbox, sessions
+from plinth.request.device import describe_device
 
 ENDED = "ended by a superuser"
 

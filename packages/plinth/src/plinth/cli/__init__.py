@@ -14,7 +14,7 @@ def main() -> None:
         stop_in_order()
         plinth(prog_name="plinth")
     except ModuleNotFoundError as error:
-        from plinth.core.project import find_package
+        from plinth.project import find_package
 
         package = (error.name or "").partition(".")[0]
         if error.name == find_package():

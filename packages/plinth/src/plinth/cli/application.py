@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import MetaData
 
-from plinth.core import project
-from plinth.models import Base
+from plinth import project
+from plinth.db.models import Base
 
 if TYPE_CHECKING:  # it would cost every command half a second
     from fastapi import FastAPI

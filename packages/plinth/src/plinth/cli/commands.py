@@ -123,7 +123,7 @@ def create_superuser(
     The password itself is no option: others could read it in the list of processes, and the shell
     would keep it.
     """
-    from plinth.cli import superuser
+    from plinth.cli.users import superuser
 
     if promote:
         superuser.promote(email, yes=yes)

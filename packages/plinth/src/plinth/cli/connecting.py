@@ -4,15 +4,16 @@ from contextlib import asynccontextmanager, contextmanager
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 
+from plinth.cache import cache
 from plinth.cli.application import load_metadata
 from plinth.cli.failure import Failure, describe
-from plinth.core import engine, logs, queries
-from plinth.core.backing import Backing
-from plinth.core.cache import cache
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.errors import Unavailable
-from plinth.core.refusals import describe_refusal
+from plinth.config import settings
+from plinth.db import engine, queries
+from plinth.db.database import Database
+from plinth.db.refusals import describe_refusal
+from plinth.devservices.backing import Backing
+from plinth.errors import Unavailable
+from plinth.observability import logs
 
 STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an answer within seconds
 

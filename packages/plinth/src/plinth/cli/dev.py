@@ -5,14 +5,15 @@ from pathlib import Path
 import typer
 
 import plinth
+from plinth import project
 from plinth.cli.db.migrate import migrate
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import out, print_facts
 from plinth.cli.server import address, listening, serve_reloading, serve_workers
-from plinth.core import logs, project
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.core.postgres_url import libpq_url
+from plinth.config import settings
+from plinth.config.urls.postgres_url import libpq_url
+from plinth.devservices.backing import Backing, backing_services
+from plinth.observability import logs
 
 GRACE = 2  # seconds for requests in flight, at each reload
 LAST_PORT = 65535

@@ -2,8 +2,8 @@
 
 from urllib.parse import unquote
 
-from plinth.core.embedded.errors import EmbeddedError
-from plinth.core.errors import PlinthError
+from plinth.devservices.errors import EmbeddedError
+from plinth.errors import PlinthError
 
 
 class Failure(Exception):

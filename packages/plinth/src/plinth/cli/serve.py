@@ -2,9 +2,9 @@ import logging
 import os
 
 from plinth.cli.server import address, listening, serve_workers
-from plinth.core import logs
-from plinth.core.backing import backing_services
-from plinth.core.config import settings
+from plinth.config import settings
+from plinth.devservices.backing import backing_services
+from plinth.observability import logs
 
 logger = logging.getLogger(__name__)
 

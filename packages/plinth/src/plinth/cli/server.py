@@ -18,12 +18,12 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload, Multiprocess
 from uvicorn.supervisors.basereload import BaseReload
 
+from plinth import project
 from plinth.cli.failure import Failure
 from plinth.cli.loading import loading
-from plinth.cli.protocol import BoundedHttp
 from plinth.cli.signals import Stopped
-from plinth.core import project
-from plinth.core.logs import make_config
+from plinth.http.protocol import BoundedHttp
+from plinth.observability.logs import make_config
 
 BACKLOG = 2048
 PORT_SECONDS = 2
@@ -123,7 +123,7 @@ def _configure(opened: socket.socket, *, grace: int, **more: object) -> uvicorn.
         http=BoundedHttp,
         log_config=make_config(),
         server_header=False,
-        proxy_headers=False,  # core/client.py reads them, by TRUSTED_PROXIES
+        proxy_headers=False,  # request/client.py reads them, by TRUSTED_PROXIES
         timeout_graceful_shutdown=grace,
         timeout_worker_healthcheck=WORKER_SECONDS,
         **more,  # type: ignore[arg-type]

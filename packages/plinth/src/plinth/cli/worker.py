@@ -1,17 +1,17 @@
-"""`plinth worker`: the mail worker of `services/mail_worker.py` in a process of its own."""
+"""`plinth worker`: the mail worker of `accounts/services` in a process of its own."""
 
 import asyncio
 import signal
 
+from plinth.accounts.services.mail_worker import mail_worker
 from plinth.cli.application import load_metadata
 from plinth.cli.output import out
 from plinth.cli.signals import ENDING
-from plinth.core import logs
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.core.database import Database
-from plinth.core.mail import tell_way
-from plinth.services.mail_worker import mail_worker
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.devservices.backing import Backing, backing_services
+from plinth.mail import tell_way
+from plinth.observability import logs
 
 
 def run() -> None:

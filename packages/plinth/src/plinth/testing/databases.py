@@ -13,9 +13,10 @@ from uuid import uuid4
 
 import asyncpg
 
-from plinth.core import embedded, migrations
-from plinth.core.config import settings
-from plinth.core.postgres_url import libpq_url
+from plinth import devservices as embedded
+from plinth.config import settings
+from plinth.config.urls.postgres_url import libpq_url
+from plinth.db import migrations
 from plinth.db.schema import steps
 
 T = TypeVar("T")

@@ -38,7 +38,7 @@ def isolate() -> None:
     Raises:
         RuntimeError: the settings were read already.
     """
-    if "plinth.core.config" in sys.modules:
+    if "plinth.config" in sys.modules:
         raise RuntimeError(
             "The settings were read before those of the tests were in place: import "
             "plinth.testing.isolation at the top of tests/conftest.py, before the application."

@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.routing import compile_path
 
-from plinth.api.access import Declared, declared
 from plinth.cli.application import load_application
-from plinth.core.routes import walk_routes
-from plinth.schemas.fields import LARGEST_EXACT
+from plinth.http.routes import walk_routes
+from plinth.resources.access import Declared, declared
+from plinth.resources.fields import LARGEST_EXACT
 from plinth.testing.people import PASSWORD
 
 Schema = Mapping[str, Any]

@@ -18,11 +18,11 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.api.deps import Resources
+from plinth.accounts.deps import Resources
+from plinth.cache import clear_cache_pattern
 from plinth.cli.application import load_application
-from plinth.core.cache import clear_cache_pattern
-from plinth.core.config import settings
-from plinth.core.database import Database
+from plinth.config import settings
+from plinth.db.database import Database
 from plinth.testing.databases import TestServices, cloned_database, test_services
 from plinth.testing.documented import check_documented
 from plinth.testing.people import People

@@ -11,7 +11,7 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy import JSON, Column, ForeignKey, Numeric, String
 
-from plinth.models import Base
+from plinth.db.models import Base
 
 MANY = 1_000_000
 _CHARACTERS = 0x4E00, 20_000  # the first CJK ideograph, and how many follow it

@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 from httpx2 import AsyncClient, Response
 
-from plinth.api.access import SUPERUSER
-from plinth.models import Base
+from plinth.db.models import Base
+from plinth.resources.access import SUPERUSER
 from plinth.testing.operations import Operation, Schema
 from plinth.testing.people import PASSWORD, People, Person
 

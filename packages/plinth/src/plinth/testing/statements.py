@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from plinth.core.database import Database
+from plinth.db.database import Database
 
 
 async def nothing(*_: Any, **__: Any) -> Sequence[Any]:

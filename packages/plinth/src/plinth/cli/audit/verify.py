@@ -3,13 +3,13 @@ import json
 
 from rich.progress import Progress
 
+from plinth.accounts.services import audit
+from plinth.accounts.services.audit import Verified
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.services import audit
-from plinth.services.audit import Verified
+from plinth.config import settings
+from plinth.devservices.backing import Backing, backing_services
 
 
 def run(expect: str | None, *, as_json: bool) -> None:

@@ -10,8 +10,8 @@ from plinth.cli.db.programs import Program, Target, find_programs, first_complai
 from plinth.cli.drafts import drafted, refuse_existing
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import err, out
-from plinth.core.backing import backing_services
-from plinth.core.config import settings
+from plinth.config import settings
+from plinth.devservices.backing import backing_services
 
 POLL_SECONDS = 0.1
 

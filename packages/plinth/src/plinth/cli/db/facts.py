@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from plinth.core.config import settings
-from plinth.core.driver import Connector
-from plinth.core.postgres_url import libpq_url
+from plinth.config import settings
+from plinth.config.urls.postgres_url import libpq_url
+from plinth.db.driver import Connector
 
 
 @asynccontextmanager

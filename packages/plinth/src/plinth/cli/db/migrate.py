@@ -9,10 +9,10 @@ from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import out
-from plinth.core import migrations, revisions
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.core.grants import find_role
+from plinth.config import settings
+from plinth.db import migrations, revisions
+from plinth.db.grants import find_role
+from plinth.devservices.backing import Backing, backing_services
 
 
 def upgrade(revision: str, *, as_sql: bool) -> None:

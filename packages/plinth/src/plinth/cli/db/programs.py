@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plinth.cli.failure import Failure, describe
-from plinth.core.embedded import postgres_bin
-from plinth.core.postgres_url import libpq_url, read_postgres_url
+from plinth.config.urls.postgres_url import libpq_url, read_postgres_url
+from plinth.devservices import postgres_bin
 
 DEBIAN = Path("/usr/lib/postgresql")  # it keeps several versions side by side
 VERSION_SECONDS = 10

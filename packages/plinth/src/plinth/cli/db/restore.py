@@ -4,17 +4,17 @@ import subprocess
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from plinth.cache import clear_cache_pattern
 from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.db.facts import asking, count_rows, find_server, find_tables
 from plinth.cli.db.programs import Program, Target, find_programs, first_complaint
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import err, out, print_facts, warn
-from plinth.core import revisions
-from plinth.core.backing import Backing, backing_services
-from plinth.core.cache import clear_cache_pattern
-from plinth.core.config import settings
-from plinth.core.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.config import settings
+from plinth.db import revisions
+from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.devservices.backing import Backing, backing_services
 
 TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
 EXTENSION = re.compile(r"^\d+; \d+ \d+ EXTENSION - (\S+) ", re.MULTILINE)

@@ -13,9 +13,9 @@ from plinth.cli.connecting import reaching
 from plinth.cli.db.facts import asking
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import out
-from plinth.core.config import settings
-from plinth.core.grants import find_role
-from plinth.core.postgres_url import libpq_url, read_postgres_url
+from plinth.config import settings
+from plinth.config.urls.postgres_url import libpq_url, read_postgres_url
+from plinth.db.grants import find_role
 
 SQL = Path(__file__).with_name("roles.sql")
 ITERATIONS = 4096  # PostgreSQL's own (scram_iterations)

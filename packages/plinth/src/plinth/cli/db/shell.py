@@ -7,8 +7,8 @@ import typer
 from plinth.cli.connecting import reaching
 from plinth.cli.db.facts import find_server
 from plinth.cli.db.programs import Target, find_programs
-from plinth.core.backing import backing_services
-from plinth.core.config import settings
+from plinth.config import settings
+from plinth.devservices.backing import backing_services
 
 
 def run() -> None:

@@ -4,13 +4,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plinth.accounts.services import addresses
 from plinth.cli.application import load_metadata
 from plinth.cli.doctor.finding import Finding, doubtful, fine
-from plinth.core.addresses import Plan
-from plinth.core.config import Settings
-from plinth.core.database import Database
-from plinth.core.errors import PlinthError
-from plinth.services import addresses
+from plinth.config import Settings
+from plinth.db.database import Database
+from plinth.errors import PlinthError
+from plinth.security.addresses import Plan
 
 NAME, LOCALE = "addresses", "locale"
 MAX_SHOWN = 10

@@ -9,11 +9,11 @@ import asyncpg
 
 from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
-from plinth.core import revisions
-from plinth.core.config import Settings
-from plinth.core.driver import Connector
-from plinth.core.postgres_url import libpq_url
-from plinth.core.refusals import describe_refusal
+from plinth.config import Settings
+from plinth.config.urls.postgres_url import libpq_url
+from plinth.db import revisions
+from plinth.db.driver import Connector
+from plinth.db.refusals import describe_refusal
 
 SECONDS = 3
 OLDEST = 15

@@ -2,9 +2,9 @@ import asyncio
 
 from plinth.cli.doctor import addresses, database, machine, mail, redis, roles, values
 from plinth.cli.doctor.finding import Finding, broken
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.core.embedded import EmbeddedError
+from plinth.config import settings
+from plinth.devservices import EmbeddedError
+from plinth.devservices.backing import Backing, backing_services
 
 
 def examine(workers: int) -> list[Finding]:

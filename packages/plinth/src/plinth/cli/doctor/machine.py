@@ -6,10 +6,10 @@ import tempfile
 import time
 
 from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
-from plinth.core import cookies
-from plinth.core.config import Settings
-from plinth.core.folders import make_private_folder
-from plinth.core.passwords import hash_password
+from plinth.config import Settings
+from plinth.folders import make_private_folder
+from plinth.request import cookies
+from plinth.security.passwords import hash_password
 
 # OWASP's Password Storage Cheat Sheet: passes, and the least memory (KiB) that goes with them.
 OWASP = {1: 47104, 2: 19456, 3: 12288, 4: 9216, 5: 7168}

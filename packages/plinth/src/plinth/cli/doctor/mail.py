@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from plinth.accounts.queries.mail import Backlog
+from plinth.accounts.services import outbox
 from plinth.cli.application import load_metadata
 from plinth.cli.doctor.finding import Finding, doubtful, fine
-from plinth.core.config import Settings
-from plinth.core.database import Database
-from plinth.core.errors import PlinthError
-from plinth.core.mail import can_post, tell_way
-from plinth.crud.mail import Backlog
-from plinth.services import outbox
+from plinth.config import Settings
+from plinth.db.database import Database
+from plinth.errors import PlinthError
+from plinth.mail import can_post, tell_way
 
 NAME = "mail"
 LONGEST_WAIT = timedelta(minutes=15)

@@ -2,12 +2,12 @@ import asyncio
 
 from redis.exceptions import RedisError
 
+from plinth.cache.client import HEALTH_SECONDS, ClusterModeError
+from plinth.cache.connecting import connect, disconnect
 from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
-from plinth.core.cache.client import HEALTH_SECONDS, ClusterModeError
-from plinth.core.cache.connecting import connect, disconnect
-from plinth.core.config import settings
-from plinth.core.refusals import describe_refusal
+from plinth.config import settings
+from plinth.db.refusals import describe_refusal
 
 NAME = "Redis"
 SECONDS = 3

@@ -5,14 +5,14 @@ from typing import Any
 
 import asyncpg
 
+from plinth.accounts.queries.event import GUARDS
 from plinth.cli.connecting import find_cause
 from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
-from plinth.core.backing import Backing
-from plinth.core.config import Settings
-from plinth.core.driver import Connector
-from plinth.core.postgres_url import libpq_url
-from plinth.crud.event import GUARDS
+from plinth.config import Settings
+from plinth.config.urls.postgres_url import libpq_url
+from plinth.db.driver import Connector
+from plinth.devservices.backing import Backing
 
 NAME = "roles"
 SECONDS = 3

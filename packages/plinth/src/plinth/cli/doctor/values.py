@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
-from plinth.core.config import MAKE_A_KEY, Settings
-from plinth.core.keys import KeyFileError, find_signing_key, read_keys
-from plinth.core.postgres_url import read_postgres_url
-from plinth.core.rates import parse_rate
-from plinth.core.secret_key import find_weakness
+from plinth.config import MAKE_A_KEY, Settings
+from plinth.config.secret_key import find_weakness
+from plinth.config.urls.postgres_url import read_postgres_url
+from plinth.rates import parse_rate
+from plinth.security.keys import KeyFileError, find_signing_key, read_keys
 
 ALIKE = 0.9
 POOLER = re.compile(r"-pooler\.|^pgbouncer\.")  # Neon's, Fly's

@@ -7,8 +7,8 @@ from pathlib import Path
 from plinth.cli.ask import confirm
 from plinth.cli.failure import Failure
 from plinth.cli.output import out
-from plinth.core.config import settings
-from plinth.core.keys import (
+from plinth.config import settings
+from plinth.security.keys import (
     Key,
     KeyFileError,
     find_signing_key,
@@ -18,7 +18,7 @@ from plinth.core.keys import (
     revoke_key,
     rotate_keys,
 )
-from plinth.schemas.keys import show_public_keys
+from plinth.security.keys.public import show_public_keys
 
 # Twice as long as others may keep what /.well-known/jwks.json told them.
 HELD_BACK = 600

@@ -5,11 +5,11 @@ import asyncio
 from plinth.cli.connecting import connected
 from plinth.cli.failure import Failure
 from plinth.cli.new.migrations import Migration
-from plinth.core import revisions
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.core.embedded.errors import EmbeddedError
-from plinth.core.errors import PlinthError
+from plinth.config import settings
+from plinth.db import revisions
+from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.errors import EmbeddedError
+from plinth.errors import PlinthError
 
 DATABASE_FILES = "postgres"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
+from plinth import project
 from plinth.cli.application import load_metadata
 from plinth.cli.failure import Failure
-from plinth.core import project
 
 NEEDED = ("alembic/versions", "app/api/v1", "app/crud", "app/models", "app/schemas", "tests/api")
 

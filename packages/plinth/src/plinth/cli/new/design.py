@@ -6,8 +6,8 @@ from dataclasses import replace
 from sqlalchemy import Table, UniqueConstraint
 
 from plinth.cli.failure import Failure
-from plinth.cli.new.fields import Field, parse_field
-from plinth.cli.new.kinds import LONGEST_INDEXED
+from plinth.cli.new.columns.fields import Field, parse_field
+from plinth.cli.new.columns.kinds import LONGEST_INDEXED
 from plinth.cli.new.resource import Resource, Target
 from plinth.cli.new.words import (
     check_form,

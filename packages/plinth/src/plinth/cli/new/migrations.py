@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from plinth.cli.failure import Failure
-from plinth.core import migrations
+from plinth.db import migrations
 
 FOLDER = Path("alembic/versions")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from plinth.cli.new.defaults import literal
+from plinth.cli.new.columns.defaults import literal
 from plinth.cli.new.migrations import Migration
 from plinth.cli.new.resource import Resource
 

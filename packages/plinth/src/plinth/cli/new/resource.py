@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from plinth.cli.failure import Failure
-from plinth.cli.new.fields import Field
+from plinth.cli.new.columns.fields import Field
 from plinth.cli.new.words import class_name
 
 DATE_TYPES = re.compile(r"^(date|datetime)\b")

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from plinth.cli.failure import Failure
-from plinth.crud.resource import snake_case
-from plinth.models.base import NumberedBase
+from plinth.db.models import NumberedBase
+from plinth.resources.crud import snake_case
 
 MAX_LENGTH = 40
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

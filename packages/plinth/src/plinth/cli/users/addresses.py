@@ -1,11 +1,11 @@
 import asyncio
 
+from plinth.accounts.services import addresses
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.output import out
-from plinth.core.addresses import Plan
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.services import addresses
+from plinth.config import settings
+from plinth.devservices.backing import Backing, backing_services
+from plinth.security.addresses import Plan
 
 
 def run() -> None:

@@ -1,15 +1,15 @@
 import asyncio
 
-from plinth import crud
+from plinth.accounts import queries
+from plinth.accounts.services import accounts, erasure
+from plinth.accounts.services.erasure import Erased
 from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import out
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.schemas.fields import LARGEST_ID
-from plinth.services import accounts, erasure
-from plinth.services.erasure import Erased
+from plinth.config import settings
+from plinth.devservices.backing import Backing, backing_services
+from plinth.resources.fields import LARGEST_ID
 
 
 def run(who: str, *, yes: bool) -> None:
@@ -33,9 +33,9 @@ async def _find(backing: Backing, who: str) -> tuple[int, str]:
         raise Failure(f"No id is as large as {who}.")
     async with connected(backing) as database, database.transaction() as db:
         if number is None:
-            user = await crud.user.get_by_email(db, email=who)
+            user = await queries.user.get_by_email(db, email=who)
         else:
-            user = await crud.user.get(db, number)
+            user = await queries.user.get(db, number)
     if user is not None:
         role = ", a superuser" if user.is_superuser else ""
         return user.id, f"User {user.id} is {user.email} ({user.username}{role})"

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from plinth.accounts.schemas.bulk import ExportedUser, ExportedUserWithHash
+from plinth.accounts.services import bulk
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.drafts import drafted, refuse_existing
 from plinth.cli.output import err, out
 from plinth.cli.users.files import STANDARD, find_format
 from plinth.cli.users.formats import Format
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.schemas.bulk import ExportedUser, ExportedUserWithHash
-from plinth.services import bulk
+from plinth.config import settings
+from plinth.devservices.backing import Backing, backing_services
 
 STEP = 1000
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from plinth.accounts.schemas.bulk import ImportedUser
+from plinth.accounts.services.bulk import Line
 from plinth.cli.failure import Failure
 from plinth.cli.users.formats import Format
-from plinth.schemas.bulk import ImportedUser
-from plinth.services.bulk import Line
 
 STANDARD = Path("-")
 LONGEST_LINE = 1024 * 1024  # characters

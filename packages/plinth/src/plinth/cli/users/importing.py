@@ -9,16 +9,16 @@ from typing import BinaryIO
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from plinth.accounts.services import bulk
+from plinth.accounts.services.bulk import Imported, ImportRefused, Line, Problem
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out, warn
 from plinth.cli.users.files import find_format, read_lines, reading
 from plinth.cli.users.formats import Format
-from plinth.core.backing import Backing, backing_services
-from plinth.core.config import settings
-from plinth.core.passwords import verify_password
-from plinth.services import bulk
-from plinth.services.bulk import Imported, ImportRefused, Line, Problem
+from plinth.config import settings
+from plinth.devservices.backing import Backing, backing_services
+from plinth.security.passwords import verify_password
 
 SHOWN_AT_A_TERMINAL = 20
 STEP = 200  # lines from one stroke of the bar to the next

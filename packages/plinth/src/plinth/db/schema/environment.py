@@ -16,14 +16,14 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from plinth.core.backing import backing_services
-from plinth.core.config import settings
-from plinth.core.driver import Connector, server_settings
-from plinth.core.embedded import EmbeddedError
-from plinth.core.grants import GRANT, SET_ROLE_NAME, find_role
-from plinth.core.postgres_url import libpq_url
-from plinth.core.refusals import describe_refusal
+from plinth.config import settings
+from plinth.config.urls.postgres_url import libpq_url
+from plinth.db.driver import Connector, server_settings
+from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.db.refusals import describe_refusal
 from plinth.db.schema.autogenerate import is_compared, write_revision
+from plinth.devservices import EmbeddedError
+from plinth.devservices.backing import backing_services
 
 ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
 BOUND_STATEMENTS = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"

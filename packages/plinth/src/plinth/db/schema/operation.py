@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
-from plinth.core.config import settings
+from plinth.config import settings
 from plinth.db.schema import catalog, steps
 
 FUNCTION = "plinth_schema_version()"

@@ -1,0 +1,136 @@
+"""Who sends a request, as types: `user: CurrentUser`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from fastapi.security import OAuth2PasswordBearer
+from starlette.requests import HTTPConnection
+
+from plinth.accounts.queries.principal import Principal
+from plinth.accounts.queries.session import Rotation
+from plinth.accounts.services import sessions
+from plinth.accounts.services.recognition import InactiveUser
+from plinth.config import settings
+from plinth.db.batching import Batcher
+from plinth.db.database import Database
+from plinth.errors import Denied, Unauthenticated
+from plinth.request.context import current_request
+from plinth.request.cookies import find_cookie
+from plinth.request.fetch_site import is_cross_site
+from plinth.request.headers import find_header
+from plinth.security import devices
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What lives as long as the process; `application.lifespan` puts it on `app.state`."""
+
+    database: Database
+    principals: Batcher[UUID, Principal]
+    rotations: Batcher[Rotation, int]
+
+
+def resources_of(request: Request) -> Resources:
+    found: Resources = request.app.state.resources
+    return found
+
+
+async def get_rotations(request: Request) -> Batcher[Rotation, int]:
+    return resources_of(request).rotations
+
+
+Rotations = Annotated[Batcher[Rotation, int], Depends(get_rotations)]
+
+
+class _Bearer(OAuth2PasswordBearer):
+    async def __call__(self, request: HTTPConnection) -> str | None:
+        """As the library, which makes an object of all headers to look at one."""
+        said = find_header(request.scope, b"authorization") or ""
+        scheme, _, token = said.partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else None
+
+
+oauth2_scheme = _Bearer(
+    tokenUrl=f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}/auth/token",
+    description="`username` is the e-mail; `client_id` and `client_secret` stay empty.",
+    scheme_name="OAuth2PasswordBearer",
+    auto_error=False,
+)
+BearerToken = Annotated[str | None, Depends(oauth2_scheme)]
+
+
+async def get_current_user(request: Request, token: BearerToken) -> Principal:
+    if token is None:
+        raise Unauthenticated
+    user = await sessions.authenticate(resources_of(request).principals, token)
+    if info := current_request():
+        info.user_id, info.session_id = user.id, user.session_id
+    return user
+
+
+CurrentUser = Annotated[Principal, Depends(get_current_user)]
+
+
+async def get_optional_user(request: Request, token: BearerToken) -> Principal | None:
+    """The user, or None for a guest: one without a token, or whose token does not hold."""
+    try:
+        return await get_current_user(request, token)
+    except (Unauthenticated, InactiveUser):
+        return None
+
+
+OptionalUser = Annotated[Principal | None, Depends(get_optional_user)]
+
+
+async def get_superuser(user: CurrentUser) -> Principal:
+    if not user.is_superuser:
+        raise Denied
+    return user
+
+
+Superuser = Annotated[Principal, Depends(get_superuser)]
+
+
+async def get_verified_user(user: CurrentUser) -> Principal:
+    if not user.is_verified:
+        raise Denied("Confirm your e-mail address first", code="unverified")
+    return user
+
+
+VerifiedUser = Annotated[Principal, Depends(get_verified_user)]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """
+    Attributes:
+        cookie: as it was sent, good or not.
+    """
+
+    cookie: str | None
+    request: Request
+    response: Response
+
+    def remember(self, account: devices.Account) -> None:
+        """From now on this device has limits of its own for this account. A form on another site's
+        page, sent by somebody's browser, would replace the cookie that this browser has."""
+        if is_cross_site(self.request.scope):
+            return
+        self.response.set_cookie(
+            devices.COOKIE,
+            devices.remember(self.cookie, account),
+            max_age=devices.SECONDS,
+            path=f"{self.request.scope.get('root_path', '')}{settings.API_V1_PREFIX}/auth",
+            secure=not settings.is_development,
+            httponly=True,
+            samesite="lax",
+        )
+
+
+async def get_device(request: Request, response: Response) -> KnownDevice:
+    return KnownDevice(find_cookie(request.scope, devices.COOKIE), request, response)
+
+
+Device = Annotated[KnownDevice, Depends(get_device)]

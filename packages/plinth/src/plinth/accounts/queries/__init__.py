@@ -1,0 +1,25 @@
+"""The queries of accounts: `from plinth.accounts import queries`, `queries.user.get(db, id)`."""
+
+from plinth.accounts.queries import (
+    canonical_address,
+    event,
+    mail,
+    one_time_token,
+    session,
+    session_cleanup,
+    sign_in,
+    user_import,
+)
+from plinth.accounts.queries.users import user
+
+__all__ = [
+    "canonical_address",
+    "event",
+    "mail",
+    "one_time_token",
+    "session",
+    "session_cleanup",
+    "sign_in",
+    "user",
+    "user_import",
+]

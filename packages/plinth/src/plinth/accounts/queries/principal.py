@@ -1,0 +1,70 @@
+"""Who is asking: the session and its user, read fresh with each request."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import literal_column, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plinth.accounts.models import Session, User
+from plinth.accounts.queries.session import is_live
+from plinth.db.reading import Query, Reader, one_of
+
+
+class Principal(NamedTuple):
+    """A user as the database had them when this request came in, and the session they act in."""
+
+    id: int
+    email: str
+    username: str
+    full_name: str | None
+    is_active: bool
+    is_superuser: bool
+    is_verified: bool
+    created_at: datetime
+    session_id: UUID
+    session_is_live: bool
+
+
+# Each by its key: the OFFSET keeps PostgreSQL from joining the tables otherwise. Of a few sessions
+# of old users it finds it cheaper to go through all users up to them.
+_user = (
+    select(
+        User.id,
+        User.email,
+        User.username,
+        User.full_name,
+        User.is_active,
+        User.is_superuser,
+        User.is_verified,
+        User.created_at,
+        User.session_epoch,
+    )
+    .where(User.id == Session.user_id)
+    .offset(literal_column("0"))
+    .lateral("their_user")
+)
+_asking = (
+    select(
+        *(it for it in _user.c if it.name != "session_epoch"),
+        Session.id.label("session_id"),
+        is_live(_user.c.session_epoch).label("session_is_live"),
+    )
+    .select_from(Session)
+    .join(_user, true())
+)
+by_session = Query(_asking.where(one_of(Session.id, "ids")), Principal)
+
+
+async def load_principals(reader: Reader, session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:
+    rows = await reader.all(by_session, ids=session_ids)
+    return {row.session_id: row for row in rows}
+
+
+async def load_by_token(db: AsyncSession, session_id: UUID, token_hash: bytes) -> Principal | None:
+    """Who acts in this session, where this is its token."""
+    found = _asking.where(Session.id == session_id, Session.token_hash == token_hash)
+    row = (await db.execute(found)).mappings().one_or_none()
+    return Principal(**row) if row else None

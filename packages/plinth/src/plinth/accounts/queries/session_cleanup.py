@@ -1,0 +1,73 @@
+"""Delete sessions that have ended, a bounded number in a statement.
+
+Several processes may do this at once: `SKIP LOCKED` leaves out what another one is deleting.
+"""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plinth.accounts.models import Session, SessionCleanup, User
+
+BATCH = 2000
+FIRST = UUID(int=0)
+
+_is_orphan = User.id.is_(None)
+# Ended by its epoch alone: there were too many to mark each of them.
+_is_unmarked = and_(
+    Session.revoked_at.is_(None), Session.session_epoch.is_distinct_from(User.session_epoch)
+)
+
+
+async def clean_user(db: AsyncSession) -> bool:
+    """Delete a batch of the sessions of one who is in `session_cleanups`.
+
+    Returns:
+        Whether there was one: there may be more to do.
+    """
+    asked = select(SessionCleanup.user_id).limit(1).with_for_update(skip_locked=True)
+    user_id = await db.scalar(asked)
+    if user_id is None:
+        return False
+    ended = and_(Session.user_id == user_id, or_(_is_orphan, _is_unmarked))
+    if await _delete(db, ended) < BATCH:
+        await db.execute(delete(SessionCleanup).where(SessionCleanup.user_id == user_id))
+    return True
+
+
+async def clean_range(db: AsyncSession, after: UUID, *, keep: timedelta) -> UUID | None:
+    """Of the next sessions by their id, delete those that ended longer ago than `keep`.
+
+    Returns:
+        The last id that was looked at; None at the end of the table.
+    """
+    following = select(Session.id).where(Session.id > after).order_by(Session.id).limit(BATCH)
+    chunk = following.subquery()
+    last: UUID | None = await db.scalar(select(chunk.c.id).order_by(chunk.c.id.desc()).limit(1))
+    if last is None:
+        return None
+    long_ago = func.now() - keep
+    ended = or_(
+        _is_orphan, _is_unmarked, Session.revoked_at < long_ago, Session.expires_at < long_ago
+    )
+    await _delete(db, and_(Session.id > after, Session.id <= last, ended))
+    return last
+
+
+async def _delete(db: AsyncSession, which: ColumnElement[bool]) -> int:
+    ended = (
+        select(Session.id)
+        .outerjoin(User, User.id == Session.user_id)
+        .where(which)
+        .limit(BATCH)
+        .with_for_update(of=Session, skip_locked=True)
+        .cte("ended")
+    )
+    deleted: Any = await db.execute(
+        delete(Session).where(Session.id == ended.c.id).execution_options(synchronize_session=False)
+    )
+    count: int = deleted.rowcount
+    return count

@@ -1,0 +1,91 @@
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+
+from plinth.accounts.deps import CurrentUser, Device, Rotations
+from plinth.accounts.models import User
+from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
+from plinth.accounts.schemas.user import User as UserOut
+from plinth.accounts.schemas.user import UserCreate
+from plinth.accounts.services import accounts, sessions, throttle
+from plinth.errors import Rejected, TooMany, Unauthenticated, Unavailable
+from plinth.http.problems import responses
+from plinth.resources.access import PUBLIC, USER, access
+from plinth.resources.deps import DB, Client, WholeDB
+from plinth.security import devices
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+leaving = APIRouter(prefix="/auth", tags=["auth"])
+
+
+@router.post(
+    "/register",
+    status_code=201,
+    response_model=UserOut,
+    responses=responses(Rejected, TooMany, Unavailable),
+)
+@access(PUBLIC, queries=4)
+async def register(db: DB, account: UserCreate, client: Client, device: Device) -> User:
+    await throttle.register(client)
+    user = await accounts.register(db, account)
+    # By it the link in the mail is known to be opened by its owner.
+    device.remember(devices.Account(user.id, user.credential_epoch))
+    return user
+
+
+@router.post(
+    "/login",
+    response_model=TokenPair,
+    responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
+)
+@access(PUBLIC, queries=2)
+async def login(
+    database: WholeDB, credentials: Credentials, client: Client, device: Device
+) -> sessions.Tokens:
+    return await _sign_in(database, credentials.email, credentials.password, client, device)
+
+
+@router.post(
+    "/token",
+    response_model=TokenPair,
+    responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
+)
+@access(PUBLIC, queries=2)
+async def login_by_form(
+    database: WholeDB, form: Annotated[PasswordForm, Form()], client: Client, device: Device
+) -> sessions.Tokens:
+    """The same as login, by OAuth 2's form: the Authorize button's way."""
+    return await _sign_in(database, form.username, form.password, client, device)
+
+
+@router.post(
+    "/refresh", response_model=TokenPair, responses=responses(Unauthenticated, TooMany, Unavailable)
+)
+@access(PUBLIC, queries=3)
+async def refresh(
+    database: WholeDB, rotations: Rotations, request: RefreshRequest, client: Client
+) -> sessions.Tokens:
+    """A new access token, and the refresh token to use next time."""
+    return await sessions.refresh(database, rotations, request.refresh_token, client)
+
+
+@leaving.post("/logout", status_code=204)
+@access(USER, queries=3)
+async def logout(db: DB, user: CurrentUser) -> None:
+    """End this session, and with it both its tokens."""
+    await sessions.end(db, user.id, user.session_id, reason="signed out")
+
+
+@leaving.post("/logout-all", status_code=204)
+@access(USER, queries=4)
+async def logout_everywhere(db: DB, user: CurrentUser) -> None:
+    """End all of one's sessions, this one too."""
+    await sessions.end_all(db, user.id, reason="signed out everywhere")
+
+
+async def _sign_in(
+    database: WholeDB, email: str, password: str, client: Client, device: Device
+) -> sessions.Tokens:
+    tokens, account = await sessions.sign_in(database, email, password, client, device.cookie)
+    device.remember(account)
+    return tokens

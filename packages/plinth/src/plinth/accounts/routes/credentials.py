@@ -1,0 +1,67 @@
+"""What a link in a mail is for. No GET changes anything: mail scanners follow links."""
+
+from fastapi import APIRouter
+
+from plinth.accounts.deps import CurrentUser, Device, OptionalUser
+from plinth.accounts.schemas.credentials import (
+    Accepted,
+    EmailVerification,
+    ForgottenPassword,
+    PasswordReset,
+)
+from plinth.accounts.services import credentials, recognition, throttle
+from plinth.errors import Denied, Rejected, TooMany, Unavailable
+from plinth.http.problems import responses
+from plinth.resources.access import PUBLIC, USER, access
+from plinth.resources.deps import DB, Client
+from plinth.security import devices
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+resending = APIRouter(prefix="/auth", tags=["auth"])
+
+
+@router.post("/password/forgot", status_code=202, responses=responses(TooMany, Unavailable))
+@access(PUBLIC, queries=2)
+async def forgot_password(
+    db: DB, forgotten: ForgottenPassword, client: Client, device: Device
+) -> Accepted:
+    """Send a link to set a new password. The answer is the same whether the account exists."""
+    known = await recognition.find_device(db, forgotten.email, device.cookie)
+    await throttle.forgot(forgotten.email, client, known)
+    await credentials.request_reset(db, forgotten.email)
+    return Accepted(message="If an account has this e-mail, a mail is on its way to it")
+
+
+@router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
+@access(PUBLIC, queries=7)
+async def reset_password(db: DB, reset: PasswordReset, device: Device) -> None:
+    """Set a new password by the token of a mail, once. All sessions end."""
+    user = await credentials.reset_password(db, reset.token, reset.password)
+    # The new password voids the marks of all devices. Without one, a stranger's wrong guesses would
+    # keep the owner from signing in here.
+    device.remember(devices.Account(user.id, user.credential_epoch))
+
+
+@router.post("/email/verify", status_code=204, responses=responses(Rejected, Denied, Unavailable))
+@access(PUBLIC, queries=7)
+async def verify_email(
+    db: DB, user: OptionalUser, device: Device, verification: EmailVerification
+) -> None:
+    """Confirm an address by the token of the mail to it; a new address takes effect.
+
+    Send it signed in to the account, or with the cookies of a browser where the account registered
+    or signed in. Else the answer is 403 `not_signed_in`, and the token stays valid.
+    """
+    owner = await credentials.verify_email(
+        db, verification.token, signed_in_as=user.id if user else None, device=device.cookie
+    )
+    device.remember(devices.Account(owner.id, owner.credential_epoch))
+
+
+@resending.post("/email/resend", status_code=202, responses=responses(TooMany))
+@access(USER, queries=5)
+async def resend_verification(db: DB, user: CurrentUser) -> Accepted:
+    """Send the mail to the address that waits to be verified once more, if one does."""
+    await throttle.verification(user.id)
+    await credentials.resend_verification(db, user.id)
+    return Accepted(message="If an address waits to be verified, a mail is on its way to it")

@@ -1,0 +1,77 @@
+"""Where one is signed in; a superuser sees and ends the sessions of others."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from plinth.accounts import queries
+from plinth.accounts.deps import CurrentUser, Superuser
+from plinth.accounts.models import Session
+from plinth.accounts.schemas.session import SessionOut
+from plinth.accounts.services import accounts, sessions
+from plinth.config import settings
+from plinth.errors import Denied, NotFound
+from plinth.http.problems import responses
+from plinth.request.device import describe_device
+from plinth.resources.access import OWNER, SUPERUSER, USER, access
+from plinth.resources.deps import DB, Limit, RowId, Skip
+
+router = APIRouter(prefix="/users", tags=["sessions"])
+
+
+@router.get("/me/sessions")
+@access(USER, queries=2)
+async def list_my_sessions(
+    db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.MAX_PAGE_SIZE
+) -> list[SessionOut]:
+    """Newest first."""
+    found = await queries.session.get_live(db, user.id, skip=skip, limit=limit)
+    return [_show(row, user.session_id) for row in found]
+
+
+@router.delete("/me/sessions/{session_id}", status_code=204, responses=responses(NotFound))
+@access(OWNER, queries=3)
+async def end_my_session(db: DB, user: CurrentUser, session_id: UUID) -> None:
+    await sessions.end(db, user.id, session_id, reason="ended by its user")
+
+
+@router.get("/{user_id}/sessions", responses=responses(Denied, NotFound))
+@access(SUPERUSER, queries=3)
+async def list_sessions(
+    db: DB,
+    admin: Superuser,
+    user_id: RowId,
+    skip: Skip = 0,
+    limit: Limit = settings.MAX_PAGE_SIZE,
+) -> list[SessionOut]:
+    """Newest first."""
+    await accounts.get(db, user_id)
+    found = await queries.session.get_live(db, user_id, skip=skip, limit=limit)
+    return [_show(row, admin.session_id) for row in found]
+
+
+@router.delete(
+    "/{user_id}/sessions/{session_id}", status_code=204, responses=responses(Denied, NotFound)
+)
+@access(SUPERUSER, queries=3)
+async def end_session(db: DB, _: Superuser, user_id: RowId, session_id: UUID) -> None:
+    await sessions.end(db, user_id, session_id, reason="ended by a superuser")
+
+
+@router.delete("/{user_id}/sessions", status_code=204, responses=responses(Denied, NotFound))
+@access(SUPERUSER, queries=5)
+async def end_all_sessions(db: DB, _: Superuser, user_id: RowId) -> None:
+    await accounts.get(db, user_id)
+    await sessions.end_all(db, user_id, reason="ended by a superuser")
+
+
+def _show(session: Session, current: UUID) -> SessionOut:
+    return SessionOut(
+        id=session.id,
+        device=describe_device(session.user_agent),
+        ip=session.ip,
+        created_at=session.created_at,
+        last_used_at=session.last_used_at,
+        expires_at=session.expires_at,
+        is_current=session.id == current,
+    )

@@ -1,0 +1,146 @@
+"""Who comes with an e-mail and a password: asked at every door, before a session begins."""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+from typing import NoReturn
+
+from plinth.accounts import queries
+from plinth.accounts.queries.sign_in import Candidate
+from plinth.accounts.services import audit, throttle
+from plinth.accounts.services.throttle import KnownDevice
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.db.reading import Readable
+from plinth.errors import PlinthError, Rejected, TooMany, Unauthenticated
+from plinth.limits import Reservation
+from plinth.request.client import Client
+from plinth.security import devices
+from plinth.security.passwords import Verdict, verify_password
+
+
+class WrongCredentials(Unauthenticated):
+    code = "wrong_credentials"
+    detail = "Incorrect email or password"
+    keeps_changes = True  # the audit log's row
+
+
+class InactiveUser(Rejected):
+    code = "inactive_user"
+    detail = "Inactive user"
+    keeps_changes = True
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """
+    Attributes:
+        user: as they were when their password was found right.
+        attempt: to be refunded when it is known how it ended.
+        began: when it did, by the monotonic clock.
+    """
+
+    user: Candidate
+    attempt: Reservation
+    began: float
+
+
+async def recognise(
+    database: Database, email: str, password: str, client: Client, device: str | None
+) -> Recognised:
+    """Who has this e-mail and this password. They may change from then on: what is written for them
+    has to see that they did not (`queries.sign_in.begin_session`).
+
+    Args:
+        device: the cookie by which a device is known (`security/devices.py`).
+
+    Raises:
+        WrongCredentials: an unknown e-mail or a wrong password, which cost the same work.
+        InactiveUser: the password was right.
+        TooMany: whether the password is right or not, which nobody looked at.
+        Unavailable: too many passwords wait to be hashed.
+    """
+    began = monotonic()
+    user = await queries.sign_in.find(database.reader, email)
+    attempt = await _reserve(database, email, user, client, device)
+    try:
+        user, is_right = await _authenticate(database, user, password)
+    except Exception:
+        await attempt.refund()  # nobody was told whether the password is right
+        raise
+    if user is None or not is_right:
+        await refuse(database, user, began)
+    if not user.is_active:
+        await refuse(database, user, began, InactiveUser)
+    return Recognised(user, attempt, began)
+
+
+async def find_device(db: Readable, email: str, device: str | None) -> KnownDevice | None:
+    """The device that the cookie names, where the account of this e-mail has signed in on it."""
+    if device is None:
+        return None
+    return _find_device(await queries.sign_in.find(db, email), email, device)
+
+
+async def refuse(
+    database: Database,
+    user: Candidate | None,
+    began: float,
+    why: type[PlinthError] = WrongCredentials,
+) -> NoReturn:
+    """Answer no failed sign-in sooner than another: a bcrypt hash takes ten times as long to verify
+    as ours, and the time would tell which e-mails have one. Nothing is held meanwhile."""
+    await asyncio.sleep(began + settings.LOGIN_FAILURE_MS / 1000 - monotonic())
+    async with database.transaction() as db:
+        audit.record(
+            db,
+            "session.started",
+            outcome="failure",
+            subject_id=user.id if user else None,
+            reason=why.detail,
+        )
+        raise why
+
+
+async def _reserve(
+    database: Database, email: str, user: Candidate | None, client: Client, device: str | None
+) -> Reservation:
+    try:
+        return await throttle.sign_in(email, client, _find_device(user, email, device))
+    except TooMany as refusal:
+        if refusal.is_first:
+            await _tell_of(database, user, refusal)
+        raise
+
+
+def _find_device(user: Candidate | None, email: str, cookie: str | None) -> KnownDevice | None:
+    if user is None:
+        return None
+    account = devices.Account(user.id, user.credential_epoch)
+    device = devices.recognise(cookie, account, email=email)
+    return KnownDevice(device, account) if device else None
+
+
+async def _tell_of(database: Database, user: Candidate | None, refusal: TooMany) -> None:
+    limits = ", ".join(limit.name for limit in refusal.used_up)
+    async with database.transaction() as db:
+        audit.record(
+            db,
+            "session.limited",
+            outcome="failure",
+            subject_id=user.id if user else None,
+            reason=f"too many sign-ins: {limits}",
+        )
+
+
+async def _authenticate(
+    database: Database, user: Candidate | None, password: str
+) -> tuple[Candidate | None, bool]:
+    """The user, and whether the password is theirs. No connection is held while it is verified. A
+    hash by an older method is replaced."""
+    verdict = await verify_password(password, user.hashed_password if user else None)
+    if user is None or verdict is not Verdict.RIGHT_BUT_OLD:
+        return user, bool(verdict)
+    async with database.transaction() as db:
+        renewed = await queries.user.renew_hash(db, user.id, user.hashed_password, password)
+    return (user._replace(hashed_password=renewed), True) if renewed else (user, False)

@@ -1,0 +1,14 @@
+"""Settings, read once from the environment and `.env`.
+
+An application adds its own by a subclass: `class Settings(config.Settings)`, then
+`settings = bind(Settings)` in its `config.py`.
+"""
+
+from plinth.config.binding import bind, bind_application, settings
+from plinth.config.checks import MAKE_A_KEY
+from plinth.config.loading import SettingsError, load_settings
+from plinth.config.settings import Settings
+
+__all__ = ["MAKE_A_KEY", "Settings", "SettingsError", "bind", "load_settings", "settings"]
+
+bind_application()

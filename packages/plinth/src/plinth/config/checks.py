@@ -1,0 +1,136 @@
+"""Checks that involve several settings. They run after each setting was validated by itself."""
+
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from plinth.config.faults import Fault
+from plinth.config.secret_key import find_weakness, keep_development_key
+from plinth.config.urls.origins import ANY
+from plinth.config.urls.postgres_url import read_postgres_url
+from plinth.config.urls.public_url import find_path_clash
+from plinth.config.urls.redis_url import read_redis_url
+
+if TYPE_CHECKING:
+    from plinth.config.settings import Settings
+
+MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+BODY_OVERHEAD = 64 * 1024  # more than http/bounds counts for each body
+PUBLIC_PASSWORD = "development-only"  # noqa: S105 - everyone can read it in compose.yaml
+
+
+def complete(settings: "Settings") -> Iterator[Fault]:
+    """Fill in what follows from other settings, and yield what is wrong."""
+    for check in CHECKS:
+        yield from check(settings)
+
+
+def find_services(settings: "Settings") -> Iterator[Fault]:
+    """Require each URL or its parts. Only development has embedded servers."""
+    settings.make_urls()
+    urls = {"DATABASE_URL": settings.DATABASE_URL, "REDIS_URL": settings.REDIS_URL}
+    for name, url in urls.items():
+        if url is None and not settings.is_development:
+            yield Fault(
+                name,
+                f"{name} is not set. Only ENVIRONMENT=development starts a server of its own: set "
+                f"{name}, or its parts (see .env.example)",
+            )
+    if settings.is_development:
+        return
+    urls["DIRECT_DATABASE_URL"] = settings.DIRECT_DATABASE_URL
+    urls["MIGRATION_DATABASE_URL"] = settings.MIGRATION_DATABASE_URL
+    for name, url in urls.items():
+        if url and _find_password(name, url) == PUBLIC_PASSWORD:
+            yield Fault(
+                name, f"{name} has the public password of compose.yaml: set a password of your own"
+            )
+
+
+def _find_password(name: str, url: str) -> str | None:
+    read = read_redis_url if name == "REDIS_URL" else read_postgres_url
+    return read(url).password
+
+
+def find_secret_key(settings: "Settings") -> Iterator[Fault]:
+    if not settings.SECRET_KEY and settings.is_development:
+        try:
+            settings.SECRET_KEY = keep_development_key(settings.DATA_DIR)
+        except ValueError as error:
+            yield Fault("SECRET_KEY", str(error))
+            return
+    weakness = find_weakness(settings.SECRET_KEY, settings.ALGORITHM)
+    if weakness and not settings.is_development:
+        yield Fault("SECRET_KEY", f"SECRET_KEY {weakness}. Make one with: {MAKE_A_KEY}")
+
+
+def check_pages(settings: "Settings") -> Iterator[Fault]:
+    if settings.DEFAULT_PAGE_SIZE > settings.MAX_PAGE_SIZE:
+        yield Fault("DEFAULT_PAGE_SIZE", "DEFAULT_PAGE_SIZE is larger than MAX_PAGE_SIZE")
+
+
+def check_bodies(settings: "Settings") -> Iterator[Fault]:
+    least = settings.MAX_BODY_SIZE + BODY_OVERHEAD
+    if least > settings.MAX_BUFFERED_BODY_BYTES:
+        yield Fault(
+            "MAX_BUFFERED_BODY_BYTES",
+            "MAX_BUFFERED_BODY_BYTES has no room for one body of MAX_BODY_SIZE: "
+            f"set it to {least} or more",
+        )
+
+
+def check_root_path(settings: "Settings") -> Iterator[Fault]:
+    if clash := find_path_clash(settings.ROOT_PATH, settings.API_V1_PREFIX):
+        yield Fault("ROOT_PATH", clash)
+
+
+def check_mail(settings: "Settings") -> Iterator[Fault]:
+    if not settings.SMTP_HOST:
+        return
+    if settings.SMTP_TLS == "none" and settings.SMTP_USERNAME:
+        yield Fault(
+            "SMTP_TLS", "SMTP_TLS=none would send SMTP_PASSWORD unencrypted: set starttls or tls"
+        )
+    if settings.SMTP_CA_FILE:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.SMTP_CA_FILE)
+        except OSError as error:  # an SSLError is one
+            why = error.strerror if not isinstance(error, ssl.SSLError) else "no certificates in it"
+            yield Fault("SMTP_CA_FILE", f"SMTP_CA_FILE cannot be read ({why})")
+    for name in ("MAIL_FROM", "FRONTEND_URL"):
+        if not settings.is_development and name not in settings.model_fields_set:
+            yield Fault(name, f"{name} is not set, and mails to people need it")
+
+
+def check_limits(settings: "Settings") -> Iterator[Fault]:
+    if not settings.LIMITS_ENABLED and not settings.is_development:
+        yield Fault(
+            "LIMITS_ENABLED", "LIMITS_ENABLED may be false only with ENVIRONMENT=development"
+        )
+
+
+def find_origins(settings: "Settings") -> Iterator[Fault]:
+    """Allow only listed origins outside development, because browsers send cookies along."""
+    name = "BACKEND_CORS_ORIGINS"
+    if settings.is_development:
+        return
+    if name not in settings.model_fields_set:
+        settings.BACKEND_CORS_ORIGINS = []
+    elif ANY in settings.BACKEND_CORS_ORIGINS:
+        yield Fault(
+            name,
+            f'{name} is ["*"], which lets every web site call this API with the cookies of its '
+            "visitors: name your own origins, or set ENVIRONMENT=development",
+        )
+
+
+CHECKS = (
+    find_services,
+    find_secret_key,
+    find_origins,
+    check_pages,
+    check_bodies,
+    check_root_path,
+    check_mail,
+    check_limits,
+)

@@ -1,0 +1,62 @@
+"""What the application's role may do in a database whose tables belong to another role.
+
+The owner (`MIGRATION_DATABASE_URL`) runs this after each migration and each restore.
+"""
+
+from plinth.config.urls.postgres_url import read_postgres_url
+
+SET_ROLE_NAME = "SELECT set_config('plinth.application_role', $1, true)"
+
+# Rows of `events` may only be added, and traces of a person erased by the function that leaves an
+# event. Nothing here gives a right to change a table, a function or a trigger.
+GRANT = """
+DO $$
+DECLARE
+    role_name text := current_setting('plinth.application_role');
+    schema_name text := current_schema();
+    erase regprocedure := to_regprocedure(
+        'erase_event_traces(bigint, bigint, uuid, text, text, inet, text, bytea, bytea)'
+    );
+    rights text := 'SELECT, INSERT, UPDATE, DELETE';
+BEGIN
+    IF erase IS NOT NULL THEN
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', erase);
+    END IF;
+    IF role_name = '' OR role_name = current_user
+        OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name)
+    THEN
+        RETURN;
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', schema_name, role_name);
+    EXECUTE format('GRANT %s ON ALL TABLES IN SCHEMA %I TO %I', rights, schema_name, role_name);
+    EXECUTE format(
+        'GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I', schema_name, role_name
+    );
+    EXECUTE format(
+        'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT %s ON TABLES TO %I',
+        schema_name, rights, role_name
+    );
+    EXECUTE format(
+        'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT USAGE, SELECT ON SEQUENCES TO %I',
+        schema_name, role_name
+    );
+    IF to_regclass('alembic_version') IS NOT NULL THEN
+        EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM %I', role_name);
+    END IF;
+    IF to_regclass('events') IS NOT NULL THEN
+        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE, TRIGGER ON events FROM %I', role_name);
+    END IF;
+    IF erase IS NOT NULL THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', erase, role_name);
+    END IF;
+    IF to_regprocedure('plinth_schema_version()') IS NOT NULL THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION plinth_schema_version() TO %I', role_name);
+    END IF;
+END
+$$
+"""
+
+
+def find_role(url: str) -> str:
+    """Return the role that a URL connects as, empty where it names none."""
+    return read_postgres_url(url).user or ""

@@ -1,0 +1,35 @@
+"""Alembic, called from the program: the same migrations as `alembic upgrade head`."""
+
+from alembic import command
+from alembic.config import Config
+
+from plinth.db.revisions import find_ini
+
+
+def find_config() -> Config:
+    return Config(find_ini())
+
+
+def upgrade(url: str | None = None, revision: str = "head", *, role: str = "") -> None:
+    """Blocks; it runs an event loop of its own, so call it from a thread where one is running.
+
+    Args:
+        url: of the role that owns the tables.
+        role: the application's, which may use them (`db/grants.py`).
+    """
+    command.upgrade(_configure(url, role), revision)
+
+
+def downgrade(url: str | None = None, revision: str = "-1", *, role: str = "") -> None:
+    command.downgrade(_configure(url, role), revision)
+
+
+def print_upgrade(revision: str = "head") -> None:
+    """Print the SQL of `upgrade`; no database is needed."""
+    command.upgrade(find_config(), revision, sql=True)
+
+
+def _configure(url: str | None, role: str) -> Config:
+    config = find_config()
+    config.attributes |= {"url": url, "role": role}
+    return config

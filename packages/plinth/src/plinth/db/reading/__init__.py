@@ -1,0 +1,24 @@
+"""Reads outside of any transaction, at the least that they can cost: docs/decisions/hot-path.md.
+
+SQLAlchemy writes the SQL, once; asyncpg runs it on a connection of the engine's pool. There is no
+session to make, no transaction to begin and to end, and no row to be tracked. What is read so can
+be shown and cannot be changed: for that there is `Database.transaction`.
+"""
+
+from plinth.db.reading.query import Query
+from plinth.db.reading.reader import Readable, Reader, SharedQuery, read_all, read_by_id, read_one
+from plinth.db.reading.statements import listed, one_of, planned_by_its_values, select_columns
+
+__all__ = [
+    "Query",
+    "Readable",
+    "Reader",
+    "SharedQuery",
+    "listed",
+    "one_of",
+    "planned_by_its_values",
+    "read_all",
+    "read_by_id",
+    "read_one",
+    "select_columns",
+]

@@ -1,0 +1,72 @@
+"""A real PostgreSQL and a real Valkey out of pip packages, for development and tests.
+
+Processes that use the same folder share the servers: the first to come starts them, the last to
+leave stops them. Kernel locks count the users (sharing.py), so a killed process counts no more.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from plinth.devservices.errors import EmbeddedError
+from plinth.devservices.packages import postgres_bin
+
+if sys.platform != "win32":  # their modules need fcntl
+    from plinth.devservices.folders import make_data_folder
+    from plinth.devservices.postgres import APPLICATION, OWNER, database_url, postgres_service
+    from plinth.devservices.sharing import shared
+    from plinth.devservices.valkey import redis_url, valkey_service
+
+__all__ = ["EmbeddedError", "Endpoints", "postgres_bin", "services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the servers listen; None for one that was not asked for.
+
+    Attributes:
+        database_url: as the application's role, which can use tables and not change them.
+        owner_url: as the server's superuser, which migrates.
+    """
+
+    database_url: str | None
+    redis_url: str | None
+    owner_url: str | None
+
+
+@contextmanager
+def services(
+    data_dir: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True
+) -> Iterator[Endpoints]:
+    """Use the servers of `data_dir`, starting those that do not run yet.
+
+    With neither asked for, nothing is created: the file system may be read-only.
+
+    Args:
+        durable: False gives up surviving a crash for speed (tests). Whoever starts a server
+            decides; who joins a running one takes it as it is.
+
+    Raises:
+        EmbeddedError: a package is missing, or the folder or a server cannot be used.
+    """
+    if not (postgres or valkey):
+        yield Endpoints(database_url=None, redis_url=None, owner_url=None)
+        return
+    if sys.platform == "win32":
+        raise EmbeddedError(
+            "The embedded services do not run on Windows: use WSL, or set DATABASE_URL and "
+            "REDIS_URL to servers of your own."
+        )
+    found_postgres = postgres_service(durable=durable) if postgres else None
+    found_valkey = valkey_service(durable=durable) if valkey else None
+    folder = make_data_folder(data_dir)
+    with ExitStack() as stack:
+        database = owner = cache = None
+        if found_postgres:
+            run = stack.enter_context(shared(found_postgres, folder))
+            database, owner = database_url(run, APPLICATION), database_url(run, OWNER)
+        if found_valkey:
+            cache = redis_url(stack.enter_context(shared(found_valkey, folder)))
+        yield Endpoints(database_url=database, redis_url=cache, owner_url=owner)

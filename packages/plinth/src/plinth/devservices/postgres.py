@@ -1,0 +1,191 @@
+"""PostgreSQL, reachable by a socket in a private folder and by nothing else."""
+
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from plinth.devservices.accounts import find_account
+from plinth.devservices.errors import EmbeddedError
+from plinth.devservices.folders import open_the_way
+from plinth.devservices.logs import last_words
+from plinth.devservices.packages import require_postgres_bin
+from plinth.devservices.processes import Account, run_to_end
+from plinth.devservices.sharing import Service, Start
+from plinth.devservices.wire import ask_postgres
+
+OWNER = "postgres"
+APPLICATION = "plinth_app"
+DATABASE = "plinth"
+SOCKET = ".s.PGSQL.5432"
+INITDB_SECONDS = 60
+
+# https://www.postgresql.org/docs/18/errcodes-appendix.html
+DONE = "00000"
+NO_SUCH_ROLE = "28000"  # invalid_authorization_specification
+NO_SUCH_DATABASE = "3D000"
+TOO_MANY_CONNECTIONS = "53300"
+
+
+def postgres_service(*, durable: bool) -> Service:
+    programs = require_postgres_bin()
+    return Service(
+        name="postgres",
+        sockets=(SOCKET, f"{SOCKET}.lock"),
+        stop_signal=signal.SIGINT,  # "fast": roll back, disconnect, checkpoint
+        prepare=partial(prepare, programs, durable),
+        command=partial(command, programs, durable),
+        ready=ready,
+    )
+
+
+def database_url(run: Path, role: str) -> str:
+    return f"postgresql://{role}@/{DATABASE}?host={run}"
+
+
+def prepare(programs: Path, durable: bool, start: Start) -> Account | None:
+    cluster = start.data_dir / "postgres"
+    refuse_foreign_folder(cluster, programs)
+    account = find_account(cluster)
+    if account:
+        open_the_way(account, [programs / "postgres", cluster])
+    if not cluster.exists():
+        make_cluster(cluster, programs, durable, account, start)
+    remove_stale_pid(cluster)
+    return account
+
+
+def refuse_foreign_folder(cluster: Path, programs: Path) -> None:
+    if not cluster.exists():
+        return
+    try:
+        found = (cluster / "PG_VERSION").read_text(errors="replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        raise EmbeddedError(
+            f"{cluster} is no PostgreSQL data folder (it has no PG_VERSION): move it away, or set "
+            "DATA_DIR to another folder."
+        ) from None
+    ours = packaged_version(programs)
+    if found != ours:
+        raise EmbeddedError(
+            f"{cluster} was made by PostgreSQL {found} and this is PostgreSQL {ours}: move it away "
+            "after a pg_dump with the old version, or set DATA_DIR to another folder."
+        )
+
+
+def packaged_version(programs: Path) -> str:
+    """The major version, from the file by which initdb knows it (its first line)."""
+    with (programs.parent / "share" / "postgres.bki").open() as file:
+        return file.readline().split()[-1]
+
+
+def make_cluster(
+    cluster: Path, programs: Path, durable: bool, account: Account | None, start: Start
+) -> None:
+    """Under another name until it is whole, so that a half-made one never counts."""
+    for stale in cluster.parent.glob("postgres.tmp-*"):
+        shutil.rmtree(stale)
+    half = cluster.with_name(f"postgres.tmp-{os.getpid()}")
+    half.mkdir(mode=0o700)
+    try:
+        if account:
+            os.chown(half, account.uid, account.gid)
+        initdb: list[str | Path] = [
+            programs / "initdb",
+            "--pgdata",
+            half,
+            *initdb_options(durable=durable),
+        ]
+        run_initdb(initdb, account, start)
+        half.rename(cluster)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+    if durable:
+        sync_folder(cluster.parent)
+
+
+def run_initdb(initdb: Sequence[str | Path], account: Account | None, start: Start) -> None:
+    # It keeps the state file locked: if we are killed, whoever comes next waits for its end.
+    if not run_to_end(
+        initdb, log=start.log, timeout=INITDB_SECONDS, account=account, keep=[start.state]
+    ):
+        why = last_words(start.log, start.log_since)
+        raise EmbeddedError(
+            f"PostgreSQL could not make its data folder ({why}): see {start.data_dir}/postgres.log."
+        )
+
+
+def initdb_options(*, durable: bool) -> list[str]:
+    # The built-in C.UTF-8 is the same on every machine, and lower() knows all letters.
+    return [
+        f"--username={OWNER}",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--no-instructions",
+        *([] if durable else ["--no-sync"]),
+    ]
+
+
+def sync_folder(folder: Path) -> None:
+    """The new name inside it must outlast a power cut, as what is committed later does."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def remove_stale_pid(cluster: Path) -> None:
+    """Nobody we started lives, yet PostgreSQL would refuse if the number is in use again."""
+    path = cluster / "postmaster.pid"
+    if not path.exists():
+        return
+    pid, _, _, port, folder, *_ = [*path.read_text(errors="replace").splitlines(), *[""] * 5]
+    if folder and ask_postgres(Path(folder, f".s.PGSQL.{port}"), OWNER, OWNER):
+        raise EmbeddedError(
+            f"{cluster} is in use by a PostgreSQL that was not started from here (process {pid}): "
+            "stop it and try again."
+        )
+    path.unlink()
+
+
+def command(
+    programs: Path,
+    durable: bool,
+    data_dir: Path,
+    run: Path,
+) -> Sequence[str | Path]:
+    settings = {
+        "listen_addresses": "",
+        "port": "5432",
+        "unix_socket_directories": str(run),
+        "unix_socket_permissions": "0700",
+        "max_connections": "200",
+    }
+    if not durable:
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    options = [f"--{name}={value}" for name, value in settings.items()]
+    return [programs / "postgres", "-D", data_dir / "postgres", *options]
+
+
+def ready(data_dir: Path, run: Path) -> bool:
+    """Whether it lets us in. Creates the database and the role where they are absent."""
+    try:
+        # Asked first, because each connection before that is a FATAL line in the log.
+        if (data_dir / "postgres" / "postmaster.pid").read_bytes().split()[-1:] != [b"ready"]:
+            return False
+    except FileNotFoundError:
+        return False
+    answer = ask_postgres(run / SOCKET, APPLICATION, DATABASE)
+    if answer == NO_SUCH_ROLE:
+        ask_postgres(run / SOCKET, OWNER, OWNER, f"CREATE ROLE {APPLICATION} LOGIN")
+        answer = ask_postgres(run / SOCKET, APPLICATION, DATABASE)
+    if answer == NO_SUCH_DATABASE:
+        answer = ask_postgres(run / SOCKET, OWNER, OWNER, f"CREATE DATABASE {DATABASE}")
+    return answer in (DONE, TOO_MANY_CONNECTIONS)

@@ -1,0 +1,223 @@
+"""Errors on their way out: RFC 9457 problem documents. The only place that says HTTP numbers."""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from plinth.errors import (
+    Changed,
+    Conflict,
+    Denied,
+    Invalid,
+    InvalidField,
+    NotFound,
+    PlinthError,
+    Rejected,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
+from plinth.http.routes import allowed_methods, route_path
+from plinth.request.context import current_request
+from plinth.request.headers import REFUSAL_SECONDS
+
+STATUS: dict[type[PlinthError], HTTPStatus] = {
+    Rejected: HTTPStatus.BAD_REQUEST,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Denied: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    Changed: HTTPStatus.PRECONDITION_FAILED,
+    Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooMany: HTTPStatus.TOO_MANY_REQUESTS,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+HEADERS: dict[type[PlinthError], dict[str, str]] = {
+    TooMany: {
+        "Retry-After": "Seconds after which there is room again.",
+        # draft-ietf-httpapi-ratelimit-headers-11
+        "RateLimit": 'What is left of the limits that are used up: `"login-ip";r=0;t=42`.',
+        "RateLimit-Policy": 'How many they allow, in how many seconds: `"login-ip";q=20;w=300`.',
+    },
+}
+WITHOUT_BODY = {204, 304}
+MAX_REPORTED_ERRORS = 100  # of one request; a list of wrong values has one for each
+MEDIA_TYPE = "application/problem+json"
+CODES = {413: "content_too_large", 503: "overloaded"}  # the former was renamed in the library
+
+
+class FieldError(BaseModel):
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Problem(BaseModel):
+    """RFC 9457. `detail` is for people, `code` for programs; `request_id` finds it in the logs."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None
+
+
+class ValidationProblem(Problem):
+    errors: list[FieldError]
+
+
+def shaped(schema: str) -> dict[str, Any]:
+    """An error's content in the OpenAPI document, by the name that `openapi.py` puts its schema
+    there by. From a `model` FastAPI makes a field for each error of each route, twice."""
+    return {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def responses(*kinds: type[PlinthError]) -> dict[int | str, dict[str, Any]]:
+    """How a route's refusals stand in the OpenAPI document: `responses=responses(NotFound)`."""
+    return {
+        STATUS[kind].value: {
+            "description": STATUS[kind].phrase,
+            "content": shaped("Problem"),
+            "headers": {
+                name: {"schema": {"type": "string"}, "description": text}
+                for name, text in HEADERS.get(kind, {}).items()
+            },
+        }
+        for kind in kinds
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error as a problem document; `http/middleware.py` has the rest."""
+    app.add_exception_handler(PlinthError, _handle_meaning)
+    app.add_exception_handler(HTTPException, _handle_http)
+    app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_exception_handler(InvalidField, _handle_field)
+
+
+def describe(error: PlinthError) -> tuple[HTTPStatus, dict[str, str]]:
+    """The status and the headers that an error's meaning has in HTTP."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return status, _make_headers(error)
+
+
+async def _handle_meaning(_: Request, error: Exception) -> Response:
+    assert isinstance(error, PlinthError)
+    status, headers = describe(error)
+    return problem(status, error.detail, error.code, headers)
+
+
+def _make_headers(error: PlinthError) -> dict[str, str]:
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
+    if isinstance(error, (TooMany, Unavailable)):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, TooMany):
+        headers["RateLimit"] = ", ".join(
+            f'"{limit.name}";r=0;t={limit.wait}' for limit in error.used_up
+        )
+        headers["RateLimit-Policy"] = ", ".join(
+            f'"{limit.name}";q={limit.rate.most};w={limit.rate.seconds}' for limit in error.used_up
+        )
+    return headers
+
+
+async def _handle_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return refuse_method(request.app, request.method, route_path(request.scope))
+    return http_problem(error)
+
+
+def http_problem(error: HTTPException) -> Response:
+    status, headers = error.status_code, dict(error.headers or {})
+    if status in WITHOUT_BODY:
+        return Response(status_code=status, headers=headers)
+    title, code = _name(status)
+    detail: Any = error.detail
+    if isinstance(detail, str):
+        return problem(status, detail, code, headers)
+    # FastAPI allows any JSON there; RFC 9457 has text alone, and room for members of one's own.
+    return problem(status, title, code, headers, data=jsonable_encoder(detail))
+
+
+def _name(status: int) -> tuple[str, str]:
+    """The title and the code of a status, also of one that is not registered, such as 499."""
+    try:
+        known = HTTPStatus(status)
+    except ValueError:
+        return "Error", f"http_{status}"
+    return known.phrase, CODES.get(status, known.name.lower())
+
+
+async def _handle_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # What was sent is not sent back: it may be a password.
+    fields = [
+        {"loc": list(detail["loc"]), "msg": detail["msg"], "type": detail["type"]}
+        for detail in error.errors()[:MAX_REPORTED_ERRORS]
+    ]
+    if fields[0]["type"] == "json_invalid":
+        return _tell_fields(fields, "The body is not valid JSON")
+    return _tell_fields(fields)
+
+
+async def _handle_field(_: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidField)
+    place = [error.where, error.field]
+    return _tell_fields([{"loc": place, "msg": error.reason, "type": error.kind}])
+
+
+def _tell_fields(fields: list[dict[str, Any]], detail: str | None = None) -> Response:
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    where = ", ".join(".".join(str(part) for part in field["loc"][1:]) for field in fields[:3])
+    detail = detail or (f"Not valid: {where}" if where.strip(", ") else "The request is not valid")
+    return problem(status, detail, "validation_error", errors=fields)
+
+
+def refuse_method(app: FastAPI, method: str, path: str) -> Response:
+    """What is allowed there instead; to OPTIONS that is the answer (RFC 9110, 9.3.7)."""
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    headers = {"Allow": ", ".join(sorted(allowed_methods(app, path)))}
+    if method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+    return problem(status, status.phrase, status.name.lower(), headers)
+
+
+def problem(
+    status: int, detail: str, code: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    request = current_request()
+    body = {
+        "type": "about:blank",  # RFC 9457, 4.2.1: no more than the status says; `code` is the rest
+        "title": _name(status)[0],
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        "request_id": request.id if request else None,
+        **more,
+    }
+    # ASCII only, so that whatever text came in can go out: a lone surrogate has no UTF-8.
+    return Response(json.dumps(body), status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_late(status: int, detail: str, code: str) -> ASGIApp:
+    """A problem document that is sent `REFUSAL_SECONDS` later."""
+    answer = problem(status, detail, code)
+
+    async def send_late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(REFUSAL_SECONDS)
+        await answer(scope, receive, send)
+
+    return send_late

@@ -1,0 +1,219 @@
+"""Kinds of text that come in. What PostgreSQL or a log line cannot hold is refused here."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import MAX_PREC, Context, Decimal
+from math import isfinite
+from typing import Annotated, Any
+from unicodedata import combining, normalize
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
+
+from plinth.config import settings
+from plinth.security import addresses
+
+# asyncpg sends these as -infinity and infinity, and returns them without an offset.
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+
+LARGEST_ID = 2**63 - 1
+DEEPEST_JSON = 20
+MAX_MARKS = 30  # in a row: Unicode's Stream-Safe Text Format (UAX 15, D4)
+
+# Control characters, line and paragraph separator, surrogates. A pattern, for it sees the text
+# before its length is checked: a megabyte takes a loop over `unicodedata.category` 15 times longer.
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HARMFUL_IN_JSON = re.compile("[\x00\ud800-\udfff]")
+_HARMFUL_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _refuse_control(text: str) -> str:
+    if _HARMFUL.search(text):
+        raise ValueError("must not contain control characters or lone surrogates")
+    return text
+
+
+def to_nfc(text: str) -> str:
+    """Return the text in one form, so that two keyboards write the same word.
+
+    Raises:
+        ValueError: it has more marks in a row than any language; to sort them takes quadratic time.
+    """
+    if text.isascii():
+        return text
+    marks = "".join(filter(combining, set(text)))
+    if marks and any(len(run) > MAX_MARKS for run in re.findall(f"[{marks}]+", text)):
+        raise ValueError(f"must not contain more than {MAX_MARKS} combining marks in a row")
+    return normalize("NFC", text)
+
+
+def _require_variety(password: str) -> str:
+    if not (
+        any(char.isupper() for char in password)
+        and any(char.islower() for char in password)
+        and any(char.isdigit() for char in password)
+    ):
+        raise ValueError("must contain an upper-case letter, a lower-case letter and a digit")
+    return password
+
+
+def _check_new_address(text: str) -> str:
+    return addresses.check_new(text, smtputf8=settings.SMTP_UTF8)
+
+
+def _refuse_surrogate(text: str) -> str:
+    if re.search("[\ud800-\udfff]", text):
+        raise ValueError("must not contain lone surrogates")
+    return text
+
+
+def _refuse_control_in_text(text: str) -> str:
+    if _HARMFUL_IN_TEXT.search(text):
+        raise ValueError("must not contain control characters or lone surrogates")
+    return text
+
+
+def _refuse_unstorable(document: dict[str, Any]) -> dict[str, Any]:
+    """What jsonb refuses, and what is nested so deep that others' parsers give up on it."""
+    level: list[Any] = [document]
+    for _ in range(DEEPEST_JSON):
+        inside: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inside += [*value, *value.values()]
+            elif isinstance(value, list):
+                inside += value
+            elif isinstance(value, str) and _HARMFUL_IN_JSON.search(value):
+                raise ValueError("must not contain NUL or lone surrogates")
+            elif isinstance(value, float) and not isfinite(value):
+                raise ValueError("must not contain numbers that are infinite or none")
+        if not inside:
+            return document
+        level = inside
+    raise ValueError(f"must not be nested deeper than {DEEPEST_JSON}")
+
+
+def _require_number(value: object) -> object:
+    if isinstance(value, (bool, str)):
+        raise ValueError("must be a number")  # noqa: TRY004 - Pydantic reads ValueErrors
+    return value
+
+
+def _require_form(form: str, example: str) -> BeforeValidator:
+    """Pydantic would take a number as well: seconds since 1970."""
+    pattern = re.compile(form)
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and not pattern.match(value):
+            raise ValueError(f"must be like {example}")
+        if isinstance(value, (int, float)):
+            raise ValueError(f"must be a text like {example}")  # noqa: TRY004
+        return value
+
+    return BeforeValidator(check)
+
+
+def padded(places: int) -> AfterValidator:
+    """Give a decimal that many places, as NUMERIC does, so that the response to a write equals what
+    is read later."""
+    last = Decimal(1).scaleb(-places)
+    exact = Context(prec=MAX_PREC)
+
+    def pad(number: Decimal) -> Decimal:
+        return (number or Decimal(0)).quantize(last, context=exact)  # or: not -0
+
+    return AfterValidator(pad)
+
+
+def _convert_to_utc(moment: datetime) -> datetime:
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        utc = _FIRST_MOMENT
+    if utc in (_FIRST_MOMENT, _LAST_MOMENT):
+        raise ValueError("must be within the years 1 to 9999 in UTC")
+    return utc
+
+
+_NO_CONTROL = Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"})
+
+Line = Annotated[str, AfterValidator(_refuse_control), AfterValidator(to_nfc), _NO_CONTROL]
+"""One line of text, in NFC."""
+
+Text = Annotated[
+    str,
+    StringConstraints(max_length=100_000),
+    AfterValidator(_refuse_control_in_text),
+    AfterValidator(to_nfc),
+    Field(
+        json_schema_extra={"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"}
+    ),
+]
+"""Text of several lines, in NFC."""
+
+LARGEST_EXACT = 2**53 - 1
+"""What a JSON number carries exactly, in JavaScript too (RFC 7493, 2.2)."""
+
+# The bounds before the validator: behind it Pydantic does not write them into the document.
+BigInt = Annotated[
+    int, Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT), BeforeValidator(_require_number)
+]
+RowRef = Annotated[int, Field(ge=1, le=LARGEST_EXACT), BeforeValidator(_require_number)]
+"""The id of another row."""
+
+Finite = Annotated[float, BeforeValidator(_require_number), Field(allow_inf_nan=False)]
+Bool = Annotated[bool, Field(strict=True)]
+Date = Annotated[date, _require_form(r"\d{4}-\d{2}-\d{2}$", "2026-12-31")]
+DateTime = Annotated[
+    AwareDatetime,
+    _require_form(r"\d{4}-\d{2}-\d{2}[Tt ]\d", "2026-12-31T23:59:59Z"),
+    AfterValidator(_convert_to_utc),
+]
+"""A moment, with its offset from UTC. It is converted to UTC, as PostgreSQL returns it."""
+
+PlainDecimal = Annotated[
+    Decimal, PlainSerializer(lambda number: f"{number:f}", return_type=str, when_used="json")
+]
+"""A decimal whose text has no exponent: 0.00000001, not 1E-8."""
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_refuse_unstorable)]
+"""Any JSON object that jsonb can hold."""
+
+Email = Annotated[
+    str,
+    StringConstraints(max_length=255),
+    AfterValidator(_refuse_control),
+    AfterValidator(_check_new_address),
+    Field(json_schema_extra={"format": "email"}),
+]
+"""A new address of an account."""
+
+TypedEmail = Annotated[
+    str, StringConstraints(max_length=255), AfterValidator(_refuse_control), _NO_CONTROL
+]
+"""An address by which an account is looked up. What is none is an unknown one, and answers alike.
+It stays as typed: an account's own spelling finds it (`security/addresses.py`)."""
+
+Username = Annotated[
+    str, StringConstraints(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9_-]+$")
+]
+FullName = Annotated[Line, StringConstraints(max_length=255)]
+AnyPassword = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_refuse_surrogate)
+]
+"""A password to compare; what is no possible password is simply wrong, not invalid."""
+
+NewPassword = Annotated[
+    str,
+    StringConstraints(min_length=8, max_length=100),
+    AfterValidator(_refuse_surrogate),
+    AfterValidator(_require_variety),
+]
+SearchText = Annotated[Line, StringConstraints(min_length=2, max_length=100)]

@@ -1,0 +1,35 @@
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel
+
+from plinth.security.keys import Key
+
+
+class PublicKey(BaseModel):
+    """A JWK (RFC 7517). What is private has no field here."""
+
+    kty: Literal["OKP", "EC"]
+    crv: str
+    x: str
+    y: str | None = None
+    kid: str
+    alg: str
+    use: Literal["sig"] = "sig"
+
+
+class JwkSet(BaseModel):
+    keys: list[PublicKey]
+
+
+def show_public_keys(keys: Iterable[Key]) -> JwkSet:
+    """Of those that have a public part: whoever can verify with another can sign with it."""
+    return JwkSet(
+        keys=[
+            PublicKey.model_validate(
+                {**key.jwk.as_dict(private=False), "kid": key.kid, "alg": key.alg}
+            )
+            for key in keys
+            if not key.is_secret
+        ]
+    )

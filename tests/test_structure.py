@@ -1,0 +1,48 @@
+"""The limits of the library's structure and of the application's size."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.environment import ROOT
+
+LIBRARY = ROOT / "packages" / "plinth" / "src" / "plinth"
+APPLICATION = ROOT / "app"
+MAX_FOLDERS, MAX_TOP_MODULES, MAX_MODULES, MAX_LINES = 20, 5, 15, 300
+MAX_APPLICATION_FILES, MAX_APPLICATION_LINES = 26, 600
+
+
+def find_folders(root: Path) -> list[Path]:
+    return [it.parent for it in root.rglob("__init__.py") if it.parent != root]
+
+
+def find_modules(folder: Path) -> list[Path]:
+    return [it for it in folder.glob("*.py") if it.name != "__init__.py"]
+
+
+def count_lines(files: list[Path]) -> dict[Path, int]:
+    return {file: len(file.read_text().splitlines()) for file in files}
+
+
+def test_the_top_level_is_a_table_of_contents() -> None:
+    top = [folder for folder in find_folders(LIBRARY) if folder.parent == LIBRARY]
+    assert len(top) <= MAX_FOLDERS
+    assert len(find_modules(LIBRARY)) <= MAX_TOP_MODULES
+
+
+@pytest.mark.parametrize(
+    "folder", find_folders(LIBRARY), ids=lambda it: str(it.relative_to(LIBRARY))
+)
+def test_a_folder_has_few_modules(folder: Path) -> None:
+    assert len(find_modules(folder)) <= MAX_MODULES, "divide it into packages by subject"
+
+
+def test_a_file_has_few_lines() -> None:
+    lines = count_lines(list(LIBRARY.rglob("*.py")))
+    assert {file: count for file, count in lines.items() if count > MAX_LINES} == {}
+
+
+def test_the_application_is_read_in_ten_minutes() -> None:
+    lines = count_lines(list(APPLICATION.rglob("*.py")))
+    assert len(lines) <= MAX_APPLICATION_FILES
+    assert sum(lines.values()) <= MAX_APPLICATION_LINES
