@@ -5,6 +5,7 @@ what this release ends has to be written in that form too, until the next major 
 """
 
 import asyncio
+import json
 import subprocess
 import sys
 import tarfile
@@ -101,6 +102,18 @@ async def deploy(
                 async with AsyncClient(base_url=new_server.url, timeout=30) as new:
                     yield Deploy(old, new, database, people)
         await database.close()
+
+
+def run_plinth(*arguments: str, folder: Path, **settings: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "plinth.cli", *arguments],
+        cwd=ROOT,
+        env=bare_environment() | SETTINGS | {"DATA_DIR": str(folder)} | settings,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
 
 
 def migrate(code: Path, url: str) -> None:
@@ -301,6 +314,16 @@ async def test_more_than_a_request_marks_are_refused_by_the_release_before_too(
         assert time.monotonic() < until
         await asyncio.sleep(0.2)
     await check_dead(deploy, first, second)
+
+
+async def test_the_audit_log_of_both_holds(empty_postgres: OwnPostgres, folder_once: Path) -> None:
+    """The events of the release before, of both beside each other, and of the migration."""
+    found = await asyncio.to_thread(
+        run_plinth, "audit", "verify", "--json", folder=folder_once, DATABASE_URL=empty_postgres.url
+    )
+    verified = json.loads(found)
+    assert verified["flaw"] is None
+    assert verified["events"] > len(NAMES)
 
 
 async def test_a_downgrade_revives_nobody(deploy: Deploy, empty_postgres: OwnPostgres) -> None:
