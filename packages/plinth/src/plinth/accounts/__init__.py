@@ -1,0 +1,30 @@
+"""Accounts: users, their sessions and their credentials.
+
+The public verbs: each works in the caller's transaction and does not commit, so that they can be
+combined in one. `sign_in` takes a `Database` instead, since it holds no connection while it hashes.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plinth.accounts.services.accounts import register, update_profile
+    from plinth.accounts.services.sessions import SignedIn, complete_sign_in, sign_in
+
+__all__ = ["SignedIn", "complete_sign_in", "register", "sign_in", "update_profile"]
+
+_MODULES = {
+    "SignedIn": "services.sessions",
+    "complete_sign_in": "services.sessions",
+    "register": "services.accounts",
+    "sign_in": "services.sessions",
+    "update_profile": "services.accounts",
+}
+
+if not TYPE_CHECKING:  # for a type checker every name would exist
+
+    def __getattr__(name: str) -> object:
+        """Import a verb when it is first used: the models below import this package first."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -36,10 +36,10 @@ async def sign_in(
         await _refuse(database, known)
     token = make_cookie_token(uuid4())
     lifetime = timedelta(hours=settings.ADMIN_SESSION_HOURS)
-    account = await sessions.start(
-        database, known, token.session_id, token.hash, client, lifetime=lifetime
+    beginning = sessions.complete_sign_in(
+        database, known.user, ("password",), client, token=token, lifetime=lifetime
     )
-    return token, account
+    return token, (await recognition.settle(known, beginning)).account
 
 
 async def authenticate(db: AsyncSession, cookie: str | None) -> Principal | None:

@@ -86,6 +86,6 @@ async def logout_everywhere(db: DB, user: CurrentUser) -> None:
 async def _sign_in(
     database: WholeDB, email: str, password: str, client: Client, device: Device
 ) -> sessions.Tokens:
-    tokens, account = await sessions.sign_in(database, email, password, client, device.cookie)
-    device.remember(account)
-    return tokens
+    signed_in = await sessions.sign_in(database, email, password, client, device.cookie)
+    device.remember(signed_in.account)
+    return signed_in.tokens

@@ -1,9 +1,12 @@
 """Who comes with an e-mail and a password: asked at every door, before a session begins."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from time import monotonic
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
 from plinth.accounts.queries.sign_in import Candidate
@@ -17,6 +20,8 @@ from plinth.limits import Reservation
 from plinth.request.client import Client
 from plinth.security import devices
 from plinth.security.passwords import Verdict, verify_password
+
+T = TypeVar("T")
 
 
 class WrongCredentials(Unauthenticated):
@@ -69,9 +74,9 @@ async def recognise(
         await attempt.refund()  # nobody was told whether the password is right
         raise
     if user is None or not is_right:
-        await refuse(database, user, began)
+        await _refuse_late(database, user, began)
     if not user.is_active:
-        await refuse(database, user, began, InactiveUser)
+        await _refuse_late(database, user, began, InactiveUser)
     return Recognised(user, attempt, began)
 
 
@@ -82,24 +87,45 @@ async def find_device(db: Readable, email: str, device: str | None) -> KnownDevi
     return _find_device(await queries.sign_in.find(db, email), email, device)
 
 
-async def refuse(
+async def settle(known: Recognised, beginning: Awaitable[T]) -> T:
+    """Return the session that begins, and refund the attempt. A refusal is delayed as any other."""
+    try:
+        begun = await beginning
+    except WrongCredentials:
+        await _delay(known.began)
+        raise
+    await known.attempt.refund()
+    return begun
+
+
+async def refuse_changed(db: Database | AsyncSession, user_id: int) -> NoReturn:
+    """Refuse a user who was changed after they proved who they are."""
+    if isinstance(db, Database):
+        async with db.transaction() as own:
+            _refuse(own, user_id, WrongCredentials)
+    _refuse(db, user_id, WrongCredentials)
+
+
+async def _refuse_late(
     database: Database,
     user: Candidate | None,
     began: float,
     why: type[PlinthError] = WrongCredentials,
 ) -> NoReturn:
+    await _delay(began)
+    async with database.transaction() as db:
+        _refuse(db, user.id if user else None, why)
+
+
+async def _delay(began: float) -> None:
     """Answer no failed sign-in sooner than another: a bcrypt hash takes ten times as long to verify
     as ours, and the time would tell which e-mails have one. Nothing is held meanwhile."""
     await asyncio.sleep(began + settings.LOGIN_FAILURE_MS / 1000 - monotonic())
-    async with database.transaction() as db:
-        audit.record(
-            db,
-            "session.started",
-            outcome="failure",
-            subject_id=user.id if user else None,
-            reason=why.detail,
-        )
-        raise why
+
+
+def _refuse(db: AsyncSession, user_id: int | None, why: type[PlinthError]) -> NoReturn:
+    audit.record(db, "session.started", outcome="failure", subject_id=user_id, reason=why.detail)
+    raise why
 
 
 async def _reserve(

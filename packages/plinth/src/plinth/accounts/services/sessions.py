@@ -1,17 +1,20 @@
-"""A session: begun by a password, carried on by its refresh token, asked for with each request."""
+"""A session: begun by a sign-in, carried on by its refresh token, asked for with each request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal, Protocol, get_args
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
+from plinth.accounts.models import User
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.session import Rotation
+from plinth.accounts.queries.sign_in import Proven
 from plinth.accounts.services import audit, recognition, throttle
-from plinth.accounts.services.recognition import InactiveUser, Recognised
+from plinth.accounts.services.recognition import InactiveUser
 from plinth.config import settings
 from plinth.db.batching import Batcher
 from plinth.db.database import Database
@@ -26,6 +29,10 @@ from plinth.security.refresh_tokens import (
     seal_successor,
 )
 from plinth.security.tokens import issue_access_token, read_access_token
+
+Method = Literal["password"]
+"""How a user proves who they are."""
+METHODS: frozenset[Method] = frozenset(get_args(Method))
 
 
 class SessionNotFound(NotFound):
@@ -52,49 +59,94 @@ class Tokens:
     """Seconds for which the access token holds."""
 
 
+class SessionToken(Protocol):
+    """What a session is known by: a refresh token, or a token in a cookie."""
+
+    @property
+    def session_id(self) -> UUID: ...
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def text(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session that has begun.
+
+    Attributes:
+        user: the columns of `User` that are not secret, as the session found them.
+        account: what the device may be remembered for (`security/devices.py`).
+    """
+
+    user: User
+    token: SessionToken
+    account: devices.Account
+
+    @property
+    def tokens(self) -> Tokens:
+        """An access token and the session's own. Not for a session that a cookie holds."""
+        return _give(self.user.id, self.token)
+
+
 async def sign_in(
     database: Database, email: str, password: str, client: Client, device: str | None = None
-) -> tuple[Tokens, devices.Account]:
-    """The tokens, and the account that the device may be remembered for.
+) -> SignedIn:
+    """Sign in by e-mail and password.
+
+    Args:
+        device: the cookie by which a device is known (`security/devices.py`).
 
     Raises:
         PlinthError: as `recognition.recognise`.
     """
     known = await recognition.recognise(database, email, password, client, device)
-    token = make_refresh_token(uuid4())
-    account = await start(database, known, token.session_id, token.hash, client)
-    return _give(known.user.id, token), account
+    return await recognition.settle(
+        known, complete_sign_in(database, known.user, ("password",), client)
+    )
 
 
-async def start(
-    database: Database,
-    known: Recognised,
-    session_id: UUID,
-    token_hash: bytes,
+async def complete_sign_in(
+    db: Database | AsyncSession,
+    user: Proven,
+    methods: Sequence[Method],
     client: Client,
     *,
+    token: SessionToken | None = None,
     lifetime: timedelta | None = None,
-) -> devices.Account:
-    """
+) -> SignedIn:
+    """Begin a session of a user who has proved who they are. Nothing else begins one.
+
     Args:
-        lifetime: after which it ends, used or not; None leaves it to the settings.
+        db: the caller's transaction; or a `Database`, for a transaction of its own that is one
+            statement and durable when this returns.
+        user: as they were when they proved it, such as what `register` returned.
+        methods: how they proved it.
+        token: a new one that the session is known by; a refresh token is made where none is given.
+        lifetime: after which the session ends, used or not; None leaves it to the settings.
 
     Raises:
-        WrongCredentials: the user was changed since they were recognised.
+        WrongCredentials: the user's password or active flag was changed since. The audit log has
+            it, and with it everything else in the caller's transaction is committed.
+        ValueError: no method, or an unknown one.
     """
-    epoch = await queries.sign_in.begin_session(
-        database,
-        known.user,
-        session_id=session_id,
-        token_hash=token_hash,
+    if not methods or not set(methods) <= METHODS:
+        raise ValueError(f"methods must name how {user.id} signed in: some of {sorted(METHODS)}")
+    token = token or make_refresh_token(uuid4())
+    begun = await queries.sign_in.begin_session(
+        db,
+        user,
+        session_id=token.session_id,
+        token_hash=token.hash,
         client=client,
         lifetime=lifetime,
-        told=audit.describe("session.started", subject_id=known.user.id),
+        told=audit.describe("session.started", subject_id=user.id),
     )
-    if epoch is None:
-        await recognition.refuse(database, known.user, known.began)
-    await known.attempt.refund()
-    return devices.Account(known.user.id, epoch)
+    if begun is None:
+        await recognition.refuse_changed(db, user.id)
+    if not isinstance(db, Database):
+        _record_start(db, user.id, token.session_id, begun.surplus)
+    return SignedIn(begun.user, token, devices.Account(user.id, begun.credential_epoch))
 
 
 async def refresh(
@@ -208,7 +260,22 @@ async def _meet_late_comer(db: AsyncSession, token: RefreshToken) -> Tokens:
     raise InvalidRefreshToken
 
 
-def _give(user_id: int, token: RefreshToken) -> Tokens:
+def _record_start(
+    db: AsyncSession, user_id: int, session_id: UUID, surplus: Sequence[UUID]
+) -> None:
+    audit.record(db, "session.started", actor_id=user_id, subject_id=user_id, session_id=session_id)
+    for ended in surplus:
+        audit.record(
+            db,
+            "session.ended",
+            actor_id=user_id,
+            subject_id=user_id,
+            session_id=ended,
+            reason=queries.sign_in.SURPLUS,
+        )
+
+
+def _give(user_id: int, token: SessionToken) -> Tokens:
     return Tokens(
         access_token=issue_access_token(user_id, token.session_id),
         refresh_token=token.text,
