@@ -1,6 +1,7 @@
 """The routes under `API_V1_PREFIX`.
 
-PUBLIC routers are open to anyone. A request for any other needs a valid access token.
+PUBLIC routers are open to anyone. A request for any other needs a valid access token. The first
+route that matches answers. `without(router, function)` of `plinth.http.routes` drops a route.
 """
 
 from fastapi import APIRouter, Depends

@@ -43,6 +43,7 @@ from plinth.http.middleware import (
 )
 from plinth.http.observe import Observed
 from plinth.http.protocol import bound_http_of_uvicorn
+from plinth.http.routes import refuse_duplicates
 from plinth.http.security_headers import SecurityHeaders
 from plinth.http.threads import entered_in_thread
 from plinth.observability import logs
@@ -152,6 +153,9 @@ def create_app(router: APIRouter) -> FastAPI:
     """
     Args:
         router: the routes under `API_V1_PREFIX`.
+
+    Raises:
+        ValueError: a route is never called, such as one that is declared twice.
     """
     logs.take_over()
     fast_paths.log_state()
@@ -175,6 +179,7 @@ def create_app(router: APIRouter) -> FastAPI:
     openapi.install(app)
     app.include_router(root.router)
     app.include_router(router, prefix=settings.API_V1_PREFIX)
+    refuse_duplicates(app)
     # Where one of these is off, none of it is loaded.
     if settings.shows_docs:
         from plinth.http import docs  # noqa: PLC0415

@@ -1,9 +1,11 @@
-"""What an application answers to, found by walking it."""
+"""What an application answers to: found by walking it, and chosen from our routers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.routing import Host, Match, Mount, Route, WebSocketRoute, compile_path
 from starlette.types import Scope
@@ -94,3 +96,56 @@ def path_patterns(app: FastAPI, method: str | None = None) -> list[re.Pattern[st
         and not isinstance(context.original_route, WebSocketRoute)
         and (method is None or method in (context.methods or ()))
     ]
+
+
+def without(router: APIRouter, *functions: Callable[..., Any]) -> APIRouter:
+    """Return a copy of the router that lacks the routes of these functions.
+
+    To override a route, include a router of your own with the same path as well.
+
+    Raises:
+        ValueError: the router has no route of a function.
+    """
+    found = {route.endpoint for route in router.routes if isinstance(route, APIRoute)}
+    for function in functions:
+        if function not in found:
+            names = ", ".join(sorted(_name(it) for it in found))
+            raise ValueError(
+                f"without(): the router has no route of {_name(function)}. Its routes are: {names}"
+            )
+    kept = copy(router)
+    kept.routes = [it for it in router.routes if getattr(it, "endpoint", None) not in functions]
+    return kept
+
+
+def refuse_duplicates(app: FastAPI) -> None:
+    """Raise where a route is never called, because one declared before it matches all its paths.
+
+    Raises:
+        ValueError: names both.
+    """
+    before: list[RouteContext] = []
+    for route in walk_routes(app):
+        for other in before:
+            if _hides(other, route):
+                raise ValueError(
+                    f"{_describe(route)} is never called: {_describe(other)} comes before it and"
+                    f" matches the same paths. Drop one of them by without(router, function) in"
+                    " app/api/v1/__init__.py; if they should answer different paths, include the"
+                    " one with fewer parameters first"
+                )
+        before.append(route)
+
+
+def _hides(first: RouteContext, second: RouteContext) -> bool:
+    shared = (first.methods or set()) & (second.methods or set())
+    return bool(shared and first.path_regex.match(second.path_format or ""))
+
+
+def _describe(route: RouteContext) -> str:
+    assert route.endpoint
+    return f"{'/'.join(sorted(route.methods or ()))} {route.path} ({_name(route.endpoint)})"
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{getattr(function, '__qualname__', function)}"

@@ -1,0 +1,75 @@
+"""Which of the library's routes exist is the application's choice."""
+
+import json
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from plinth import application
+from plinth.accounts.routes import auth, user_sessions, users
+from plinth.http.routes import without
+from tests.support.asgi import send
+
+own = APIRouter(prefix="/users")
+
+
+@own.get("/me")
+async def get_me() -> str:
+    return "mine"
+
+
+def serve(*routers: APIRouter) -> FastAPI:
+    api_router = APIRouter()
+    for router in routers:
+        api_router.include_router(router)
+    return application.create_app(api_router)
+
+
+async def test_a_dropped_route_is_neither_answered_nor_documented() -> None:
+    app = serve(without(auth.router, auth.register, auth.login_by_form))
+    paths = app.openapi()["paths"]
+    assert "/api/v1/auth/login" in paths
+    for path in ("/api/v1/auth/register", "/api/v1/auth/token"):
+        assert path not in paths
+        assert (await send(app, "POST", path)).status == 404
+
+
+def test_the_router_itself_keeps_its_routes() -> None:
+    lacking = without(auth.router, auth.register)
+    assert len(lacking.routes) == len(auth.router.routes) - 1
+    lacking.get("/auth/more")(get_me)
+    assert all(it.endpoint is not get_me for it in auth.router.routes if isinstance(it, APIRoute))
+
+
+async def test_a_route_is_overridden_by_one_of_the_same_path() -> None:
+    app = serve(own, without(users.router, users.get_me))
+    assert json.loads((await send(app, "GET", "/api/v1/users/me")).body) == "mine"
+    assert "/api/v1/users/me/events" in app.openapi()["paths"]
+
+
+def test_a_function_without_a_route_is_named() -> None:
+    with pytest.raises(ValueError, match=r"no route of plinth\.accounts\.routes\.users\.get_me\. "):
+        without(auth.router, users.get_me)
+
+
+def test_a_duplicate_is_an_error_that_names_both() -> None:
+    with pytest.raises(ValueError, match="is never called") as raised:
+        serve(users.router, own)
+    text = str(raised.value)
+    assert f"GET /api/v1/users/me ({__name__}.get_me)" in text
+    assert "GET /api/v1/users/me (plinth.accounts.routes.users.get_me)" in text
+    assert "without(router, function)" in text
+
+
+def test_a_route_behind_a_parameter_is_an_error_too() -> None:
+    """`/users/me` would be answered as `/users/{user_id}` with an id that is no number."""
+    with pytest.raises(ValueError, match=r"users\.get_user\) comes before it"):
+        serve(without(users.router, users.get_me), own)
+
+
+def test_other_methods_and_more_segments_are_no_duplicates() -> None:
+    routes = APIRouter(prefix="/users")
+    routes.post("/me")(get_me)
+    routes.get("/{user_id}/me")(get_me)
+    assert serve(users.router, user_sessions.router, routes).routes
