@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth-backend")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-hostile test-hostile-long test-budget test-fastapi check-long client test-client check lint format \
+.PHONY: help install dev test coverage mutants test-browser test-document test-faults test-new test-new-matrix test-start wheel test-hostile test-hostile-long test-budget test-fastapi check-long client test-client check lint format \
     types floors migrations bench bench-quick bench-keyset bench-login-timing bench-login-storm docs-assets lock clean broken
 
 help: ## this list
@@ -70,6 +70,12 @@ test-new: $(INSTALLED) ## plinth new and plinth remove, in a copy of this checko
 
 test-new-matrix: $(INSTALLED) ## every combination of what plinth new offers, generated, checked and removed: half an hour
 	@NEW_MATRIX=whole $(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/new/test_matrix.py tests/new/test_names.py
+
+wheel: $(INSTALLED) ## the library's wheel, in dist/: `plinth start` makes a project of it
+	@$(UV) build --quiet --wheel --build-constraints deploy/build-requirements.txt --out-dir dist packages/plinth
+
+test-start: wheel ## a project that `plinth start` makes of the wheel: its commands, tests and checks
+	@$(BIN)/pytest -n 0 -o faulthandler_timeout=1200 tests/start
 
 test-budget: $(INSTALLED) ## what a request costs, by a bare function in the same run (docs/performance.md)
 	@$(BIN)/pytest -n 0 tests/budget

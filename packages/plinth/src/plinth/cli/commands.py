@@ -30,7 +30,7 @@ def _print_version(wanted: bool) -> None:
     if not wanted:
         return
     try:
-        print(f"plinth {version('plinth')}")
+        print(f"plinth {version('plinth-backend')}")
     except PackageNotFoundError:
         print("plinth, not installed as a package")
     raise typer.Exit
@@ -46,6 +46,29 @@ def _begin(
     ] = False,
 ) -> None:
     pass
+
+
+@plinth.command()
+def start(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder to write. Its name is that of the project: shop.")
+    ],
+    *,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The wheel of the library to start from. Default: the one installed from.",
+        ),
+    ] = None,
+) -> None:
+    """Write a new project: an application, its tests, and files to run and deploy it.
+
+    It keeps the library's wheel in wheels/ and pins it, and all else, by hash.
+    """
+    from plinth.cli.start.create import run
+
+    run(folder, wheel)
 
 
 @plinth.command()

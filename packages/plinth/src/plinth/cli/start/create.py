@@ -1,0 +1,89 @@
+"""`plinth start`"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from plinth.cli.failure import Failure
+from plinth.cli.output import out, warn
+from plinth.cli.start import lock, wheel
+from plinth.cli.start.wheel import ProjectFile
+from plinth.db.schema import steps
+
+# What PyPA, Compose, PostgreSQL and Docker all accept as a name.
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+MAX_NAME_LENGTH = 40
+# The library, the database that every server has, and names that Python or the project uses.
+TAKEN = {"plinth", "plinth-backend", "postgres", "app", "alembic", "tests"}
+
+
+def run(folder: Path, given: Path | None) -> None:
+    """
+    Args:
+        given: the wheel, where it is not the one that this was installed from.
+
+    Raises:
+        Failure: what is wrong; then nothing was written.
+    """
+    name = folder.name
+    _check_name(name)
+    _check_place(folder)
+    with wheel.find_wheel(given) as found:
+        files = wheel.read_project(
+            found,
+            name=name,
+            database=name.replace("-", "_"),
+            version=wheel.running_version(),
+            schema=str(steps.newest()),
+        )
+        problem = _create(folder, files, found)
+    out.print(f"{folder} is written.", markup=False)
+    if problem:
+        names = f"{lock.RUNTIME} and {lock.DEVELOPMENT}"
+        warn(f"{names} were not compiled: {problem}. Run `make lock` in {folder}.")
+    out.print(f"Next: cd {folder} && make dev", markup=False)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        raise Failure(
+            f"{name!r} is no name for a project: use at most {MAX_NAME_LENGTH} lower-case letters, "
+            "digits and single hyphens, the first of them a letter, such as shop or web-shop."
+        )
+    if name in TAKEN:
+        raise Failure(f"{name!r} means something else already: choose another name.")
+
+
+def _check_place(folder: Path) -> None:
+    if not folder.parent.is_dir():
+        raise Failure(f"There is no folder {folder.parent}: create it, or choose another place.")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise Failure(f"{folder} exists and is no folder: choose another name.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise Failure(f"{folder} is not empty: choose another name, or empty it.")
+
+
+def _create(folder: Path, files: Sequence[ProjectFile], found: Path) -> str | None:
+    """Write the project beside its place and move it there, so that it is whole or not there.
+
+    Returns:
+        Why the requirements were not compiled.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as draft:
+            project = Path(draft, folder.name)
+            for file in files:
+                path = project / file.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(file.text, encoding="utf-8")
+                if file.is_executable:
+                    path.chmod(path.stat().st_mode | wheel.EXECUTABLE)
+            (project / "wheels").mkdir()
+            shutil.copyfile(found, project / "wheels" / found.name)
+            problem = lock.compile_requirements(project, wheel.read_pins(found))
+            project.replace(folder)  # which may exist, if it is empty
+    except OSError as error:
+        raise Failure(f"{folder} cannot be written: {error.strerror or error}.") from error
+    return problem

@@ -1,0 +1,3 @@
+"""The fixtures: `client`, `people`, `rows`, `database`, `second`, ..."""
+
+pytest_plugins = ["plinth.testing.plugin"]

@@ -1,0 +1,87 @@
+"""A project that `plinth start` made of the wheel: `make test-start`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from plinth.testing.databases import TestServices, empty_database
+from tests.support.measured import measured, pytest_terminal_summary
+from tests.support.wheels import build
+
+__all__ = ["measured", "pytest_terminal_summary"]
+
+PATIENCE = 600  # seconds
+UV = Path(sys.executable).with_name("uv")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """
+    Attributes:
+        environment: a shell's, in which nothing is said of the project.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str | Path, **settings: str) -> str:
+        """Return what it printed, once it is seen to have ended well."""
+        done = self.attempt(*command, **settings)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-30_000:]
+        return done.stdout + done.stderr
+
+    def attempt(self, *command: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | settings,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def copy(self, folder: Path) -> "Project":
+        """Return the project as it was started, without its .venv."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".venv", ".data"))
+        return Project(folder, self.environment)
+
+
+@pytest.fixture(scope="session")
+def bare_shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Only what a machine has: Python, make and no uv on the PATH; where packages come from."""
+    kept = ("HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "PIP_CONFIG_FILE")
+    shell = {name: value for name, value in os.environ.items() if name in kept}
+    shell |= {name: value for name, value in os.environ.items() if name.endswith("_PROXY")}
+    shell |= {name: value for name, value in os.environ.items() if "INDEX" in name}
+    folders = [it for it in os.environ["PATH"].split(os.pathsep) if not Path(it, "plinth").exists()]
+    return shell | {"PATH": os.pathsep.join(folders)}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def project(
+    wheel: Path, bare_shell: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """As README says: uv runs the wheel, in an empty folder."""
+    folder = tmp_path_factory.mktemp("empty")
+    start = ("plinth", "start", "shop")
+    Project(folder, bare_shell).run(UV, "tool", "run", "--quiet", "--from", wheel, *start)
+    return Project(folder / "shop", bare_shell)
+
+
+@pytest.fixture
+def servers(services: TestServices) -> Iterator[dict[str, str]]:
+    """The settings that name servers, with an empty database."""
+    with empty_database(services, "started") as url:
+        yield {"DATABASE_URL": url, "REDIS_URL": services.redis_url, "CACHE_PREFIX": "started"}

