@@ -14,7 +14,7 @@ from plinth.testing.answers import check_refusal
 from tests.support.application import create_app
 from tests.support.environment import COMPLETE, LIBRARY, ROOT, run_python
 
-FOLDER = LIBRARY / "static" / "docs"
+FOLDER = LIBRARY / "http" / "static"
 LOADED = re.compile(r'(?:src|href|spec-url|data-document)="([^"]+)"')
 
 PRODUCTION = """
