@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, find_sources
 
 PAGE = ROOT / "docs" / "asvs.md"
 NODE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -51,10 +51,9 @@ def read_rows() -> list[Row]:
 
 @cache
 def functions_of(file: str) -> set[str]:
-    path = ROOT / file
-    tree = ast.parse(path.read_text()) if path.exists() else ast.Module([], [])
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in tree.body if isinstance(node, kinds)}
+    trees = [ast.parse(path.read_text()) for path in find_sources(file)]
+    return {node.name for tree in trees for node in tree.body if isinstance(node, kinds)}
 
 
 def test_each_requirement_has_its_row() -> None:

@@ -1,27 +1,16 @@
 """The database or Redis is away: what answers all the same, and what is never told."""
 
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient
+from fastapi import FastAPI
+from httpx2 import AsyncClient
 
 from plinth.security.cookie_tokens import make_cookie_token
-from plinth.testing.operations import Operation, find_operations
+from plinth.testing import outage
 from plinth.testing.people import People, Person
-from tests.support.asgi import send
-from tests.support.away import INTERNALS, started_without
-from tests.support.hostile import Attacker
 from tests.support.superuser import Superuser
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """One that is taken, and where nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 @pytest.fixture
@@ -30,16 +19,14 @@ async def superuser(people: People) -> Person:
 
 
 @pytest.fixture
-async def without_database(superuser: Person, closed_port: int) -> AsyncIterator[AsyncClient]:
-    url = f"postgresql://someone:hidden@127.0.0.1:{closed_port}/somewhere"
-    async with started_without("DATABASE_URL", url) as client:
+async def without_database(app: FastAPI, superuser: Person) -> AsyncIterator[AsyncClient]:
+    async with outage.without_database(app) as client:
         yield client
 
 
 @pytest.fixture
-async def without_redis(superuser: Person, closed_port: int) -> AsyncIterator[AsyncClient]:
-    url = f"redis://:hidden@127.0.0.1:{closed_port}/0"
-    async with started_without("REDIS_URL", url) as client:
+async def without_redis(app: FastAPI, superuser: Person) -> AsyncIterator[AsyncClient]:
+    async with outage.without_redis(app) as client:
         yield client
 
 
@@ -95,27 +82,6 @@ async def test_health_without_redis(without_redis: AsyncClient, superuser: Perso
     assert (ready.status_code, ready.json()) == (200, expected)
 
 
-@pytest.mark.parametrize("operation", find_operations(), ids=str)
-async def test_without_the_database_a_route_says_so_and_nothing_else(
-    without_database: AsyncClient, superuser: Person, operation: Operation
-) -> None:
-    transport = without_database._transport  # noqa: SLF001 - the application behind the client
-    assert isinstance(transport, ASGITransport)
-    token = (b"authorization", superuser.headers["Authorization"].encode())
-    attack = Attacker(operation, {"user_id": superuser.id}).valid()
-
-    answer = await send(
-        transport.app, operation.method, attack.target, [token, *attack.headers], attack.body
-    )
-
-    assert answer.status < 500 or answer.status == 503
-    assert answer.status == 503 or not operation.is_private or "health" in operation.path
-    assert answer.status in operation.documented
-    assert not INTERNALS.search(answer.body.decode())
-    if answer.headers["content-type"] == "application/problem+json" and answer.status == 503:
-        assert answer.headers["retry-after"] == "1"
-
-
 async def test_without_redis_every_route_goes_on(
     without_redis: AsyncClient, people: People, superuser: Person
 ) -> None:
@@ -135,7 +101,7 @@ async def test_the_admins_pages_without_the_database(without_database: AsyncClie
     for path in ("/admin/", "/admin/user/list"):
         answer = await without_database.get(f"http://test{path}", headers=headers)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert not INTERNALS.search(answer.text)
+        assert not outage.INTERNALS.search(answer.text)
 
 
 async def test_the_admins_pages_without_redis(

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from plinth import application
 from plinth.accounts.routes import auth, user_sessions, users
 from plinth.http.routes import without
-from tests.support.asgi import send
+from plinth.testing.asgi import send
 
 own = APIRouter(prefix="/users")
 

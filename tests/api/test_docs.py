@@ -20,7 +20,7 @@ LOADED = re.compile(r'(?:src|href|spec-url|data-document)="([^"]+)"')
 PRODUCTION = """
 import asyncio, json, sys
 from app.main import app
-from tests.support.asgi import send
+from plinth.testing.asgi import send
 
 async def look():
     return {path: await send(app, "GET", path) for path in ("/", "/docs", "/api/v1/openapi.json")}

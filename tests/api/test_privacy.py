@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from plinth.testing.answers import PUBLIC_USER, USER
+from plinth.testing.asgi import send
+from plinth.testing.attacks import Attacker
 from plinth.testing.operations import Operation, find_operations
 from plinth.testing.people import People, Person
-from tests.support.asgi import send
-from tests.support.hostile import Attacker
 
 TARGET = {
     "email": "private.address@hidden.example",

@@ -10,19 +10,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.cli.doctor import database as doctor
 from plinth.cli.doctor.finding import Level
 from plinth.config import settings
 from plinth.db import migrations
+from plinth.testing.asgi import send
+from plinth.testing.attacks import Attacker
 from plinth.testing.operations import find_operations
+from plinth.testing.outage import INTERNALS, started_without
 from plinth.testing.people import People, Person
-from tests.support.asgi import send
-from tests.support.away import INTERNALS, started_without
 from tests.support.certificates import make_authority
 from tests.support.command import plinth
-from tests.support.hostile import Attacker
 from tests.support.logs import Log, logging_to_memory
 from tests.support.postgres import OwnPostgres, make_run_folder, own_postgres, remove
 from tests.support.tls_front import tls_front
@@ -148,12 +149,12 @@ def check_log(log: Log, words: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 async def test_at_start_it_is_503_and_a_sentence(
-    case: str, refusing: Refusing, superuser: Person
+    app: FastAPI, case: str, refusing: Refusing, superuser: Person
 ) -> None:
     rest, words = CASES[case]
     url = refusing.url(rest)
     with logging_to_memory() as log:
-        async with started_without("DATABASE_URL", url) as client:
+        async with started_without(app, "DATABASE_URL", url) as client:
             ready = await client.get("/health/ready")
             statuses = dict(await ask_every_route(client, superuser))
     assert ready.status_code == 503
@@ -182,11 +183,13 @@ def test_a_command_ends_with_a_sentence(case: str, refusing: Refusing) -> None:
 
 
 @pytest.fixture
-async def running(refusing: Refusing, superuser: Person) -> AsyncIterator[AsyncClient]:
+async def running(
+    app: FastAPI, refusing: Refusing, superuser: Person
+) -> AsyncIterator[AsyncClient]:
     """An application that serves from that server, with the superuser in it."""
     refusing.server.ask("ALTER ROLE app PASSWORD 'right'")
     async with started_without(
-        "DATABASE_URL", refusing.url(CASES["pg_hba"][0].replace("blocked", "app:right"))
+        app, "DATABASE_URL", refusing.url(CASES["pg_hba"][0].replace("blocked", "app:right"))
     ) as client:
         assert (await client.get("/health/ready")).status_code == 200
         yield client

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from redis import exceptions
 from redis.asyncio import Redis
@@ -20,14 +21,14 @@ from plinth.cli.doctor import redis as doctor
 from plinth.cli.doctor.finding import Level
 from plinth.config import SettingsError
 from plinth.db.refusals import describe_refusal
+from plinth.testing.asgi import send
+from plinth.testing.attacks import Attacker
 from plinth.testing.operations import find_operations
+from plinth.testing.outage import INTERNALS, started_without
 from plinth.testing.people import People, Person
-from tests.support.asgi import send
-from tests.support.away import INTERNALS, started_without
 from tests.support.certificates import make_authority
 from tests.support.command import find_free_port
 from tests.support.environment import ROOT, bare_environment
-from tests.support.hostile import Attacker
 from tests.support.logs import logging_to_memory
 from tests.support.tls_front import tls_front
 from tests.support.valkey import own_valkey
@@ -117,11 +118,11 @@ async def ask_every_route(client: AsyncClient, superuser: Person) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 async def test_every_route_goes_on_and_a_line_says_why(
-    case: str, refusing: Refusing, superuser: Person
+    app: FastAPI, case: str, refusing: Refusing, superuser: Person
 ) -> None:
     _, words = CASES[case]
     with logging_to_memory() as log:
-        async with started_without("REDIS_URL", refusing.url(case)) as client:
+        async with started_without(app, "REDIS_URL", refusing.url(case)) as client:
             for _ in range(3):
                 health = await client.get("/health/redis")
             ready = await client.get("/health/ready")
@@ -143,9 +144,11 @@ async def test_the_doctor_says_the_same(case: str, refusing: Refusing) -> None:
     assert "right" not in finding.text
 
 
-async def test_cluster_mode_refuses_the_start(refusing: Refusing, superuser: Person) -> None:
+async def test_cluster_mode_refuses_the_start(
+    app: FastAPI, refusing: Refusing, superuser: Person
+) -> None:
     with pytest.raises(SettingsError, match="cluster mode"):
-        async with started_without("REDIS_URL", refusing.cluster):
+        async with started_without(app, "REDIS_URL", refusing.cluster):
             pytest.fail("it started")
     finding = await doctor.check(refusing.cluster)
     assert finding.level is Level.BROKEN

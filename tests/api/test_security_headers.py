@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from plinth.application import MIDDLEWARE
 from plinth.http.middleware import RequestContext, Unexpected
 from plinth.http.security_headers import SecurityHeaders
+from plinth.testing.asgi import send
 from plinth.testing.people import People
-from tests.support.asgi import send
 
 EXPECTED = {
     "x-content-type-options": "nosniff",

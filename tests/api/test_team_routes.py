@@ -7,8 +7,8 @@ import pytest
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
 
+from plinth.testing.asgi import send
 from tests.support.application import create_app
-from tests.support.asgi import send
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 same SQL, both in this run. A ratio of processor times stands a busy machine, where rates and times
 on the clock would not; and the best of the rounds stands a moment in which the caches were cold.
 
-How many queries a route makes is bound apart: `@access(queries=...)`, tests/api/test_access.py.
+How many queries a route makes is bound apart: `@access(queries=...)`, tests/test_contract.py.
 """
 
 from collections.abc import Mapping

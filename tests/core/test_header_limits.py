@@ -17,7 +17,7 @@ from plinth.http.bounds.header_limits import (
 )
 from plinth.http.bounds.parse_pace import Pace
 from plinth.request.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
-from tests.support.asgi import Header, send
+from plinth.testing.asgi import Header, send
 
 PATH = f"{settings.API_V1_PREFIX}/health/live"
 

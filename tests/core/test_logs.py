@@ -21,9 +21,9 @@ from plinth.db.database import Database
 from plinth.mail import post, write_letter
 from plinth.observability import discretion
 from plinth.observability.logs import make_config, make_formatter
+from plinth.testing.asgi import send
 from plinth.testing.operations import find_operations
 from plinth.testing.people import PASSWORD, People
-from tests.support.asgi import send
 from tests.support.environment import COMPLETE, run_python
 from tests.support.logs import Log, logging_to_memory
 from tests.support.mail_server import Inbox, token_of

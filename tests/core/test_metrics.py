@@ -18,8 +18,8 @@ from plinth.db.models import Base
 from plinth.health import figures
 from plinth.observability import metrics
 from plinth.security import passwords
+from plinth.testing.asgi import send
 from plinth.testing.people import People
-from tests.support.asgi import send
 from tests.support.metrics import scrape, shown_metrics
 
 REQUESTS = "plinth_http_request_duration_seconds_count"

@@ -12,7 +12,7 @@ from plinth.http.bounds.body_budget import BodyBudget
 from plinth.http.bounds.body_limit import BodyLimit
 from plinth.http.bounds.overload import InFlightLimit
 from plinth.http.middleware import RequestContext
-from tests.support.asgi import Answer, send
+from plinth.testing.asgi import Answer, send
 from tests.support.waiting import until
 
 LIMIT = 2

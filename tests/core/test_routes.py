@@ -15,7 +15,7 @@ from plinth.http.middleware import (
     RouteNoted,
 )
 from plinth.http.observe import Observed
-from tests.support.asgi import send
+from plinth.testing.asgi import send
 from tests.support.logs import logging_to_memory
 
 

@@ -11,8 +11,8 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.observability.tracing import otlp
 from plinth.observability.tracing.otlp import sending_traces
+from plinth.testing.asgi import send
 from plinth.testing.people import People
-from tests.support.asgi import send
 from tests.support.collector import Collector, SeenSpan, collecting
 from tests.support.command import find_free_port
 from tests.support.environment import COMPLETE, run_python

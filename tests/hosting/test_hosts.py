@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from plinth.config import SettingsError, load_settings
 from plinth.config.urls.public_url import check_host, check_root_path
 from plinth.http.hosting import AllowedHosts, RootPath
-from tests.support.asgi import send
+from plinth.testing.asgi import send
 from tests.support.environment import ROOT, run_python
 
 HOSTS = ["api.example.com", ".example.org", "[2001:db8::5]", "10.0.0.1"]
@@ -117,7 +117,7 @@ def test_the_application_asks_allowed_hosts() -> None:
     code = """
 import asyncio
 from app.main import app
-from tests.support.asgi import send
+from plinth.testing.asgi import send
 for host in (b"api.example.com", b"evil.example"):
     print(asyncio.run(send(app, "GET", "/", [(b"host", host)])).status)
 """

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.environment import ROOT
+from tests.support.environment import ROOT, find_sources
 
 RULES = Path(__file__).parent / "rules"
 
@@ -47,11 +47,9 @@ class Rule:
 
 def _exists(test: str) -> bool:
     file, *names = test.partition("[")[0].split("::")
-    path = ROOT / file
     if not names:
-        return path.exists()
-    text = path.read_text() if path.is_file() else ""
-    return f"def {names[-1]}(" in text
+        return (ROOT / file).exists()
+    return any(f"def {names[-1]}(" in path.read_text() for path in find_sources(file))
 
 
 def load_rules() -> list[Rule]:

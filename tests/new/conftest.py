@@ -22,6 +22,12 @@ MYPY_CACHE = ".mypy_cache"
 AUTHOR = ("-c", "user.name=t", "-c", "user.email=t@example.com")
 IS_WHOLE = os.environ.get("NEW_MATRIX") == "whole"
 BIN = Path(sys.executable).parent
+CHEAP_RULES = "not api or private or committed"
+"""For `-k`: rules of tests/test_contract.py that send no request. A route's id holds its path."""
+OF_SOURCES = (
+    "tests/test_house.py",
+    "tests/schema/test_migrations.py::test_squawk_finds_nothing",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, UniqueConstraint
 from plinth.cli.failure import Failure
 from plinth.cli.new.design import design
 from tests.new import matrix
-from tests.new.conftest import BIN, IS_WHOLE, Checkout, check
+from tests.new.conftest import BIN, CHEAP_RULES, IS_WHOLE, OF_SOURCES, Checkout, check
 from tests.support.measured import Measured
 
 WRITTEN = matrix.accepted() if IS_WHOLE else matrix.sample()
@@ -29,7 +29,6 @@ COMMANDS: Commands = [
 IN_A_ROUND = 20
 ROUNDS = [COMMANDS[at : at + IN_A_ROUND] for at in range(0, len(COMMANDS), IN_A_ROUND)]
 CHECKS = ("ruff check .", "ruff format --check .", "lint-imports", "mypy")
-MIGRATIONS = "say_the_same or squawk or each_migration_can_be_undone or again_is_the_same"
 
 # Many commands in one process: importing the application takes longer than a command.
 RUN_ALL = """
@@ -122,12 +121,12 @@ def run_checks(checkout: Checkout, commands: Commands) -> None:
 
 def run_their_tests(checkout: Checkout, commands: Commands) -> None:
     tests = [f"tests/api/test_{command[command.index('--plural') + 1]}.py" for command in commands]
-    tests += ["tests/new/column_defaults.py", "tests/test_house.py"]
+    tests += ["tests/new/column_defaults.py"]
     check(checkout.pytest("-n", "2", *tests))
 
 
 def migrate(checkout: Checkout, commands: Commands) -> None:
-    check(checkout.pytest("-n", "2", "-k", MIGRATIONS, "tests/schema/test_migrations.py"))
+    check(checkout.pytest("-n", "2", "-k", CHEAP_RULES, "tests/test_contract.py", *OF_SOURCES))
 
 
 def remove(checkout: Checkout, commands: Commands) -> None:

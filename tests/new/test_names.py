@@ -7,7 +7,7 @@ The tests of this module share one checkout and run in the order in which they s
 import json
 from itertools import cycle
 
-from tests.new.conftest import BIN, IS_WHOLE, Checkout, check
+from tests.new.conftest import BIN, CHEAP_RULES, IS_WHOLE, OF_SOURCES, Checkout, check
 
 RESOURCES = (
     # reserved words of SQL, soft keywords of Python
@@ -137,9 +137,8 @@ def test_what_is_written_with_them_passes_its_tests(checkout: Checkout) -> None:
     """Of resources whose name alone is tried, and without NEW_MATRIX=whole of all, some tests."""
     written = check(checkout.run("git", "ls-files", "-o", "--exclude-standard", "tests")).split()
     wide = [name for name in written if "test_wide" in name]
-    some = () if IS_WHOLE else ("-k", "create_and_read or filter or search or sort or house")
-    check(checkout.pytest("-n", "2", *some, *wide, "tests/test_house.py"))
+    some = () if IS_WHOLE else ("-k", "create_and_read or filter or search or sort")
+    check(checkout.pytest("-n", "2", *some, *wide))
     few = "create_and_read or not_found or only_superusers or bulk"
     check(checkout.pytest("-n", "2", "-k", few, *(name for name in written if name not in wide)))
-    names = "say_the_same or squawk or again_is_the_same"
-    check(checkout.pytest("-n", "2", "-k", names, "tests/schema/test_migrations.py"))
+    check(checkout.pytest("-n", "2", "-k", CHEAP_RULES, "tests/test_contract.py", *OF_SOURCES))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from plinth.testing.databases import TestServices, empty_database
-from tests.new.conftest import BIN, Checkout, check
+from tests.new.conftest import BIN, CHEAP_RULES, OF_SOURCES, Checkout, check
 from tests.support.measured import Measured
 
 COMMANDS = [
@@ -27,13 +27,6 @@ COMMANDS = [
     ),
 ]
 TESTS = ["tests/api/test_projects.py", "tests/api/test_notes.py", "tests/api/test_categories.py"]
-WALKERS = [
-    "tests/test_house.py",
-    "tests/api/test_access.py",
-    "tests/api/test_away.py",
-    "tests/api/test_bad_input.py",
-    "tests/api/test_openapi.py",
-]
 
 
 def test_they_are_written(checkout: Checkout, measured: Measured) -> None:
@@ -59,10 +52,8 @@ def test_they_pass_their_own_tests(checkout: Checkout) -> None:
 
 
 def test_they_pass_the_projects_tests(checkout: Checkout) -> None:
-    names = "projects or notes or categories or test_house"
-    check(checkout.pytest("-n", "2", "-k", names, *WALKERS))
-    names = "say_the_same or squawk"
-    check(checkout.pytest("-n", "2", "-k", names, "tests/schema/test_migrations.py"))
+    names = f"projects or notes or categories or {CHEAP_RULES}"
+    check(checkout.pytest("-n", "2", "-k", names, "tests/test_contract.py", *OF_SOURCES))
 
 
 NOTES = "app/api/v1/notes.py"
@@ -216,8 +207,7 @@ def test_one_of_them_goes_by_a_migration(checkout: Checkout) -> None:
     gone = {name for name in before if name not in checkout.texts()}
     assert {name for name in gone if "notes" in name or "note.py" in name} == gone
     check(checkout.run(BIN / "ruff", "check", "."))
-    names = "again_is_the_same or say_the_same or squawk"
-    check(checkout.pytest("-n", "2", "-k", names, "tests/schema/test_migrations.py"))
+    check(checkout.pytest("-n", "2", "-k", CHEAP_RULES, "tests/test_contract.py", *OF_SOURCES))
     (drop,) = checkout.folder.glob("alembic/versions/*_drop_notes.py")
     drop.unlink()
     for name, text in before.items():

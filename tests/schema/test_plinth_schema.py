@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from plinth.db import migrations
 from plinth.db.schema import steps
 from plinth.devservices import postgres_bin
-from plinth.testing.databases import TestServices, empty_database
+from plinth.testing.databases import TestServices, dump_schema, empty_database
 from tests.support.environment import ROOT, bare_environment
-from tests.support.schemas import Team, add_step, ask, dump_schema
+from tests.support.schemas import Team, add_step, ask
 
 VERSION = "SELECT plinth_schema_version()"
 ALL = f"op.plinth_schema(since=0, to={steps.newest()})"

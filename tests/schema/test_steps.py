@@ -17,8 +17,8 @@ from sqlalchemy.pool import NullPool
 from plinth.db import migrations
 from plinth.db.models import Base
 from plinth.db.schema import catalog, steps
-from plinth.testing.databases import TestServices, empty_database
-from tests.support.schemas import Team, ask, dump_schema
+from plinth.testing.databases import TestServices, dump_schema, empty_database
+from tests.support.schemas import Team, ask
 
 INDEXES_BY_AGE = """
 SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid

@@ -43,3 +43,14 @@ def bare_environment() -> dict[str, str]:
 def python_path(checkout: Path) -> str:
     """Return the PYTHONPATH with which a process imports a checkout's application and library."""
     return f"{checkout}{os.pathsep}{checkout / 'packages' / 'plinth' / 'src'}"
+
+
+def find_sources(file: str) -> list[Path]:
+    """Return the files that define the tests of a file; none where it does not exist.
+
+    `tests/test_contract.py` imports its tests from the library.
+    """
+    path = ROOT / file
+    if path.name == "test_contract.py":
+        return sorted((LIBRARY / "testing" / "contract").glob("*.py"))
+    return [path] if path.is_file() else []

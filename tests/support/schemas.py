@@ -1,9 +1,7 @@
 """The schema of a database, and an application of a team with a migration history of its own."""
 
 import asyncio
-import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Tab
 
 from plinth.db.models import Base
 from plinth.db.schema import steps
-from plinth.devservices import postgres_bin
 from tests.support.environment import ROOT
 
 ENV = """
@@ -25,26 +22,6 @@ from plinth.db.schema.environment import run_migrations
 
 run_migrations(context.config.attributes["metadata"])
 """
-
-
-def dump_schema(url: str) -> str:
-    """Return all that is in the database, except its rows."""
-    folder = postgres_bin()
-    assert folder
-    found = subprocess.run(
-        [folder / "pg_dump", "--schema-only", "--no-owner", url],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    # A marker that pg_dump makes anew each time, against injected psql commands; and the version
-    # that Debian's PostgreSQL 15.20 notes at each column, which counts up over the whole server.
-    return re.sub(
-        r"^(\\(un)?restrict .*|ALTER TABLE ONLY .* SET \(pg_attver=\d+\);)$",
-        "",
-        found.stdout,
-        flags=re.MULTILINE,
-    )
 
 
 def ask(url: str, query: str) -> list[Any]:

@@ -6,7 +6,8 @@
 
 This declares; it does not enforce. What enforces is the route's own types (`CurrentUser`,
 `Superuser`, a look-up through the owner), so that dropping one of them contradicts what stands
-beside it, and `tests/api/test_access.py`, which calls every route in every role, goes red.
+beside it, and the contract suite (`plinth.testing.contract`) fails: it calls every route in every
+role.
 """
 
 from collections.abc import Callable

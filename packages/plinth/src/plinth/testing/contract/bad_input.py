@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from plinth.testing.asgi import Answer, send
+from plinth.testing.attacks import Attack, Attacker
 from plinth.testing.operations import Operation, find_operations
 from plinth.testing.people import People, Person
-from tests.support.asgi import Answer, send
-from tests.support.hostile import Attack, Attacker
-
-pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
 
 OPERATIONS = find_operations()
 SHOWN = 20
@@ -65,6 +63,7 @@ def names_nothing(answer: Answer) -> bool:
     return all(error["type"] == "reference" for error in problem["errors"])
 
 
+@pytest.mark.no_cover  # the same thousand times: other tests cover it in less time
 @pytest.mark.parametrize(
     ("operation", "role"),
     [

@@ -1,0 +1,17 @@
+"""The contract suite: rules that hold for every route, table and migration of an application.
+
+In `tests/test_contract.py`:
+
+    from plinth.testing.contract import *
+
+A rule that cannot judge a route skips it with a reason. docs/testing.md explains each rule, and how
+to skip one for a route.
+"""
+
+from plinth.testing.contract.access import *  # noqa: F403
+from plinth.testing.contract.bad_input import *  # noqa: F403
+from plinth.testing.contract.migrations import *  # noqa: F403
+from plinth.testing.contract.openapi import *  # noqa: F403
+from plinth.testing.contract.outage import *  # noqa: F403
+from plinth.testing.contract.routes import *  # noqa: F403
+from plinth.testing.contract.tables import *  # noqa: F403

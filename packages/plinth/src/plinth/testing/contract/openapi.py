@@ -1,0 +1,125 @@
+"""The OpenAPI document: what a generated client is made of. `make test-client` has it linted."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from plinth.cli.application import load_application
+from plinth.http.problems import MEDIA_TYPE
+from plinth.resources.access import PUBLIC
+from plinth.testing.operations import Operation, Schema, find_operations
+
+EMPTY = ("204", "304")
+FIRST_ERROR = 400
+JSON = "application/json"
+DOCUMENT = load_application().openapi()
+SCHEMAS: Schema = DOCUMENT.get("components", {}).get("schemas", {})
+OPERATIONS = [it for it in find_operations() if it.description]
+each = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+WORDS = {
+    *("$ref", "title", "description", "default", "examples", "format", "const", "enum"),
+    *("type", "anyOf", "oneOf", "allOf", "discriminator"),
+    *("properties", "required", "additionalProperties", "propertyNames"),
+    *("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
+    *("minLength", "maxLength", "pattern", "contentMediaType", "writeOnly"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+}
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(reference := part.get("$ref"), str):
+            yield reference
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def words(schemas: Iterable[dict[str, Any]]) -> set[str]:
+    found: set[str] = set()
+    for schema in schemas:
+        found |= set(schema)
+        found |= words(schema.get("properties", {}).values())
+        found |= words(schema.get("anyOf", ()))
+        found |= words([schema["items"]] if "items" in schema else ())
+    return found
+
+
+def test_each_operation_has_a_short_name_of_its_own() -> None:
+    names = Counter(operation.description["operationId"] for operation in OPERATIONS)
+    assert [name for name, count in names.items() if count > 1] == [], (
+        "rename the route's function: a generated client's methods would clash"
+    )
+    assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == [], (
+        "name the route's function in lower case: it is the name of a generated client's method"
+    )
+
+
+def test_each_reference_leads_somewhere_and_each_schema_is_used() -> None:
+    used = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
+    assert used == set(SCHEMAS)
+
+
+def test_a_schema_is_written_in_words_of_json_schema() -> None:
+    """Pydantic writes `ge` for `minimum` where a bound stands behind a validator."""
+    assert words(SCHEMAS.values()) <= WORDS, (
+        "in Annotated, put Field(ge=..., le=...) before the BeforeValidator"
+    )
+
+
+@each
+def test_an_error_is_a_problem_document(operation: Operation) -> None:
+    responses = operation.description["responses"]
+    errors = {status: it for status, it in responses.items() if int(status) >= FIRST_ERROR}
+    assert all(response["description"] for response in responses.values())
+    if errors and "health" in operation.description.get("tags", ()):
+        pytest.skip(f"{operation} reports figures with 503: it is no problem document")
+    for status, response in errors.items():
+        (content,) = response["content"].items()
+        schema = "ValidationProblem" if status == "422" else "Problem"
+        assert content == (
+            MEDIA_TYPE,
+            {"schema": {"$ref": f"#/components/schemas/{schema}"}},
+        )
+
+
+@each
+def test_a_success_says_what_it_holds(operation: Operation) -> None:
+    responses = operation.description["responses"]
+    good = {status: it for status, it in responses.items() if int(status) < FIRST_ERROR}
+    assert good
+    for status, response in good.items():
+        assert ("content" in response) is (status not in EMPTY)
+        if JSON in response.get("content", ()):
+            assert response["content"][JSON]["schema"]
+    others = {media_type for it in good.values() for media_type in it.get("content", ())} - {JSON}
+    if others:
+        pytest.skip(f"{operation} answers with {', '.join(sorted(others))}: it has no JSON schema")
+
+
+@each
+def test_what_each_kind_of_route_can_answer_is_said(operation: Operation) -> None:
+    found = operation.documented
+    if operation.is_private and not operation.is_declared(PUBLIC):
+        assert {400, 401, 503} <= found, "an inactive user, nobody, the database away"
+    if "requestBody" in operation.description:
+        assert {400, 413, 422} <= found, "unreadable, too large, not valid"
+    if operation.description.get("parameters"):
+        assert 422 in found
+
+
+@each
+def test_who_may_is_said_of_an_open_route_too(operation: Operation) -> None:
+    assert isinstance(operation.description["security"], list)
+
+
+@each
+def test_a_limited_route_says_when_to_try_again(operation: Operation) -> None:
+    if limited := operation.description["responses"].get("429"):
+        assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(limited["headers"])

@@ -1,0 +1,3 @@
+"""The rules of plinth.testing.contract, on this application's routes, tables and migrations."""
+
+from plinth.testing.contract import *  # noqa: F403
