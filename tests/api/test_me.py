@@ -6,6 +6,10 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from plinth import accounts
+from plinth.accounts.schemas.user import UserUpdate
+from plinth.accounts.services.accounts import WrongPassword
+from plinth.db.database import Database
 from plinth.testing.answers import USER, check_invalid, check_refusal
 from plinth.testing.people import PASSWORD, People
 
@@ -172,6 +176,28 @@ async def test_email_and_password_ask_for_the_current_password(
 
     check_refusal(answer, 400, WRONG_PASSWORD)
     assert await second.fetchrow("SELECT * FROM users") == before
+
+
+async def test_an_application_may_take_a_new_email_without_the_password(
+    people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    """Still by a link in a mail to the new address; a new password asks for the current one."""
+    person = await people.enter(is_verified=True)
+    session_id = await second.fetchval("SELECT id FROM sessions")
+
+    async def update(**changes: Any) -> None:
+        async with database.transaction() as db:
+            await accounts.update_profile(
+                db, person.id, session_id, UserUpdate(**changes), password_for_email=False
+            )
+
+    await update(email="new@example.com")
+    assert await second.fetchval("SELECT email FROM users") == person.email
+    recipients = await second.fetch("SELECT recipient FROM mails ORDER BY recipient")
+    assert {row["recipient"] for row in recipients} == {"new@example.com", person.email}
+    for changes in ({"password": NEW_PASSWORD}, {"password": NEW_PASSWORD, "email": "b@b.example"}):
+        with pytest.raises(WrongPassword):
+            await update(**changes)
 
 
 async def test_a_new_email_waits_until_it_is_verified(

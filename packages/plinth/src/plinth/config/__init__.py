@@ -7,8 +7,17 @@ An application adds its own by a subclass: `class Settings(config.Settings)`, th
 from plinth.config.binding import bind, bind_application, settings
 from plinth.config.checks import MAKE_A_KEY
 from plinth.config.loading import SettingsError, load_settings
+from plinth.config.password_rules import PasswordRules
 from plinth.config.settings import Settings
 
-__all__ = ["MAKE_A_KEY", "Settings", "SettingsError", "bind", "load_settings", "settings"]
+__all__ = [
+    "MAKE_A_KEY",
+    "PasswordRules",
+    "Settings",
+    "SettingsError",
+    "bind",
+    "load_settings",
+    "settings",
+]
 
 bind_application()

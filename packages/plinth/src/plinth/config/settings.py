@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from plinth.config.checks import complete
 from plinth.config.faults import read_value, validate_whole
+from plinth.config.password_rules import PasswordRules
 from plinth.config.services import ServiceSettings, drop_unneeded
 from plinth.config.types import (
     MOST_MEMORY_KIB,
@@ -52,6 +53,9 @@ class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads
         enable_decoding=False,  # it would stop at the first invalid JSON: see faults.py
         allow_inf_nan=False,
     )
+
+    # No variable of the environment: the OpenAPI document, and so each client, depends on it.
+    PASSWORD_RULES: ClassVar[PasswordRules] = PasswordRules()
 
     PROJECT_NAME: str = "MyApp"
     VERSION: str = "1.0.0"

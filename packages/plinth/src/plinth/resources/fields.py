@@ -54,16 +54,6 @@ def to_nfc(text: str) -> str:
     return normalize("NFC", text)
 
 
-def _require_variety(password: str) -> str:
-    if not (
-        any(char.isupper() for char in password)
-        and any(char.islower() for char in password)
-        and any(char.isdigit() for char in password)
-    ):
-        raise ValueError("must contain an upper-case letter, a lower-case letter and a digit")
-    return password
-
-
 def _check_new_address(text: str) -> str:
     return addresses.check_new(text, smtputf8=settings.SMTP_UTF8)
 
@@ -210,10 +200,14 @@ AnyPassword = Annotated[
 ]
 """A password to compare; what is no possible password is simply wrong, not invalid."""
 
+_rules = settings.PASSWORD_RULES
 NewPassword = Annotated[
     str,
-    StringConstraints(min_length=8, max_length=100),
+    StringConstraints(min_length=_rules.min_length, max_length=_rules.max_length),
     AfterValidator(_refuse_surrogate),
-    AfterValidator(_require_variety),
+    AfterValidator(_rules.check_kinds),
+    Field(description=_rules.describe()),
 ]
+"""A new password, by `Settings.PASSWORD_RULES`."""
+
 SearchText = Annotated[Line, StringConstraints(min_length=2, max_length=100)]

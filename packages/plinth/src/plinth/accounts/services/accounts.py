@@ -74,10 +74,19 @@ async def promote(db: AsyncSession, user_id: int) -> User:
 
 
 async def update_profile(
-    db: AsyncSession, user_id: int, session_id: UUID, changes: UserUpdate
+    db: AsyncSession,
+    user_id: int,
+    session_id: UUID,
+    changes: UserUpdate,
+    *,
+    password_for_email: bool = True,
 ) -> User:
     """Change what was sent. A new e-mail or password asks for the current password. A new password
     ends the other sessions; a new e-mail takes effect when the link in the mail to it is used.
+
+    Args:
+        password_for_email: with False a new e-mail asks for no password, and whoever has a stolen
+            access token can take over the account by a link to an address of theirs.
 
     Raises:
         WrongPassword: the current password is missing, wrong, or was changed meanwhile.
@@ -89,7 +98,7 @@ async def update_profile(
     values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
     password, email = values.pop("password", None), values.pop("email", None)
     proven = hashed = None
-    if password or email:
+    if password or (email and password_for_email):
         proven = await _prove(db, user_id, session_id, changes)
     if email:
         await throttle.verification(user_id)
