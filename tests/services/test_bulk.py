@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from plinth.accounts import user_columns
 from plinth.accounts.queries import user_import
 from plinth.accounts.queries.user_import import UnstorableRow
 from plinth.accounts.services import audit, bulk
@@ -183,7 +184,7 @@ async def test_a_row_that_the_database_refuses_is_told_by_line_and_column(
         values = user(f"user{line}") | {"email_canonical": f"user{line}@example.com"}
         values |= {"full_name": None, "created_at": now}
         values |= dict.fromkeys(("is_active", "is_superuser", "is_verified"), False) | columns
-        return (line, *(values[name] for name in user_import.COLUMNS))
+        return (line, *(values[name] for name in user_columns.IMPORTED))
 
     async def try_to_stage(rows: tuple[tuple[Any, ...], ...]) -> None:
         async with database.transaction() as db:
@@ -199,7 +200,7 @@ async def test_a_row_that_the_database_refuses_is_told_by_line_and_column(
     told = await stage(*fine, row(41, username="x" * 51), *(row(line) for line in range(50, 60)))
     assert (told.line, told.column) == (41, "username")
     assert "character varying(50)" in told.reason
-    assert (await stage(*fine, row(43, is_active=None))).line == 43
+    assert (await stage(*fine, row(43, hashed_password=None))).line == 43
 
 
 async def test_a_hash_of_an_unknown_kind_is_refused(database: Database) -> None:

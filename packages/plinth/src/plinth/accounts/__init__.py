@@ -1,5 +1,7 @@
 """Accounts: users, their sessions and their credentials.
 
+An application subclasses `BaseUser` once, in its `models/user.py`.
+
 The public verbs: each works in the caller's transaction and does not commit, so that they can be
 combined in one. `sign_in` takes a `Database` instead, since it holds no connection while it hashes.
 """
@@ -7,11 +9,13 @@ combined in one. `sign_in` takes a `Database` instead, since it holds no connect
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from plinth.accounts.base_user import BaseUser
+
 if TYPE_CHECKING:
     from plinth.accounts.services.accounts import register, update_profile
     from plinth.accounts.services.sessions import SignedIn, complete_sign_in, sign_in
 
-__all__ = ["SignedIn", "complete_sign_in", "register", "sign_in", "update_profile"]
+__all__ = ["BaseUser", "SignedIn", "complete_sign_in", "register", "sign_in", "update_profile"]
 
 _MODULES = {
     "SignedIn": "services.sessions",

@@ -1,5 +1,6 @@
 """The tables that superusers look at, and the few things that they may do there."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +10,15 @@ from starlette_admin.actions import ActionSelection, action, row_action
 from starlette_admin.flash import flash
 from starlette_admin.types import RequestAction
 
+from plinth.accounts.base_user import SEARCHED
 from plinth.accounts.models import Event, Mail, Session, User
-from plinth.accounts.models.user import SEARCHED
 from plinth.accounts.schemas.user import UserAdminUpdate
+from plinth.accounts.schemas.user_form import UserForm
 from plinth.accounts.services import accounts, administration, outbox, sessions
+from plinth.accounts.user_columns import COLUMNS, EDITABLE, SHOWN
 from plinth.admin.changing import acting, saving
 from plinth.admin.entrance import actor
+from plinth.admin.resources import is_secret
 from plinth.admin.table import Table, to_text
 from plinth.request.device import describe_device
 
@@ -25,19 +29,9 @@ class Users(Table):
     """No password and no e-mail is changed here: that takes a proof that only its owner has."""
 
     icon = "fa-solid fa-users"
-    columns = (
-        "id",
-        "email",
-        "username",
-        "full_name",
-        "is_active",
-        "is_superuser",
-        "is_verified",
-        "created_at",
-        "updated_at",
-    )
+    columns = tuple(name for name in SHOWN if not is_secret(COLUMNS[name]))
     exclude_fields_from_list = ("updated_at",)
-    exclude_fields_from_edit = ("id", "email", "created_at", "updated_at")
+    exclude_fields_from_edit = tuple(name for name in SHOWN if name not in EDITABLE)
     actions = ("deactivate", "end_sessions")
     row_actions = ("edit", "deactivate", "activate", "end_sessions", "resend")
 
@@ -62,7 +56,7 @@ class Users(Table):
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         async with saving(request, blame="username") as db:
-            changes = UserAdminUpdate(**data | {"full_name": data["full_name"] or None})
+            changes = UserForm(**{name: _read_field(name, data[name]) for name in data})
             return await administration.change_user(db, int(pk), changes, by=actor(request).id)
 
     @row_action(
@@ -230,6 +224,13 @@ class Mails(Table):
         async with acting(request) as db:
             await outbox.retry(db, UUID(pk))
         flash(request, "The mail is waiting to be sent again.", "success")
+
+
+def _read_field(name: str, value: Any) -> Any:
+    """Return what a field of the form means: an empty one is NULL, a time is in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return None if value == "" and COLUMNS[name].nullable else value
 
 
 async def _change(request: Request, pks: list[Any], changes: UserAdminUpdate) -> int:

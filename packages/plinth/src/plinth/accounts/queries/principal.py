@@ -1,54 +1,44 @@
 """Who is asking: the session and its user, read fresh with each request."""
 
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plinth.accounts.base_user import BaseUser
 from plinth.accounts.models import Session, User
 from plinth.accounts.queries.session import is_live
+from plinth.accounts.user_columns import SHOWN
 from plinth.db.reading import Query, Reader, one_of
 
+if TYPE_CHECKING:
 
-class Principal(NamedTuple):
-    """A user as the database had them when this request came in, and the session they act in."""
+    class Principal(BaseUser):
+        """A user as they were when this request came in, and the session that it is sent in.
 
-    id: int
-    email: str
-    username: str
-    full_name: str | None
-    is_active: bool
-    is_superuser: bool
-    is_verified: bool
-    created_at: datetime
-    session_id: UUID
-    session_is_live: bool
+        Only read: a named tuple with each column that is not secret.
+        """
 
+        session_id: UUID
+        session_is_live: bool
+
+else:
+    Principal = namedtuple("Principal", (*SHOWN, "session_id", "session_is_live"))
 
 # Each by its key: the OFFSET keeps PostgreSQL from joining the tables otherwise. Of a few sessions
 # of old users it finds it cheaper to go through all users up to them.
 _user = (
-    select(
-        User.id,
-        User.email,
-        User.username,
-        User.full_name,
-        User.is_active,
-        User.is_superuser,
-        User.is_verified,
-        User.created_at,
-        User.session_epoch,
-    )
+    select(*(getattr(User, name) for name in SHOWN), User.session_epoch)
     .where(User.id == Session.user_id)
     .offset(literal_column("0"))
     .lateral("their_user")
 )
 _asking = (
     select(
-        *(it for it in _user.c if it.name != "session_epoch"),
+        *(_user.c[name] for name in SHOWN),
         Session.id.label("session_id"),
         is_live(_user.c.session_epoch).label("session_is_live"),
     )

@@ -4,7 +4,8 @@ from typing import TypeVarTuple
 from sqlalchemy import Select, Text, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.models.user import SEARCHED, User
+from plinth.accounts.base_user import SEARCHED
+from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserAdminUpdate, UserCreate, UserUpdate
 from plinth.db.database import release
 from plinth.db.reading import (

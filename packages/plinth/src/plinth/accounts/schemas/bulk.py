@@ -1,7 +1,6 @@
 """A user as a file has them: what comes in with an import, what goes out with an export."""
 
 import re
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
@@ -9,16 +8,19 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
+    create_model,
 )
+from sqlalchemy import Column
 
-from plinth.resources.fields import DateTime, Email, FullName, Line, Username
+from plinth.accounts.schemas.column_values import Flag, Moment, value_type
+from plinth.accounts.user_columns import COLUMNS, EXPORTED, IMPORTED
+from plinth.resources.fields import Email, Line, Username
 from plinth.security.addresses import canonical
 from plinth.security.passwords import NO_PASSWORD, check_hash
 
-FIRST_YEAR, LAST_YEAR = 1970, 9998
 DJANGO_PREFIX = re.compile(r"(argon2|bcrypt\$)(?=\$)")
-HOURS_ALONE = re.compile(r"(?<=:\d\d)([.]\d+)?[+-]\d\d$")
 
 
 def _find_hash(given: Any) -> Any:
@@ -36,28 +38,17 @@ def _check_hash(stored: str) -> str:
     return stored
 
 
-def _complete_zone(given: Any) -> Any:
-    """`+00`, as PostgreSQL writes it, is a zone too."""
-    return f"{given}:00" if isinstance(given, str) and HOURS_ALONE.search(given) else given
+def _make_field(column: Column[Any]) -> tuple[Any, Any]:
+    """Return type and default of a column in a file: required unless it is nullable or has a
+    default, which the query fills in."""
+    default: Any = column.default
+    if default is not None and default.is_scalar:
+        return value_type(column), default.arg
+    if default is not None and default.is_callable:
+        return value_type(column), Field(default_factory=lambda: default.arg(None))
+    is_optional = column.nullable or column.server_default is not None or default is not None
+    return value_type(column), None if is_optional else ...
 
-
-def _require_storable(moment: datetime) -> datetime:
-    # The driver takes the first and the last moment that Python has for infinities.
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"must be within the years {FIRST_YEAR} to {LAST_YEAR}")
-    return moment
-
-
-def _refuse_float(given: Any) -> Any:
-    """Pydantic would take 1.0 for true; 0 and 1 are what other databases write for a boolean."""
-    if isinstance(given, float):
-        raise ValueError("must be true or false, t or f, yes or no, 1 or 0")  # noqa: TRY004
-    return given
-
-
-Flag = Annotated[bool, BeforeValidator(_refuse_float)]
-Moment = Annotated[DateTime, AfterValidator(_require_storable), BeforeValidator(_complete_zone)]
-"""`2024-02-29T12:00:00Z`. A bare number is refused: a year, seconds and milliseconds look alike."""
 
 Hash = Annotated[
     str,
@@ -67,16 +58,15 @@ Hash = Annotated[
 ]
 
 
-class ImportedUser(BaseModel):
+class ImportedColumns(BaseModel):
+    """The columns for which an import has rules of its own."""
+
     model_config = ConfigDict(extra="forbid")
 
     email: Email
     username: Username
-    full_name: FullName | None = None
     hashed_password: Hash = NO_PASSWORD
-    is_active: Flag = True
     is_superuser: Flag = False
-    is_verified: Flag = False
     created_at: Moment | None = None
     """Left out: the time of the import."""
     id: Line | int | None = None
@@ -91,14 +81,19 @@ class ExportedUser(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: int
-    email: str
-    username: str
-    full_name: str | None
-    is_active: bool
-    is_superuser: bool
-    is_verified: bool
-    created_at: datetime
 
 
-class ExportedUserWithHash(ExportedUser):
-    hashed_password: str
+_BY_RULE = {*ImportedColumns.model_fields, "email_canonical"}
+_imported: Any = {name: _make_field(COLUMNS[name]) for name in IMPORTED if name not in _BY_RULE}
+_read_over: Any = {name: (Any, None) for name in EXPORTED if name not in {*IMPORTED, "id"}}
+ImportedUser = create_model("ImportedUser", __base__=ImportedColumns, **_imported, **_read_over)
+_shown: Any = {name: (Any, ...) for name in EXPORTED if name != "id"}
+_exported = create_model("ExportedUser", __base__=ExportedUser, **_shown)
+_exported_with_hash = create_model(
+    "ExportedUserWithHash", __base__=_exported, hashed_password=(str, ...)
+)
+
+
+def exported_user(*, hashes: bool) -> type[ExportedUser]:
+    """Return the class of an export's rows, with the hashes of their passwords or without."""
+    return _exported_with_hash if hashes else _exported

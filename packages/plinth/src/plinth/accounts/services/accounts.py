@@ -8,6 +8,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserCreate, UserUpdate
 from plinth.accounts.services import audit, credentials, throttle
+from plinth.accounts.user_columns import find_words
 from plinth.cache import cached
 from plinth.db.database import after_commit, release
 from plinth.db.reading import Readable, read_by_id
@@ -35,9 +36,7 @@ async def register(db: AsyncSession, account: UserCreate) -> User:
         Rejected: the e-mail or the username is taken, whatever its case.
         Unavailable: too many passwords wait to be hashed.
     """
-    await password_policy.check(
-        account.password, account.email, account.username, account.full_name
-    )
+    await password_policy.check(account.password, *find_words(account))
     user = await _create(db, account)
     await credentials.send_verification(db, user)
     return user
@@ -50,9 +49,7 @@ async def create_superuser(db: AsyncSession, account: UserCreate) -> User:
         InvalidField: the password is too easily guessed.
         Rejected: the e-mail or the username is taken, whatever its case.
     """
-    await password_policy.check(
-        account.password, account.email, account.username, account.full_name
-    )
+    await password_policy.check(account.password, *find_words(account))
     user = await _create(db, account)
     audit.record(db, "superuser.created", subject_id=user.id)
     return await queries.user.change(db, user, {"is_superuser": True, "is_verified": True})
@@ -191,9 +188,5 @@ async def _prove(db: AsyncSession, user_id: int, session_id: UUID, changes: User
 
 async def _check_new_password(user: User, changes: UserUpdate) -> None:
     """Against what is known of the user now and what is about to be."""
-    new = changes.model_dump(exclude_unset=True)
-    if new.get("password"):
-        known = (user.email, user.username, user.full_name)
-        await password_policy.check(
-            new["password"], *known, new.get("email"), new.get("username"), new.get("full_name")
-        )
+    if isinstance(changes.password, str):
+        await password_policy.check(changes.password, *find_words(user), *find_words(changes))

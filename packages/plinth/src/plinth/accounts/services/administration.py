@@ -6,6 +6,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserAdminUpdate
 from plinth.accounts.services import accounts, audit, credentials, throttle
+from plinth.accounts.user_columns import LIBRARY
 from plinth.db.database import after_commit
 from plinth.errors import Denied, Rejected
 
@@ -79,7 +80,7 @@ async def resend_verification(db: AsyncSession, user_id: int) -> None:
 
 def _tell(name: str, value: object) -> str:
     """What is personal is not told: a reason cannot be erased without breaking the chain."""
-    return f"{name}={value}" if isinstance(value, bool) else name
+    return f"{name}={value}" if isinstance(value, bool) and name in LIBRARY else name
 
 
 async def _lock_superusers(db: AsyncSession, by: int) -> set[int]:

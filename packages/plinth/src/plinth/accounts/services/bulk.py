@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
-from plinth.accounts.queries.user_import import COLUMNS, Clash
-from plinth.accounts.schemas.bulk import ExportedUser, ExportedUserWithHash, ImportedUser
+from plinth.accounts.queries.user_import import Clash
+from plinth.accounts.schemas.bulk import ExportedUser, ImportedUser, exported_user
 from plinth.accounts.services import accounts, audit
+from plinth.accounts.user_columns import IMPORTED
 from plinth.db.database import after_commit
 from plinth.errors import Rejected
 from plinth.security.old_hashes import name_cost
@@ -109,7 +110,7 @@ async def export_users(db: AsyncSession, *, hashes: bool = False) -> AsyncIterat
     Args:
         hashes: of their passwords, for another system to go on with.
     """
-    shape = ExportedUserWithHash if hashes else ExportedUser
+    shape = exported_user(hashes=hashes)
     count = 0
     async for user in queries.user.stream(db):
         yield shape.model_validate(user)
@@ -140,7 +141,7 @@ class _Reading:
                 self.problems.append(Problem(line.number, "is_superuser: not allowed to be true"))
                 continue
             self._remember(user.hashed_password)
-            yield (line.number, *(getattr(user, name) for name in COLUMNS))
+            yield (line.number, *(getattr(user, name) for name in IMPORTED))
 
     def _remember(self, stored: str) -> None:
         if stored != NO_PASSWORD and len(self.hashes) < MOST_COSTS:

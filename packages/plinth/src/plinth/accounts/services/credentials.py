@@ -9,6 +9,7 @@ from plinth.accounts.models import User
 from plinth.accounts.queries.mail import TakenMail
 from plinth.accounts.services import audit, one_time_tokens, outbox
 from plinth.accounts.services.one_time_tokens import CHANGE, RESET, VERIFY, InvalidToken
+from plinth.accounts.user_columns import find_words
 from plinth.db.database import release
 from plinth.errors import Denied, Rejected
 from plinth.request.client import Client
@@ -100,7 +101,7 @@ async def reset_password(db: AsyncSession, token: str, password: str) -> User:
     await release(db)
     if owner is None:
         raise InvalidToken
-    await password_policy.check(password, owner.email, owner.username, owner.full_name)
+    await password_policy.check(password, *find_words(owner))
     hashed = await hash_password(password)  # of twenty at once each gets so far, and one further
     user = await one_time_tokens.lock_owner(db, token, RESET)
     used = await one_time_tokens.use(db, token, RESET)

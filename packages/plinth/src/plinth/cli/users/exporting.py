@@ -1,11 +1,12 @@
 import asyncio
 import csv
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from plinth.accounts.schemas.bulk import ExportedUser, ExportedUserWithHash
+from plinth.accounts.schemas.bulk import ExportedUser, exported_user
 from plinth.accounts.services import bulk
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.drafts import drafted, refuse_existing
@@ -50,10 +51,16 @@ async def _write(backing: Backing, target: TextIO, kind: Format, *, hashes: bool
 
 
 def _write_csv(target: TextIO, *, hashes: bool) -> Callable[[ExportedUser], object]:
-    names = list((ExportedUserWithHash if hashes else ExportedUser).model_fields)
+    names = list(exported_user(hashes=hashes).model_fields)
     writer = csv.DictWriter(target, names, lineterminator="\n")
     writer.writeheader()
-    return lambda user: writer.writerow(user.model_dump(mode="json"))
+    return lambda user: writer.writerow(
+        {name: _to_cell(value) for name, value in user.model_dump(mode="json").items()}
+    )
+
+
+def _to_cell(value: object) -> object:
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _write_jsonl(target: TextIO) -> Callable[[ExportedUser], object]:
