@@ -102,7 +102,7 @@ def test_the_guides_commands_with_servers_of_its_own(
         printed = refused.stdout + refused.stderr
         assert refused.returncode != 0
         assert "Traceback" not in printed
-        assert "requirements-dev.txt, or set DATABASE_URL" in printed
+        assert "(the extra dev of plinth-backend), or set DATABASE_URL" in printed
 
     shop.run(bin_folder / "alembic", "upgrade", "head", **servers)
     port = find_free_port()

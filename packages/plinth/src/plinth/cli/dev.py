@@ -59,7 +59,7 @@ def _print_banner(api: str, backing: Backing) -> None:
         [
             ("API", api),
             ("docs", f"{api}/docs"),
-            ("admin", f"{api}/admin"),
+            *([("admin", f"{api}/admin")] if settings.has_admin else []),
             ("PostgreSQL", f"psql {shlex.quote(database)}"),
             ("Valkey", _redis_command(backing.redis_url)),
             ("DATA_DIR", str(settings.DATA_DIR.resolve())),

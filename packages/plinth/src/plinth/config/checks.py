@@ -2,6 +2,8 @@
 
 import ssl
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from plinth.config.faults import Fault
@@ -124,6 +126,31 @@ def find_origins(settings: "Settings") -> Iterator[Fault]:
         )
 
 
+def check_extras(settings: "Settings") -> Iterator[Fault]:
+    """Require the packages of each feature that is switched on by name."""
+    if settings.ADMIN_ENABLED and not is_installed("starlette_admin"):
+        yield Fault(
+            "ADMIN_ENABLED",
+            "ADMIN_ENABLED is true, and the packages of the extra admin are not installed: install "
+            "plinth-backend[admin], or set ADMIN_ENABLED=false",
+        )
+    exporter = "opentelemetry.exporter.otlp.proto.http"
+    if settings.OTEL_EXPORTER_OTLP_ENDPOINT and not is_installed(exporter):
+        yield Fault(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the packages of the extra otel are not "
+            "installed: install plinth-backend[otel], or unset it",
+        )
+
+
+@cache
+def is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package above it
+        return False
+
+
 CHECKS = (
     find_services,
     find_secret_key,
@@ -133,4 +160,5 @@ CHECKS = (
     check_root_path,
     check_mail,
     check_limits,
+    check_extras,
 )

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from plinth.config.checks import complete
+from plinth.config.checks import complete, is_installed
 from plinth.config.faults import read_value, validate_whole
 from plinth.config.password_rules import PasswordRules
 from plinth.config.services import ServiceSettings, drop_unneeded
@@ -157,7 +157,9 @@ class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads
 
     @property
     def has_admin(self) -> bool:
-        return self.is_development if self.ADMIN_ENABLED is None else self.ADMIN_ENABLED
+        if self.ADMIN_ENABLED is None:
+            return self.is_development and is_installed("starlette_admin")
+        return self.ADMIN_ENABLED
 
     @property
     def password_blocklist(self) -> Literal["off", "warn", "refuse"]:

