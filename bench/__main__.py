@@ -1,4 +1,4 @@
-"""`make bench`: this backend beside the references and its peers, all on one machine at one time.
+"""`make -C packages/plinth bench`: this backend beside references and peers, on one machine.
 
     python -m bench [--quick] [--output FOLDER]
 

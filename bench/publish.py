@@ -1,6 +1,6 @@
 """A run's tables and plots, out of DATA_DIR/bench/results into docs/performance.md.
 
-make bench && python -m bench.publish [--results FOLDER]
+make -C packages/plinth bench && python -m bench.publish [--results FOLDER]
 """
 
 import argparse

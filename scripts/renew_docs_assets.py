@@ -1,8 +1,8 @@
 """Fetch what `/docs` and `/redoc` are made of from the npm registry into `plinth/http/static/`.
 
-`make docs-assets` takes the versions that `plinth/http/static/versions.json` names; with new ones,
+`make -C packages/plinth docs-assets` takes those of `http/static/versions.json`; with new ones,
 `scripts/renew_docs_assets.py swagger-ui-dist=5.35.0 redoc=3.0.1`. The npm client downloads, and
-verifies the registry's checksums. Then look at both pages: `make test-browser`.
+verifies the registry's checksums. Then look at both pages: `make -C packages/plinth test-browser`.
 """
 
 import hashlib

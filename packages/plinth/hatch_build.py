@@ -15,7 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PROJECT = "plinth/cli/start/project"
 PINS = "plinth/cli/start/pins.txt"
-FOLDERS = {"app": "app", "tests/app": "tests/api"}
+FOLDERS = {"app": "app", "tests": "tests"}
 FILES = (
     ".env.example", ".gitignore", ".dockerignore", ".squawk.toml", "alembic.ini", "alembic/env.py",
     "alembic/script.py.mako", "compose.yaml", "Dockerfile", "deploy/build-requirements.txt",
@@ -154,7 +154,7 @@ def project_files(root: Path) -> Iterator[tuple[str, Path, str]]:
 def _listed(root: Path) -> Iterator[tuple[str, Path]]:
     for folder, target in FOLDERS.items():
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix == ".py" and path.name != "conftest.py":
+            if path.suffix == ".py":
                 yield f"{target}/{path.relative_to(root / folder)}", path
     for name in FILES:
         yield name, root / name

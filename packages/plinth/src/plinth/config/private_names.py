@@ -3,7 +3,7 @@
 A fast path uses names that their libraries may change in any release. Outside the tested versions
 it is off and the ordinary path serves (`config/fast_paths.py`), so a security release can be
 taken on its day. To admit a new version: install it, run `make check test-fastapi`, then raise the
-bound. `tests/core/test_private_names.py` holds this list against the source.
+bound. `packages/plinth/tests/core/test_private_names.py` holds this list against the source.
 """
 
 # The lowest and the highest version of each library that a fast path was tested with, inclusive.

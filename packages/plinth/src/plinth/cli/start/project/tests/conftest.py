@@ -1,3 +1,0 @@
-"""The fixtures: `client`, `people`, `rows`, `database`, `second`, ..."""
-
-pytest_plugins = ["plinth.testing.plugin"]

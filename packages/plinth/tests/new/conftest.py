@@ -1,0 +1,117 @@
+"""`plinth new` and `plinth remove` on a copy of this checkout: `make test-new`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from plinth.testing.databases import TestServices
+from tests.support.environment import ROOT, bare_environment, python_path
+from tests.support.measured import measured, pytest_terminal_summary
+
+__all__ = ["measured", "pytest_terminal_summary"]
+
+WRITTEN = ("project", "note", "category")
+PATIENCE = 1200  # seconds
+MYPY_CACHE = ".mypy_cache"
+AUTHOR = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+IS_WHOLE = os.environ.get("NEW_MATRIX") == "whole"
+BIN = Path(sys.executable).parent
+CHEAP_RULES = "not api or private or committed"
+"""For `-k`: rules of tests/test_contract.py that send no request. A route's id holds its path."""
+OF_SOURCES = (
+    "packages/plinth/tests/test_house.py",
+    "packages/plinth/tests/schema/test_migrations.py::test_squawk_finds_nothing",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A copy of the project, whose commands see it and not us."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(
+        self, *command: str | Path, given: str = "", **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Args:
+            given: to read from its standard input.
+        """
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | settings,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def plinth(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "plinth.cli", *arguments, **settings)
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "pytest", "-q", *arguments)
+
+    def commit(self, message: str) -> None:
+        for command in (["add", "--all"], [*AUTHOR, "commit", "-qm", message]):
+            check(self.run("git", *command))
+
+    def texts(self) -> dict[str, str]:
+        """All that a person could have written."""
+        listed = self.run("git", "ls-files", "-co", "--exclude-standard").stdout.split("\n")
+        files = [self.folder / name for name in listed if name.endswith((".py", ".toml", ".md"))]
+        return {str(it.relative_to(self.folder)): it.read_text() for it in files if it.is_file()}
+
+
+def copy_checkout(folder: Path, services: TestServices) -> Checkout:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(BIN.parent)
+    if (ROOT / MYPY_CACHE).is_dir():  # the paths in it are relative
+        shutil.copytree(ROOT / MYPY_CACHE, folder / MYPY_CACHE)
+    environment = bare_environment() | {
+        "PYTHONPATH": python_path(folder),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "TEST_DATABASE_URL": services.server_url,
+        "TEST_REDIS_URL": services.redis_url,
+        "DATA_DIR": str(folder / ".data"),
+    }
+    checkout = Checkout(folder, environment)
+    check(checkout.run("git", "init", "--quiet"))
+    checkout.commit("all")
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def checkout(
+    tmp_path_factory: pytest.TempPathFactory, services: TestServices
+) -> Iterator[Checkout]:
+    if taken := [name for name in WRITTEN if (ROOT / "app" / "models" / f"{name}.py").exists()]:
+        pytest.skip(f"this project has a {taken[0]} of its own")
+    folder = tmp_path_factory.mktemp("checkout")
+    yield copy_checkout(folder, services)
+    shutil.rmtree(folder)
+
+
+def check(done: subprocess.CompletedProcess[str], *, status: int = 0) -> str:
+    """What it printed, once it is seen to have ended so."""
+    assert done.returncode == status, (done.stdout + done.stderr)[-8000:]
+    return done.stdout
