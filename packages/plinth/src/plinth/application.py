@@ -14,10 +14,10 @@ from plinth.accounts.queries.principal import load_principals
 from plinth.accounts.services.sessions import rotate_rested
 from plinth.cache import cache
 from plinth.config import SettingsError, fast_paths, settings
-from plinth.db import revisions
 from plinth.db.batching import Batcher
 from plinth.db.database import Database
 from plinth.db.models import Base
+from plinth.db.schema.state import read_state
 from plinth.devservices.backing import backing_services
 from plinth.errors import PlinthError
 from plinth.health import figures, root
@@ -225,9 +225,9 @@ async def _refuse_cluster_mode() -> None:
 
 async def _warn_of_missing_migrations(database: Database) -> None:
     try:
-        at, newest = await revisions.applied(database), revisions.newest()
+        difference = (await read_state(database)).compare()
     except PlinthError:
         logger.warning("requests that need the database get a 503 until it can be used")
         return
-    if at != newest:
-        logger.warning("the database is at migration %s of %s: run `plinth db upgrade`", at, newest)
+    if difference:
+        logger.warning("the database is %s. %s", *difference)

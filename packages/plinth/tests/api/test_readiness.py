@@ -1,6 +1,7 @@
 """`/health/live` and `/health/ready`: whom an orchestrator restarts, and whom it asks."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -11,6 +12,10 @@ from httpx2 import AsyncClient
 from plinth.db import revisions
 from plinth.health.readiness import Readiness, Report, draining, readiness_of
 
+RECORD = (
+    "CREATE OR REPLACE FUNCTION plinth_schema_version() RETURNS integer LANGUAGE sql STABLE"
+    " AS 'SELECT {}'"
+)
 FINE = Report(database=True, schema=True, cache=True)
 
 
@@ -77,6 +82,30 @@ async def test_a_database_that_is_behind_is_not_ready_and_one_ahead_is(
     assert answer.status_code == status
     assert answer.json()["database"] == database
     assert older not in answer.text
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(("more", "status", "words"), [(-1, 503, "behind"), (1, 200, "healthy")])
+async def test_the_librarys_schema_version_is_compared_too(
+    client: AsyncClient,
+    second: asyncpg.Connection,
+    caplog: pytest.LogCaptureFixture,
+    more: int,
+    status: int,
+    words: str,
+) -> None:
+    version = await second.fetchval("SELECT plinth_schema_version()")
+    await second.execute(RECORD.format(version + more))
+    try:
+        with caplog.at_level(logging.INFO, "plinth.health.readiness"):
+            answer = await client.get("/health/ready")
+    finally:
+        await second.execute(RECORD.format(version))
+
+    assert (answer.status_code, answer.json()["database"]) == (status, words)
+    assert "plinth-backend" not in answer.text
+    advice = "Run `alembic revision --autogenerate`" if more < 0 else "Install the release of"
+    assert advice in caplog.text, "the reason is in the log alone"
 
 
 async def test_those_who_ask_at_once_share_one_look_that_is_kept_for_a_second() -> None:

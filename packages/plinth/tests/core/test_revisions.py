@@ -56,7 +56,7 @@ def test_two_ends_are_both_named_and_no_database_is_there() -> None:
     assert revisions.newest() == "b1, b2"
     assert revisions.compare("b1") == (
         "at b1, and b1, b2 is the newest",
-        "Run `plinth db upgrade`.",
+        "Run `plinth db upgrade` or `alembic upgrade head`.",
     )
 
 

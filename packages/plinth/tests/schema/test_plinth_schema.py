@@ -181,6 +181,16 @@ def test_what_does_not_fit_changes_nothing(
     assert "CREATE TABLE" not in dump_schema(team.url)
 
 
+def test_a_version_in_between_does_not_fit_where_all_was_one_transaction(
+    created: Team, folder: Path
+) -> None:
+    number = add_nickname(folder)
+    created.write(f"op.plinth_schema(since={number - 2}, to={number})")
+    with pytest.raises(CommandError, match=f"the database has schema version {number - 1}"):
+        created.upgrade()
+    assert ask(created.url, VERSION) == [number - 1]
+
+
 def test_a_downgrade_that_would_revive_sessions_ends_them(created: Team, folder: Path) -> None:
     add_nickname(folder, f"-- plinth: end sessions\n{NO_NICKNAME}")
     created.autogenerate()

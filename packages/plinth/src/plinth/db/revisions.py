@@ -37,7 +37,10 @@ def outgrown() -> frozenset[str]:
 def compare(at: str | None) -> tuple[str, str]:
     """Of a database that is not at the newest revision: where it is, and what to do about it."""
     if at is None or at in _read(_find_folder()):
-        return f"at {at or 'none'}, and {newest()} is the newest", "Run `plinth db upgrade`."
+        return (
+            f"at {at or 'none'}, and {newest()} is the newest",
+            "Run `plinth db upgrade` or `alembic upgrade head`.",
+        )
     return f"at {at}, which this code does not know", "Run the newer code that made it."
 
 

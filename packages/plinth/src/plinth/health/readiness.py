@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from plinth.cache import Cache
-from plinth.db import revisions
 from plinth.db.database import Database
+from plinth.db.schema.state import State, read_state
 from plinth.errors import PlinthError
 
 logger = logging.getLogger(__name__)
@@ -47,11 +47,13 @@ class Report:
     """
     Attributes:
         schema: the migrations that this code needs have run.
+        advice: how the schema differs from what this code expects, and what to do; for the log.
     """
 
     database: bool
     schema: bool
     cache: bool
+    advice: str = ""
 
     @property
     def is_ready(self) -> bool:
@@ -98,19 +100,25 @@ def readiness_of(app: FastAPI) -> Readiness:
 
 
 async def look_around(database: Database, cache: Cache) -> Report:
-    (healthy, schema), facts = await asyncio.gather(_check_schema(database), check_cache(cache))
-    return Report(database=healthy, schema=schema, cache=facts is not None)
+    state, facts = await asyncio.gather(_read_state(database), check_cache(cache))
+    if state is None:
+        return Report(database=False, schema=False, cache=facts is not None)
+    behind, difference = await asyncio.to_thread(lambda: (state.is_behind(), state.compare()))
+    return Report(
+        database=True,
+        schema=not behind,
+        cache=facts is not None,
+        advice="The database is {}. {}".format(*difference) if difference else "",
+    )
 
 
-async def _check_schema(database: Database) -> tuple[bool, bool]:
-    """Whether the database answers, and whether it is not behind this code. One that is ahead will
-    do: while a new version is rolled out, its migrations have run and the old one still serves."""
+async def _read_state(database: Database) -> State | None:
+    """Return None where the database does not answer."""
     try:
         async with asyncio.timeout(PATIENCE):
-            at = await revisions.applied(database)
+            return await read_state(database)
     except (PlinthError, TimeoutError):
-        return False, False
-    return True, at is not None and at not in await asyncio.to_thread(revisions.outgrown)
+        return None
 
 
 async def check_database(database: Database) -> bool:

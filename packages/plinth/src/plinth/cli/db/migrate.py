@@ -8,10 +8,11 @@ from alembic.util import CommandError
 from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure, describe
-from plinth.cli.output import out
+from plinth.cli.output import out, warn
 from plinth.config import settings
 from plinth.db import migrations, revisions
 from plinth.db.grants import find_role
+from plinth.db.schema.state import State, read_state
 from plinth.devservices.backing import Backing, backing_services
 
 
@@ -40,13 +41,16 @@ def migrate(backing: Backing, revision: str = "head") -> None:
 def _change(backing: Backing, act: Callable[[str, str], None]) -> None:
     with _in_sentences(), reaching(backing.owner_url), _steps_printed():
         act(backing.owner_url, find_role(backing.database_url))
-        out.print(f"The database is at migration {asyncio.run(_find_revision(backing))}")
+        state = asyncio.run(_find_state(backing))
+        at_head = " (head)" if state.revision == revisions.newest() else ""
+        out.print(f"The database is at migration {state.revision or 'none'}{at_head}")
+        if at_head and (difference := state.compare()):
+            warn("The database is {}. {}".format(*difference))
 
 
-async def _find_revision(backing: Backing) -> str:
+async def _find_state(backing: Backing) -> State:
     async with connected(backing) as database:
-        at = await revisions.applied(database)
-    return f"{at} (head)" if at == revisions.newest() else str(at or "none")
+        return await read_state(database)
 
 
 @contextmanager

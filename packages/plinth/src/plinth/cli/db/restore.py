@@ -12,8 +12,8 @@ from plinth.cli.db.programs import Program, Target, find_programs, first_complai
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import err, out, print_facts, warn
 from plinth.config import settings
-from plinth.db import revisions
 from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.db.schema.state import read_state
 from plinth.devservices.backing import Backing, backing_services
 
 TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
@@ -98,11 +98,10 @@ async def _grant(url: str, role: str) -> None:
 async def _report(backing: Backing, url: str) -> None:
     async with connected(backing) as database:
         await clear_cache_pattern("*")  # what was read from the database that is gone
-        at = await revisions.applied(database)
+        state = await read_state(database)
     counts = await count_rows(url)
-    out.print(f"Restored, at migration {at or 'none'}. The rows of each table:")
+    out.print(f"Restored, at migration {state.revision or 'none'}. The rows of each table:")
     print_facts((table, str(count)) for table, count in counts.items())
     out.print("Restart the servers that are running on it.")
-    if at != revisions.newest():
-        where, advice = revisions.compare(at)
-        warn(f"The database is {where}. {advice}")
+    if difference := state.compare():
+        warn("The database is {}. {}".format(*difference))

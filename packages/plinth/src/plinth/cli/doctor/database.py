@@ -11,9 +11,9 @@ from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
 from plinth.config import Settings
 from plinth.config.urls.postgres_url import libpq_url
-from plinth.db import revisions
 from plinth.db.driver import Connector
 from plinth.db.refusals import describe_refusal
+from plinth.db.schema.state import VERSION, State
 
 SECONDS = 3
 OLDEST = 15
@@ -28,6 +28,7 @@ SELECT current_setting('server_version_num')::int / 10000 AS major,
        current_setting('superuser_reserved_connections')::int
            + coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved,
        to_regclass('alembic_version') IS NOT NULL AS migrated,
+       to_regprocedure('plinth_schema_version()') IS NOT NULL AS versioned,
        array(SELECT extname::text FROM pg_extension) AS extensions,
        clock_timestamp() AS now
 """
@@ -41,7 +42,7 @@ class Facts:
     connections: int
     """How many others than superusers may open."""
     extensions: frozenset[str]
-    revision: str | None
+    state: State
     ahead: float
     """Seconds by which the server's clock is before ours."""
     wanted: int
@@ -66,9 +67,11 @@ async def _ask(url: str, wanted: int) -> Facts:
         begun = datetime.now(UTC)
         row = await connection.fetchrow(ASKED)
         middle = begun + (datetime.now(UTC) - begun) / 2
-        revision = None
+        revision, version = None, 0
         if row["migrated"]:
             revision = await connection.fetchval("SELECT version_num FROM alembic_version")
+        if row["versioned"]:
+            version = await connection.fetchval(VERSION)
     finally:
         await connection.close(timeout=1)
     return Facts(
@@ -77,7 +80,7 @@ async def _ask(url: str, wanted: int) -> Facts:
         encoding=row["encoding"],
         connections=row["max_connections"] - row["reserved"],
         extensions=frozenset(row["extensions"]),
-        revision=revision,
+        state=State(revision, version),
         ahead=(row["now"] - middle).total_seconds(),
         wanted=wanted,
     )
@@ -112,9 +115,10 @@ def check_extensions(facts: Facts) -> Finding:
 
 
 def check_migrations(facts: Facts) -> Finding:
-    if facts.revision != revisions.newest():
-        return broken("migrations", *revisions.compare(facts.revision))
-    return fine("migrations", f"at {facts.revision} (head)")
+    if difference := facts.state.compare():
+        return broken("migrations", *difference)
+    text = f"at {facts.state.revision} (head), schema version {facts.state.version}"
+    return fine("migrations", text)
 
 
 def check_clock(facts: Facts) -> Finding:

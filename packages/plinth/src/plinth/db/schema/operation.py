@@ -14,7 +14,7 @@ from plinth.config import settings
 from plinth.db.schema import catalog, steps
 
 FUNCTION = "plinth_schema_version()"
-# STABLE: a plan with the number of an IMMUTABLE function in it would outlive a migration.
+# Not IMMUTABLE: the next migration replaces the number.
 RECORD = (
     f"CREATE OR REPLACE FUNCTION {FUNCTION} RETURNS integer LANGUAGE sql STABLE AS 'SELECT {{}}'"
 )
