@@ -149,6 +149,29 @@ def test_an_older_history_is_stamped(team: Team) -> None:
     assert dump_schema(team.url) == before
 
 
+def test_a_history_of_version_1_goes_on_after_the_teams_own_migrations(team: Team) -> None:
+    """As docs/upgrade-from-1.md has it."""
+    versions = sorted((ROOT / "alembic" / "versions").glob("*.py"))
+    for file in versions[:5]:
+        shutil.copy(file, team.folder / "alembic" / "versions")
+    team.write("op.execute('CREATE TABLE shops (id int)')", "op.execute('DROP TABLE shops')")
+    team.upgrade()
+    (own,) = ask(team.url, "SELECT version_num FROM alembic_version")
+    for file in versions[5:]:
+        text = file.read_text().replace(
+            'down_revision: str | None = "5d3e9b07c2a4"', f'down_revision: str | None = "{own}"'
+        )
+        (team.folder / "alembic" / "versions" / file.name).write_text(text)
+
+    team.upgrade()
+
+    assert ask(team.url, VERSION) == [1]
+    team.add_phone_and_shops()
+    assert "'phone'" in team.autogenerate()
+    team.downgrade(own)
+    assert "CREATE TABLE public.shops" in dump_schema(team.url)
+
+
 def test_a_stamp_needs_the_tables_to_be_there(team: Team) -> None:
     team.write("op.plinth_schema(since=0, to=1, stamp=True)")
     with pytest.raises(CommandError, match=r"lacks column .* Leave out `stamp=True`"):

@@ -90,7 +90,7 @@ def test_objects_txt_lists_what_each_step_creates(team: Team) -> None:
         assert isinstance(found, frozenset)
         if os.environ.get("UPDATE_NAMES"):
             (step.folder / "objects.txt").write_text("\n".join(sorted(found - before)) + "\n")
-        assert step.objects == found - before, "UPDATE_NAMES=1 pytest tests/schema writes it"
+        assert step.objects == found - before, "UPDATE_NAMES=1 pytest writes it"
         before = found
 
 
