@@ -16,8 +16,10 @@ PlinthError
     └── Unresolved    it may be done or not: the answer to the commit was lost
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 from plinth.rates import Rate
 
@@ -155,3 +157,42 @@ class Contended(Unavailable):
 class Unresolved(Unavailable):
     code = "unresolved"
     detail = "It is not known whether this was done: look before you repeat it"
+
+
+class PlinthDeprecationWarning(DeprecationWarning):
+    """A name or a setting that a later major version removes: docs/upgrades.md."""
+
+
+def warn_deprecated(old: str, new: str, *, removed_in: str, stacklevel: int = 3) -> None:
+    """Warn that a name is deprecated.
+
+    Args:
+        new: what to use instead.
+        removed_in: the version that removes the old name, such as "3.0".
+        stacklevel: as `warnings.warn` counts; 3 is the caller of the function that calls this one.
+    """
+    text = f"{old} is deprecated and will be removed in plinth-backend {removed_in}: use {new}"
+    warnings.warn(text, PlinthDeprecationWarning, stacklevel=stacklevel)
+
+
+def resolve_moved(
+    module: str, moved: Mapping[str, str], *, removed_in: str
+) -> Callable[[str], object]:
+    """Return the `__getattr__` of a module whose names moved.
+
+    ```python
+    __getattr__ = resolve_moved(__name__, {"old": "plinth.http.routes:new"}, removed_in="3.0")
+    ```
+
+    Args:
+        moved: the old name, and where it is now.
+    """
+
+    def find(name: str) -> object:
+        if name not in moved:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        place, _, attribute = moved[name].partition(":")
+        warn_deprecated(f"{module}.{name}", f"{place}.{attribute}", removed_in=removed_in)
+        return getattr(import_module(place), attribute)
+
+    return find

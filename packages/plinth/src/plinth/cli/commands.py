@@ -72,6 +72,30 @@ def start(
 
 
 @plinth.command()
+def upgrade(
+    *,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The wheel of the library to upgrade to. Default: the one installed from.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print what would change, and change nothing.")
+    ] = False,
+) -> None:
+    """Upgrade the library of a project that `plinth start` wrote.
+
+    Replaces the wheel and the pin, compiles the requirements, writes the migration, and updates the
+    files that are still as `plinth start` wrote them. For the others it prints what changed.
+    """
+    from plinth.cli.upgrade.run import run
+
+    run(Path.cwd(), wheel, check=check)
+
+
+@plinth.command()
 def dev(
     *,
     host: Host = "127.0.0.1",

@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from plinth.config.checks import complete, is_installed
+from plinth.config.deprecated import rename_deprecated
 from plinth.config.faults import read_value, validate_whole
 from plinth.config.password_rules import PasswordRules
 from plinth.config.services import ServiceSettings, drop_unneeded
@@ -173,7 +174,8 @@ class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads
     @model_validator(mode="wrap")
     @classmethod
     def _validate_whole(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        settings: Self = validate_whole(drop_unneeded(values, cls.model_fields), validate, complete)
+        needed = drop_unneeded(rename_deprecated(values), cls.model_fields)
+        settings: Self = validate_whole(needed, validate, complete)
         return settings
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:

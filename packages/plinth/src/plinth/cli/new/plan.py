@@ -1,6 +1,7 @@
 """What will be written, changed and removed: shown first, then done, all of it or nothing."""
 
 import difflib
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,7 +80,11 @@ def _prepare(root: Path, changes: Sequence[Change]) -> None:
     """Each new text beside its place, so that what is left to do hardly fails."""
     for change in changes:
         if change.new is not None:
-            _draft(root, change.path).write_text(change.new, encoding="utf-8")
+            draft = _draft(root, change.path)
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(change.new, encoding="utf-8")
+            if change.old is not None:
+                shutil.copymode(root / change.path, draft)
 
 
 def _put(root: Path, path: Path, text: str | None) -> None:

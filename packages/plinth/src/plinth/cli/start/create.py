@@ -8,7 +8,8 @@ from pathlib import Path
 
 from plinth.cli.failure import Failure
 from plinth.cli.output import out, warn
-from plinth.cli.start import lock, wheel
+from plinth.cli.start import lock, record, wheel
+from plinth.cli.start.record import Record
 from plinth.cli.start.wheel import ProjectFile
 from plinth.db.schema import steps
 
@@ -30,14 +31,13 @@ def run(folder: Path, given: Path | None) -> None:
     name = folder.name
     _check_name(name)
     _check_place(folder)
+    database, version = name.replace("-", "_"), wheel.running_version()
     with wheel.find_wheel(given) as found:
         files = wheel.read_project(
-            found,
-            name=name,
-            database=name.replace("-", "_"),
-            version=wheel.running_version(),
-            schema=str(steps.newest()),
+            found, name=name, database=database, version=version, schema=str(steps.newest())
         )
+        started = Record(version, name, database, record.digest_all(files))
+        files.append(ProjectFile(record.NAME, started.render(), is_executable=False))
         problem = _create(folder, files, found)
     out.print(f"{folder} is written.", markup=False)
     if problem:

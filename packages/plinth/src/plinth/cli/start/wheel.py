@@ -47,7 +47,7 @@ def find_wheel(given: Path | None) -> Iterator[Path]:
         Failure: there is none, or it is not one of this version.
     """
     with tempfile.TemporaryDirectory() as folder:
-        wheel = given or _installed_from() or _build(Path(folder))
+        wheel = given or installed_from() or _build(Path(folder))
         _check(wheel)
         yield wheel
 
@@ -91,7 +91,7 @@ def running_version() -> str:
         raise Failure(f"{DISTRIBUTION} is not installed: install its wheel.") from None
 
 
-def _installed_from() -> Path | None:
+def installed_from() -> Path | None:
     """Return the file that pip or uv recorded (PEP 610); None where that was a folder."""
     origin = _origin()
     if "archive_info" not in origin:
