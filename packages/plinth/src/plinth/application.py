@@ -31,6 +31,7 @@ from plinth.http.bounds.overload import InFlightLimit
 from plinth.http.collecting import collecting_seldom
 from plinth.http.hosting import AllowedHosts, RootPath
 from plinth.http.middleware import (
+    ApplyConventions,
     Compressed,
     CrossOrigin,
     DeclaredMethods,
@@ -48,6 +49,7 @@ from plinth.http.security_headers import SecurityHeaders
 from plinth.http.threads import entered_in_thread
 from plinth.observability import logs
 from plinth.observability.tracing import NATIVE_OFF, Traced
+from plinth.request.conventions import ByPrefix, check_prefixes
 from plinth.request.cookies import replace_quadratic_parser
 from plinth.security import keys, passwords
 
@@ -149,14 +151,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-def create_app(router: APIRouter) -> FastAPI:
+def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> FastAPI:
     """
     Args:
         router: the routes under `API_V1_PREFIX`.
+        conventions: other formats of errors and schemes of authentication, by the beginning of
+            paths (docs/composition.md).
 
     Raises:
-        ValueError: a route is never called, such as one that is declared twice.
+        ValueError: a route is never called, such as one that is declared twice; or a prefix is no
+            beginning of a path.
     """
+    conventions = conventions or {}
+    check_prefixes(conventions)
     logs.take_over()
     fast_paths.log_state()
     replace_quadratic_parser()
@@ -170,13 +177,14 @@ def create_app(router: APIRouter) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect loses the Authorization header; see EitherSlash
-        middleware=[*MIDDLEWARE, *_innermost()],
+        middleware=_list_middleware(conventions),
         telemetry=NATIVE_OFF,  # ours tells less of people; see observability/tracing
         lifespan=lifespan,
     )
+    app.state.conventions = conventions  # for the contract tests
     app.build_middleware_stack = partial(_build_stack, app)  # type: ignore[method-assign]
     problems.install(app)
-    openapi.install(app)
+    openapi.install(app, conventions)
     app.include_router(root.router)
     app.include_router(router, prefix=settings.API_V1_PREFIX)
     refuse_duplicates(app)
@@ -199,6 +207,12 @@ def _build_stack(app: FastAPI) -> ASGIApp:
         return FastAPI.build_middleware_stack(app)
     finally:
         app.user_middleware = added
+
+
+def _list_middleware(conventions: ByPrefix) -> list[Middleware]:
+    context, *others = MIDDLEWARE
+    applying = [Middleware(ApplyConventions, conventions=conventions)] if conventions else []
+    return [context, *applying, *others, *_innermost()]
 
 
 def _innermost() -> list[Middleware]:

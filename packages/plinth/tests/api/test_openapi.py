@@ -21,3 +21,9 @@ def test_what_is_always_sent_need_not_be_asked_for_by_a_client() -> None:
     for name in ("Problem", "ValidationProblem", "TokenPair"):
         schema = schemas[name]
         assert set(schema["required"]) == set(schema["properties"]), "a default makes it optional"
+
+
+def test_who_may_send_a_token_and_need_not_is_said_to() -> None:
+    operations = [it for path in create_app().openapi()["paths"].values() for it in path.values()]
+    optional = {it["operationId"] for it in operations if it["security"][:1] == [{}]}
+    assert optional == {"get_database_health", "get_cache_health", "verify_email"}

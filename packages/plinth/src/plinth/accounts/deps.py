@@ -16,6 +16,7 @@ from plinth.config import settings
 from plinth.db.batching import Batcher
 from plinth.db.database import Database
 from plinth.errors import Denied, Unauthenticated
+from plinth.http.openapi import optional_authentication
 from plinth.request.context import current_request
 from plinth.request.cookies import find_cookie
 from plinth.request.fetch_site import is_cross_site
@@ -49,7 +50,9 @@ class _Bearer(OAuth2PasswordBearer):
         """As the library, which makes an object of all headers to look at one."""
         said = find_header(request.scope, b"authorization") or ""
         scheme, _, token = said.partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else None
+        info = current_request()
+        expected = info.conventions.scheme if info else "Bearer"
+        return token.strip() if scheme.lower() == expected.lower() else None
 
 
 oauth2_scheme = _Bearer(
@@ -73,6 +76,7 @@ async def get_current_user(request: Request, token: BearerToken) -> Principal:
 CurrentUser = Annotated[Principal, Depends(get_current_user)]
 
 
+@optional_authentication
 async def get_optional_user(request: Request, token: BearerToken) -> Principal | None:
     """The user, or None for a guest: one without a token, or whose token does not hold."""
     try:

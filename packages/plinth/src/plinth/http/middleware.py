@@ -30,6 +30,7 @@ from plinth.http.startup import start_in_words
 from plinth.observability.logs import mark_logged
 from plinth.request.client import Network, find_client
 from plinth.request.context import HEADER, begin_request, current_request
+from plinth.request.conventions import ByPrefix, find_conventions
 from plinth.request.headers import find_header
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,20 @@ class RequestContext:
             request.sent_at = perf_counter()
 
         await self.app(scope, receive, send_and_note)
+
+
+class ApplyConventions:
+    """Note how the request is authenticated and its errors are answered. It stands outside
+    everything that refuses a request before its route is known."""
+
+    def __init__(self, app: ASGIApp, conventions: ByPrefix) -> None:
+        self.app = app
+        self.conventions = conventions
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http" and (request := current_request()):
+            request.conventions = find_conventions(self.conventions, route_path(scope))
+        return self.app(scope, receive, send)
 
 
 class Unexpected:

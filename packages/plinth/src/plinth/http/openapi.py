@@ -1,12 +1,24 @@
 """The OpenAPI document, made true where FastAPI's own would differ from what is answered."""
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from fastapi.security.base import SecurityBase
+from pydantic import BaseModel
 
-from plinth.http.problems import Problem, ValidationProblem, shaped
+from plinth.http.problems import MEDIA_TYPE, Problem, ValidationProblem, shaped
+from plinth.http.routes import walk_routes
+from plinth.request.conventions import DEFAULT, ByPrefix, Conventions, find_conventions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+REFERENCE = "#/components/schemas/"
+OPTIONAL = "__optional_authentication__"
+FIRST_ERROR, INVALID = 400, 422
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -25,16 +37,22 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def install(app: FastAPI) -> None:
+def optional_authentication(dependency: F) -> F:
+    """Have a dependency documented that also serves who is not signed in."""
+    setattr(dependency, OPTIONAL, True)
+    return dependency
+
+
+def install(app: FastAPI, conventions: ByPrefix | None = None) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _make(app)
+            app.openapi_schema = _make(app, conventions or {})
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign] # FastAPI's documented way
 
 
-def _make(app: FastAPI) -> dict[str, Any]:
+def _make(app: FastAPI, conventions: ByPrefix) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -42,23 +60,140 @@ def _make(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         separate_input_output_schemas=app.separate_input_output_schemas,
     )
-    schemas = document["components"]["schemas"]
-    schemas["Problem"] = Problem.model_json_schema()
-    schemas["ValidationProblem"] = _inline(ValidationProblem.model_json_schema(), schemas)
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation.setdefault("security", [])  # open to anyone, and not forgotten
+    optional = _find_optional(app)
+    for path, operations in document["paths"].items():
+        found = find_conventions(conventions, path)
+        for method, operation in operations.items():
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
-            unreadable = UNREADABLE_HEAD
-            if "requestBody" in operation:
-                unreadable = UNREADABLE_BODY | unreadable
-            operation["responses"] = unreadable | operation["responses"]
-            if (invalid := operation["responses"].get("422")) is not None:
-                invalid["content"] = shaped("ValidationProblem")
+            _describe_errors(operation, found)
+            _describe_security(operation, found, is_optional=(path, method) in optional)
+    components = document.setdefault("components", {})
+    _define_schemas(document, components.setdefault("schemas", {}), conventions)
+    _define_schemes(document, components, conventions)
     return document
+
+
+def _describe_errors(operation: dict[str, Any], conventions: Conventions) -> None:
+    unreadable = UNREADABLE_HEAD
+    if "requestBody" in operation:
+        unreadable = UNREADABLE_BODY | unreadable
+    operation["responses"] = unreadable | operation["responses"]
+    if (invalid := operation["responses"].get("422")) is not None:
+        own = invalid.get("content", {})
+        if _names(own, "HTTPValidationError"):
+            own = {}
+        invalid["content"] = own | shaped("ValidationProblem")
+    if conventions.errors is None:
+        return
+    for status, response in operation["responses"].items():
+        content = response.get("content", {})
+        if int(status) >= FIRST_ERROR and MEDIA_TYPE in content:
+            model = conventions.errors.model_for(int(status))
+            schema = {"schema": {"$ref": REFERENCE + model.__name__}}
+            others = {name: it for name, it in content.items() if name != MEDIA_TYPE}
+            response_content = others | {conventions.errors.media_type: schema}
+            operation["responses"][status] = {**response, "content": response_content}
+
+
+def _describe_security(
+    operation: dict[str, Any], conventions: Conventions, *, is_optional: bool
+) -> None:
+    security = operation.get("security", [])
+    if conventions.scheme != DEFAULT.scheme and security:
+        security = [{conventions.scheme: []}]
+    # Open to anyone is said as well, so that nobody takes it for forgotten.
+    operation["security"] = [{}, *security] if is_optional and security else security
+
+
+def _find_optional(app: FastAPI) -> set[tuple[str, str]]:
+    """The paths and methods of routes that ask who is there and serve everyone."""
+    return {
+        (route.path_format or "", method.lower())
+        for route in walk_routes(app)
+        if not _requires_user(route.dependant)
+        for method in route.methods or ()
+    }
+
+
+def _requires_user(dependant: Dependant) -> bool:
+    if getattr(dependant.call, OPTIONAL, False):
+        return False
+    return isinstance(dependant.call, SecurityBase) or any(
+        map(_requires_user, dependant.dependencies)
+    )
+
+
+def _define_schemas(
+    document: dict[str, Any], schemas: dict[str, Any], conventions: ByPrefix
+) -> None:
+    """Define what is referred to, and nothing else."""
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    models: list[type[BaseModel]] = [Problem, ValidationProblem]
+    for found in conventions.values():
+        if found.errors:
+            models += [found.errors.model_for(FIRST_ERROR), found.errors.model_for(INVALID)]
+    used = {it.rpartition("/")[2] for it in find_references(document)}
+    for model in models:
+        if model.__name__ in used:
+            _define(model, schemas)
+
+
+def _define(model: type[BaseModel], schemas: dict[str, Any]) -> None:
+    schema = model.model_json_schema(ref_template=REFERENCE + "{model}", mode="serialization")
+    for name, definition in {**schema.pop("$defs", {}), model.__name__: schema}.items():
+        if schemas.setdefault(name, definition) != definition:
+            raise ValueError(
+                f"the OpenAPI document already has another schema called {name}: rename the model"
+                f" {model.__module__}.{model.__name__} of the conventions"
+            )
+
+
+def _define_schemes(
+    document: dict[str, Any], components: dict[str, Any], conventions: ByPrefix
+) -> None:
+    schemes = components.get("securitySchemes", {})
+    operations = [it for path in document["paths"].values() for it in path.values()]
+    used = {name for operation in operations for it in operation["security"] for name in it}
+    words = {it.scheme for it in conventions.values()} - {DEFAULT.scheme}
+    for word in words & used:
+        schemes[word] = {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": f"`{word}`, a space and the access token.",
+        }
+    for name in [*schemes]:
+        if name not in used:
+            del schemes[name]
+        elif (url := _token_url(schemes[name])) and not _is_answered(url, document):
+            schemes[name] = {"type": "http", "scheme": "bearer"}
+
+
+def _token_url(scheme: dict[str, Any]) -> str | None:
+    url: str | None = scheme.get("flows", {}).get("password", {}).get("tokenUrl")
+    return url
+
+
+def _is_answered(url: str, document: dict[str, Any]) -> bool:
+    return any(url.endswith(path) for path in document["paths"])
+
+
+def _names(content: dict[str, Any], schema: str) -> bool:
+    return any(it.get("schema", {}).get("$ref") == REFERENCE + schema for it in content.values())
+
+
+def find_references(part: Any) -> Iterator[str]:
+    """Every `$ref` in a part of a document."""
+    if isinstance(part, dict):
+        if isinstance(reference := part.get("$ref"), str):
+            yield reference
+        for value in part.values():
+            yield from find_references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from find_references(value)
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -67,10 +202,3 @@ def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
     if len(kinds) != 1:
         return schema
     return {**kinds[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
-
-
-def _inline(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    schemas.update(schema.pop("$defs", {}))
-    properties = schema["properties"]
-    properties["errors"]["items"] = {"$ref": "#/components/schemas/FieldError"}
-    return schema

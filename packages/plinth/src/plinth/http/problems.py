@@ -1,9 +1,11 @@
-"""Errors on their way out: RFC 9457 problem documents. The only place that says HTTP numbers."""
+"""Errors on their way out: problem documents (RFC 9457), or the format of the path they came to.
+The only place that says HTTP numbers."""
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
@@ -28,7 +30,10 @@ from plinth.errors import (
 )
 from plinth.http.routes import allowed_methods, route_path
 from plinth.request.context import current_request
+from plinth.request.conventions import DEFAULT, ErrorFormat, Failure, FieldFault
 from plinth.request.headers import REFUSAL_SECONDS
+
+T = TypeVar("T")
 
 STATUS: dict[type[PlinthError], HTTPStatus] = {
     Rejected: HTTPStatus.BAD_REQUEST,
@@ -85,8 +90,8 @@ def shaped(schema: str) -> dict[str, Any]:
 def responses(*kinds: type[PlinthError]) -> dict[int | str, dict[str, Any]]:
     """How a route's refusals stand in the OpenAPI document: `responses=responses(NotFound)`."""
     return {
-        STATUS[kind].value: {
-            "description": STATUS[kind].phrase,
+        find_status(kind).value: {
+            "description": find_status(kind).phrase,
             "content": shaped("Problem"),
             "headers": {
                 name: {"schema": {"type": "string"}, "description": text}
@@ -95,6 +100,10 @@ def responses(*kinds: type[PlinthError]) -> dict[int | str, dict[str, Any]]:
         }
         for kind in kinds
     }
+
+
+def find_status(kind: type[PlinthError]) -> HTTPStatus:
+    return next(STATUS[it] for it in kind.__mro__ if it in STATUS)
 
 
 def install(app: FastAPI) -> None:
@@ -107,8 +116,7 @@ def install(app: FastAPI) -> None:
 
 def describe(error: PlinthError) -> tuple[HTTPStatus, dict[str, str]]:
     """The status and the headers that an error's meaning has in HTTP."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return status, _make_headers(error)
+    return find_status(type(error)), _make_headers(error)
 
 
 async def _handle_meaning(_: Request, error: Exception) -> Response:
@@ -120,7 +128,9 @@ async def _handle_meaning(_: Request, error: Exception) -> Response:
 def _make_headers(error: PlinthError) -> dict[str, str]:
     headers = {}
     if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
+        request = current_request()
+        conventions = request.conventions if request else DEFAULT
+        headers["WWW-Authenticate"] = conventions.scheme  # RFC 6750, section 3
     if isinstance(error, (TooMany, Unavailable)):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, TooMany):
@@ -199,6 +209,11 @@ def problem(
     status: int, detail: str, code: str, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
     request = current_request()
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        more.setdefault("errors", [])
+    if request and (error_format := request.conventions.errors):
+        failure = _describe(status, detail, code, request.id, **more)
+        return _write(error_format, failure, headers)
     body = {
         "type": "about:blank",  # RFC 9457, 4.2.1: no more than the status says; `code` is the rest
         "title": _name(status)[0],
@@ -210,6 +225,37 @@ def problem(
     }
     # ASCII only, so that whatever text came in can go out: a lone surrogate has no UTF-8.
     return Response(json.dumps(body), status, headers, media_type=MEDIA_TYPE)
+
+
+def _describe(
+    status: int,
+    detail: str,
+    code: str,
+    request_id: str,
+    *,
+    errors: Sequence[Mapping[str, Any]] = (),
+    data: Any = None,
+) -> Failure:
+    fields = [
+        FieldFault(
+            tuple(_replace_surrogates(part) for part in error["loc"]),
+            _replace_surrogates(error["msg"]),
+            error["type"],
+        )
+        for error in errors
+    ]
+    title = _name(status)[0]
+    return Failure(int(status), title, _replace_surrogates(detail), code, request_id, fields, data)
+
+
+def _replace_surrogates(part: T) -> T | str:
+    """In text that the client sent: a lone surrogate has no UTF-8."""
+    return part.encode(errors="backslashreplace").decode() if isinstance(part, str) else part
+
+
+def _write(error_format: ErrorFormat, failure: Failure, headers: dict[str, str] | None) -> Response:
+    body = error_format.render(failure).model_dump_json(by_alias=True)
+    return Response(body, failure.status, headers, media_type=error_format.media_type)
 
 
 def problem_late(status: int, detail: str, code: str) -> ASGIApp:

@@ -14,6 +14,7 @@ from uuid import UUID
 from starlette.types import Scope
 
 from plinth.request.client import Client
+from plinth.request.conventions import DEFAULT, Conventions
 
 HEADER = b"x-request-id"
 # What a caller may choose: nothing that could break a log line or a header.
@@ -30,11 +31,13 @@ class RequestInfo:
         user_id: who asks, once that is known; likewise the session.
         route: the path as it is declared, `/users/{user_id}`; never what the client wrote.
         queries: what this request sent to the database; what it shares with others is not in it.
+        conventions: how this request is authenticated and its errors are answered.
         status: of the answer, once it has begun; likewise when its last piece was sent.
     """
 
     id: str
     client: Client
+    conventions: Conventions = DEFAULT
     user_id: int | None = None
     session_id: UUID | None = None
     template: str | None = None

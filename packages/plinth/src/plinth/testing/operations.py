@@ -9,11 +9,15 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.routing import RouteContext
+from pydantic import BaseModel
 from starlette.routing import compile_path
 
 from plinth.cli.application import load_application
+from plinth.http.problems import MEDIA_TYPE, Problem, ValidationProblem
 from plinth.http.routes import walk_routes
+from plinth.request.conventions import Conventions, find_conventions
 from plinth.resources.access import Declared, Who, declared
 from plinth.resources.fields import LARGEST_EXACT
 from plinth.testing.people import PASSWORD
@@ -21,6 +25,7 @@ from plinth.testing.people import PASSWORD
 Schema = Mapping[str, Any]
 
 JSON = "application/json"
+INVALID = 422
 
 _numbers = count(1)
 _DAYS = date(2026, 1, 1)
@@ -35,12 +40,19 @@ class Operation:
     schemas: Schema
     declared: Declared | None
     route: RouteContext
+    conventions: Conventions
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
     def is_declared(self, who: Who) -> bool:
         return self.declared is not None and self.declared.who is who
+
+    def error_format(self, status: int) -> tuple[str, type[BaseModel]]:
+        """The media type and the model of its errors with this status."""
+        if errors := self.conventions.errors:
+            return errors.media_type, errors.model_for(status)
+        return MEDIA_TYPE, ValidationProblem if status == INVALID else Problem
 
     @property
     def is_private(self) -> bool:
@@ -128,9 +140,13 @@ class Operation:
 @cache
 def find_operations() -> list[Operation]:
     """Return what the application answers to, in the order of its routes."""
-    app = load_application()
+    return list_operations(load_application())
+
+
+def list_operations(app: FastAPI) -> list[Operation]:
     document = app.openapi()
     paths, schemas = document["paths"], document.get("components", {}).get("schemas", {})
+    conventions = getattr(app.state, "conventions", {})
     return [
         Operation(
             method,
@@ -139,6 +155,7 @@ def find_operations() -> list[Operation]:
             schemas,
             declared(route.endpoint) if route.endpoint else None,
             route,
+            find_conventions(conventions, route.path or ""),
         )
         for route in walk_routes(app)
         for method in sorted(route.methods or ())

@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from plinth.cli.application import load_application
-from plinth.http.problems import MEDIA_TYPE
+from plinth.http.openapi import find_references
 from plinth.resources.access import PUBLIC
 from plinth.testing.operations import Operation, Schema, find_operations
 
@@ -28,17 +28,6 @@ WORDS = {
     *("minLength", "maxLength", "pattern", "contentMediaType", "writeOnly"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 }
-
-
-def references(part: Any) -> Iterator[str]:
-    if isinstance(part, dict):
-        if isinstance(reference := part.get("$ref"), str):
-            yield reference
-        for value in part.values():
-            yield from references(value)
-    elif isinstance(part, list):
-        for value in part:
-            yield from references(value)
 
 
 def words(schemas: Iterable[dict[str, Any]]) -> set[str]:
@@ -62,7 +51,7 @@ def test_each_operation_has_a_short_name_of_its_own() -> None:
 
 
 def test_each_reference_leads_somewhere_and_each_schema_is_used() -> None:
-    used = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
+    used = {reference.rpartition("/")[2] for reference in find_references(DOCUMENT)}
     assert used == set(SCHEMAS)
 
 
@@ -74,19 +63,16 @@ def test_a_schema_is_written_in_words_of_json_schema() -> None:
 
 
 @each
-def test_an_error_is_a_problem_document(operation: Operation) -> None:
+def test_an_error_names_the_format_of_its_path(operation: Operation) -> None:
     responses = operation.description["responses"]
     errors = {status: it for status, it in responses.items() if int(status) >= FIRST_ERROR}
     assert all(response["description"] for response in responses.values())
     if errors and "health" in operation.description.get("tags", ()):
         pytest.skip(f"{operation} reports figures with 503: it is no problem document")
     for status, response in errors.items():
-        (content,) = response["content"].items()
-        schema = "ValidationProblem" if status == "422" else "Problem"
-        assert content == (
-            MEDIA_TYPE,
-            {"schema": {"$ref": f"#/components/schemas/{schema}"}},
-        )
+        media_type, model = operation.error_format(int(status))
+        schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+        assert response["content"].get(media_type) == {"schema": schema}
 
 
 @each

@@ -1,0 +1,286 @@
+"""Another error format and authentication scheme below a path, as the OpenAPI document states."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
+from httpx2 import ASGITransport, AsyncClient, Response
+from pydantic import BaseModel
+
+from plinth import application
+from plinth.accounts.deps import CurrentUser, OptionalUser, Resources, Superuser, get_current_user
+from plinth.accounts.routes import auth, users
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.errors import (
+    Conflict,
+    Denied,
+    InvalidField,
+    NotFound,
+    Rejected,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+    UsedUp,
+)
+from plinth.http.problems import responses
+from plinth.http.routes import without
+from plinth.rates import parse_rate
+from plinth.request.conventions import Conventions, ErrorFormat, Failure
+from plinth.resources.fields import Email
+from plinth.testing.answers import check_refusal
+from plinth.testing.documented import check_body, check_documented
+from plinth.testing.people import People
+
+PREFIX = f"{settings.API_V1_PREFIX}/shop"
+
+
+class Errors(BaseModel):
+    errors: dict[str, list[str]]
+
+
+def render(failure: Failure) -> Errors:
+    if failure.fields:
+        return Errors(errors={str(it.loc[-1]): [it.msg] for it in failure.fields})
+    return Errors(errors={"body": [failure.detail]})
+
+
+SHOP = Conventions(errors=ErrorFormat(render, Errors), scheme="Token")
+RAISED = {
+    "rejected": Rejected("Not today"),
+    "unauthenticated": Unauthenticated(),
+    "denied": Denied(),
+    "not_found": NotFound("No such thing"),
+    "conflict": Conflict(),
+    "invalid": InvalidField("email", "is taken", kind="taken"),
+    "too_many": TooMany([UsedUp("shop", parse_rate("1/1m"), 7)]),
+    "unavailable": Unavailable(),
+}
+EVERY = responses(*(type(it) for it in RAISED.values()))
+
+
+class Order(BaseModel):
+    email: Email
+
+
+shop = APIRouter(prefix="/shop")
+
+
+@shop.get("/raised/{name}", responses=EVERY)
+async def get_raised(name: str) -> None:
+    raise RAISED[name]
+
+
+@shop.get("/gone", responses={410: {"description": "Gone", **responses(Conflict)[409]}})
+async def get_gone() -> None:
+    raise HTTPException(410, {"any": ["JSON"]})
+
+
+@shop.post("/orders", status_code=201, responses=EVERY)
+async def create_order(order: Order) -> Order:
+    return order
+
+
+@shop.get("/mine", responses=EVERY)
+async def get_mine(user: CurrentUser) -> int:
+    return user.id
+
+
+@shop.get("/all", responses=EVERY)
+async def get_all(user: Superuser, number: Annotated[int, Query(ge=1)] = 1) -> int:
+    return number
+
+
+@shop.get("/shown", responses=EVERY)
+async def get_shown(user: OptionalUser) -> str:
+    return user.username if user else "a guest"
+
+
+@shop.get("/broken")
+async def get_broken() -> None:
+    raise RuntimeError
+
+
+@pytest.fixture(scope="module")
+def shop_app(resources: Resources) -> FastAPI:
+    router = APIRouter()
+    for it in (auth.router, shop):
+        router.include_router(it)
+    router.include_router(users.router, responses=responses(Unauthenticated))
+    app = application.create_app(router, conventions={PREFIX: SHOP})
+    app.state.resources = resources
+    return app
+
+
+@pytest.fixture
+async def team(shop_app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(
+        transport=ASGITransport(shop_app, raise_app_exceptions=False),
+        base_url=f"http://test{PREFIX}",
+        event_hooks={"response": [check_documented(shop_app)]},
+    ) as client:
+        yield client
+
+
+def check_errors(answer: Response, status: int, errors: dict[str, list[str]]) -> None:
+    assert (answer.status_code, answer.json()) == (status, {"errors": errors})
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("name", RAISED)
+async def test_an_error_of_a_route_is_answered_as_documented(team: AsyncClient, name: str) -> None:
+    """`check_documented` compares the body with the schema that the document names."""
+    answer = await team.get(f"/raised/{name}")
+    assert answer.status_code in EVERY
+    assert set(answer.json()) == {"errors"}
+
+
+async def test_headers_of_an_error_stay_and_name_the_scheme(team: AsyncClient) -> None:
+    answer = await team.get("/raised/too_many")
+    check_errors(answer, 429, {"body": ["Too many attempts; try again later"]})
+    assert answer.headers["retry-after"] == "7"
+    answer = await team.get("/raised/unauthenticated")
+    check_errors(answer, 401, {"body": ["Could not validate credentials"]})
+    assert answer.headers["www-authenticate"] == "Token"
+
+
+async def test_any_detail_of_fastapis_exception_is_answered(team: AsyncClient) -> None:
+    check_errors(await team.get("/gone"), 410, {"body": ["Gone"]})
+
+
+async def test_fields_that_are_not_valid_are_named(team: AsyncClient) -> None:
+    answer = await team.post("/orders", json={"email": "nobody"})
+    assert answer.status_code == 422
+    assert set(answer.json()["errors"]) == {"email"}
+    answer = await team.post("/orders", content="{", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, set(answer.json())) == (422, {"errors"})
+
+
+async def test_what_was_sent_can_always_be_answered(team: AsyncClient) -> None:
+    """A lone surrogate has no UTF-8."""
+    answer = await team.post(
+        "/orders", content=rb'{"\ud800": 1}', headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, set(answer.json())) == (422, {"errors"})
+
+
+BEFORE_A_ROUTE = {
+    "an unknown path": ("GET", "/nowhere", {}, b"", 404),
+    "another method": ("PUT", "/orders", {}, b"", 405),
+    "a large body": ("POST", "/orders", {}, b" " * (settings.MAX_BODY_SIZE + 1), 413),
+    "a long path": ("GET", "/" + "a" * 3000, {}, b"", 414),
+    "large headers": ("GET", "/mine", {"X-Large": "a" * 40_000}, b"", 431),
+    "a failure of ours": ("GET", "/broken", {}, b"", 500),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE_A_ROUTE)
+async def test_what_comes_before_a_route_is_answered_alike(
+    team: AsyncClient, shop_app: FastAPI, case: str
+) -> None:
+    method, path, headers, body, status = BEFORE_A_ROUTE[case]
+    answer = await team.request(method, path, headers=headers, content=body or None)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    check_body(shop_app.openapi(), {"$ref": "#/components/schemas/Errors"}, answer)
+
+
+async def test_a_busy_process_answers_alike(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = APIRouter()
+    router.include_router(shop)
+    app = application.create_app(router, conventions={PREFIX: SHOP})
+    app.state.resources = resources
+    (in_flight,) = (it for it in app.user_middleware if "spared" in it.kwargs)
+    monkeypatch.setitem(in_flight.kwargs, "limit", 0)
+    async with AsyncClient(transport=ASGITransport(app), base_url=f"http://test{PREFIX}") as client:
+        answer = await client.get("/shown")
+    assert (answer.status_code, set(answer.json())) == (503, {"errors"})
+
+
+@pytest.mark.parametrize("path", ["/shopping", "/users/me"])
+async def test_other_paths_answer_problem_documents(
+    team: AsyncClient, people: People, path: str
+) -> None:
+    answer = await team.get(f"http://test{settings.API_V1_PREFIX}{path}")
+    if answer.status_code == 401:
+        check_refusal(answer, 401, "Could not validate credentials")
+    else:
+        check_refusal(answer, 404, "Not Found")
+
+
+async def test_the_scheme_is_that_of_the_path(team: AsyncClient, people: People) -> None:
+    person = await people.enter()
+    token = person.tokens["access_token"]
+    for scheme in ("Token", "token"):
+        headers = {"Authorization": f"{scheme} {token}"}
+        assert (await team.get("/mine", headers=headers)).json() == person.id
+        assert (await team.get("/all", headers=headers)).status_code == 403
+    assert (
+        await team.get("/mine", headers={"Authorization": f"Bearer {token}"})
+    ).status_code == 401
+    me = f"http://test{settings.API_V1_PREFIX}/users/me"
+    assert (await team.get(me, headers={"Authorization": f"Token {token}"})).status_code == 401
+    assert (await team.get(me, headers={"Authorization": f"Bearer {token}"})).status_code == 200
+
+
+async def test_a_guest_is_served_where_authentication_is_optional(
+    team: AsyncClient, people: People
+) -> None:
+    person = await people.enter()
+    headers = {"Authorization": f"Token {person.tokens['access_token']}"}
+    assert (await team.get("/shown")).json() == "a guest"
+    assert (await team.get("/shown", headers=headers)).json() == person.username
+
+
+def test_the_document_names_the_format_and_the_scheme(shop_app: FastAPI) -> None:
+    document = shop_app.openapi()
+    mine = document["paths"][f"{PREFIX}/mine"]["get"]
+    assert mine["security"] == [{"Token": []}]
+    assert document["paths"][f"{PREFIX}/shown"]["get"]["security"] == [{}, {"Token": []}]
+    assert document["components"]["securitySchemes"]["Token"]["type"] == "apiKey"
+    me = document["paths"][f"{settings.API_V1_PREFIX}/users/me"]["get"]
+    assert me["security"] == [{"OAuth2PasswordBearer": []}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    expected = "application/json" if path.startswith(PREFIX) else "problem+json"
+                    assert all(expected in it for it in response["content"]), (path, status)
+
+
+def test_a_scheme_whose_route_is_dropped_is_plain() -> None:
+    router = APIRouter()
+    router.include_router(without(auth.router, auth.login_by_form))
+    router.include_router(users.router, dependencies=[Depends(get_current_user)])
+    schemes = application.create_app(router).openapi()["components"]["securitySchemes"]
+    assert schemes == {"OAuth2PasswordBearer": {"type": "http", "scheme": "bearer"}}
+
+
+def test_a_schema_of_the_same_name_is_an_error() -> None:
+    class PublicUser(BaseModel):
+        wrong: str
+
+    router = APIRouter()
+    router.include_router(users.router)
+    errors = ErrorFormat(lambda failure: PublicUser(wrong=failure.detail), PublicUser)
+    app = application.create_app(router, conventions={"/api": Conventions(errors=errors)})
+    with pytest.raises(ValueError, match=r"another schema called PublicUser"):
+        app.openapi()
+
+
+@pytest.mark.parametrize("prefix", ["", "shop", "/shop/", "/shop/{shop_id}"])
+def test_a_prefix_that_begins_no_path_is_an_error(prefix: str) -> None:
+    with pytest.raises(ValueError, match=r"conventions: the prefix"):
+        application.create_app(APIRouter(), conventions={prefix: SHOP})
+
+
+def test_the_longest_prefix_counts() -> None:
+    router = APIRouter()
+    router.include_router(shop)
+    app = application.create_app(
+        router, conventions={settings.API_V1_PREFIX: Conventions(scheme="Key"), PREFIX: SHOP}
+    )
+    assert app.openapi()["paths"][f"{PREFIX}/mine"]["get"]["security"] == [{"Token": []}]
