@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from plinth.testing.asgi import Header
-from plinth.testing.operations import Operation, Schema
+from plinth.testing.operations import FORM, JSON, Operation, Schema
 from plinth.testing.payloads import CONTENT_TYPES, DOCUMENTS, FORMS, FRAGMENTS, HEADERS, TEXTS
-
-JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)

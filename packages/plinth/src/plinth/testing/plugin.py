@@ -25,8 +25,11 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.testing.databases import TestServices, cloned_database, test_services
 from plinth.testing.documented import check_documented
+from plinth.testing.operations import find_operations
 from plinth.testing.people import People
 from plinth.testing.rows import Rows
+from plinth.testing.scene import Scene, make_scene
+from plinth.testing.statements import recorded_statements
 
 UNGUARDED = "SET LOCAL session_replication_role = replica"  # events refuse to go
 # TRUNCATE makes new files for every table and index: several times what most tests take.
@@ -43,6 +46,10 @@ BEGIN
 END
 $$
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "no_cover: run without coverage (pytest-cov)")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -139,3 +146,16 @@ def people(client: AsyncClient, second: asyncpg.Connection) -> People:
 def rows(second: asyncpg.Connection) -> Rows:
     """Makes rows of any table."""
     return Rows(second)
+
+
+@pytest.fixture
+def statements(database: Database) -> Iterator[list[str]]:
+    """The SQL that is sent to the database, as it is sent."""
+    with recorded_statements(database) as sent:
+        yield sent
+
+
+@pytest.fixture
+async def scene(client: AsyncClient, people: People, second: asyncpg.Connection) -> Scene:
+    """A user who owns something of each kind, for the contract suite; a test may name more."""
+    return await make_scene(client, people, second, find_operations())

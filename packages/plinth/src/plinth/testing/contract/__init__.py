@@ -14,4 +14,5 @@ from plinth.testing.contract.migrations import *  # noqa: F403
 from plinth.testing.contract.openapi import *  # noqa: F403
 from plinth.testing.contract.outage import *  # noqa: F403
 from plinth.testing.contract.routes import *  # noqa: F403
+from plinth.testing.contract.skips import *  # noqa: F403
 from plinth.testing.contract.tables import *  # noqa: F403
