@@ -24,6 +24,7 @@ TAKEN_AWAY = {
 class Scene:
     """
     Attributes:
+        owner: whose things are called; other roles must not see them.
         known: parameters of paths, and properties of bodies, that name what is there.
     """
 
@@ -39,7 +40,7 @@ class Scene:
         self._people = people
         self._second = second
         self._operations = operations
-        self._owner = owner
+        self.owner = owner
         self._headers: dict[str, Mapping[str, str]] = {"anonymous": {}, "owner": owner.headers}
         self.known: dict[str, Any] = {
             "user_id": owner.id,
@@ -88,7 +89,7 @@ class Scene:
         routes make it."""
         table = find_referred(name)
         if table == "users":
-            return self._owner.id
+            return self.owner.id
         makers = self.creators_of(name) or self.creators_in(table or "")
         if len(makers) != 1:
             found = " and ".join(map(str, makers)) or "no route"
@@ -145,7 +146,7 @@ class Scene:
 
     def _body(self, operation: Operation, whole: bool, more: dict[str, Any]) -> tuple[str, str]:
         if operation.body(FORM):
-            return f"username={self._owner.email}&password={PASSWORD}", FORM
+            return f"username={self.owner.email}&password={PASSWORD}", FORM
         schema = operation.body(JSON)
         if schema is None:
             return "", ""

@@ -14,7 +14,7 @@ from plinth.application import create_app
 from plinth.errors import NotFound, Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 from plinth.resources.access import PUBLIC, SUPERUSER, USER, access
-from plinth.resources.deps import DB, get_db
+from plinth.resources.deps import DB, RowId, get_db
 from plinth.resources.fields import Line
 
 private = APIRouter(
@@ -22,6 +22,7 @@ private = APIRouter(
     responses=responses(Unauthenticated, Rejected, Unavailable, NotFound),
 )
 public = APIRouter()
+FIRST_POSITION = 3
 
 
 class Tag(BaseModel):
@@ -78,6 +79,14 @@ async def list_articles() -> Articles:
 @access(USER, queries=1)
 async def get_article(article_slug: Line) -> ArticleEnvelope:
     return ArticleEnvelope(article=Article(title=article_slug))
+
+
+@private.get("/articles/by-position/{position}")
+@access(USER, queries=1)
+async def get_article_by_position(position: RowId) -> Tag:
+    if position != FIRST_POSITION:
+        raise NotFound
+    return Tag(slug="first")
 
 
 @private.post("/articles/{article_slug}/comments", status_code=201)

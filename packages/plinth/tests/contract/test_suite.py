@@ -13,7 +13,16 @@ from plinth.testing.databases import TestServices
 from tests.support.environment import ROOT, bare_environment
 
 # As a team has them: without a fixture of this repository.
-CONFTEST = 'pytest_plugins = ["plinth.testing.plugin"]'
+CONFTEST = """
+import pytest
+
+pytest_plugins = ["plinth.testing.plugin"]
+
+@pytest.fixture
+async def scene(scene):
+    scene.known["position"] = 3
+    return scene
+"""
 MODULE = """
 from plinth.testing.contract import *
 
@@ -102,6 +111,7 @@ FAILURES = {
     "test_each_skip_names_a_rule_and_gives_a_reason": "gone",
 }
 PASSES = [
+    f"test_a_route_lets_in_whom_it_declares[GET {API}/articles/by-position/{{position}}]",
     f"test_a_route_lets_in_whom_it_declares[GET {API}/tags/{{slug}}]",
     f"test_a_route_keeps_to_its_number_of_queries[POST {API}/tags/{{slug}}/notes]",
     f"test_bad_input_is_refused_as_documented[POST {API}/articles as user]",
@@ -121,9 +131,7 @@ def test_a_broken_rule_is_found(results: Results, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PASSES)
-def test_a_slug_and_an_envelope_are_judged_where_that_is_possible(
-    results: Results, name: str
-) -> None:
+def test_a_slug_an_envelope_and_what_a_team_names_are_judged(results: Results, name: str) -> None:
     assert results[name] == ("passed", "")
 
 
