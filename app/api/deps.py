@@ -1,25 +1,34 @@
 """What a route asks for, as types: `db: DB`, `user: CurrentUser`."""
 
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends
+
+from app.models import User
 from plinth.accounts.deps import (
     BearerToken,
-    CurrentUser,
-    OptionalUser,
-    Superuser,
-    VerifiedUser,
+    Device,
     get_current_user,
+    get_verified_user,
     oauth2_scheme,
 )
 from plinth.accounts.deps import get_optional_user as get_current_user_optional
 from plinth.accounts.deps import get_superuser as get_current_active_superuser
-from plinth.resources.deps import DB, ReadDB, RowId, get_db
+from plinth.accounts.queries.principal import Principal
+from plinth.resources.deps import DB, Client, Limit, ReadDB, RowId, Skip, get_db
 
 __all__ = [
     "DB",
     "BearerToken",
+    "Caller",
+    "Client",
     "CurrentUser",
+    "Device",
+    "Limit",
     "OptionalUser",
     "ReadDB",
     "RowId",
+    "Skip",
     "Superuser",
     "VerifiedUser",
     "get_current_active_superuser",
@@ -28,3 +37,16 @@ __all__ = [
     "get_db",
     "oauth2_scheme",
 ]
+
+if TYPE_CHECKING:
+
+    class Caller(User, Principal):
+        """The columns of `User` that are not secret, to be read, and `session_id`."""
+
+else:
+    Caller = Principal
+
+CurrentUser = Annotated[Caller, Depends(get_current_user)]
+OptionalUser = Annotated[Caller | None, Depends(get_current_user_optional)]
+Superuser = Annotated[Caller, Depends(get_current_active_superuser)]
+VerifiedUser = Annotated[Caller, Depends(get_verified_user)]

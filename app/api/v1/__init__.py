@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends
 
 from app.api.v1 import auth, health, users
 from plinth.accounts.deps import get_current_user
+from plinth.accounts.routes import auth as sessions
 from plinth.accounts.routes import credentials, user_sessions
 from plinth.errors import Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 
-PUBLIC = [auth.router, credentials.router, health.router]
-PRIVATE = [auth.leaving, credentials.resending, users.router, user_sessions.router]
+PUBLIC = [auth.router, sessions.router, credentials.router, health.router]
+PRIVATE = [sessions.leaving, credentials.resending, users.router, user_sessions.router]
 
 api_router = APIRouter()
 for public in PUBLIC:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
 from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import BaseModel
 
+from app.api.v1 import users
 from plinth import application
 from plinth.accounts.deps import CurrentUser, OptionalUser, Resources, Superuser, get_current_user
-from plinth.accounts.routes import auth, users
+from plinth.accounts.routes import auth
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import (

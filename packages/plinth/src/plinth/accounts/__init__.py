@@ -12,13 +12,29 @@ from typing import TYPE_CHECKING
 from plinth.accounts.base_user import BaseUser
 
 if TYPE_CHECKING:
-    from plinth.accounts.services.accounts import register, update_profile
+    from plinth.accounts.services.accounts import find, list_page, register, update_profile
+    from plinth.accounts.services.administration import change_user, delete_user
     from plinth.accounts.services.sessions import SignedIn, complete_sign_in, sign_in
 
-__all__ = ["BaseUser", "SignedIn", "complete_sign_in", "register", "sign_in", "update_profile"]
+__all__ = [
+    "BaseUser",
+    "SignedIn",
+    "change_user",
+    "complete_sign_in",
+    "delete_user",
+    "find",
+    "list_page",
+    "register",
+    "sign_in",
+    "update_profile",
+]
 
 _MODULES = {
     "SignedIn": "services.sessions",
+    "change_user": "services.administration",
+    "delete_user": "services.administration",
+    "find": "services.accounts",
+    "list_page": "services.accounts",
     "complete_sign_in": "services.sessions",
     "register": "services.accounts",
     "sign_in": "services.sessions",

@@ -3,34 +3,15 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 
 from plinth.accounts.deps import CurrentUser, Device, Rotations
-from plinth.accounts.models import User
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
-from plinth.accounts.schemas.user import User as UserOut
-from plinth.accounts.schemas.user import UserCreate
-from plinth.accounts.services import accounts, sessions, throttle
+from plinth.accounts.services import sessions
 from plinth.errors import Rejected, TooMany, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 from plinth.resources.access import PUBLIC, USER, access
 from plinth.resources.deps import DB, Client, WholeDB
-from plinth.security import devices
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 leaving = APIRouter(prefix="/auth", tags=["auth"])
-
-
-@router.post(
-    "/register",
-    status_code=201,
-    response_model=UserOut,
-    responses=responses(Rejected, TooMany, Unavailable),
-)
-@access(PUBLIC, queries=4)
-async def register(db: DB, account: UserCreate, client: Client, device: Device) -> User:
-    await throttle.register(client)
-    user = await accounts.register(db, account)
-    # By it the link in the mail is known to be opened by its owner.
-    device.remember(devices.Account(user.id, user.credential_epoch))
-    return user
 
 
 @router.post(
