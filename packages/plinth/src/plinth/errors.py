@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from plinth.rates import Rate
 
@@ -177,7 +178,7 @@ def warn_deprecated(old: str, new: str, *, removed_in: str, stacklevel: int = 3)
 
 def resolve_moved(
     module: str, moved: Mapping[str, str], *, removed_in: str
-) -> Callable[[str], object]:
+) -> Callable[[str], Any]:
     """Return the `__getattr__` of a module whose names moved.
 
     ```python
@@ -188,7 +189,7 @@ def resolve_moved(
         moved: the old name, and where it is now.
     """
 
-    def find(name: str) -> object:
+    def find(name: str) -> Any:
         if name not in moved:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         place, _, attribute = moved[name].partition(":")

@@ -1,0 +1,96 @@
+"""A copy of the library that is built as another version: as it is, or as a synthetic next minor
+version with a schema step, a deprecated name, a renamed setting, a new route and a changed
+scaffold."""
+
+import re
+import shutil
+from pathlib import Path
+
+from plinth.db.schema import steps
+from tests.support.environment import ROOT
+from tests.support.wheels import build
+
+SOURCES = ("app", "alembic", "deploy", "docs", "tests", "packages/plinth/src")
+FILES = (".env.example", ".gitignore", ".dockerignore", ".squawk.toml", "alembic.ini",
+         "compose.yaml", "Dockerfile", "requirements-dev.txt", "packages/plinth/pyproject.toml",
+         "packages/plinth/hatch_build.py", "packages/plinth/README.md",
+         "packages/plinth/LICENSE")  # fmt: skip
+LIBRARY = "packages/plinth/src/plinth"
+STEP = {
+    "up.sql": "ALTER TABLE sessions ADD COLUMN label varchar(50);\n",
+    "down.sql": "-- squawk-ignore ban-drop-column\nALTER TABLE sessions DROP COLUMN label;\n",
+    "objects.txt": "column sessions.label\n",
+}
+COLUMN = "    label: Mapped[str | None] = mapped_column(String(50))\n"
+MOVED = """
+
+__getattr__ = resolve_moved(
+    __name__, {"without": "plinth.http.routes:drop_routes"}, removed_in="3.0"
+)
+"""
+ROUTE = """
+
+@router.get("/version")
+@access(PUBLIC, queries=0)
+async def get_version() -> dict[str, str]:
+    return {"version": settings.VERSION}
+"""
+# File: a text that it has once, and what replaces it.
+EDITS: dict[str, list[tuple[str, str]]] = {
+    f"{LIBRARY}/http/routes.py": [
+        ("def without(", "def drop_routes("),
+        ("from fastapi import APIRouter, FastAPI\n",
+         "from fastapi import APIRouter, FastAPI\nfrom plinth.errors import resolve_moved\n"),
+    ],
+    f"{LIBRARY}/config/deprecated.py": [
+        ("RENAMED: dict[str, Renamed] = {}",
+         'RENAMED = {"SESSIONS_PER_USER": Renamed("MAX_SESSIONS", "3.0")}'),
+    ],
+    f"{LIBRARY}/accounts/models/session.py": [
+        ("    user_agent: Mapped[str | None]",
+         f"{COLUMN}    user_agent: Mapped[str | None]"),
+    ],
+    "deploy/healthcheck.py": [('"""', '"""Of the new release. ')],
+    "Dockerfile": [("FROM ", "# Of the new release\nFROM ")],
+}  # fmt: skip
+APPENDED = {f"{LIBRARY}/http/routes.py": MOVED, f"{LIBRARY}/health/routes.py": ROUTE}
+
+
+def build_release(folder: Path, version: str) -> Path:
+    """Return the wheel of the library as it is, called by that version."""
+    root = _copy(folder, version)
+    return build("wheel", folder, root / "packages" / "plinth")
+
+
+def build_next_release(folder: Path, version: str) -> Path:
+    """Return the wheel of the synthetic next version."""
+    root = _copy(folder, version)
+    step = root / LIBRARY / "db" / "schema" / "sql" / f"{steps.newest() + 1:04}_session_label"
+    step.mkdir()
+    for name, text in STEP.items():
+        (step / name).write_text(text)
+    for file in (root / LIBRARY).rglob("*.py"):
+        text = file.read_text()
+        file.write_text(re.sub(r"\bSESSIONS_PER_USER\b", "MAX_SESSIONS", text))
+    for name, edits in EDITS.items():
+        text = (root / name).read_text()
+        for old, new in edits:
+            assert old in text, f"{name} lacks {old!r}: bring EDITS of {__file__} up to date"
+            text = text.replace(old, new, 1)
+        (root / name).write_text(text)
+    for name, more in APPENDED.items():
+        (root / name).write_text((root / name).read_text() + more)
+    return build("wheel", folder, root / "packages" / "plinth")
+
+
+def _copy(folder: Path, version: str) -> Path:
+    root = folder / "source"
+    for name in SOURCES:
+        ignored = shutil.ignore_patterns("__pycache__", "dist")
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    for name in FILES:
+        shutil.copy(ROOT / name, root / name)
+    pyproject = root / "packages" / "plinth" / "pyproject.toml"
+    text = re.sub(r'(?m)^version = ".*"$', f'version = "{version}"', pyproject.read_text())
+    pyproject.write_text(text)
+    return root
