@@ -8,12 +8,15 @@ be shown and cannot be changed: for that there is `Database.transaction`.
 from plinth.db.reading.query import Query
 from plinth.db.reading.reader import Readable, Reader, SharedQuery, read_all, read_by_id, read_one
 from plinth.db.reading.statements import listed, one_of, planned_by_its_values, select_columns
+from plinth.db.reading.typed import TypedQuery, in_list, typed_query
 
 __all__ = [
     "Query",
     "Readable",
     "Reader",
     "SharedQuery",
+    "TypedQuery",
+    "in_list",
     "listed",
     "one_of",
     "planned_by_its_values",
@@ -21,4 +24,5 @@ __all__ = [
     "read_by_id",
     "read_one",
     "select_columns",
+    "typed_query",
 ]

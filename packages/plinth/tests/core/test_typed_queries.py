@@ -1,0 +1,183 @@
+"""Fast reads whose columns and values a type checker knows: joins, EXISTS, columns of a viewer."""
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.orm import aliased
+
+from plinth.accounts.models import Session, User
+from plinth.db.database import Database
+from plinth.db.reading import in_list, typed_query
+from plinth.testing.people import People
+from tests.support.environment import ROOT
+
+ENDED = "UPDATE sessions SET revoked_at = now() WHERE user_id = $1"
+
+
+class Member(NamedTuple):
+    id: int
+    username: str
+    sessions: int
+    is_me: bool
+    full_name: str | None
+
+
+@typed_query(Member)
+def list_members(
+    *, viewer: int | None, limit: int, offset: int
+) -> Select[int, str, int, bool, str | None]:
+    """Users with a live session, as a viewer sees them."""
+    live = Session.revoked_at.is_(None)
+    count = select(func.count(Session.id)).where(Session.user_id == User.id, live)
+    return (
+        select(
+            User.id,
+            User.username,
+            count.correlate(User).scalar_subquery().label("sessions"),
+            func.coalesce(User.id == viewer, False).label("is_me"),
+            User.full_name,
+        )
+        .where(exists().where(Session.user_id == User.id, live))
+        .order_by(User.id)
+        .limit(limit)
+        .offset(offset)
+    )
+
+
+class Pair(NamedTuple):
+    name: str
+    began: datetime
+
+
+@typed_query(Pair)
+def find_pairs(*, ids: list[int], name: str) -> Select[str, datetime]:
+    other = aliased(Session)
+    return (
+        select(User.username.label("name"), other.created_at.label("began"))
+        .join(other, other.user_id == User.id)
+        .where(in_list(User.id, ids), User.username != name)
+    )
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_a_page_has_what_its_viewer_sees(
+    database: Database, people: People, in_transaction: bool
+) -> None:
+    first, second, third = [await people.enter() for _ in range(3)]
+    await people.sign_in(second)
+
+    async def read(**values: Any) -> list[Member]:
+        if not in_transaction:
+            return await list_members.all(database.reader, **values)
+        async with database.transaction() as db:
+            return await list_members.all(db, **values)
+
+    rows = await read(viewer=second.id, limit=2, offset=0)
+    assert [(it.id, it.sessions, it.is_me) for it in rows] == [
+        (first.id, 1, False),
+        (second.id, 2, True),
+    ]
+    assert all(type(it) is Member for it in rows)
+    assert [it.id for it in await read(viewer=None, limit=2, offset=2)] == [third.id]
+    assert not any(it.is_me for it in await read(viewer=None, limit=9, offset=0))
+
+
+async def test_an_exists_filter_leaves_out_who_has_none(
+    database: Database, people: People, second: Any
+) -> None:
+    gone, there = await people.enter(), await people.enter()
+    await people.add()
+    await second.execute(ENDED, gone.id)
+    rows = await list_members.all(database.reader, viewer=None, limit=9, offset=0)
+    assert [it.id for it in rows] == [there.id]
+
+
+async def test_a_list_is_an_array(database: Database, people: People) -> None:
+    one, two, three = [await people.enter() for _ in range(3)]
+    rows = await find_pairs.all(database.reader, ids=[one.id, two.id], name=two.username)
+    assert [it.name for it in rows] == [one.username]
+    none = await find_pairs.first(database.reader, ids=[], name=three.username)
+    assert none is None
+
+
+class Wrong(NamedTuple):
+    id: int
+    full_name: str
+
+
+def test_a_wrong_row_is_an_error_at_import() -> None:
+    def names(*, one: int) -> Select[int, str]:
+        return select(User.id, User.username).where(User.id == one)
+
+    def kinds(*, one: int) -> Select[str, str | None]:
+        return select(User.username.label("id"), User.full_name).where(User.id == one)
+
+    def nulls(*, one: int) -> Select[int, str | None]:
+        return select(User.id, User.full_name).where(User.id == one)
+
+    for function, text in (
+        (names, r"the columns are \('id', 'username'\), and Wrong has \('id', 'full_name'\)"),
+        (kinds, "id is str, and int in the row"),
+        (nulls, "full_name may be NULL"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            typed_query(Wrong)(function)
+
+
+def test_a_parameter_has_a_name_and_a_type() -> None:
+    def positional(one: int) -> Select[int]:
+        return select(User.id).where(User.id == one)
+
+    with pytest.raises(TypeError, match="give the parameter one a type and put it behind"):
+        typed_query(Wrong)(positional)
+
+
+RIGHT = """
+rows = await list_members.all(db, viewer=1, limit=20, offset=0)
+name: str = rows[0].username
+mine: bool = rows[0].is_me
+first = await find_pairs.first(db, ids=[1], name="ada")
+began: datetime | None = first.began if first else None
+"""
+WRONG = {
+    "rows[0].usernam": "rows = await list_members.all(db, viewer=1, limit=2, offset=0)\n"
+    "rows[0].usernam",
+    "a column of another type": "rows = await list_members.all(db, viewer=1, limit=2, offset=0)\n"
+    "it: int = rows[0].username",
+    "a value of another type": 'await list_members.all(db, viewer="ada", limit=2, offset=0)',
+    "an unknown value": "await list_members.all(db, viewer=1, limit=2, offset=0, owner=1)",
+    "a missing value": "await list_members.all(db, viewer=1, limit=2)",
+    "a row that may be missing": 'it = await find_pairs.first(db, ids=[1], name="ada")\nit.name',
+    "a list of another type": 'await find_pairs.all(db, ids=["1"], name="ada")',
+}
+
+
+def test_a_type_checker_knows_columns_and_values(tmp_path: Path) -> None:
+    """mypy accepts the right use, and has one error for each wrong one."""
+    source = Path(__file__).read_text().partition('@pytest.mark.parametrize("in_transaction"')[0]
+    bodies = [RIGHT, *WRONG.values()]
+    functions = "".join(
+        f"\n\nasync def use_{number}(db: Readable) -> None:\n"
+        + "".join(f"    {line}\n" for line in body.strip().splitlines())
+        for number, body in enumerate(bodies)
+    )
+    file = tmp_path / "used.py"
+    file.write_text(f"from plinth.db.reading import Readable\n{source}{functions}")
+    command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", str(file)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    first_line = file.read_text().splitlines().index("async def use_0(db: Readable) -> None:") + 1
+    errors = [int(line.split(":")[1]) for line in ended.stdout.splitlines() if " error: " in line]
+    starts = [
+        number
+        for number, line in enumerate(file.read_text().splitlines(), start=1)
+        if line.startswith("async def use_")
+    ]
+    ends = [*starts[1:], len(file.read_text().splitlines()) + 1]
+    assert all(it > first_line for it in errors), ended.stdout
+    counts = [sum(a < it < b for it in errors) for a, b in zip(starts, ends, strict=True)]
+    assert counts == [0, *[1] * len(WRONG)], ended.stdout
