@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -69,12 +71,32 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", tmp_path_factory.mktemp("wheel"))
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Yield an empty folder which PostgreSQL's user may enter.
+
+    Each start of pytest closes its own temporary folders to other users.
+    """
+    with TemporaryDirectory(prefix="plinth-start-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def empty_folder() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def project(
-    wheel: Path, bare_shell: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Project:
+def project(wheel: Path, bare_shell: dict[str, str]) -> Iterator[Project]:
     """As README says: uv runs the wheel, in an empty folder."""
-    folder = tmp_path_factory.mktemp("empty")
+    with open_folder() as folder:
+        yield start_project(folder, wheel, bare_shell)
+
+
+def start_project(folder: Path, wheel: Path, bare_shell: dict[str, str]) -> Project:
     start = ("plinth", "start", "shop")
     Project(folder, bare_shell).run(UV, "tool", "run", "--quiet", "--from", wheel, *start)
     return Project(folder / "shop", bare_shell)

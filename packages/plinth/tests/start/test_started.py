@@ -69,9 +69,9 @@ def test_the_versions_are_those_that_this_release_was_tested_with(project: Proje
 
 
 def test_make_dev_test_check_and_a_new_resource(
-    project: Project, tmp_path: Path, measured: Measured
+    project: Project, empty_folder: Path, measured: Measured
 ) -> None:
-    shop = project.copy(tmp_path / "shop")
+    shop = project.copy(empty_folder / "shop")
     port = find_free_port()
     began = time.monotonic()
     with serving(shop, "make", "dev", f"PORT={port}"):
@@ -90,9 +90,9 @@ def test_make_dev_test_check_and_a_new_resource(
 
 
 def test_the_guides_commands_with_servers_of_its_own(
-    project: Project, tmp_path: Path, servers: dict[str, str]
+    project: Project, empty_folder: Path, servers: dict[str, str]
 ) -> None:
-    shop = project.copy(tmp_path / "shop")
+    shop = project.copy(empty_folder / "shop")
     shop.run(UV, "venv", "--quiet")
     shop.run(UV, "pip", "install", "--quiet", "-r", "requirements.txt")
     bin_folder = shop.folder / ".venv" / "bin"
@@ -110,8 +110,8 @@ def test_the_guides_commands_with_servers_of_its_own(
         wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
 
 
-def test_the_guides_commands_with_embedded_servers(project: Project, tmp_path: Path) -> None:
-    shop = project.copy(tmp_path / "shop")
+def test_the_guides_commands_with_embedded_servers(project: Project, empty_folder: Path) -> None:
+    shop = project.copy(empty_folder / "shop")
     shop.run(UV, "venv", "--quiet")
     shop.run(UV, "pip", "install", "--quiet", "-r", "requirements-dev.txt")
     bin_folder = shop.folder / ".venv" / "bin"
@@ -123,8 +123,8 @@ def test_the_guides_commands_with_embedded_servers(project: Project, tmp_path: P
     assert "passed" in shop.run(bin_folder / "pytest", "-q")
 
 
-def test_make_lock_compiles_what_start_could_not(project: Project, tmp_path: Path) -> None:
-    shop = project.copy(tmp_path / "shop")
+def test_make_lock_compiles_what_start_could_not(project: Project, empty_folder: Path) -> None:
+    shop = project.copy(empty_folder / "shop")
     for name in REQUIREMENTS:
         (shop.folder / name).unlink()
 
