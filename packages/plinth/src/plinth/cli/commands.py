@@ -11,6 +11,7 @@ from plinth.cli.audit.commands import audit
 from plinth.cli.db.commands import db
 from plinth.cli.keys.commands import keys
 from plinth.cli.loading import loading
+from plinth.cli.start.commands import scaffold
 from plinth.cli.users.commands import users
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -46,53 +47,6 @@ def _begin(
     ] = False,
 ) -> None:
     pass
-
-
-@plinth.command()
-def start(
-    folder: Annotated[
-        Path, typer.Argument(help="The folder to write. Its name is that of the project: shop.")
-    ],
-    *,
-    wheel: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="The wheel of the library to start from. Default: the one installed from.",
-        ),
-    ] = None,
-) -> None:
-    """Write a new project: an application, its tests, and files to run and deploy it.
-
-    It keeps the library's wheel in wheels/ and pins it, and all else, by hash.
-    """
-    from plinth.cli.start.create import run
-
-    run(folder, wheel)
-
-
-@plinth.command()
-def upgrade(
-    *,
-    wheel: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="The wheel of the library to upgrade to. Default: the one installed from.",
-        ),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Print what would change, and change nothing.")
-    ] = False,
-) -> None:
-    """Upgrade the library of a project that `plinth start` wrote.
-
-    Replaces the wheel and the pin, compiles the requirements, writes the migration, and updates the
-    files that are still as `plinth start` wrote them. For the others it prints what changed.
-    """
-    from plinth.cli.upgrade.run import run
-
-    run(Path.cwd(), wheel, check=check)
 
 
 @plinth.command()
@@ -286,6 +240,7 @@ def remove(
     remove.run(name, dry_run=dry_run, yes=yes)
 
 
+plinth.add_typer(scaffold)
 plinth.add_typer(db)
 plinth.add_typer(keys)
 plinth.add_typer(users)

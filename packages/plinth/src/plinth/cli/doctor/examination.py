@@ -1,6 +1,6 @@
 import asyncio
 
-from plinth.cli.doctor import addresses, database, machine, mail, redis, roles, values
+from plinth.cli.doctor import addresses, database, ejected, machine, mail, redis, roles, values
 from plinth.cli.doctor.finding import Finding, broken
 from plinth.config import settings
 from plinth.devservices import EmbeddedError
@@ -8,7 +8,7 @@ from plinth.devservices.backing import Backing, backing_services
 
 
 def examine(workers: int) -> list[Finding]:
-    findings = [check(settings) for check in (*values.CHECKS, *machine.CHECKS)]
+    findings = [check(settings) for check in (*values.CHECKS, *machine.CHECKS, ejected.check)]
     try:
         with backing_services(settings) as backing:
             findings += asyncio.run(_examine_services(backing, workers))

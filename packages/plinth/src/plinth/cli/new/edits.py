@@ -13,7 +13,7 @@ LINE_LENGTH = 100  # of the formatter, as pyproject.toml sets it
 
 def add_import(text: str, module: str, name: str) -> str:
     """Have `from module import name` in it."""
-    node = _find_import(text, module)
+    node = _find_import(text, module, name)
     if node is None:
         imports = [it for it in ast.parse(text).body if isinstance(it, ast.Import | ast.ImportFrom)]
         if not imports:
@@ -25,7 +25,7 @@ def add_import(text: str, module: str, name: str) -> str:
 
 
 def remove_import(text: str, module: str, name: str) -> str:
-    node = _find_import(text, module)
+    node = _find_import(text, module, name)
     if node is None or all(alias.name != name for alias in node.names):
         return text
     if len(node.names) == 1:
@@ -55,11 +55,15 @@ def _unparse(element: str) -> str:
     return ast.unparse(ast.parse(element, mode="eval"))
 
 
-def _find_import(text: str, module: str) -> ast.ImportFrom | None:
+def _find_import(text: str, module: str, name: str) -> ast.ImportFrom | None:
+    """Return the statement that imports the name from the module, else one that could."""
+    found = None
     for node in ast.parse(text).body:
         if isinstance(node, ast.ImportFrom) and node.module == module and not node.level:
-            return node
-    return None
+            if any(alias.name == name for alias in node.names):
+                return node
+            found = found or node
+    return found
 
 
 def _find_list(text: str, variable: str) -> tuple[ast.stmt, ast.List]:
