@@ -29,11 +29,13 @@ class Who(StrEnum):
     """A user whose e-mail address is confirmed: 403 for others."""
     OWNER = "owner"
     """The one whose it is, and superusers: 404 for others, and a list without it."""
+    OWNER_OR_DENIED = "owner or denied"
+    """The one whose it is, and superusers: 403 for others, who may know that it is there."""
     SUPERUSER = "superuser"
     """403 for others."""
 
 
-PUBLIC, USER, VERIFIED, OWNER, SUPERUSER = Who
+PUBLIC, USER, VERIFIED, OWNER, OWNER_OR_DENIED, SUPERUSER = Who
 
 
 @dataclass(frozen=True, slots=True)

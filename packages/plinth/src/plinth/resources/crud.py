@@ -7,14 +7,14 @@ from typing import Any, Protocol, TypeVar
 
 from asyncpg import ForeignKeyViolationError
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, insert, select
+from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from plinth.db.models import NumberedBase, Owned
 from plinth.db.reading import Readable, read_by_id
-from plinth.errors import Changed, Conflict, NotFound
+from plinth.errors import Changed, Conflict, Denied, NotFound
 from plinth.resources.base import CRUDBase
 from plinth.resources.listing import Listing, Rows, Wanted
 
@@ -54,12 +54,27 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
     Args:
         listing: how it is listed.
         open_to_read: everyone sees every row; changing one is as before.
+        deny_others: to change another's row is denied (403). Otherwise the row is not there (404).
+
+    Raises:
+        ValueError: `deny_others` without `open_to_read`: the 403 would tell that a row is there.
     """
 
     def __init__(
-        self, model: type[ModelT], listing: Listing[ModelT], *, open_to_read: bool = False
+        self,
+        model: type[ModelT],
+        listing: Listing[ModelT],
+        *,
+        open_to_read: bool = False,
+        deny_others: bool = False,
     ) -> None:
+        if deny_others and not open_to_read:
+            raise ValueError(
+                f"{model.__name__}: deny_others=True tells others that a row is there; add"
+                " open_to_read=True, or leave it out"
+            )
         super().__init__(model)
+        self._denies_others = deny_others
         self.listing = listing
         self._is_owned = issubclass(model, Owned)
         self._is_open_to_read = open_to_read
@@ -112,6 +127,7 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
 
         Raises:
             NotFound: it is not there, or not theirs.
+            Denied: it is not theirs, with `deny_others`.
             Changed: it has another version by now.
         """
         row = await self._hold(db, id, by, versions)
@@ -127,7 +143,7 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
     ) -> None:
         """
         Raises:
-            NotFound, Changed: as `edit`.
+            NotFound, Denied, Changed: as `edit`.
             InUse: something refers to it.
         """
         await db.delete(await self._hold(db, id, by, versions))
@@ -152,10 +168,16 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        row = self._require(await db.scalar(held))
+        found = await db.scalar(held)
+        if found is None and self._denies_others and await self._is_there(db, id):
+            raise Denied
+        row = self._require(found)
         if versions is not None and getattr(row, "version", None) not in versions:
             raise Changed
         return row
+
+    async def _is_there(self, db: AsyncSession, id: int) -> bool:  # noqa: A002
+        return bool(await db.scalar(select(exists().where(self.model.id == id))))
 
     def _require(self, row: ModelT | None) -> ModelT:
         if row is None:

@@ -27,6 +27,8 @@ Schema = Mapping[str, Any]
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 INVALID = 422
+KEYS = ("id", "slug")
+"""By which a row is known in paths."""
 
 _numbers = count(1)
 _DAYS = date(2026, 1, 1)
@@ -62,26 +64,57 @@ class Operation:
     @property
     def writes_row(self) -> bool:
         """It takes an object, and answers with the row that it made or changed."""
-        shown = self.shown
-        return self.method != "GET" and bool(self.settable) and "id" in shown.get("properties", ())
+        takes_row = self.method != "GET" and bool(self.settable)
+        return takes_row and bool(set(KEYS) & set(self.shown.get("properties", ())))
 
     @property
     def shown(self) -> Schema:
-        """The schema of what it answers with when all is well."""
+        """The schema of what it answers with when all is well, without its envelope."""
+        return self.open_envelope(self._answered)[1]
+
+    @property
+    def _answered(self) -> Schema:
         for status in ("200", "201"):
             answer = self.description.get("responses", {}).get(status, {})
             if schema := answer.get("content", {}).get(JSON, {}).get("schema"):
                 return self.resolve(schema)
         return {}
 
+    def open_envelope(self, schema: Schema) -> tuple[str | None, Schema]:
+        """The name and the schema of what stands in an envelope, such as `{"article": {...}}`."""
+        if len(properties := schema.get("properties", {})) == 1:
+            ((name, inside),) = properties.items()
+            if "properties" in (resolved := self.resolve(inside)):
+                return name, resolved
+        return None, schema
+
+    def row_of(self, answer: Any) -> Any:
+        """The row that was answered, without its envelope."""
+        name, _ = self.open_envelope(self._answered)
+        return answer[name] if name else answer
+
     @property
     def shows_list(self) -> bool:
-        shown = [self.shown, *self.shown.get("properties", {}).values()]
-        return self.method == "GET" and any(self.resolve(it).get("type") == "array" for it in shown)
+        return self.method == "GET" and bool(self._lists)
+
+    def rows_of(self, answer: Any) -> list[Any] | None:
+        """The rows of a list that was answered: the array, or the only array in the object."""
+        if isinstance(answer, list):
+            return answer
+        rows: list[Any] | None = answer[self._lists[0]] if len(self._lists) == 1 else None
+        return rows
+
+    @property
+    def _lists(self) -> list[str]:
+        """The properties that are arrays; "" for an answer that is one itself."""
+        if self._answered.get("type") == "array":
+            return [""]
+        properties = self._answered.get("properties", {})
+        return [it for it in properties if self.resolve(properties[it]).get("type") == "array"]
 
     @property
     def settable(self) -> set[str]:
-        return set((self.body(JSON) or {}).get("properties", ()))
+        return set(self.open_envelope(self.body(JSON) or {})[1].get("properties", ()))
 
     @property
     def documented(self) -> set[int]:

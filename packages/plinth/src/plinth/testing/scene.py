@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 from httpx2 import AsyncClient, Response
@@ -41,6 +42,7 @@ class Scene:
         self._second = second
         self._operations = operations
         self.owner = owner
+        self._names = {"username": owner.username}  # in a path; in a body it would be taken
         self._headers: dict[str, Mapping[str, str]] = {"anonymous": {}, "owner": owner.headers}
         self.known: dict[str, Any] = {
             "user_id": owner.id,
@@ -64,7 +66,13 @@ class Scene:
             more: properties to send beside.
         """
         await self.prepare(operation, whole=whole)
-        return await self._send(operation, await self.headers_of(role), whole, dict(more or {}))
+        headers = await self.headers_of(role)
+        answer = await self._send(operation, headers, whole, dict(more or {}))
+        if operation.writes_row and operation.path.endswith("}") and answer.is_success:
+            name = operation.path_parameters[-1]
+            row = operation.row_of(answer.json())
+            self.known[name] = row.get(_find_key(name, row), self.known[name])  # a slug may change
+        return answer
 
     async def headers_of(self, role: str) -> Mapping[str, str]:
         if role not in self._headers:
@@ -77,11 +85,11 @@ class Scene:
 
     async def prepare(self, operation: Operation, *, whole: bool = False) -> None:
         """Have what the operation names be there; skip the test where that cannot be made."""
-        schema = operation.body(JSON) or {}
+        _, schema = operation.open_envelope(operation.body(JSON) or {})
         sent = schema.get("properties", ()) if whole else schema.get("required", ())
         references = [name for name in sent if name.endswith("_id")]
         for name in (*operation.path_parameters, *references):
-            if name not in self.known:
+            if name not in self.known and name not in self._names:
                 self.known[name] = await self._make(operation, name)
 
     async def _make(self, operation: Operation, name: str) -> Any:
@@ -100,10 +108,9 @@ class Scene:
         assert answer.status_code < 500, answer.text
         if answer.status_code >= 400:
             skip_unjudged(operation, f"{creating} refused generated values: {answer.text} {HELP}")
-        made = answer.json()
+        made = creating.row_of(answer.json())
         row = made if isinstance(made, dict) else {}
-        key = "id" if name.endswith("id") and name not in row else name
-        if key not in row:
+        if (key := _find_key(name, row)) not in row:
             skip_unjudged(operation, f"{creating} answers without {key!r} at its top level. {HELP}")
         return row[key]
 
@@ -116,6 +123,14 @@ class Scene:
             it
             for it in self._operations
             if it.method == "POST" and it.path.rstrip("/") in collections
+        ]
+
+    def creators_at(self, path: str) -> list[Operation]:
+        """Return the routes that add a row to the list at a path."""
+        return [
+            it
+            for it in self._operations
+            if it.method == "POST" and it.writes_row and it.path.rstrip("/") == path.rstrip("/")
         ]
 
     def creators_in(self, table: str) -> list[Operation]:
@@ -132,13 +147,17 @@ class Scene:
     ) -> Response:
         path = operation.path
         for name in operation.path_parameters:
-            path = path.replace(f"{{{name}}}", str(self.known[name]))
+            value = self._names.get(name) or self.known[name]
+            path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
         query = {
             name: self.known.get(name, operation.example(name, item["schema"]))
             for name, item in operation.parameters("query").items()
             if item.get("required")
         }
         content, media_type = self._body(operation, whole, more)
+        if authorization := headers.get("Authorization"):
+            token = authorization.partition(" ")[2]
+            headers = {"Authorization": f"{operation.conventions.scheme} {token}"}
         sent = {**headers, "Content-Type": media_type} if content else headers
         return await self._client.request(
             operation.method, f"http://test{path}", params=query, headers=sent, content=content
@@ -158,9 +177,17 @@ class Scene:
     def _fill(
         self, operation: Operation, schema: Schema, whole: bool, more: dict[str, Any]
     ) -> dict[str, Any]:
-        values = operation.examples(schema, optional=whole)
+        envelope, inside = operation.open_envelope(schema)
+        values = operation.examples(inside, optional=whole)
         known = {name: value for name, value in self.known.items() if name in values}
-        return values | known | more
+        filled = values | known | more
+        return {envelope: filled} if envelope else filled
+
+
+def _find_key(name: str, row: Mapping[str, Any]) -> str:
+    """The property of a row that `{name}` in a path stands for: `comment_slug` is its `slug`."""
+    candidates = (name, name.rpartition("_")[2])
+    return next((it for it in candidates if it in row), "id" if name.endswith("id") else name)
 
 
 def find_referred(name: str) -> str | None:

@@ -1,0 +1,246 @@
+"""The contract's rules understand envelopes, slugs, nested paths, and other error formats."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from fastapi import APIRouter, FastAPI, Request
+from httpx2 import ASGITransport, AsyncClient
+from pydantic import BaseModel
+from sqlalchemy import select
+
+from app.api import v1
+from plinth import application
+from plinth.accounts.deps import CurrentUser, Resources
+from plinth.config import settings
+from plinth.db.database import Database
+from plinth.resources.access import OWNER_OR_DENIED, PUBLIC, USER, access
+from plinth.resources.crud import CRUDResource
+from plinth.resources.deps import DB
+from plinth.resources.fields import Line
+from plinth.resources.listing import Listing
+from plinth.testing.contract import access as rules
+from plinth.testing.contract import bad_input, openapi
+from plinth.testing.documented import check_documented
+from plinth.testing.operations import Operation, list_operations
+from plinth.testing.people import People
+from plinth.testing.scene import Scene, make_scene
+from plinth.testing.statements import recorded_statements
+from tests.kit import articles
+from tests.kit.articles import Article, ArticleOut, ArticlesOut, NewArticle, NewArticleIn
+from tests.kit.drafts import Draft, Title
+
+PREFIX = f"{settings.API_V1_PREFIX}/articles"
+LISTING = Listing(Draft, sort=("created_at",), default="-created_at")
+
+
+def make_app(*routers: APIRouter, guarded: tuple[APIRouter, ...] = ()) -> FastAPI:
+    api_router = APIRouter()
+    api_router.include_router(v1.api_router)
+    for router in routers:
+        api_router.include_router(router)
+    articles.include(api_router, *guarded)
+    return application.create_app(api_router, conventions={PREFIX: articles.CONVENTIONS})
+
+
+def list_articles_operations(app: FastAPI) -> list[Operation]:
+    return [it for it in list_operations(app) if it.path.startswith(PREFIX)]
+
+
+APP = make_app(articles.open_router, guarded=(articles.router,))
+OPERATIONS = list_articles_operations(APP)
+each = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
+@pytest.fixture
+def apart(drafts_app: FastAPI) -> Resources:
+    """With the tables of these tests."""
+    found: Resources = drafts_app.state.resources
+    return found
+
+
+class Stage:
+    """An application and what the rules ask for."""
+
+    def __init__(self, client: AsyncClient, second: asyncpg.Connection, database: Database) -> None:
+        self.client = client
+        self.people = People(client, second)
+        self.second = second
+        self.database = database
+
+    async def scene(self, app: FastAPI) -> Scene:
+        return await make_scene(self.client, self.people, self.second, list_operations(app))
+
+
+async def staged(app: FastAPI, apart: Resources, second: asyncpg.Connection) -> Stage:
+    app.state.resources = apart
+    client = AsyncClient(
+        transport=ASGITransport(app, raise_app_exceptions=False),
+        base_url=f"http://test{settings.API_V1_PREFIX}",
+        event_hooks={"response": [check_documented(app)]},
+    )
+    return Stage(client, second, apart.database)
+
+
+@pytest.fixture
+async def stage(
+    apart: Resources, database: Database, second: asyncpg.Connection
+) -> AsyncIterator[Stage]:
+    made = await staged(APP, apart, second)
+    async with made.client:
+        yield made
+
+
+def test_the_shapes_are_understood() -> None:
+    found = {str(it): it for it in OPERATIONS}
+    create = found[f"POST {PREFIX}"]
+    assert create.settable == {"title", "body"}
+    assert create.writes_row
+    assert create.row_of({"article": {"slug": "a"}}) == {"slug": "a"}
+    listing = found[f"GET {PREFIX}"]
+    assert listing.shows_list
+    assert listing.rows_of({"articles": [1], "articles_count": 1}) == [1]
+    assert not found[f"GET {PREFIX}/{{slug}}"].shows_list
+
+
+@each
+async def test_the_rules_hold_for_a_resource_that_is_right(
+    stage: Stage, operation: Operation
+) -> None:
+    await rules.test_a_route_lets_in_whom_it_declares(await stage.scene(APP), operation)
+    with recorded_statements(stage.database) as statements:
+        await rules.test_a_route_keeps_to_its_number_of_queries(
+            await stage.scene(APP), statements, operation
+        )
+        if operation.shows_list:
+            await rules.test_a_list_of_many_costs_as_many_queries_as_one_of_few(
+                await stage.scene(APP), stage.people, statements, operation
+            )
+    if operation.settable:
+        await rules.test_a_route_sets_only_what_it_declares(await stage.scene(APP), operation)
+    openapi.test_an_error_names_the_format_of_its_path(operation)
+    openapi.test_what_each_kind_of_route_can_answer_is_said(operation)
+
+
+@each
+async def test_bad_input_is_refused_in_the_format_of_the_path(
+    stage: Stage, operation: Operation
+) -> None:
+    for role in ("anonymous", "user"):
+        await bad_input.test_bad_input_is_refused_as_documented(APP, stage.people, operation, role)
+    await bad_input.test_the_attacks_begin_with_a_request_that_is_valid(
+        APP, stage.people, operation
+    )
+
+
+class Careless(BaseModel):
+    title: Title
+
+
+class CarelessIn(BaseModel):
+    article: Careless
+
+
+async def test_a_change_that_asks_for_no_owner_is_noticed(
+    apart: Resources, second: asyncpg.Connection, database: Database
+) -> None:
+    careless = APIRouter(prefix="/articles/any")
+
+    @careless.put("/{slug}", response_model=ArticleOut, responses=articles.CHANGING)
+    @access(OWNER_OR_DENIED, queries=4)
+    async def change_any(db: DB, user: CurrentUser, slug: Line, new: NewArticleIn) -> Any:
+        row = await articles.articles.get(db, await articles.find_id(db, slug))
+        assert row
+        return {"article": await articles.articles.update(db, db_obj=row, obj_in=new.article)}
+
+    with pytest.raises(AssertionError, match=r"let in \(200\), not not allowed"):
+        await judge(careless, apart, second, rules.test_a_route_lets_in_whom_it_declares)
+
+
+async def test_what_is_hidden_where_a_denial_is_declared_is_noticed(
+    apart: Resources, second: asyncpg.Connection, database: Database
+) -> None:
+    hiding = CRUDResource[Draft, NewArticle, NewArticle](Draft, LISTING)
+    careless = APIRouter(prefix="/articles/any")
+
+    @careless.delete("/{slug}", status_code=204, responses=articles.CHANGING)
+    @access(OWNER_OR_DENIED, queries=4)
+    async def discard_any(db: DB, user: CurrentUser, slug: Line) -> None:
+        await hiding.discard(db, await articles.find_id(db, slug), by=user)
+
+    with pytest.raises(AssertionError, match="not not allowed"):
+        await judge(careless, apart, second, rules.test_a_route_lets_in_whom_it_declares)
+
+
+async def test_an_owner_from_within_an_envelope_is_noticed(
+    apart: Resources, second: asyncpg.Connection, database: Database
+) -> None:
+    careless = APIRouter(prefix="/articles/any")
+
+    @careless.post("", status_code=201, response_model=ArticleOut)
+    @access(USER, queries=2)
+    async def create_any(user: CurrentUser, new: CarelessIn, request: Request) -> Any:
+        owner_id = (await request.json())["article"].get("owner_id", user.id)
+        return {"article": {"title": new.article.title, "body": None, "owner_id": owner_id}}
+
+    with pytest.raises(AssertionError, match="sets owner_id"):
+        await judge(careless, apart, second, rules.test_a_route_sets_only_what_it_declares)
+
+
+async def test_a_query_for_each_row_behind_an_envelope_is_noticed(
+    apart: Resources, second: asyncpg.Connection, database: Database
+) -> None:
+    careless = APIRouter(prefix="/articles")
+
+    @careless.get("", responses={})
+    @access(PUBLIC, queries=19)
+    async def list_any(db: DB) -> ArticlesOut:
+        ids = (await db.scalars(select(Draft.id))).all()
+        rows = [await articles.articles.find(db, it, viewer=None) for it in ids]
+        shown = [Article.model_validate(row) for row in rows]
+        return ArticlesOut(articles=shown, articles_count=len(shown))
+
+    app = make_app(careless, guarded=(articles.router,))
+    stage = await staged(app, apart, second)
+    (operation,) = (it for it in list_articles_operations(app) if it.shows_list)
+    with recorded_statements(stage.database) as statements:
+        scene = await stage.scene(app)
+        with pytest.raises(AssertionError, match="load what belongs to the rows with them"):
+            await rules.test_a_list_of_many_costs_as_many_queries_as_one_of_few(
+                scene, stage.people, statements, operation
+            )
+
+
+async def judge(
+    careless: APIRouter, apart: Resources, second: asyncpg.Connection, rule: Any
+) -> None:
+    app = make_app(articles.open_router, guarded=(careless, articles.router))
+    stage = await staged(app, apart, second)
+    async with stage.client:
+        scene = await stage.scene(app)
+        (operation,) = (it for it in list_operations(app) if "/articles/any" in it.path)
+        await rule(scene, operation)
+
+
+async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: Stage) -> None:
+    lonely = APIRouter(prefix="/articles/any")
+
+    @lonely.get("/{place}", response_model=ArticleOut)
+    @access(PUBLIC, queries=1)
+    async def get_place(place: Line) -> Any:
+        raise AssertionError
+
+    app = make_app(lonely)
+    (operation,) = (it for it in list_operations(app) if "/any" in it.path)
+    scene = await stage.scene(app)
+    with pytest.raises(pytest.skip.Exception, match=r"no route may create what \{place\}"):
+        await rules.test_a_route_lets_in_whom_it_declares(scene, operation)
+    login = next(it for it in list_operations(app) if it.path.endswith("/auth/login"))
+    with pytest.raises(pytest.skip.Exception, match="no object with an `id` or a `slug`"):
+        await rules.test_a_route_sets_only_what_it_declares(scene, login)
+
+
+def test_a_denial_needs_a_row_that_everyone_may_see() -> None:
+    with pytest.raises(ValueError, match="deny_others=True tells others that a row is there"):
+        CRUDResource(Draft, LISTING, deny_others=True)
