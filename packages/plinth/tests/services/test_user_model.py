@@ -203,6 +203,16 @@ def test_each_use_follows_from_the_columns(shop: Shop) -> None:
     assert found["words"] == ["email", "username", "full_name", "phone", "country"]
 
 
+def test_a_change_of_the_applications_flag_is_told_without_its_value(shop: Shop) -> None:
+    """It may be personal, and an event cannot be erased."""
+    code = """if True:
+        import json
+        from plinth.accounts.services.administration import _tell
+        print(json.dumps([_tell("is_active", True), _tell("newsletter", True)]))
+    """
+    assert shop.read(code) == ["is_active=True", "newsletter"]
+
+
 IMPORT = """if True:
     import asyncio, json, sys
     from plinth.accounts.services import bulk

@@ -152,6 +152,7 @@ class Operation:
         """A value that fits, other than the last one. A password is that of tests' people."""
         given = schema.get("examples", [])
         schema = self.resolve(schema)
+        given = given or schema.get("examples", [])  # of the one that is chosen of several
         fixed = [schema[key] for key in ("const", "default") if key in schema]
         if choices := given + fixed + schema.get("enum", []):
             return choices[0]

@@ -112,6 +112,6 @@ async def test_the_attacks_begin_with_a_request_that_is_valid(
     # What stands behind a user, such as a session, is another's here: 404 is then the right answer.
     found = set(operation.path_parameters) <= {"user_id"}
     assert answer.status not in {404 if found else 422, 405, 422}, (
-        f"{operation} refuses {attack}: teach plinth/testing/operations.py a value that fits, or"
+        f"{operation} refuses {attack}: declare a value that fits, `Field(examples=[...])`, or"
         f" give the test what the path names. {answer.body!r}"
     )
