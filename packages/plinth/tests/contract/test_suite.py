@@ -1,6 +1,7 @@
 """The contract suite on a team's application: what it finds, and what it cannot judge is skipped
 with a reason."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,12 @@ SKIPPED = {
     "test_relationships_load": "no such rule",
 }
 """
+TEAM = {
+    "__init__.py": "",
+    "main.py": "from tests.contract.team import app\n",
+    "models/__init__.py": "",
+    "models/user.py": "from app.models.user import User\n",
+}
 OURS = "articles or tags or uploads or hidden or wrong or each_skip or relationships"
 API = "/api/v1"
 
@@ -46,8 +53,13 @@ def results(services: TestServices, tmp_path_factory: pytest.TempPathFactory) ->
     module, report = folder / "test_contract.py", folder / "report.xml"
     module.write_text(MODULE)
     (folder / "conftest.py").write_text(CONFTEST)
-    environment = bare_environment() | {
-        "PLINTH_APP": "tests.contract.team:app",
+    for name, text in TEAM.items():
+        (folder / "team" / name).parent.mkdir(exist_ok=True)
+        (folder / "team" / name).write_text(text)
+    inherited = bare_environment()
+    environment = inherited | {
+        "PLINTH_APP": "team.main:app",
+        "PYTHONPATH": f"{inherited['PYTHONPATH']}{os.pathsep}{folder}",
         "TEST_DATABASE_URL": services.server_url,
         "TEST_REDIS_URL": services.redis_url,
         "DATA_DIR": str(folder),
@@ -92,7 +104,7 @@ SKIPS = {
     ),
     f"test_bad_input_is_refused_as_documented[GET {API}/hidden as anonymous]": "document lacks it",
     f"test_a_route_is_private_unless_it_stands_under_public[GET {API}/hidden]": (
-        "tests.api.v1 has no list PUBLIC"
+        "team.api.v1 has no list PUBLIC"
     ),
     f"test_a_route_declares_who_may_use_it[GET {API}/wrong/undeclared]": "it is new",
     "test_relationships_load_explicitly": "they are old",

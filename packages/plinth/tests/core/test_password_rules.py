@@ -23,12 +23,16 @@ settings = bind(Settings)
 """
 MAIN = """
 from fastapi import APIRouter
-from plinth.accounts.routes import auth, credentials
+from plinth.accounts.routes import credentials
+from plinth.accounts.schemas.user import UserCreate
 from plinth.application import create_app
 
 routers = APIRouter()
-routers.include_router(auth.router)
 routers.include_router(credentials.router)
+
+@routers.post("/register")
+async def register(account: UserCreate) -> None: ...
+
 app = create_app(routers)
 """
 SHOW = """

@@ -173,19 +173,20 @@ def test_without_ruff_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         make_sundial()
 
 
-@pytest.mark.parametrize("spoil", ["no folder", "in the way"])
+@pytest.mark.parametrize("spoil", ["a file for the folder", "in the way"])
 def test_what_fails_half_way_leaves_nothing_behind(
     root: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if spoil == "no folder":
+    if spoil == "a file for the folder":
         monkeypatch.setattr(checkout, "NEEDED", ())
         (root / "tests" / "api").rmdir()
+        (root / "tests" / "api").touch()
     else:
         (root / "tests" / "api" / "test_sundials.py").mkdir()
-        monkeypatch.setattr(checkout, "read", _read_files)
+    monkeypatch.setattr(checkout, "read", _read_files)
     before = contents(root)
 
-    with pytest.raises(Failure, match=r"test_sundials\.py.*Nothing was changed"):
+    with pytest.raises(Failure, match=r"tests/api.*Nothing was changed"):
         make_sundial()
     assert contents(root) == before
 
