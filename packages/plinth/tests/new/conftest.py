@@ -24,6 +24,9 @@ IS_WHOLE = os.environ.get("NEW_MATRIX") == "whole"
 BIN = Path(sys.executable).parent
 CHEAP_RULES = "not api or private or committed"
 """For `-k`: rules of tests/test_contract.py that send no request. A route's id holds its path."""
+PYTEST = (sys.executable, "-m", "pytest", "-q")
+NOTHING_SELECTED = 5  # pytest's exit code where `-k` leaves no test
+LIBRARY_TESTS = "packages/plinth/tests/"
 OF_SOURCES = (
     "packages/plinth/tests/test_house.py",
     "packages/plinth/tests/schema/test_migrations.py::test_squawk_finds_nothing",
@@ -59,7 +62,21 @@ class Checkout:
         return self.run(sys.executable, "-m", "plinth.cli", *arguments, **settings)
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "pytest", "-q", *arguments)
+        """Run tests of the application, and then those of the library: both are a package `tests`,
+        so they cannot share a process."""
+        library = [it for it in arguments if it.startswith(LIBRARY_TESTS)]
+        if not library:
+            return self.run(*PYTEST, *arguments)
+        others = [it for it in arguments if it not in library]
+        options = [it for it in others if not it.startswith("tests/")]
+        if options != others:
+            done = self.run(*PYTEST, *others)
+            if done.returncode:
+                return done
+        done = self.run(*PYTEST, *options, *library)
+        if done.returncode == NOTHING_SELECTED and options != others:
+            done.returncode = 0
+        return done
 
     def commit(self, message: str) -> None:
         for command in (["add", "--all"], [*AUTHOR, "commit", "-qm", message]):

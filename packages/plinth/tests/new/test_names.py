@@ -30,7 +30,7 @@ REFUSED_RESOURCES = {
     **dict.fromkeys(("db", "router", "superuser", "once", "several", "crud"), "for two things"),
     **dict.fromkeys(("client_copy", "row_id", "not_found", "sequence"), "for two things"),
     **dict.fromkeys(("base_model", "page"), "for two things"),
-    **dict.fromkeys(("base", "user", "race"), "exists with different content"),
+    **dict.fromkeys(("base", "user"), "exists with different content"),
     "session": "the table sessions exists",
     "Note": "is not in snake_case",
     "work__item": "two underscores",
