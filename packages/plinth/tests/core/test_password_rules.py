@@ -1,4 +1,4 @@
-"""What a new password must be is the application's choice, and the OpenAPI document states it."""
+"""An application chooses its password rules, and the OpenAPI document states them."""
 
 import json
 import textwrap

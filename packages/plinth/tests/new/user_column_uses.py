@@ -1,4 +1,4 @@
-"""What a column `phone` of users does. Run in a checkout that has it, by `test_user_column.py`."""
+"""Tests of a column `phone` of users. `test_user_column.py` runs them in a checkout that has it."""
 
 import csv
 import json

@@ -24,7 +24,7 @@ RECORD = (
     " AS 'SELECT {}'"
 )
 REVISION = "UPDATE alembic_version SET version_num = '1f6a92d7e0b5'"
-# What is wrong with the database, and the sentence about it.
+# Each fault of the database, with its message.
 CASES = {
     "behind": (REVISION, "Run `plinth db upgrade` or `alembic upgrade head`."),
     "pending step": (

@@ -1,4 +1,4 @@
-"""What a started project's README and the guide promise, by their own commands."""
+"""Run the commands that a started project's README and the guide name."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What clients of a running project have in hand, made over HTTP."""
+"""Create over HTTP the tokens, cursors and keys that clients of a running project hold."""
 
 from dataclasses import dataclass
 from typing import Any

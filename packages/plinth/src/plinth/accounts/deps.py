@@ -1,4 +1,4 @@
-"""Who sends a request, as types: `user: CurrentUser`."""
+"""Dependencies that give a route the caller, as types: `user: CurrentUser`."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,7 +26,7 @@ from plinth.security import devices
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What lives as long as the process; `application.lifespan` puts it on `app.state`."""
+    """Objects that live as long as the process; `application.lifespan` sets them on `app.state`."""
 
     database: Database
     principals: Batcher[UUID, Principal]

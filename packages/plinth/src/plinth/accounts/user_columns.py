@@ -34,7 +34,7 @@ LIBRARY = frozenset(
 )
 COLUMNS: Mapping[str, Column[Any]] = _find_columns()
 SHOWN = tuple(name for name, column in COLUMNS.items() if not column.info.get("secret"))
-"""What a request knows of its user, and what the admin shows."""
+"""The columns that a request reads of its user, and those that the admin shows."""
 
 EXPORTED = tuple(name for name in SHOWN if COLUMNS[name].server_onupdate is None)
 IMPORTED = tuple(

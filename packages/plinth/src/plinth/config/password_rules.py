@@ -1,4 +1,4 @@
-"""What a new password must be: its length and kinds of characters."""
+"""The rules of a new password: its length and kinds of characters."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

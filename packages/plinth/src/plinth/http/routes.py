@@ -1,4 +1,4 @@
-"""What an application answers to: found by walking it, and chosen from our routers."""
+"""The routes of an application: found by walking it, and chosen from our routers."""
 
 import re
 from collections.abc import Callable, Iterator

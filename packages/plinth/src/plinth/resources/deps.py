@@ -1,4 +1,4 @@
-"""What any route asks for, as types: `db: DB`, `id: RowId`."""
+"""Dependencies of any route, as types: `db: DB`, `id: RowId`."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated

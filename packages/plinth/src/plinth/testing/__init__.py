@@ -1,4 +1,4 @@
-"""What the tests of an application need: `pytest_plugins = ["plinth.testing.plugin"]`."""
+"""Fixtures for the tests of an application: `pytest_plugins = ["plinth.testing.plugin"]`."""
 
 import pytest
 

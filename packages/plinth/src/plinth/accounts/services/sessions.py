@@ -60,7 +60,7 @@ class Tokens:
 
 
 class SessionToken(Protocol):
-    """What a session is known by: a refresh token, or a token in a cookie."""
+    """The token of a session: a refresh token, or a token in a cookie."""
 
     @property
     def session_id(self) -> UUID: ...

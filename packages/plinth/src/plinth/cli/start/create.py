@@ -13,7 +13,7 @@ from plinth.cli.start.record import Record
 from plinth.cli.start.wheel import ProjectFile
 from plinth.db.schema import steps
 
-# What PyPA, Compose, PostgreSQL and Docker all accept as a name.
+# PyPA, Compose, PostgreSQL and Docker all accept such a name.
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MAX_NAME_LENGTH = 40
 # The library, the database that every server has, and names that Python or the project uses.

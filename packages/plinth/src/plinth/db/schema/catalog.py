@@ -1,4 +1,4 @@
-"""What a database contains, in the form of `objects.txt`."""
+"""List the objects of a database, in the form of `objects.txt`."""
 
 from sqlalchemy import Connection, text
 

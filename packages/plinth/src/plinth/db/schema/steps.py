@@ -68,7 +68,7 @@ class Step:
 
     @property
     def objects(self) -> frozenset[str]:
-        """What the step creates, such as `column users.email` or `index users.ix_users_active`."""
+        """The objects that the step creates, such as `column users.email`."""
         return frozenset((self.folder / "objects.txt").read_text(encoding="utf-8").splitlines())
 
 
