@@ -47,9 +47,10 @@ def render(failure: Failure) -> Errors:
     return Errors(errors={"body": [failure.detail]})
 
 
-SHOP = Conventions(errors=ErrorFormat(render, Errors), scheme="Token")
+SHOP = Conventions(errors=ErrorFormat(render, Errors, statuses={"sold_out": 409}), scheme="Token")
 RAISED = {
     "rejected": Rejected("Not today"),
+    "sold_out": Rejected("Sold out", code="sold_out"),
     "unauthenticated": Unauthenticated(),
     "denied": Denied(),
     "not_found": NotFound("No such thing"),
@@ -148,6 +149,11 @@ async def test_headers_of_an_error_stay_and_name_the_scheme(team: AsyncClient) -
 
 async def test_any_detail_of_fastapis_exception_is_answered(team: AsyncClient) -> None:
     check_errors(await team.get("/gone"), 410, {"body": ["Gone"]})
+
+
+async def test_a_code_may_have_another_status(team: AsyncClient) -> None:
+    check_errors(await team.get("/raised/sold_out"), 409, {"body": ["Sold out"]})
+    check_errors(await team.get("/raised/rejected"), 400, {"body": ["Not today"]})
 
 
 async def test_fields_that_are_not_valid_are_named(team: AsyncClient) -> None:

@@ -10,6 +10,7 @@ from plinth import accounts
 from plinth.accounts.schemas.user import UserUpdate
 from plinth.accounts.services.accounts import WrongPassword
 from plinth.db.database import Database
+from plinth.errors import InvalidField, Rejected
 from plinth.testing.answers import USER, check_invalid, check_refusal
 from plinth.testing.people import PASSWORD, People
 
@@ -198,6 +199,60 @@ async def test_an_application_may_take_a_new_email_without_the_password(
     for changes in ({"password": NEW_PASSWORD}, {"password": NEW_PASSWORD, "email": "b@b.example"}):
         with pytest.raises(WrongPassword):
             await update(**changes)
+
+
+async def test_an_application_may_take_a_new_email_at_once(
+    people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    """It is unverified, the link goes to it, and a notice to the old one; other sessions end."""
+    person = await people.enter(is_verified=True)
+    taken = await people.add()
+    session_id = await second.fetchval("SELECT id FROM sessions")
+    await people.sign_in(person)
+
+    async def update(email: str) -> None:
+        changes = UserUpdate(email=email, current_password=PASSWORD)
+        async with database.transaction() as db:
+            await accounts.update_profile(db, person.id, session_id, changes, email_by_link=False)
+
+    await update("new@example.com")
+
+    found = await second.fetchrow("SELECT email, is_verified FROM users WHERE id = $1", person.id)
+    assert tuple(found) == ("new@example.com", False)
+    mails = await second.fetch("SELECT kind, recipient FROM mails")
+    assert {tuple(row) for row in mails} == {
+        ("email_verify", "new@example.com"),
+        ("email_changed", person.email),
+    }
+    left = await second.fetch("SELECT id FROM sessions WHERE revoked_at IS NULL")
+    assert [row["id"] for row in left] == [session_id]
+    with pytest.raises(Rejected):
+        await update(taken.email)
+
+
+async def test_an_application_may_take_a_new_password_without_the_current_one(
+    people: People, database: Database, second: asyncpg.Connection, client: AsyncClient
+) -> None:
+    """The rules for new passwords still hold, and the other sessions end."""
+    person = await people.enter()
+    session_id = await second.fetchval("SELECT id FROM sessions")
+    other = await people.sign_in(person)
+
+    async def update(password: str) -> None:
+        changes = UserUpdate(password=password)
+        async with database.transaction() as db:
+            await accounts.update_profile(
+                db, person.id, session_id, changes, password_for_password=False
+            )
+
+    with pytest.raises(InvalidField):
+        await update("Password-1234")
+    await update(NEW_PASSWORD)
+
+    credentials = {"email": person.email, "password": NEW_PASSWORD}
+    assert (await client.post("/auth/login", json=credentials)).status_code == 200
+    assert (await client.get("/users/me", headers=person.headers)).status_code == 200
+    assert (await client.get("/users/me", headers=other.headers)).status_code == 401
 
 
 async def test_a_new_email_waits_until_it_is_verified(

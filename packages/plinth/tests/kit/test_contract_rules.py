@@ -1,6 +1,7 @@
 """The contract's rules understand envelopes, slugs, nested paths, and other error formats."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from plinth import application
 from plinth.accounts.deps import CurrentUser, Resources
 from plinth.config import settings
 from plinth.db.database import Database
+from plinth.errors import Denied
 from plinth.resources.access import OWNER_OR_DENIED, PUBLIC, USER, access
 from plinth.resources.crud import CRUDResource
 from plinth.resources.deps import DB
@@ -239,6 +241,34 @@ async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: St
     login = next(it for it in list_operations(app) if it.path.endswith("/auth/login"))
     with pytest.raises(pytest.skip.Exception, match="no object with an `id` or a `slug`"):
         await rules.test_a_route_sets_only_what_it_declares(scene, login)
+
+
+@dataclass(frozen=True)
+class Caller:
+    id: int
+    is_superuser: bool = False
+
+
+async def test_a_denial_names_the_resource(stage: Stage) -> None:
+    owner, other = [Caller((await stage.people.add()).id) for _ in range(2)]
+    async with stage.database.transaction() as db:
+        row = await articles.articles.make(db, NewArticle(title="An article"), by=owner)
+        with pytest.raises(Denied) as caught:
+            await articles.articles.discard(db, row.id, by=other)
+    assert caught.value.code == "draft_denied"
+
+
+async def test_people_sign_in_where_the_application_has_no_such_route(
+    apart: Resources, second: asyncpg.Connection
+) -> None:
+    api_router = APIRouter()
+    articles.include(api_router, articles.router)
+    app = application.create_app(api_router, conventions={PREFIX: articles.CONVENTIONS})
+    stage = await staged(app, apart, second)
+    people = People(stage.client, second, apart.database)
+    headers = {"Authorization": f"Token {(await people.enter()).tokens['access_token']}"}
+    answer = await stage.client.post("/articles", headers=headers, json={"article": {"title": "A"}})
+    assert answer.status_code == 201
 
 
 def test_a_denial_needs_a_row_that_everyone_may_see() -> None:

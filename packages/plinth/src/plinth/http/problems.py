@@ -212,6 +212,7 @@ def problem(
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
         more.setdefault("errors", [])
     if request and (error_format := request.conventions.errors):
+        status = error_format.statuses.get(code, status)
         failure = _describe(status, detail, code, request.id, **more)
         return _write(error_format, failure, headers)
     body = {

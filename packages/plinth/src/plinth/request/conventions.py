@@ -1,7 +1,7 @@
 """How the API below a path is authenticated and answers errors, where that is not our default."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -51,12 +51,15 @@ class ErrorFormat:
         model: what `render` returns.
         invalid: what it returns for a 422; `model` where it is left out.
         media_type: of the body, which is JSON.
+        statuses: another status than ours, by the code of the error, such as
+            `{"email_taken": 409}`. A route that answers it declares it.
     """
 
     render: Callable[[Failure], BaseModel]
     model: type[BaseModel]
     invalid: type[BaseModel] | None = None
     media_type: str = "application/json"
+    statuses: Mapping[str, int] = field(default_factory=dict)
 
     def model_for(self, status: int) -> type[BaseModel]:
         return self.invalid or self.model if status == 422 else self.model  # noqa: PLR2004

@@ -170,7 +170,7 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
         )
         found = await db.scalar(held)
         if found is None and self._denies_others and await self._is_there(db, id):
-            raise Denied
+            raise Denied(code=f"{snake_case(self.model.__name__)}_denied")
         row = self._require(found)
         if versions is not None and getattr(row, "version", None) not in versions:
             raise Changed

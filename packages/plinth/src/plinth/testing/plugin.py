@@ -137,9 +137,9 @@ async def client(app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]
 
 
 @pytest.fixture
-def people(client: AsyncClient, second: asyncpg.Connection) -> People:
+def people(client: AsyncClient, second: asyncpg.Connection, database: Database) -> People:
     """Makes users and signs them in."""
-    return People(client, second)
+    return People(client, second, database)
 
 
 @pytest.fixture

@@ -77,6 +77,8 @@ async def update_profile(
     changes: UserUpdate,
     *,
     password_for_email: bool = True,
+    password_for_password: bool = True,
+    email_by_link: bool = True,
 ) -> User:
     """Change what was sent. A new e-mail or password asks for the current password. A new password
     ends the other sessions; a new e-mail takes effect when the link in the mail to it is used.
@@ -84,6 +86,10 @@ async def update_profile(
     Args:
         password_for_email: with False a new e-mail asks for no password, and whoever has a stolen
             access token can take over the account by a link to an address of theirs.
+        password_for_password: with False a new password asks for no current one, and a stolen
+            access token is enough to lock the owner out.
+        email_by_link: with False a new e-mail takes effect at once and is unverified until the link
+            in the mail to it is used; the other sessions end.
 
     Raises:
         WrongPassword: the current password is missing, wrong, or was changed meanwhile.
@@ -95,8 +101,12 @@ async def update_profile(
     values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
     password, email = values.pop("password", None), values.pop("email", None)
     proven = hashed = None
-    if password or (email and password_for_email):
+    if (password and password_for_password) or (email and password_for_email):
         proven = await _prove(db, user_id, session_id, changes)
+    elif password:
+        owner = await get(db, user_id)
+        await release(db)
+        await _check_new_password(owner, changes)
     if email:
         await throttle.verification(user_id)
     if password:
@@ -108,8 +118,10 @@ async def update_profile(
     if hashed:
         await credentials.set_password(db, user, hashed, keep=session_id)
         audit.record(db, "password.changed", subject_id=user_id)
-    if email:
+    if email and email_by_link:
         await credentials.request_email(db, user, email, session_id=session_id)
+    elif email:
+        await credentials.replace_email(db, user, email, keep=session_id)
     return user
 
 

@@ -172,6 +172,23 @@ async def request_email(db: AsyncSession, user: User, email: str, *, session_id:
     await _notify(db, user, "email_change_notice", page=FORGOT_PAGE, new_email=email)
 
 
+async def replace_email(db: AsyncSession, user: User, email: str, *, keep: UUID) -> None:
+    """Change the address at once, and send a link that verifies it to the new one.
+
+    Args:
+        user: locked.
+        keep: the session that did it.
+
+    Raises:
+        Rejected: another account has it.
+    """
+    if email == user.email:
+        await queries.one_time_token.void(db, user.id, CHANGE)
+        return
+    await _change_email(db, user, email, keep=keep, is_verified=False)
+    await send_verification(db, user)
+
+
 async def verify_email(
     db: AsyncSession, token: str, *, signed_in_as: int | None, device: str | None
 ) -> User:
@@ -196,7 +213,7 @@ async def verify_email(
     if signed_in_as != user.id and not devices.recognise(device, account, email=user.email):
         raise NotSignedIn  # the transaction is undone, so the token stays
     if used.purpose == CHANGE:
-        await _change_email(db, user, used.email, keep=used.session_id)
+        await _change_email(db, user, used.email, keep=used.session_id, is_verified=True)
     elif used.email != user.email:
         raise InvalidToken
     else:
@@ -204,9 +221,11 @@ async def verify_email(
     return user
 
 
-async def _change_email(db: AsyncSession, user: User, email: str, *, keep: UUID | None) -> None:
+async def _change_email(
+    db: AsyncSession, user: User, email: str, *, keep: UUID | None, is_verified: bool
+) -> None:
     await _notify(db, user, "email_changed", new_email=email)
-    await queries.user.change(db, user, {"email": email, "is_verified": True})
+    await queries.user.change(db, user, {"email": email, "is_verified": is_verified})
     await queries.session.revoke_all(db, user.id, "e-mail changed", keep=keep)
     await queries.one_time_token.void(db, user.id)
     audit.record(db, "email.changed", actor_id=user.id, subject_id=user.id)
