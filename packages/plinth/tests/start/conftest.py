@@ -56,8 +56,12 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def bare_shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Only what a machine has: Python, make and no uv on the PATH; where packages come from."""
+def bare_shell() -> dict[str, str]:
+    return make_bare_shell()
+
+
+def make_bare_shell() -> dict[str, str]:
+    """Return the environment of a machine with Python and make, and no uv or plinth on the PATH."""
     kept = ("HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "PIP_CONFIG_FILE")
     shell = {name: value for name, value in os.environ.items() if name in kept}
     shell |= {name: value for name, value in os.environ.items() if name.endswith("_PROXY")}

@@ -1,13 +1,13 @@
-"""A copy of the library that is built as another version: as it is, or as a synthetic next minor
-version with a schema step, a deprecated name, a renamed setting, a new route and a changed
-scaffold."""
+"""A copy of the library that is built as a synthetic next minor version: with a schema step, a
+deprecated name, a renamed setting, a new route and a changed scaffold."""
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 from plinth.db.schema import steps
-from tests.support.environment import ROOT
+from tests.support.environment import PACKAGE, ROOT
 from tests.support.wheels import build
 
 SOURCES = ("app", "alembic", "deploy", "docs", "tests", "packages/plinth/src")
@@ -56,15 +56,9 @@ EDITS: dict[str, list[tuple[str, str]]] = {
 APPENDED = {f"{LIBRARY}/http/routes.py": MOVED, f"{LIBRARY}/health/routes.py": ROUTE}
 
 
-def build_release(folder: Path, version: str) -> Path:
-    """Return the wheel of the library as it is, called by that version."""
-    root = _copy(folder, version)
-    return build("wheel", folder, root / "packages" / "plinth")
-
-
-def build_next_release(folder: Path, version: str) -> Path:
-    """Return the wheel of the synthetic next version."""
-    root = _copy(folder, version)
+def build_next_release(folder: Path) -> Path:
+    """Return the wheel of the synthetic next minor version."""
+    root = _copy(folder)
     step = root / LIBRARY / "db" / "schema" / "sql" / f"{steps.newest() + 1:04}_session_label"
     step.mkdir()
     for name, text in STEP.items():
@@ -83,7 +77,12 @@ def build_next_release(folder: Path, version: str) -> Path:
     return build("wheel", folder, root / "packages" / "plinth")
 
 
-def _copy(folder: Path, version: str) -> Path:
+def read_version() -> str:
+    found = tomllib.loads((PACKAGE / "pyproject.toml").read_text())
+    return str(found["project"]["version"])
+
+
+def _copy(folder: Path) -> Path:
     root = folder / "source"
     for name in SOURCES:
         ignored = shutil.ignore_patterns("__pycache__", "dist")
@@ -91,6 +90,7 @@ def _copy(folder: Path, version: str) -> Path:
     for name in FILES:
         shutil.copy(ROOT / name, root / name)
     pyproject = root / "packages" / "plinth" / "pyproject.toml"
-    text = re.sub(r'(?m)^version = ".*"$', f'version = "{version}"', pyproject.read_text())
-    pyproject.write_text(text)
+    major, minor, _ = read_version().split(".", 2)
+    version = f'version = "{major}.{int(minor) + 1}.0"'
+    pyproject.write_text(re.sub(r'(?m)^version = ".*"$', version, pyproject.read_text()))
     return root

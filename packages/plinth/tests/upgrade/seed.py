@@ -7,6 +7,7 @@ from httpx2 import Client, Response
 
 PASSWORD = "Correct-Horse-7"
 EMAIL = "ann@example.com"
+PHONE = "+44 20 7946 0018"
 NOTE = {"title": "the first"}
 KEY = "retry-after-the-upgrade"
 
@@ -15,40 +16,47 @@ KEY = "retry-after-the-upgrade"
 class Seed:
     """
     Attributes:
+        refresh_token: of a session that the new release continues.
+        other_refresh_token: of one that the old release continues, to get an access token.
         next_page: the link to the second page of notes, with its cursor.
         created: the response to the request with the idempotency key.
     """
 
     user: dict[str, Any]
-    access_token: str
     refresh_token: str
+    other_refresh_token: str
     next_page: str
     created: dict[str, Any]
 
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.access_token}"}
-
 
 def sow(client: Client) -> Seed:
-    register = {"email": EMAIL, "username": "ann", "password": PASSWORD}
+    register = {"email": EMAIL, "username": "ann", "password": PASSWORD, "phone": PHONE}
     user = _json(client.post("/auth/register", json=register), 201)
-    kept = log_in(client)
-    token = {"Authorization": f"Bearer {kept['access_token']}"}
-    created = _json(create_note(client, token), 201)
+    tokens = log_in(client)
+    headers = bearer(tokens["access_token"])
+    created = _json(create_note(client, headers), 201)
     for title in ("the second", "the third"):
-        _json(client.post("/notes/", json={"title": title}, headers=token), 201)
-    page = _json(client.get("/notes/?limit=1", headers=token), 200)
+        _json(client.post("/notes/", json={"title": title}, headers=headers), 201)
+    page = _json(client.get("/notes/?limit=1", headers=headers), 200)
     assert page["next"]
-    return Seed(user, kept["access_token"], kept["refresh_token"], page["next"], created)
+    other = log_in(client)["refresh_token"]
+    return Seed(user, tokens["refresh_token"], other, page["next"], created)
 
 
 def log_in(client: Client) -> dict[str, Any]:
     return _json(client.post("/auth/login", json={"email": EMAIL, "password": PASSWORD}), 200)
 
 
+def refresh(client: Client, token: str) -> dict[str, Any]:
+    return _json(client.post("/auth/refresh", json={"refresh_token": token}), 200)
+
+
 def create_note(client: Client, headers: dict[str, str]) -> Response:
     return client.post("/notes/", json=NOTE, headers=headers | {"Idempotency-Key": KEY})
+
+
+def bearer(access_token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {access_token}"}
 
 
 def _json(response: Response, status: int) -> dict[str, Any]:

@@ -1,17 +1,20 @@
-"""A project of the previous release after `plinth upgrade`, as docs/upgrades.md promises it."""
+"""A project of an earlier release after `plinth upgrade`, as docs/upgrades.md promises it."""
 
-from tests.support.mail_server import serving_mail
-from tests.upgrade.conftest import Upgrade, digests, plinth, serving, wait_until_sent
-from tests.upgrade.seed import EMAIL, create_note, log_in
+from tests.support.mail_server import serving_mail, token_of
+from tests.upgrade.conftest import Upgrade
+from tests.upgrade.running import hash_files, run_plinth, serving, wait_until_sent
+from tests.upgrade.seed import EMAIL, PHONE, bearer, create_note, log_in, refresh
 
 
 def test_no_file_of_the_team_changed(upgrade: Upgrade) -> None:
-    after = digests(upgrade.shop)
-    changed = {name for name, text in upgrade.texts.items() if after.get(name) != text}
-    assert changed == {
-        ".plinth.json", "deploy/healthcheck.py", "pyproject.toml", "requirements-dev.txt",
-        "requirements.txt", "wheels/plinth_backend-2.0.0-py3-none-any.whl",
-    }  # fmt: skip
+    team_files = {*upgrade.facts.team_files}
+    assert {
+        "Dockerfile", "app/models/user.py", "app/models/note.py", "app/api/v1/own_sessions.py",
+    } <= team_files  # fmt: skip
+    after = hash_files(upgrade.shop)
+    changed = {name for name, found in upgrade.hashes.items() if after.get(name) != found}
+    assert changed & team_files == set()
+    assert {".plinth.json", "deploy/healthcheck.py", "requirements.txt"} <= changed
     assert "Dockerfile, which you have changed" in upgrade.printed
     assert "+# Of the new release" in upgrade.printed
 
@@ -36,44 +39,58 @@ def test_the_deprecated_setting_works(upgrade: Upgrade) -> None:
 
 
 def test_what_clients_hold_stays_valid(upgrade: Upgrade) -> None:
-    seed = upgrade.seed
+    seed, headers = upgrade.facts.seed, upgrade.headers
     with serving(upgrade.shop, **upgrade.servers) as client:
-        me = client.get("/users/me", headers=seed.headers)
-        assert (me.status_code, me.json()) == (200, seed.user)
-        assert me.headers["X-Shop"] == "ours"  # the overridden route
-        page = client.get(client.base_url.join(seed.next_page), headers=seed.headers)
+        page = client.get(client.base_url.join(seed.next_page), headers=headers)
         assert page.status_code == 200, page.text
         assert len(page.json()["items"]) == 1
-        replayed = create_note(client, seed.headers)
+        replayed = create_note(client, headers)
         assert (replayed.status_code, replayed.json()) == (201, seed.created)
-        notes = client.get("/notes/", headers=seed.headers).json()
-        assert notes["total"] == 3
-        refreshed = client.post("/auth/refresh", json={"refresh_token": seed.refresh_token})
-        assert refreshed.status_code == 200, refreshed.text
+        assert client.get("/notes/", headers=headers).json()["total"] == 3
+        continued = bearer(refresh(client, seed.refresh_token)["access_token"])
+        for token in (headers, continued):
+            me = client.get("/users/me", headers=token)
+            assert (me.status_code, me.json()) == (200, seed.user)
+
+
+def test_what_the_team_added_works(upgrade: Upgrade) -> None:
+    with serving(upgrade.shop, **upgrade.servers) as client:
+        assert client.get("/users/me", headers=upgrade.headers).json()["phone"] == PHONE
+        changed = client.patch("/users/me", json={"phone": None}, headers=upgrade.headers)
+        assert (changed.status_code, changed.json()["phone"]) == (200, None)
+        changed = client.patch("/users/me", json={"phone": PHONE}, headers=upgrade.headers)
+        assert changed.json()["phone"] == PHONE
+        sessions = client.get("/users/me/sessions", headers=upgrade.headers)
+        assert sessions.headers["X-Shop"] == "ours"  # the overridden route
+        assert len(sessions.json()) == 2
         assert client.get("/health/version").status_code == 200  # the new route
 
 
-def test_the_queued_mail_is_sent(upgrade: Upgrade) -> None:
+def test_the_queued_mail_is_sent_and_its_link_works(upgrade: Upgrade) -> None:
     with serving_mail() as inbox:
         settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(inbox.port), "SMTP_TLS": "none"}
-        with serving(upgrade.shop, **upgrade.servers, **settings, MAIL_WORKER="true"):
+        with serving(upgrade.shop, **upgrade.servers, **settings, MAIL_WORKER="true") as client:
             wait_until_sent(inbox)
-    assert [letter["To"] for letter in inbox.letters] == [EMAIL]
+            (letter,) = inbox.letters
+            assert letter["To"] == EMAIL
+            link = {"token": token_of(letter)}
+            verified = client.post("/auth/email/verify", json=link, headers=upgrade.headers)
+            assert verified.status_code == 204, verified.text
 
 
 def test_the_audit_log_verifies(upgrade: Upgrade) -> None:
-    number, _, digest = upgrade.head.partition(":")
+    number, _, _ = upgrade.facts.audit_head.partition(":")
     assert int(number) > 0
-    found = plinth(upgrade.shop, "audit", "verify", "--expect", digest, **upgrade.servers)
+    expect = ("--expect", upgrade.facts.audit_head)
+    found = run_plinth(upgrade.shop, "audit", "verify", *expect, **upgrade.servers)
     assert "Events that hold together" in found
 
 
 def test_the_older_code_serves_on_the_new_schema(upgrade: Upgrade) -> None:
     with serving(upgrade.before, **upgrade.servers) as client:
         tokens = log_in(client)
-        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        headers = bearer(tokens["access_token"])
         note = client.post("/notes/", json={"title": "the fourth"}, headers=headers)
         assert note.status_code == 201, note.text
-        refreshed = client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
-        assert refreshed.status_code == 200, refreshed.text
+        refresh(client, tokens["refresh_token"])
         assert client.get("/health/version").status_code == 404
