@@ -37,8 +37,8 @@ if [ "${1-} ${2-}" = "plinth serve" ]; then
         0 | false | no) ;;
         *) migrate ;;
     esac
-    # The server has no use for the owner of the tables.
-    unset MIGRATION_DATABASE_URL POSTGRES_MIGRATION_USER POSTGRES_MIGRATION_PASSWORD
+    # The server has no use for the owner of the tables. compose.yaml passes all of .env.
+    unset MIGRATION_DATABASE_URL POSTGRES_MIGRATION_USER POSTGRES_MIGRATION_PASSWORD POSTGRES_OWNER_PASSWORD
 fi
 
 exec "$@"

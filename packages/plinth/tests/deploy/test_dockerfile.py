@@ -207,6 +207,7 @@ def bin_folder(tmp_path: Path) -> Path:
     plinth.write_text(
         "#!/bin/sh\n"
         'echo "$$ $*" >>"$CALLS"\n'
+        'env >"$CALLS.$1"\n'
         'case "$1" in\n'
         '  db) [ -z "${SLOW:-}" ] || exec sleep 30; exit "${MIGRATION_STATUS:-0}" ;;\n'
         "esac\n"
@@ -243,6 +244,18 @@ def test_the_entrypoint_migrates_and_becomes_the_server(bin_folder: Path) -> Non
     (_, migration), (server, serve) = calls(bin_folder)
     assert (migration, serve) == ("db upgrade", "serve --port 8000")
     assert server == process.pid, "exec: the server is process 1 and gets the signals"
+
+
+def test_the_server_does_not_get_the_password_of_the_tables_owner(bin_folder: Path) -> None:
+    owners = {
+        "MIGRATION_DATABASE_URL": "postgresql://plinth_owner:owner-s@postgres/plinth",
+        "POSTGRES_MIGRATION_PASSWORD": "owner-s",
+        "POSTGRES_OWNER_PASSWORD": "owner-s",  # of .env, by compose.yaml's env_file
+    }
+    start(bin_folder, "plinth", "serve", **owners).communicate(timeout=PATIENCE)
+
+    assert "POSTGRES_MIGRATION_PASSWORD=owner-s" in (bin_folder / "calls.db").read_text()
+    assert "owner-s" not in (bin_folder / "calls.serve").read_text()
 
 
 def test_the_entrypoint_only_runs_any_other_command(bin_folder: Path) -> None:
