@@ -2,18 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[4]
-VARIABLE = re.compile(
-    r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?:(?P<operator>:-)(?P<default>[^}]*))?\}|(?P<bad>.|$))",
-    re.DOTALL,
-)
+from tests.support.compose import load_compose
+from tests.support.environment import ROOT
 
 SERVICES = {
     # service: (image, port on this machine, port inside, where its named volume lies)
@@ -25,29 +20,8 @@ SERVICES = {
 }
 
 
-def interpolate(text: str, environment: Mapping[str, str]) -> str:
-    """What Compose does with `$$`, `${NAME}` and `${NAME:-default}`; any other use is refused."""
-
-    def fill(found: re.Match[str]) -> str:
-        if found["escaped"]:
-            return "$"
-        assert found["bad"] is None, f"write $$ for a $ that the shell is to see: {found.string!r}"
-        return environment.get(found["name"]) or found["default"] or ""
-
-    return VARIABLE.sub(fill, text)
-
-
 def load(**environment: str) -> dict[str, Any]:
-    def walk(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: walk(value) for key, value in node.items()}
-        if isinstance(node, list):
-            return [walk(value) for value in node]
-        return interpolate(node, environment) if isinstance(node, str) else node
-
-    compose = walk(yaml.safe_load((ROOT / "compose.yaml").read_text()))
-    assert isinstance(compose, dict)
-    return compose
+    return load_compose(ROOT, **environment)
 
 
 def test_the_services_are_the_contract_s() -> None:

@@ -1,5 +1,6 @@
 """Run the commands that a started project's README and the guide name."""
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,8 @@ import pytest
 
 from tests.start.conftest import PATIENCE, UV, Project
 from tests.support.command import find_free_port, wait_for_health
+from tests.support.compose import load_compose
+from tests.support.environment import ROOT
 from tests.support.measured import Measured
 
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
@@ -66,6 +69,19 @@ def test_the_versions_are_those_that_this_release_was_tested_with(project: Proje
     text = (project.folder / REQUIREMENTS[1]).read_text()
     theirs = re.findall(r"^([\w.-]+==[^\s;]+)", text, re.MULTILINE)
     assert [it for it in theirs if f"\n{it} " not in ours and "plinth" not in it] == []
+
+
+def test_compose_yaml_differs_from_the_repositorys_in_names_only(project: Project) -> None:
+    """tests/deploy/test_compose.py holds the repository's to the contract."""
+    renamed = re.sub(r'"plinth(_test)?(\\?")', r'"shop\1\2', json.dumps(load_compose(ROOT)))
+    renamed = renamed.replace("packages/plinth/src/plinth/cli/db/roles.sql", "deploy/roles.sql")
+    compose = load_compose(project.folder)
+    assert compose == json.loads(renamed)
+
+    volumes = [entry for service in compose["services"].values() for entry in service["volumes"]]
+    mounted = [entry.partition(":")[0] for entry in volumes if entry.startswith("./")]
+    assert len(mounted) == 4
+    assert [path for path in mounted if not (project.folder / path).exists()] == []
 
 
 def test_make_dev_test_check_and_a_new_resource(
