@@ -20,7 +20,7 @@ from plinth.accounts.models import User
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
-from plinth.resources.listing import Wanted
+from plinth.resources.listing import ListParams
 
 ROWS = 1_000_000
 ROUNDS = 40
@@ -44,10 +44,10 @@ async def measure(database: Database, rows: int) -> None:
     deep = rows * 9 // 10
     start, inside = await cursor_at(database, 10), await cursor_at(database, deep)
     pages = {
-        "by key, at the start": Wanted(limit=20, cursor=start),
-        f"by key, at {deep:,}": Wanted(limit=20, cursor=inside),
-        "by offset, at the start": Wanted(limit=20, skip=10, sort=SORT),
-        f"by offset, at {deep:,}": Wanted(limit=20, skip=deep, sort=SORT),
+        "by key, at the start": ListParams(limit=20, cursor=start),
+        f"by key, at {deep:,}": ListParams(limit=20, cursor=inside),
+        "by offset, at the start": ListParams(limit=20, skip=10, sort=SORT),
+        f"by offset, at {deep:,}": ListParams(limit=20, skip=deep, sort=SORT),
     }
     times: dict[str, list[float]] = {name: [] for name in pages}
     for _ in range(ROUNDS):  # in turn, so that what else the machine does hits them alike
@@ -66,7 +66,7 @@ async def cursor_at(database: Database, place: int) -> str:
         return ORDER.cursor_at((await db.scalars(at)).one(), backwards=False)
 
 
-async def fetch(database: Database, wanted: Wanted) -> None:
+async def fetch(database: Database, wanted: ListParams) -> None:
     rows = await queries.user.listing.fetch(database.reader, wanted)
     assert len(rows.items) == wanted.limit
 

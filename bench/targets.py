@@ -186,5 +186,5 @@ def _uvicorn(python: str, module: str) -> Callable[[int], list[str]]:
 
 
 def _write_cursor(time: datetime, number: int) -> str:
-    cursor = queries.user.listing.order(SORT).seal([time, number], backwards=False)
+    cursor = queries.user.listing.order(SORT).encrypt([time, number], backwards=False)
     return f"cursor={cursor}"

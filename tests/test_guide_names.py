@@ -7,7 +7,7 @@ import pytest
 
 from app.core import database as app_database
 from app.core import security
-from plinth.db.database import Database
+from plinth.db import Database
 from plinth.errors import Unauthenticated
 
 NAMES = {

@@ -1,4 +1,4 @@
-"""What a route asks for, as types: `db: DB`, `user: CurrentUser`."""
+"""The dependencies of routes, as types: `db: DB`, `user: CurrentUser`."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ from plinth.accounts.deps import (
 from plinth.accounts.deps import get_optional_user as get_current_user_optional
 from plinth.accounts.deps import get_superuser as get_current_active_superuser
 from plinth.accounts.queries.principal import Principal
-from plinth.resources.deps import DB, Client, Limit, ReadDB, RowId, Skip, get_db
+from plinth.resources import DB, Client, Limit, ReadDB, RowId, Skip, get_db
 
 __all__ = [
     "DB",
@@ -41,7 +41,7 @@ __all__ = [
 if TYPE_CHECKING:
 
     class Caller(User, Principal):
-        """The columns of `User` that are not secret, to be read, and `session_id`."""
+        """The columns of `User` that are not secret, read-only, and `session_id`."""
 
 else:
     Caller = Principal

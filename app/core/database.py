@@ -1,9 +1,8 @@
 """The database: one request is one transaction, committed before the response is sent."""
 
-from plinth.db.database import Database
-from plinth.db.models import Base
+from plinth.db import Base, Database
 from plinth.health.readiness import check_database as check_db_connection
-from plinth.resources.deps import get_db
+from plinth.resources import get_db
 
 __all__ = ["Base", "check_db_connection", "get_db", "get_pool_status"]
 

@@ -18,14 +18,14 @@ __all__ = [
 
 
 def create_refresh_token(session_id: UUID) -> str:
-    """Return a refresh token. It is worth nothing until its hash is stored with the session."""
+    """Return a new refresh token. It is valid once its hash is stored with the session."""
     return make_refresh_token(session_id).text
 
 
 async def verify_password(password: str, hashed_password: str | None) -> bool:
-    """Return whether the password fits the hash. None costs the same time and never fits.
+    """Return whether the password matches. A hash of None never does, and takes the same time.
 
     Raises:
-        Unavailable: too many passwords wait to be hashed.
+        Unavailable: the queue for password hashing is full.
     """
     return bool(await passwords.verify_password(password, hashed_password))

@@ -1,5 +1,5 @@
-"""The queries that every table needs."""
+"""The generic queries of a table."""
 
-from plinth.resources.base import CRUDBase
+from plinth.resources import CRUDBase
 
 __all__ = ["CRUDBase"]

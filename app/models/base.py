@@ -1,11 +1,11 @@
-"""What tables have in common."""
+"""The base classes of tables."""
 
-from plinth.db.models import Base, NumberedBase, Owned, Timestamped, Versioned
+from plinth.db import Base, NumberedBase, Owned, Timestamped, Versioned
 
 __all__ = ["Base", "BaseModel", "NumberedBase", "Owned", "Timestamped", "Versioned"]
 
 
 class BaseModel(Timestamped, NumberedBase):
-    """A table with a key `id` and the times `created_at` and `updated_at`."""
+    """A table with a primary key `id`, `created_at` and `updated_at`."""
 
     __abstract__ = True

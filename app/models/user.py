@@ -1,4 +1,4 @@
-"""The table of users."""
+"""The table `users`."""
 
 from plinth.accounts import BaseUser
 
@@ -6,4 +6,4 @@ __all__ = ["User"]
 
 
 class User(BaseUser):
-    """A user. Your own columns: a name, a type and, where it may be left out, None or a default."""
+    """A user. Add a column as `phone: Mapped[str | None]`; see docs/user-columns.md."""

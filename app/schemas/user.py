@@ -1,7 +1,7 @@
-"""Users as they come in and go out. A column of yours is a line in each class that has it."""
+"""Request and response bodies of users. Add a column of yours to each class that has it."""
 
 from plinth.accounts.schemas import user as base
-from plinth.resources.pages import Page
+from plinth.resources import Page
 
 __all__ = [
     "PublicUser",
@@ -17,28 +17,27 @@ __all__ = [
 
 
 class UserCreate(base.UserCreate):
-    """What a person who registers may say. Other keys are not an error: people's clients send
-    `is_superuser` as the guide's do, and it changes nothing."""
+    """The body of a registration. Unknown keys, such as `is_superuser`, are ignored."""
 
 
 class UserUpdate(base.UserUpdate):
-    """Any of these; what is left out stays."""
+    """The fields that users may change of themselves; omitted fields stay."""
 
 
 class UserAdminUpdate(base.UserAdminUpdate):
-    """What a superuser may change of another: never the password, never the e-mail."""
+    """The fields that superusers may change of others: never the password or e-mail."""
 
 
 class PublicUser(base.PublicUser):
-    """What anyone who is signed in may know of another."""
+    """The fields that every signed-in user may see."""
 
 
 class User(base.User):
-    """A user as seen by themselves and by superusers."""
+    """The fields that the user and superusers may see."""
 
 
 class UserInDB(User):
-    """A user as stored. Never a response: it has the hash."""
+    """A user as stored, with the password hash. Never use it as a response."""
 
     hashed_password: str
 

@@ -1,7 +1,7 @@
 """The routes under `API_V1_PREFIX`.
 
-PUBLIC routers are open to anyone. A request for any other needs a valid access token. The first
-route that matches answers. `without(router, function)` of `plinth.http.routes` drops a route.
+Routers in PUBLIC are open to anyone; those in PRIVATE require a valid access token. The first
+matching route responds. `without_routes(router, function)` of `plinth.http` drops a route.
 """
 
 from fastapi import APIRouter, Depends
@@ -11,10 +11,10 @@ from plinth.accounts.deps import get_current_user
 from plinth.accounts.routes import auth as sessions
 from plinth.accounts.routes import credentials, user_sessions
 from plinth.errors import Rejected, Unauthenticated, Unavailable
-from plinth.http.problems import responses
+from plinth.http import responses
 
-PUBLIC = [auth.router, sessions.router, credentials.router, health.router]
-PRIVATE = [sessions.leaving, credentials.resending, users.router, user_sessions.router]
+PUBLIC = [auth.router, sessions.public_router, credentials.public_router, health.router]
+PRIVATE = [sessions.private_router, credentials.private_router, users.router, user_sessions.router]
 
 api_router = APIRouter()
 for public in PUBLIC:

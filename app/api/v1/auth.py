@@ -1,4 +1,4 @@
-"""Registration. The other routes under `/auth` are the library's."""
+"""Registration. The library has the other routes under `/auth`."""
 
 from fastapi import APIRouter
 
@@ -6,11 +6,9 @@ from app.api.deps import DB, Client, Device
 from app.schemas.user import UserCreate, UserResponse
 from plinth import accounts
 from plinth.accounts import BaseUser
-from plinth.accounts.services import throttle
-from plinth.errors import Rejected, TooMany, Unavailable
-from plinth.http.problems import responses
-from plinth.resources.access import PUBLIC, access
-from plinth.security.devices import Account
+from plinth.errors import RateLimited, Rejected, Unavailable
+from plinth.http import responses
+from plinth.resources import PUBLIC, access
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -19,12 +17,11 @@ router = APIRouter(prefix="/auth", tags=["auth"])
     "/register",
     status_code=201,
     response_model=UserResponse,
-    responses=responses(Rejected, TooMany, Unavailable),
+    responses=responses(Rejected, RateLimited, Unavailable),
 )
 @access(PUBLIC, queries=4)
 async def register(db: DB, account: UserCreate, client: Client, device: Device) -> BaseUser:
-    await throttle.register(client)
+    await accounts.limit_registration(client)
     user = await accounts.register(db, account)
-    # By it the link in the mail is known to be opened by its owner.
-    device.remember(Account(user.id, user.credential_epoch))
+    device.remember(user)  # proves, when the verification link is opened, that its owner does
     return user

@@ -15,20 +15,16 @@ from plinth.accounts import BaseUser
 from plinth.accounts.queries import event as events
 from plinth.accounts.schemas.event import EventOut
 from plinth.config import settings
-from plinth.errors import Denied, NotFound, Rejected, TooMany
-from plinth.http.problems import responses
-from plinth.resources.access import SUPERUSER, USER, access
-from plinth.resources.fields import SearchText
-from plinth.resources.listing import Wanted
-from plinth.resources.pages import Page, show_page
-from plinth.resources.shown import AsMade
-from plinth.resources.wanted import wanted_of
+from plinth.errors import NotFound, PermissionDenied, RateLimited, Rejected
+from plinth.http import responses
+from plinth.resources import SUPERUSER, USER, ListParams, Page, access, list_params_for, show_page
+from plinth.resources.fields import SearchText, SerializeAsInstance
 
 router = APIRouter(prefix="/users", tags=["users"])
 
-UsersWanted = Annotated[Wanted, Depends(wanted_of(crud.user.listing))]
-Shown = Annotated[UserResponse | PublicUser, AsMade]
-_as_whole, _as_public = TypeAdapter(list[UserResponse]), TypeAdapter(list[PublicUser])
+UserListParams = Annotated[ListParams, Depends(list_params_for(crud.user.listing))]
+VisibleUser = Annotated[UserResponse | PublicUser, SerializeAsInstance]
+_full, _public = TypeAdapter(list[UserResponse]), TypeAdapter(list[PublicUser])
 
 
 @router.get("/me", response_model=UserResponse)
@@ -37,11 +33,11 @@ async def get_me(user: CurrentUser) -> Caller:
     return user
 
 
-@router.patch("/me", response_model=UserResponse, responses=responses(TooMany))
+@router.patch("/me", response_model=UserResponse, responses=responses(RateLimited))
 @access(USER, queries=17)
 async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> BaseUser:
-    """A new e-mail or password asks for `current_password`. A password ends the other sessions; an
-    e-mail takes effect, and then does so too, when the link in the mail to it is used."""
+    """A new e-mail or password requires `current_password`. A new password ends the other sessions.
+    A new e-mail takes effect, and ends them too, when the link that is sent to it is opened."""
     return await accounts.update_profile(db, user.id, user.session_id, changes)
 
 
@@ -50,7 +46,7 @@ async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> BaseUser:
 async def list_my_events(
     db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.DEFAULT_PAGE_SIZE
 ) -> Sequence[Event]:
-    """What happened to one's account, newest first."""
+    """The security events of your account, newest first."""
     return await events.get_of(db, user.id, skip=skip, limit=limit)
 
 
@@ -59,11 +55,11 @@ async def list_my_events(
 async def search_users(
     db: ReadDB,
     user: CurrentUser,
-    q: Annotated[SearchText, Query(description="Plain text, anywhere, without case.")],
+    q: Annotated[SearchText, Query(description="Plain text, case-insensitive, anywhere.")],
     skip: Skip = 0,
     limit: Limit = settings.DEFAULT_PAGE_SIZE,
-) -> list[Shown]:
-    """Superusers search e-mails too; others search, and see, what is public."""
+) -> list[VisibleUser]:
+    """Superusers also search e-mails; others search and see public fields only."""
     found = await crud.user.search_users(
         db, query=q, skip=skip, limit=limit, emails=user.is_superuser
     )
@@ -72,31 +68,35 @@ async def search_users(
 
 @router.get("/{user_id}", responses=responses(NotFound))
 @access(USER, queries=2)
-async def get_user(db: ReadDB, user: CurrentUser, user_id: RowId) -> Shown:
-    """Superusers, and the user themselves, see all of it; others what is public."""
-    return _show([await accounts.find(db, user_id)], to=user)[0]
+async def get_user(db: ReadDB, user: CurrentUser, user_id: RowId) -> VisibleUser:
+    """Superusers and the user see all fields; others see public fields only."""
+    return _show([await accounts.get_user(db, user_id)], to=user)[0]
 
 
-@router.get("/", response_model=Page[UserResponse], responses=responses(Denied))
+@router.get("/", response_model=Page[UserResponse], responses=responses(PermissionDenied))
 @access(SUPERUSER, queries=3)
 async def list_users(
-    request: Request, db: ReadDB, _: Superuser, wanted: UsersWanted
+    request: Request, db: ReadDB, _: Superuser, params: UserListParams
 ) -> dict[str, Any]:
-    return show_page(request, await accounts.list_page(db, wanted))
+    return show_page(request, await accounts.list_users(db, params))
 
 
 @router.patch(
-    "/{user_id}", response_model=UserResponse, responses=responses(Rejected, Denied, NotFound)
+    "/{user_id}",
+    response_model=UserResponse,
+    responses=responses(Rejected, PermissionDenied, NotFound),
 )
 @access(SUPERUSER, queries=7)
 async def change_user(
     db: DB, user: Superuser, user_id: RowId, changes: UserAdminUpdate
 ) -> BaseUser:
-    """Flags and names; never the password. A change of role or activity ends their sessions."""
+    """Change flags and names, never the password. A new role or active flag ends the sessions."""
     return await accounts.change_user(db, user_id, changes, by=user.id)
 
 
-@router.delete("/{user_id}", status_code=204, responses=responses(Rejected, Denied, NotFound))
+@router.delete(
+    "/{user_id}", status_code=204, responses=responses(Rejected, PermissionDenied, NotFound)
+)
 @access(SUPERUSER, queries=6)
 async def delete_user(db: DB, user: Superuser, user_id: RowId) -> None:
     await accounts.delete_user(db, user_id, by=user.id)
@@ -104,11 +104,9 @@ async def delete_user(db: DB, user: Superuser, user_id: RowId) -> None:
 
 def _show(rows: Sequence[BaseUser], *, to: Caller) -> list[UserResponse | PublicUser]:
     if to.is_superuser:
-        return [*_as_whole.validate_python(rows, from_attributes=True)]
-    shown: list[UserResponse | PublicUser] = [
-        *_as_public.validate_python(rows, from_attributes=True)
-    ]
-    for place, row in enumerate(rows):
+        return [*_full.validate_python(rows, from_attributes=True)]
+    shown: list[UserResponse | PublicUser] = [*_public.validate_python(rows, from_attributes=True)]
+    for index, row in enumerate(rows):
         if row.id == to.id:
-            shown[place] = UserResponse.model_validate(row)
+            shown[index] = UserResponse.model_validate(row)
     return shown

@@ -26,7 +26,7 @@ from bench.targets import ROOT, Target, find_targets, sign
 from bench.verdicts import judge
 from bench.work import FINDING, GENERATED, READING, WRITING, Work, list_by_key
 from plinth.accounts import queries
-from plinth.resources.cursor import unseal_cursor
+from plinth.resources.cursor import decrypt_cursor
 
 WORKS = [*READING, *FINDING, *WRITING, *GENERATED]
 NOBODY = Target("peer", lambda _: [], lambda person: f"Bearer {person.id}", frozenset())
@@ -169,7 +169,7 @@ def test_a_page_by_key_begins_where_the_offset_does(tmp_path: Path) -> None:
     [first, *_] = list_by_key(ours, PEOPLE, 1000)
     found = re.search(rb"cursor=([\w-]+)&", first)
     assert found
-    cursor = unseal_cursor(found[1].decode(), "users")
+    cursor = decrypt_cursor(found[1].decode(), "users")
     assert queries.user.listing.order("created_at").read(cursor.values) == edge
     [first, *_] = list_by_key(NOBODY, PEOPLE, 1000)
     assert b"?skip=900&limit=20 HTTP" in first

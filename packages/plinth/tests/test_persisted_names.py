@@ -20,16 +20,16 @@ from plinth.accounts.services import one_time_tokens
 from plinth.accounts.services.accounts import count_users
 from plinth.accounts.services.audit import digest_traces
 from plinth.accounts.services.mail_worker import PREPARED
-from plinth.admin import entrance
+from plinth.admin import auth
 from plinth.cache import cache
 from plinth.config import Settings
 from plinth.db.database import Database
 from plinth.limits import Bucket
-from plinth.mail.letters import TEMPLATES
-from plinth.resources.cursor import Cursor, unseal_cursor
+from plinth.mail.messages import TEMPLATES
+from plinth.resources.cursor import Cursor, decrypt_cursor
 from plinth.security import cookie_tokens, devices, refresh_tokens
-from plinth.security.marks import derive_key
-from plinth.security.sealing import unseal
+from plinth.security.encryption import decrypt
+from plinth.security.signing import derive_key
 from plinth.testing.databases import TestServices, cloned_database
 from plinth.testing.people import People
 from tests.support import persisted
@@ -119,7 +119,7 @@ async def test_log_fields_tokens_and_cookies(client: AsyncClient, people: People
     check("logger of requests", [line["logger"]])
     header, claims, _ = person.headers["Authorization"].split()[1].split(".")
     check("fields of an access token", [*read_part(header), *read_part(claims)])
-    check("cookies", [entrance.COOKIE, *(cookie.name for cookie in client.cookies.jar)])
+    check("cookies", [auth.COOKIE, *(cookie.name for cookie in client.cookies.jar)])
 
 
 async def test_keys_in_redis(database: Database) -> None:
@@ -144,7 +144,7 @@ def test_refresh_tokens_and_their_successors() -> None:
     assert (token.session_id, token.is_ours) == (SESSION, True)
     assert token.hash.hex() == VALUES["refresh_token_hash"]
     sealed = bytes.fromhex(VALUES["sealed_successor"])
-    successor = refresh_tokens.open_successor(sealed, token)
+    successor = refresh_tokens.decrypt_successor(sealed, token)
     assert successor is not None
     assert successor.text == VALUES["successor"]
 
@@ -157,17 +157,17 @@ def test_cookie_tokens() -> None:
 
 def test_device_cookies() -> None:
     account = devices.Account(user_id=7, credential_epoch=3)
-    assert devices.recognise(VALUES["device_cookie"], account, email="ann@example.com")
+    assert devices.recognize_device(VALUES["device_cookie"], account, email="ann@example.com")
 
 
 def test_cursors() -> None:
-    cursor = unseal_cursor(VALUES["cursor"], "users")
+    cursor = decrypt_cursor(VALUES["cursor"], "users")
     assert cursor == Cursor("-created_at", False, ["2026-01-01T00:00:00Z", 7])
 
 
 def test_queued_mails() -> None:
     sealed = bytes.fromhex(VALUES["mail"])
-    content = unseal(sealed, belongs_to="mail email_verify to ann@example.com")
+    content = decrypt(sealed, belongs_to="mail email_verify to ann@example.com")
     assert content == {"page": "verify-email"}
 
 

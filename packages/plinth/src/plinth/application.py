@@ -11,44 +11,44 @@ from starlette.types import ASGIApp
 
 from plinth.accounts.deps import Resources
 from plinth.accounts.queries.principal import load_principals
-from plinth.accounts.services.sessions import rotate_rested
+from plinth.accounts.services.sessions import rotate_idle
 from plinth.cache import cache
 from plinth.config import SettingsError, fast_paths, settings
-from plinth.db.batching import Batcher
 from plinth.db.database import Database
+from plinth.db.dataloader import DataLoader
 from plinth.db.models import Base
 from plinth.db.schema.state import read_state
-from plinth.devservices.backing import backing_services
+from plinth.devservices.service_urls import running_services
 from plinth.errors import PlinthError
 from plinth.health import figures, root
 from plinth.health.drain import close_while_draining, draining_at_sigterm
-from plinth.health.readiness import Readiness, look_around
+from plinth.health.readiness import Readiness, check_readiness
 from plinth.http import openapi, problems
 from plinth.http.bounds.body_budget import BodyBudget
-from plinth.http.bounds.body_limit import BodyLimit
-from plinth.http.bounds.header_limits import HeaderLimits
-from plinth.http.bounds.overload import InFlightLimit
-from plinth.http.collecting import collecting_seldom
-from plinth.http.hosting import AllowedHosts, RootPath
+from plinth.http.bounds.body_limit import BodyLimitMiddleware
+from plinth.http.bounds.header_limits import HeaderLimitsMiddleware
+from plinth.http.bounds.overload import InFlightLimitMiddleware
+from plinth.http.gc_tuning import tuned_gc
+from plinth.http.hosting import AllowedHostsMiddleware, RootPathMiddleware
 from plinth.http.middleware import (
-    ApplyConventions,
-    Compressed,
-    CrossOrigin,
-    DeclaredMethods,
-    EitherSlash,
-    HeadAsGet,
-    RequestContext,
-    RouteNoted,
-    Unexpected,
+    CompressionMiddleware,
+    ConventionsMiddleware,
+    CORSMiddleware,
+    HeadMiddleware,
+    MethodNotAllowedMiddleware,
+    RequestContextMiddleware,
+    RouteTemplateMiddleware,
+    ServerErrorMiddleware,
+    TrailingSlashMiddleware,
     vary_by_origin,
 )
-from plinth.http.observe import Observed
 from plinth.http.protocol import bound_http_of_uvicorn
+from plinth.http.request_metrics import MetricsMiddleware
 from plinth.http.routes import refuse_duplicates
-from plinth.http.security_headers import SecurityHeaders
+from plinth.http.security_headers import SecurityHeadersMiddleware
 from plinth.http.threads import entered_in_thread
 from plinth.observability import logs
-from plinth.observability.tracing import NATIVE_OFF, Traced
+from plinth.observability.tracing import FASTAPI_TELEMETRY_DISABLED, TracingMiddleware
 from plinth.request.conventions import ByPrefix, check_prefixes
 from plinth.request.cookies import replace_quadratic_parser
 from plinth.security import keys, passwords
@@ -66,52 +66,52 @@ SIGN_IN_PATHS = (f"{settings.API_V1_PREFIX}/auth/", "/admin/login")
 MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
 # Outside what `app.add_middleware` adds: it has to see the path that is routed.
 OUTERMOST = [
-    *([Middleware(RootPath, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
-    Middleware(EitherSlash),
+    *([Middleware(RootPathMiddleware, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
+    Middleware(TrailingSlashMiddleware),
 ]
 MIDDLEWARE = [
     Middleware(
-        RequestContext,
+        RequestContextMiddleware,
         trusted_proxies=settings.TRUSTED_PROXIES,
         adding=[
-            SecurityHeaders(https_only=not settings.is_development),
+            SecurityHeadersMiddleware(https_only=not settings.is_development),
             close_while_draining,
             vary_by_origin,
         ],
     ),
-    Middleware(Traced),
-    Middleware(Observed),
-    Middleware(HeaderLimits, limit=settings.MAX_HEADER_SIZE),
+    Middleware(TracingMiddleware),
+    Middleware(MetricsMiddleware),
+    Middleware(HeaderLimitsMiddleware, limit=settings.MAX_HEADER_SIZE),
     *(
-        [Middleware(AllowedHosts, hosts=settings.ALLOWED_HOSTS, exempt_paths=PROBES)]
+        [Middleware(AllowedHostsMiddleware, hosts=settings.ALLOWED_HOSTS, exempt_paths=PROBES)]
         if settings.ALLOWED_HOSTS
         else []
     ),
     Middleware(
-        CrossOrigin,
+        CORSMiddleware,
         allow_origins=settings.BACKEND_CORS_ORIGINS,
         allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=["X-Request-ID", "ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
     ),
-    Middleware(Unexpected),
+    Middleware(ServerErrorMiddleware),
     Middleware(
-        InFlightLimit,
+        InFlightLimitMiddleware,
         limit=settings.MAX_IN_FLIGHT,
-        spared=PROBES,
+        exempt_paths=PROBES,
         apart=dict.fromkeys(SIGN_IN_PATHS, MOST_SIGN_INS),
     ),
     Middleware(
-        BodyLimit,
+        BodyLimitMiddleware,
         limit=settings.MAX_BODY_SIZE,
         limits=dict.fromkeys(SIGN_IN_PATHS, settings.MAX_AUTH_BODY_SIZE),
         seconds=settings.BODY_TIMEOUT,
         budget=BodyBudget(settings.MAX_BUFFERED_BODY_BYTES),
     ),
-    Middleware(Compressed, minimum_size=1000),
-    Middleware(HeadAsGet),
-    Middleware(DeclaredMethods),
+    Middleware(CompressionMiddleware, minimum_size=1000),
+    Middleware(HeadMiddleware),
+    Middleware(MethodNotAllowedMiddleware),
 ]
 
 
@@ -120,7 +120,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what lives as long as the process, and close it in the reverse order."""
     bound_http_of_uvicorn()
     async with AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(entered_in_thread(backing_services(settings)))
+        backing = await stack.enter_async_context(entered_in_thread(running_services(settings)))
         database = Database(backing.database_url, settings, Base.metadata)
         stack.push_async_callback(database.close)
         await cache.open(
@@ -130,11 +130,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _refuse_cluster_mode()
         drain_seconds = 0 if settings.is_development else settings.DRAIN_SECONDS
         stack.enter_context(draining_at_sigterm(drain_seconds))
-        app.state.readiness = Readiness(lambda: look_around(database, cache))
+        app.state.readiness = Readiness(lambda: check_readiness(database, cache))
         app.state.resources = Resources(
             database,
             principals=database.reader.together(load_principals),
-            rotations=Batcher(partial(rotate_rested, database)),
+            rotations=DataLoader(partial(rotate_idle, database)),
         )
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:
@@ -147,7 +147,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             await stack.enter_async_context(sending_traces(settings.OTEL_EXPORTER_OTLP_ENDPOINT))
         if settings.METRICS_PORT is not None:
             await stack.enter_async_context(figures.shown(database, settings.METRICS_PORT))
-        stack.enter_context(collecting_seldom())
+        stack.enter_context(tuned_gc())
         yield
 
 
@@ -176,9 +176,9 @@ def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> Fas
         docs_url=None,  # FastAPI's own pages load their scripts from other hosts; see http/docs.py
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
-        redirect_slashes=False,  # a redirect loses the Authorization header; see EitherSlash
+        redirect_slashes=False,  # a redirect loses the Authorization header
         middleware=_list_middleware(conventions),
-        telemetry=NATIVE_OFF,  # ours tells less of people; see observability/tracing
+        telemetry=FASTAPI_TELEMETRY_DISABLED,  # observability/tracing: less personal data
         lifespan=lifespan,
     )
     app.state.conventions = conventions  # for the contract tests
@@ -211,16 +211,19 @@ def _build_stack(app: FastAPI) -> ASGIApp:
 
 def _list_middleware(conventions: ByPrefix) -> list[Middleware]:
     context, *others = MIDDLEWARE
-    applying = [Middleware(ApplyConventions, conventions=conventions)] if conventions else []
+    applying = [Middleware(ConventionsMiddleware, conventions=conventions)] if conventions else []
     return [context, *applying, *others, *_innermost()]
 
 
 def _innermost() -> list[Middleware]:
     if not fast_paths.are_on(fast_paths.DISPATCH):
-        return [Middleware(RouteNoted)]
+        return [Middleware(RouteTemplateMiddleware)]
     from plinth.http.dispatch import Dispatch  # noqa: PLC0415 - names that another version may lack
 
-    return [Middleware(Dispatch, passed=(RouteNoted,)), Middleware(RouteNoted)]
+    return [
+        Middleware(Dispatch, passed=(RouteTemplateMiddleware,)),
+        Middleware(RouteTemplateMiddleware),
+    ]
 
 
 def _load_keys() -> None:

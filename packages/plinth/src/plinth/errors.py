@@ -38,7 +38,7 @@ class PlinthError(Exception):
 
     code = "error"
     detail = "Something went wrong"
-    keeps_changes = False
+    commit_on_error = False
 
     def __init__(self, detail: str | None = None, *, code: str | None = None) -> None:
         self.detail = detail or self.detail
@@ -55,7 +55,7 @@ class Unauthenticated(PlinthError):
     detail = "Could not validate credentials"
 
 
-class Denied(PlinthError):
+class PermissionDenied(PlinthError):
     code = "denied"
     detail = "The user doesn't have enough privileges"
 
@@ -70,7 +70,7 @@ class Conflict(PlinthError):
     detail = "This clashes with something that exists"
 
 
-class Changed(PlinthError):
+class VersionMismatch(PlinthError):
     code = "changed"
     detail = "This was changed meanwhile: get it again, and decide anew"
 
@@ -93,7 +93,7 @@ class UsedUp:
     wait: int
 
 
-class TooMany(PlinthError):
+class RateLimited(PlinthError):
     """
     Attributes:
         retry_after: seconds after which there is room.
@@ -155,7 +155,7 @@ class Contended(Unavailable):
     detail = "Somebody else changed the same at the same time; nothing was done"
 
 
-class Unresolved(Unavailable):
+class OutcomeUnknown(Unavailable):
     code = "unresolved"
     detail = "It is not known whether this was done: look before you repeat it"
 

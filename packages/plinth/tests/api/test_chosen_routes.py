@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from app.api.v1 import users
 from plinth import application
 from plinth.accounts.routes import auth, user_sessions
-from plinth.http.routes import without
+from plinth.http.routes import without_routes
 from plinth.testing.asgi import send
 
 own = APIRouter(prefix="/users")
@@ -28,7 +28,7 @@ def serve(*routers: APIRouter) -> FastAPI:
 
 
 async def test_a_dropped_route_is_neither_answered_nor_documented() -> None:
-    app = serve(without(auth.router, auth.refresh, auth.login_by_form))
+    app = serve(without_routes(auth.public_router, auth.refresh, auth.login_by_form))
     paths = app.openapi()["paths"]
     assert "/api/v1/auth/login" in paths
     for path in ("/api/v1/auth/refresh", "/api/v1/auth/token"):
@@ -37,21 +37,23 @@ async def test_a_dropped_route_is_neither_answered_nor_documented() -> None:
 
 
 def test_the_router_itself_keeps_its_routes() -> None:
-    lacking = without(auth.router, auth.login)
-    assert len(lacking.routes) == len(auth.router.routes) - 1
+    lacking = without_routes(auth.public_router, auth.login)
+    assert len(lacking.routes) == len(auth.public_router.routes) - 1
     lacking.get("/auth/more")(get_me)
-    assert all(it.endpoint is not get_me for it in auth.router.routes if isinstance(it, APIRoute))
+    assert all(
+        it.endpoint is not get_me for it in auth.public_router.routes if isinstance(it, APIRoute)
+    )
 
 
 async def test_a_route_is_overridden_by_one_of_the_same_path() -> None:
-    app = serve(own, without(users.router, users.get_me))
+    app = serve(own, without_routes(users.router, users.get_me))
     assert json.loads((await send(app, "GET", "/api/v1/users/me")).body) == "mine"
     assert "/api/v1/users/me/events" in app.openapi()["paths"]
 
 
 def test_a_function_without_a_route_is_named() -> None:
     with pytest.raises(ValueError, match=r"no route of app\.api\.v1\.users\.get_me\. "):
-        without(auth.router, users.get_me)
+        without_routes(auth.public_router, users.get_me)
 
 
 def test_a_duplicate_is_an_error_that_names_both() -> None:
@@ -66,7 +68,7 @@ def test_a_duplicate_is_an_error_that_names_both() -> None:
 def test_a_route_behind_a_parameter_is_an_error_too() -> None:
     """`/users/me` would be answered as `/users/{user_id}` with an id that is no number."""
     with pytest.raises(ValueError, match=r"users\.get_user\) comes before it"):
-        serve(without(users.router, users.get_me), own)
+        serve(without_routes(users.router, users.get_me), own)
 
 
 def test_other_methods_and_more_segments_are_no_duplicates() -> None:

@@ -17,12 +17,12 @@ from plinth.accounts.models import User
 from plinth.accounts.queries.sign_in import Candidate, Proven
 from plinth.accounts.schemas.auth import Credentials
 from plinth.accounts.services import audit
-from plinth.accounts.services.recognition import WrongCredentials
+from plinth.accounts.services.authentication import WrongCredentials
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Conflict
 from plinth.request import client as request_client
-from plinth.resources.deps import DB, Client, WholeDB
+from plinth.resources.deps import DB, Client, DatabaseDep
 from plinth.security import passwords
 from plinth.testing.people import CHEAP_HASH, PASSWORD, People
 from tests.support.application import create_app
@@ -44,7 +44,7 @@ async def sign_up(db: DB, account: UserCreate, client: Client, *, fail: bool = F
 
 
 @router.post("/signin")
-async def sign_in(database: WholeDB, credentials: Credentials, client: Client) -> Any:
+async def sign_in(database: DatabaseDep, credentials: Credentials, client: Client) -> Any:
     signed_in = await accounts.sign_in(database, credentials.email, credentials.password, client)
     return {"user": UserResponse.model_validate(signed_in.user), "tokens": signed_in.tokens}
 

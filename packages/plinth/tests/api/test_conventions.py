@@ -16,17 +16,17 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import (
     Conflict,
-    Denied,
     InvalidField,
     NotFound,
+    PermissionDenied,
+    RateLimited,
     Rejected,
-    TooMany,
     Unauthenticated,
     Unavailable,
     UsedUp,
 )
 from plinth.http.problems import responses
-from plinth.http.routes import without
+from plinth.http.routes import without_routes
 from plinth.rates import parse_rate
 from plinth.request.conventions import Conventions, ErrorFormat, Failure
 from plinth.resources.fields import Email
@@ -52,11 +52,11 @@ RAISED = {
     "rejected": Rejected("Not today"),
     "sold_out": Rejected("Sold out", code="sold_out"),
     "unauthenticated": Unauthenticated(),
-    "denied": Denied(),
+    "denied": PermissionDenied(),
     "not_found": NotFound("No such thing"),
     "conflict": Conflict(),
     "invalid": InvalidField("email", "is taken", kind="taken"),
-    "too_many": TooMany([UsedUp("shop", parse_rate("1/1m"), 7)]),
+    "too_many": RateLimited([UsedUp("shop", parse_rate("1/1m"), 7)]),
     "unavailable": Unavailable(),
 }
 EVERY = responses(*(type(it) for it in RAISED.values()))
@@ -107,7 +107,7 @@ async def get_broken() -> None:
 @pytest.fixture(scope="module")
 def shop_app(resources: Resources) -> FastAPI:
     router = APIRouter()
-    for it in (auth.router, shop):
+    for it in (auth.public_router, shop):
         router.include_router(it)
     router.include_router(users.router, responses=responses(Unauthenticated))
     app = application.create_app(router, conventions={PREFIX: SHOP})
@@ -260,7 +260,7 @@ def test_the_document_names_the_format_and_the_scheme(shop_app: FastAPI) -> None
 
 def test_a_scheme_whose_route_is_dropped_is_plain() -> None:
     router = APIRouter()
-    router.include_router(without(auth.router, auth.login_by_form))
+    router.include_router(without_routes(auth.public_router, auth.login_by_form))
     router.include_router(users.router, dependencies=[Depends(get_current_user)])
     schemes = application.create_app(router).openapi()["components"]["securitySchemes"]
     assert schemes == {"OAuth2PasswordBearer": {"type": "http", "scheme": "bearer"}}

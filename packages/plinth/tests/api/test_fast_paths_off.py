@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
+from plinth.db.autocommit import SQLAlchemyExecutor
 from plinth.db.database import Database
 from plinth.db.engine import BoundedPool
-from plinth.db.lane import PlainLane
 from plinth.testing.people import PASSWORD
 from tests.support.away import second_app
 
@@ -55,7 +55,7 @@ async def test_a_journey_is_the_same_on_the_ordinary_paths(
     app: FastAPI, database: Database, plain: FastAPI
 ) -> None:
     ours = plain.state.resources.database
-    assert type(ours._lane) is PlainLane  # noqa: SLF001
+    assert type(ours._lane) is SQLAlchemyExecutor  # noqa: SLF001
     assert type(ours.engine.pool) is BoundedPool
 
     slow, fast = await journey(plain, "ann"), await journey(app, "bob")

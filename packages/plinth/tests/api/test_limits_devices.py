@@ -16,7 +16,7 @@ from plinth.accounts import queries
 from plinth.cache import cache
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.errors import TooMany
+from plinth.errors import RateLimited
 from plinth.testing.people import PASSWORD, People
 from tests.support.mail_server import Inbox, token_of
 from tests.support.superuser import Superuser
@@ -297,7 +297,7 @@ async def test_the_cruds_authenticate_counts_together_with_the_routes(
         assert await queries.user.authenticate(db, email=ann.email, password=PASSWORD)
         for _ in range(5):
             assert await queries.user.authenticate(db, email=ann.email, password=WRONG) is None
-        with pytest.raises(TooMany):  # from one address, which is none here
+        with pytest.raises(RateLimited):  # from one address, which is none here
             await queries.user.authenticate(db, email=ann.email, password=PASSWORD)
     statuses = [(await log_in(at(some_ip()), ann.email)).status_code for _ in range(6)]
     assert statuses == [401] * 5 + [429], "ten failures from everywhere"

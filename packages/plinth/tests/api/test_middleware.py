@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from httpx2 import ASGITransport, AsyncClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from plinth.http.middleware import RequestContext
+from plinth.http.middleware import RequestContextMiddleware
 from plinth.observability.logs import LoggedOnce, make_config
 from tests.support.application import create_app
 
@@ -79,7 +79,7 @@ async def test_added_middleware_runs_the_last_added_outermost(
 def test_the_stack_is_the_one_that_fastapi_builds(fresh: FastAPI) -> None:
     assert type(fresh) is FastAPI
     stack, names = fresh.build_middleware_stack(), []
-    while not isinstance(stack, RequestContext):
+    while not isinstance(stack, RequestContextMiddleware):
         names.append(type(stack).__name__)
         stack = stack.app  # type: ignore[attr-defined]
     assert names == [

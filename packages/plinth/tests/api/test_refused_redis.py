@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from plinth.cli.doctor import redis as doctor
 from plinth.cli.doctor.finding import Level
 from plinth.config import SettingsError
-from plinth.db.refusals import describe_refusal
+from plinth.db.connection_errors import describe_connection_error
 from plinth.testing.asgi import send
 from plinth.testing.attacks import Attacker
 from plinth.testing.operations import find_operations
@@ -189,4 +189,4 @@ def test_a_process_ends_with_the_sentence(
     ],
 )
 def test_what_is_hard_to_bring_about_has_its_sentence_too(error: Exception, words: str) -> None:
-    assert words in describe_refusal(error)
+    assert words in describe_connection_error(error)

@@ -8,8 +8,8 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from plinth.application import MIDDLEWARE
-from plinth.http.middleware import RequestContext, Unexpected
-from plinth.http.security_headers import SecurityHeaders
+from plinth.http.middleware import RequestContextMiddleware, ServerErrorMiddleware
+from plinth.http.security_headers import SecurityHeadersMiddleware
 from plinth.testing.asgi import send
 from plinth.testing.people import People
 
@@ -63,7 +63,9 @@ async def test_they_stand_on_what_the_outermost_handlers_say(app: FastAPI) -> No
         assert answer.status in (400, 413)
         assert {name: answer.headers.get(name) for name in EXPECTED} == EXPECTED
     outermost = getattr(MIDDLEWARE[0].cls, "__name__", None)
-    assert outermost == RequestContext.__name__, "outside of it an answer would go without"
+    assert outermost == RequestContextMiddleware.__name__, (
+        "outside of it an answer would go without"
+    )
 
 
 async def test_an_unexpected_error_carries_them_as_well() -> None:
@@ -73,9 +75,11 @@ async def test_an_unexpected_error_carries_them_as_well() -> None:
     app = Starlette(
         middleware=[
             Middleware(
-                RequestContext, trusted_proxies=[], adding=[SecurityHeaders(https_only=True)]
+                RequestContextMiddleware,
+                trusted_proxies=[],
+                adding=[SecurityHeadersMiddleware(https_only=True)],
             ),
-            Middleware(Unexpected),
+            Middleware(ServerErrorMiddleware),
         ]
     )
     app.mount("/", break_down)

@@ -8,7 +8,7 @@ from httpx2 import AsyncClient, Response
 
 from plinth.application import MIDDLEWARE
 from plinth.config import settings
-from plinth.http.bounds.overload import InFlightLimit
+from plinth.http.bounds.overload import InFlightLimitMiddleware
 from plinth.testing.people import People
 
 pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
@@ -39,6 +39,8 @@ async def test_a_storm_of_sign_ins_takes_no_place_from_the_others(
 
 @pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/auth/token", "/admin/login"])
 def test_wherever_one_signs_in_is_counted_apart(path: str) -> None:
-    (limit,) = (it.kwargs for it in MIDDLEWARE if getattr(it, "cls", None) is InFlightLimit)
+    (limit,) = (
+        it.kwargs for it in MIDDLEWARE if getattr(it, "cls", None) is InFlightLimitMiddleware
+    )
     apart: Any = limit["apart"]
     assert any(path.startswith(prefix) for prefix in apart)

@@ -28,9 +28,9 @@ MODULE = """
 from plinth.testing.contract import *
 
 SKIPPED = {
-    "test_a_route_declares_who_may_use_it[GET /api/v1/wrong/undeclared]": "it is new",
+    "test_route_declares_access[GET /api/v1/wrong/undeclared]": "it is new",
     "test_relationships_load_explicitly": "they are old",
-    "test_a_route_declares_who_may_use_it[GET /api/v1/gone]": "no such route",
+    "test_route_declares_access[GET /api/v1/gone]": "no such route",
     "test_relationships_load": "no such rule",
 }
 """
@@ -88,44 +88,42 @@ def read_report(report: Path) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 SKIPS = {
-    f"test_a_route_lets_in_whom_it_declares[GET {API}/articles/{{article_slug}}]": (
+    f"test_access_matches_declaration[GET {API}/articles/{{article_slug}}]": (
         f"POST {API}/articles answers without 'article_slug' at its top level"
     ),
-    f"test_a_route_lets_in_whom_it_declares[DELETE {API}/tags/{{slug}}/notes/{{id}}]": (
+    f"test_access_matches_declaration[DELETE {API}/tags/{{slug}}/notes/{{id}}]": (
         f"/comments and POST {API}/tags/{{slug}}/notes may create what {{id}} stands for"
     ),
-    f"test_a_route_sets_only_what_it_declares[POST {API}/articles]": "no object with an `id`",
-    f"test_a_list_of_many_costs_as_many_queries_as_one_of_few[GET {API}/articles]": (
+    f"test_no_mass_assignment[POST {API}/articles]": "no object with an `id`",
+    f"test_list_query_count_is_constant[GET {API}/articles]": (
         "no route creates the rows of its list"
     ),
     f"test_bad_input_is_refused_as_documented[POST {API}/uploads as user]": "was not tried",
-    f"test_the_attacks_begin_with_a_request_that_is_valid[POST {API}/uploads]": (
+    f"test_base_request_is_valid[POST {API}/uploads]": (
         "no body of ['multipart/form-data'] can be generated"
     ),
     f"test_bad_input_is_refused_as_documented[GET {API}/hidden as anonymous]": "document lacks it",
-    f"test_a_route_is_private_unless_it_stands_under_public[GET {API}/hidden]": (
+    f"test_route_is_private_unless_listed_as_public[GET {API}/hidden]": (
         "team.api.v1 has no list PUBLIC"
     ),
-    f"test_a_route_declares_who_may_use_it[GET {API}/wrong/undeclared]": "it is new",
+    f"test_route_declares_access[GET {API}/wrong/undeclared]": "it is new",
     "test_relationships_load_explicitly": "they are old",
 }
 FAILURES = {
-    f"test_a_route_declares_no_number_to_spare[GET {API}/wrong/undeclared]": "assert None",
-    f"test_a_route_lets_in_whom_it_declares[GET {API}/wrong/open]": "'anonymous': 'let in (200)",
-    f"test_a_route_lets_in_whom_it_declares[GET {API}/wrong/superusers]": "'other': 'let in (200)",
-    f"test_a_route_keeps_to_its_number_of_queries[GET {API}/wrong/costly]": "sent 3 statements",
-    f"test_a_routes_session_is_committed_before_its_answer[GET {API}/wrong/late]": "`db: DB`",
-    f"test_a_route_sets_only_what_it_declares[POST {API}/wrong/settable]": "sets is_superuser",
+    f"test_declared_query_count_is_low[GET {API}/wrong/undeclared]": "assert None",
+    f"test_access_matches_declaration[GET {API}/wrong/open]": "'anonymous': 'let in (200)",
+    f"test_access_matches_declaration[GET {API}/wrong/superusers]": "'other': 'let in (200)",
+    f"test_query_count_within_declaration[GET {API}/wrong/costly]": "sent 3 statements",
+    f"test_commit_precedes_response[GET {API}/wrong/late]": "`db: DB`",
+    f"test_no_mass_assignment[POST {API}/wrong/settable]": "sets is_superuser",
     f"test_bad_input_is_refused_as_documented[GET {API}/wrong/fragile as user]": "a 5xx",
-    f"test_without_the_database_a_route_says_so_and_nothing_else[GET {API}/wrong/telling]": (
-        "assert not"
-    ),
-    "test_each_skip_names_a_rule_and_gives_a_reason": "gone",
+    f"test_database_outage_is_503[GET {API}/wrong/telling]": ("assert not"),
+    "test_each_skip_names_a_rule_and_a_reason": "gone",
 }
 PASSES = [
-    f"test_a_route_lets_in_whom_it_declares[GET {API}/articles/by-position/{{position}}]",
-    f"test_a_route_lets_in_whom_it_declares[GET {API}/tags/{{slug}}]",
-    f"test_a_route_keeps_to_its_number_of_queries[POST {API}/tags/{{slug}}/notes]",
+    f"test_access_matches_declaration[GET {API}/articles/by-position/{{position}}]",
+    f"test_access_matches_declaration[GET {API}/tags/{{slug}}]",
+    f"test_query_count_within_declaration[POST {API}/tags/{{slug}}/notes]",
     f"test_bad_input_is_refused_as_documented[POST {API}/articles as user]",
 ]
 

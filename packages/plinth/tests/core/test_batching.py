@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from plinth.db.batching import Batcher
+from plinth.db.dataloader import DataLoader
 from tests.support.waiting import PATIENCE, until
 
 
@@ -32,7 +32,7 @@ class Loader:
             raise self.error
         return found
 
-    def let_go(self) -> None:
+    def invalidate_all(self) -> None:
         for gate in self.gates:
             gate.set()
 
@@ -42,11 +42,11 @@ def loader() -> Loader:
     return Loader()
 
 
-def ask(batcher: Batcher[int, str], *keys: int) -> list[asyncio.Task[str | None]]:
+def ask(batcher: DataLoader[int, str], *keys: int) -> list[asyncio.Task[str | None]]:
     return [asyncio.create_task(_get(batcher, key)) for key in keys]
 
 
-async def _get(batcher: Batcher[int, str], key: int) -> str | None:
+async def _get(batcher: DataLoader[int, str], key: int) -> str | None:
     return await batcher.get(key)
 
 
@@ -55,9 +55,9 @@ async def begun(loader: Loader, batches: int) -> None:
 
 
 async def test_what_arrives_in_one_turn_of_the_loop_shares_a_query(loader: Loader) -> None:
-    asked = ask(Batcher(loader.load), 1, 2, 1)
+    asked = ask(DataLoader(loader.load), 1, 2, 1)
     await begun(loader, 1)
-    loader.let_go()
+    loader.invalidate_all()
     assert await asyncio.gather(*asked) == ["old 1", "old 2", "old 1"]
     assert loader.batches == [[1, 2]]
 
@@ -65,7 +65,7 @@ async def test_what_arrives_in_one_turn_of_the_loop_shares_a_query(loader: Loade
 async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_under_way(
     loader: Loader,
 ) -> None:
-    batcher = Batcher(loader.load)
+    batcher = DataLoader(loader.load)
     asked = []
     for number in (1, 2):
         asked += ask(batcher, number)
@@ -78,13 +78,13 @@ async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_
     loader.gates[0].set()
     await begun(loader, 3)
     assert loader.batches[2] == [3, 4], "asked for once, by two"
-    loader.let_go()
+    loader.invalidate_all()
     assert await asyncio.gather(*asked) == ["old 1", "old 2", "old 3", "old 4", "old 3"]
     assert loader.most == 2
 
 
 async def test_nobody_joins_a_query_that_was_sent(loader: Loader) -> None:
-    batcher = Batcher(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, in_flight=1)
     before = ask(batcher, 1)
     await begun(loader, 1)
     loader.truth = "new"  # a session is revoked, and the revoke has answered
@@ -92,20 +92,20 @@ async def test_nobody_joins_a_query_that_was_sent(loader: Loader) -> None:
     await asyncio.sleep(0.01)
     loader.gates[0].set()
     await begun(loader, 2)
-    loader.let_go()
+    loader.invalidate_all()
     assert await before[0] == "old 1"
     assert await after[0] == "new 1"
 
 
 async def test_a_key_without_a_value_is_none(loader: Loader) -> None:
-    asked = ask(Batcher(loader.load), -1)
+    asked = ask(DataLoader(loader.load), -1)
     await begun(loader, 1)
-    loader.let_go()
+    loader.invalidate_all()
     assert await asked[0] is None
 
 
 async def test_who_hangs_up_does_not_take_the_answer_from_the_others(loader: Loader) -> None:
-    batcher = Batcher(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, in_flight=1)
     blocking = ask(batcher, 0)
     await begun(loader, 1)
     leaver, stayer = ask(batcher, 1, 1)
@@ -115,25 +115,25 @@ async def test_who_hangs_up_does_not_take_the_answer_from_the_others(loader: Loa
         await leaver
     loader.gates[0].set()
     await begun(loader, 2)
-    loader.let_go()
+    loader.invalidate_all()
     assert await stayer == "old 1"
     assert await blocking[0] == "old 0"
 
 
 async def test_when_all_have_hung_up_the_next_are_served(loader: Loader) -> None:
-    batcher = Batcher(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, in_flight=1)
     (leaver,) = ask(batcher, 1)
     await begun(loader, 1)
     leaver.cancel()
-    loader.let_go()
+    loader.invalidate_all()
     (asked,) = ask(batcher, 2)
     await begun(loader, 2)
-    loader.let_go()
+    loader.invalidate_all()
     assert await asked == "old 2"
 
 
 async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader) -> None:
-    batcher = Batcher(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, in_flight=1)
     blocking = ask(batcher, 0)
     await begun(loader, 1)
     asked = ask(batcher, 1, 2, 1)
@@ -148,46 +148,46 @@ async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader)
     loader.error = None
     (after,) = ask(batcher, 1)
     await begun(loader, 3)
-    loader.let_go()
+    loader.invalidate_all()
     assert await after == "old 1"
 
 
 async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader) -> None:
-    batcher = Batcher(loader.load, in_flight=1, largest=3)
+    batcher = DataLoader(loader.load, in_flight=1, largest=3)
     asked = ask(batcher, *range(8))
     for number in range(1, 4):
         await begun(loader, number)
-        loader.let_go()
+        loader.invalidate_all()
     assert await asyncio.gather(*asked) == [f"old {key}" for key in range(8)]
     assert loader.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
 async def test_of_more_than_fit_in_one_batch_two_are_under_way(loader: Loader) -> None:
-    asked = ask(Batcher(loader.load, in_flight=2, largest=3), *range(8))
+    asked = ask(DataLoader(loader.load, in_flight=2, largest=3), *range(8))
     await begun(loader, 2)
-    loader.let_go()
+    loader.invalidate_all()
     await begun(loader, 3)
-    loader.let_go()
+    loader.invalidate_all()
     await asyncio.gather(*asked)
     assert loader.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert loader.most == 2
 
 
 async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None:
-    batcher = Batcher(loader.load, in_flight=1, patience=lambda: 0.05)
+    batcher = DataLoader(loader.load, in_flight=1, patience=lambda: 0.05)
     (first,) = ask(batcher, 1)
     await begun(loader, 1)
     (late,) = ask(batcher, 2)
 
     assert list(await asyncio.wait_for(asyncio.gather(first, late), PATIENCE)) == [None, None]
-    loader.let_go()
+    loader.invalidate_all()
     await until(lambda: len(loader.batches) == 2)
-    loader.let_go()
+    loader.invalidate_all()
     assert loader.batches == [[1], [2]]
 
 
 def test_it_serves_one_loop_after_another(loader: Loader) -> None:
-    batcher = Batcher(loader.load, in_flight=1, patience=lambda: 0.05)
+    batcher = DataLoader(loader.load, in_flight=1, patience=lambda: 0.05)
 
     async def hang_up() -> None:
         await batcher.get(2)
@@ -200,7 +200,7 @@ def test_it_serves_one_loop_after_another(loader: Loader) -> None:
             asking = asyncio.ensure_future(batcher.get(1))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            loader.let_go()
+            loader.invalidate_all()
             return await asking
 
         assert asyncio.run(serve()) == "old 1"

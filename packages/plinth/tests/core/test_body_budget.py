@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from plinth.http import problems
 from plinth.http.bounds import body_budget, body_limit, parse_pace
 from plinth.http.bounds.body_budget import BASE_BYTES, BodyBudget
-from plinth.http.bounds.body_limit import BodyLimit
+from plinth.http.bounds.body_limit import BodyLimitMiddleware
 from plinth.http.bounds.parse_pace import Pace
 from tests.support.waiting import until
 
@@ -90,7 +90,7 @@ def budget() -> BodyBudget:
 
 
 @pytest.fixture
-def limit(budget: BodyBudget) -> BodyLimit:
+def limit(budget: BodyBudget) -> BodyLimitMiddleware:
     async def work(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             while (await receive()).get("more_body"):
@@ -101,12 +101,12 @@ def limit(budget: BodyBudget) -> BodyLimit:
             status = refusal.status_code
         await send({"type": "http.response.start", "status": status})
 
-    return BodyLimit(work, limit=MIB, seconds=60, budget=budget, limits={"/auth/": 100})
+    return BodyLimitMiddleware(work, limit=MIB, seconds=60, budget=budget, limits={"/auth/": 100})
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
 async def test_the_largest_makes_room_for_a_small_one(
-    limit: BodyLimit, budget: BodyBudget, declared: bool
+    limit: BodyLimitMiddleware, budget: BodyBudget, declared: bool
 ) -> None:
     large = [Upload(MIB if declared else None).start(limit) for _ in range(4)]
     for upload in large:
@@ -121,7 +121,7 @@ async def test_the_largest_makes_room_for_a_small_one(
 
 
 async def test_one_of_the_same_size_waits_until_another_had_its_time(
-    limit: BodyLimit, monkeypatch: pytest.MonkeyPatch
+    limit: BodyLimitMiddleware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = [Upload(MIB).start(limit) for _ in range(4)]
     assert [await upload.status() for upload in large] == [None] * 4
@@ -133,7 +133,7 @@ async def test_one_of_the_same_size_waits_until_another_had_its_time(
 
 
 async def test_what_arrived_keeps_its_room_until_it_is_done(
-    limit: BodyLimit, budget: BodyBudget
+    limit: BodyLimitMiddleware, budget: BodyBudget
 ) -> None:
     large = [Upload(MIB).start(limit) for _ in range(4)]
     for upload in large:
@@ -146,7 +146,7 @@ async def test_what_arrived_keeps_its_room_until_it_is_done(
     assert 0 < budget.held <= LIMIT
 
 
-async def test_all_room_is_given_back(limit: BodyLimit, budget: BodyBudget) -> None:
+async def test_all_room_is_given_back(limit: BodyLimitMiddleware, budget: BodyBudget) -> None:
     uploads = [Upload(1000).start(limit) for _ in range(20)]
     await uploads[0].status()
     assert budget.held == 20 * (1000 + BASE_BYTES)
@@ -159,7 +159,7 @@ async def test_all_room_is_given_back(limit: BodyLimit, budget: BodyBudget) -> N
     assert await uploads[10].status() == 413
 
 
-async def test_one_that_takes_too_long_is_ended(limit: BodyLimit) -> None:
+async def test_one_that_takes_too_long_is_ended(limit: BodyLimitMiddleware) -> None:
     limit.seconds = 0.02
     uploads = [Upload(10).start(limit), Upload(None).start(limit)]
     uploads[1].piece(1)
@@ -167,7 +167,7 @@ async def test_one_that_takes_too_long_is_ended(limit: BodyLimit) -> None:
     assert [upload.statuses for upload in uploads] == [[408], [408]]
 
 
-async def test_a_length_of_many_digits_is_too_large(limit: BodyLimit) -> None:
+async def test_a_length_of_many_digits_is_too_large(limit: BodyLimitMiddleware) -> None:
     upload = Upload(10)
     upload.scope["headers"][1] = (b"content-length", b"9" * 5000)
     assert await upload.start(limit).status() == 413
@@ -175,7 +175,7 @@ async def test_a_length_of_many_digits_is_too_large(limit: BodyLimit) -> None:
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
 async def test_a_whole_body_waits_for_its_parsers_turn(
-    limit: BodyLimit, monkeypatch: pytest.MonkeyPatch, declared: bool
+    limit: BodyLimitMiddleware, monkeypatch: pytest.MonkeyPatch, declared: bool
 ) -> None:
     turns = []
 
@@ -197,7 +197,9 @@ async def test_a_whole_body_waits_for_its_parsers_turn(
     assert turns == [1]
 
 
-async def test_a_refusal_is_late(limit: BodyLimit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_is_late(
+    limit: BodyLimitMiddleware, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (body_limit, problems):
         monkeypatch.setattr(module, "REFUSAL_SECONDS", 60)
     declared = Upload(MIB + 1).start(limit)
@@ -207,7 +209,7 @@ async def test_a_refusal_is_late(limit: BodyLimit, monkeypatch: pytest.MonkeyPat
     assert await form.status() is None
 
 
-async def test_paths_with_a_limit_of_their_own(limit: BodyLimit) -> None:
+async def test_paths_with_a_limit_of_their_own(limit: BodyLimitMiddleware) -> None:
     assert await Upload(101, "/auth/login").start(limit).status() == 413
     assert await Upload(101, "/users").start(limit).status() is None
     chunked = Upload(None, "/auth/login").start(limit)

@@ -10,7 +10,7 @@ ANN, EVE = Account(1, 0), Account(2, 0)
 
 
 def recognise(cookie: str | None, account: Account, email: str = EMAIL) -> str | None:
-    return devices.recognise(cookie, account, email=email)
+    return devices.recognize_device(cookie, account, email=email)
 
 
 def test_a_device_is_known_for_the_account_that_signed_in() -> None:

@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from plinth.db.hosts import first_of
+from plinth.db.hosts import connect_to_first
 from tests.support.waiting import PATIENCE
 
 STAGGER = 0.01
@@ -32,7 +32,7 @@ async def frozen() -> int:
 async def race(*attempts: Callable[[], Awaitable[int]]) -> tuple[tuple[int, int], list[int]]:
     discarded: list[int] = []
     async with asyncio.timeout(PATIENCE):
-        won = await first_of(attempts, stagger=STAGGER, discard=discarded.append)
+        won = await connect_to_first(attempts, stagger=STAGGER, discard=discarded.append)
     return won, discarded
 
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from plinth.cache import Cache
 from plinth.config import settings
-from plinth.errors import TooMany
+from plinth.errors import RateLimited
 from plinth.limits import Bucket, Limiter, Reservation
 from plinth.testing.databases import TestServices
 from tests.support.limit_clock import pass_time
@@ -54,7 +54,7 @@ async def reserve(limiter: Limiter, *buckets: Bucket, times: int = 1) -> list[Re
 async def count(limiter: Limiter, bucket: Bucket) -> int:
     """How many there is room for; they are taken."""
     taken = 0
-    with suppress(TooMany):
+    with suppress(RateLimited):
         while taken < 100:
             await limiter.reserve(bucket)
             taken += 1
@@ -65,7 +65,7 @@ async def test_twenty_at_once_never_pass_the_figure(limiter: Limiter) -> None:
     async def attempt(*buckets: Bucket) -> bool:
         try:
             await limiter.reserve(*buckets)
-        except TooMany:
+        except RateLimited:
             return False
         return True
 
@@ -80,7 +80,7 @@ async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(limiter: Limi
     narrow, wide = some_bucket("1/1m"), some_bucket("5/1m")
     await limiter.reserve(narrow, wide)
     for order in ((narrow, wide), (wide, narrow)):
-        with pytest.raises(TooMany) as refused:
+        with pytest.raises(RateLimited) as refused:
             await limiter.reserve(*order)
         assert [limit.name for limit in refused.value.used_up] == [narrow.name]
     assert await count(limiter, wide) == 4
@@ -103,7 +103,7 @@ async def test_the_wait_is_true_and_a_refusal_does_not_prolong_it(
     await pass_time(redis, PREFIX, 1800)
     await limiter.reserve(bucket)
     for _ in range(5):
-        with pytest.raises(TooMany) as refused:
+        with pytest.raises(RateLimited) as refused:
             await limiter.reserve(bucket)
         assert 1500 < refused.value.retry_after <= 1800
     await pass_time(redis, PREFIX, refused.value.retry_after)
@@ -114,7 +114,7 @@ async def test_the_wait_is_true_and_a_refusal_does_not_prolong_it(
 async def test_the_longest_wait_of_full_buckets_is_told(limiter: Limiter) -> None:
     minute, hour, free = some_bucket("1/1m"), some_bucket("1/1h", "hour"), some_bucket()
     await limiter.reserve(minute, hour, free)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(RateLimited) as refused:
         await limiter.reserve(minute, hour, free)
     waits = {limit.name: limit.wait for limit in refused.value.used_up}
     assert waits.keys() == {"some", "hour"}
@@ -129,7 +129,7 @@ async def test_only_the_first_refusal_of_a_window_says_so(limiter: Limiter, redi
     for _ in range(2):
         await limiter.reserve(bucket)
         for _ in range(3):
-            with pytest.raises(TooMany) as refused:
+            with pytest.raises(RateLimited) as refused:
                 await limiter.reserve(bucket)
             told.append(refused.value.is_first)
         await pass_time(redis, PREFIX, 3600)
@@ -151,7 +151,7 @@ async def test_nothing_stays_in_redis_for_longer_than_the_window(
 ) -> None:
     bucket = some_bucket("1/1m")
     await limiter.reserve(bucket)
-    with pytest.raises(TooMany):
+    with pytest.raises(RateLimited):
         await limiter.reserve(bucket)
     keys = [key async for key in redis.scan_iter(f"{PREFIX}-limits:{bucket.key}*")]
     assert len(keys) == 2
@@ -177,7 +177,7 @@ async def test_the_script_may_be_flushed_and_the_cache_cleared_at_any_time(
 ) -> None:
     bucket = some_bucket("3/1m")
     taken = 0
-    with suppress(TooMany):
+    with suppress(RateLimited):
         while taken < 10:
             await redis.script_flush()
             await cache.clear_pattern("*")

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from plinth.cache import Cache
-from plinth.errors import TooMany
+from plinth.errors import RateLimited
 from plinth.limits import Bucket, Limiter
 from plinth.limits.memory import Memory
 from tests.support.redis_calls import counting_calls
@@ -69,7 +69,7 @@ def some_bucket(rate: str) -> Bucket:
 
 async def count(limiter: Limiter, *buckets: Bucket) -> int:
     taken = 0
-    with suppress(TooMany):
+    with suppress(RateLimited):
         while taken < 100:
             await limiter.reserve(*buckets)
             taken += 1
@@ -82,7 +82,7 @@ async def test_half_of_the_figure_holds_and_at_least_one(
 ) -> None:
     bucket = some_bucket(rate)
     assert await count(alone, bucket) == holds
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(RateLimited) as refused:
         await alone.reserve(bucket)
     assert refused.value.used_up[0].rate.most == holds, "clients are told the figure that holds"
 
@@ -92,7 +92,7 @@ async def test_the_window_slides_and_the_wait_is_true(alone: Limiter, clock: Clo
     await alone.reserve(bucket)
     clock.now += 20.5
     await alone.reserve(bucket)
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(RateLimited) as refused:
         await alone.reserve(bucket)
     assert refused.value.retry_after == 40  # 39.5, and never too early
     clock.now += 39.49
@@ -121,7 +121,7 @@ async def test_only_the_first_refusal_of_a_window_says_so(alone: Limiter, clock:
     for _ in range(2):
         await alone.reserve(bucket)
         for _ in range(3):
-            with pytest.raises(TooMany) as refused:
+            with pytest.raises(RateLimited) as refused:
                 await alone.reserve(bucket)
             told.append(refused.value.is_first)
         clock.now += 60
@@ -162,7 +162,7 @@ async def test_a_frozen_redis_is_waited_for_three_times_and_then_spared(
     with counting_calls() as calls:
         for _ in range(10):
             await limiter.reserve(bucket)
-    assert (calls.failed, calls.spared) == (3, 7)
+    assert (calls.failed, calls.exempt_paths) == (3, 7)
 
 
 async def test_a_refund_that_redis_does_not_hear_raises_nothing(
@@ -185,5 +185,7 @@ async def test_twenty_at_once_never_pass_half_the_figure_while_redis_is_frozen(
     outcomes = await asyncio.gather(
         *(limiter.reserve(bucket) for _ in range(20)), return_exceptions=True
     )
-    assert sum(not isinstance(outcome, TooMany) for outcome in outcomes) == 5
-    assert all(isinstance(outcome, TooMany) or hasattr(outcome, "refund") for outcome in outcomes)
+    assert sum(not isinstance(outcome, RateLimited) for outcome in outcomes) == 5
+    assert all(
+        isinstance(outcome, RateLimited) or hasattr(outcome, "refund") for outcome in outcomes
+    )

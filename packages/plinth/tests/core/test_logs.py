@@ -18,8 +18,8 @@ from sqlalchemy import text
 
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.mail import post, write_letter
-from plinth.observability import discretion
+from plinth.mail import post, render_message
+from plinth.observability import redaction
 from plinth.observability.logs import make_config, make_formatter
 from plinth.testing.asgi import send
 from plinth.testing.operations import find_operations
@@ -250,12 +250,12 @@ async def test_development_shows_the_link_of_a_mail_that_it_does_not_send(
 ) -> None:
     monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
     token = "Zk3" * 15
-    letter = write_letter(
+    letter = render_message(
         "email_verify",
         number=uuid4(),
         written=datetime.now(UTC),
         recipient="ann@example.com",
-        filling={"username": "ann", "page": "verify-email", "token": token, "expires_at": 0},
+        context={"username": "ann", "page": "verify-email", "token": token, "expires_at": 0},
     )
     await post(letter, seconds=10)
 
@@ -300,4 +300,4 @@ def test_development_reads_and_the_rest_parses(monkeypatch: pytest.MonkeyPatch) 
 def test_a_megabyte_of_beginnings_of_secrets_stops_nothing(beginning: str) -> None:
     """It takes as long as another megabyte; read anew from each of them it would be an hour."""
     many = beginning * (2**20 // len(beginning))
-    assert discretion.conceal(None, "", {"event": many})["event"]
+    assert redaction.redact(None, "", {"event": many})["event"]

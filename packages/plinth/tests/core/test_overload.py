@@ -9,9 +9,9 @@ from starlette.types import Message, Receive, Scope, Send
 from plinth.health.drain import close_while_draining
 from plinth.health.readiness import draining
 from plinth.http.bounds.body_budget import BodyBudget
-from plinth.http.bounds.body_limit import BodyLimit
-from plinth.http.bounds.overload import InFlightLimit
-from plinth.http.middleware import RequestContext
+from plinth.http.bounds.body_limit import BodyLimitMiddleware
+from plinth.http.bounds.overload import InFlightLimitMiddleware
+from plinth.http.middleware import RequestContextMiddleware
 from plinth.testing.asgi import Answer, send
 from tests.support.waiting import until
 
@@ -36,8 +36,8 @@ class Work:
 
 
 @asynccontextmanager
-async def filled(work: Work) -> AsyncIterator[InFlightLimit]:
-    app = InFlightLimit(work, LIMIT, spared=["/live"])
+async def filled(work: Work) -> AsyncIterator[InFlightLimitMiddleware]:
+    app = InFlightLimitMiddleware(work, LIMIT, exempt_paths=["/live"])
     async with asyncio.TaskGroup() as group:
         for _ in range(LIMIT):
             group.create_task(send(app, "GET", "/"))
@@ -67,7 +67,7 @@ async def test_a_probe_gets_in() -> None:
 
 async def test_what_waits_apart_takes_no_place_from_the_others() -> None:
     work = Work()
-    app = InFlightLimit(work, LIMIT, apart={"/auth/": 1})
+    app = InFlightLimitMiddleware(work, LIMIT, apart={"/auth/": 1})
     async with asyncio.TaskGroup() as group:
         sign_in = group.create_task(send(app, "POST", "/auth/login"))
         others = [group.create_task(send(app, "GET", "/users/me")) for _ in range(LIMIT)]
@@ -83,7 +83,7 @@ async def test_what_waits_apart_takes_no_place_from_the_others() -> None:
 async def test_who_sends_slowly_takes_no_place() -> None:
     work = Work()
     work.reads = True
-    app = InFlightLimit(work, 1)
+    app = InFlightLimitMiddleware(work, 1)
 
     async def receive_never() -> Message:
         await asyncio.Event().wait()
@@ -102,7 +102,7 @@ async def test_who_sends_slowly_takes_no_place() -> None:
 async def test_a_body_that_came_slowly_is_no_way_past_the_limit() -> None:
     work, sent = Work(), asyncio.Event()
     work.reads = True
-    app = InFlightLimit(work, LIMIT)
+    app = InFlightLimitMiddleware(work, LIMIT)
 
     async def receive_late() -> Message:
         await sent.wait()
@@ -128,7 +128,7 @@ async def test_a_body_that_came_slowly_is_no_way_past_the_limit() -> None:
 async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
     work = Work()
     work.let.set()
-    app = RequestContext(work, trusted_proxies=[], adding=[close_while_draining])
+    app = RequestContextMiddleware(work, trusted_proxies=[], adding=[close_while_draining])
     if ending:
         draining.start()
     try:
@@ -141,7 +141,7 @@ async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
 async def test_lanes_and_probes_are_known_under_a_path_of_a_proxys() -> None:
     work = Work()
     work.let.set()
-    app = InFlightLimit(work, 0, spared=["/live"], apart={"/auth/": 1})
+    app = InFlightLimitMiddleware(work, 0, exempt_paths=["/live"], apart={"/auth/": 1})
     statuses = {}
     for path in ("/live", "/auth/login", "/users/me"):
         answer: list[Message] = []
@@ -171,7 +171,7 @@ async def test_a_body_that_nobody_announced_is_counted_where_there_can_be_one(ve
     async def work(_: Scope, receive: Receive, __: Send) -> None:
         read.append(await receive())
 
-    app = BodyLimit(work, limit=10, seconds=5, budget=BodyBudget(10**6))
+    app = BodyLimitMiddleware(work, limit=10, seconds=5, budget=BodyBudget(10**6))
     scope = {"type": "http", "http_version": version, "path": "/", "headers": [(b"host", b"x")]}
     if version == "2":
         with pytest.raises(HTTPException, match="larger than 10 bytes"):

@@ -13,8 +13,8 @@ from httpx2 import ASGITransport, AsyncClient
 
 from plinth.config import fast_paths, settings
 from plinth.config.private_names import ELSEWHERE, FAST_PATHS, TESTED
+from plinth.db.autocommit import AutocommitExecutor, SQLAlchemyExecutor
 from plinth.db.database import Database
-from plinth.db.lane import Lane, PlainLane
 from plinth.db.models import Base
 from tests.support import application
 from tests.support.environment import LIBRARY
@@ -150,7 +150,7 @@ async def test_one_setting_switches_all_of_them_off(
         "fast paths for requests and reads from the database are off, the ordinary paths serve:"
         " PLINTH_FAST_PATHS=off"
     )
-    for is_on, lane in ((False, PlainLane), (True, Lane)):
+    for is_on, lane in ((False, SQLAlchemyExecutor), (True, AutocommitExecutor)):
         monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", is_on)
         database = Database(database_url, settings, Base.metadata)
         assert type(database._lane) is lane  # noqa: SLF001

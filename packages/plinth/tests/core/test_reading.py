@@ -39,8 +39,8 @@ from plinth.db import engine as engines
 from plinth.db.database import Database
 from plinth.db.models import Base
 from plinth.db.reading import Query, read_all, read_by_id
-from plinth.errors import Invalid, Rejected, Unavailable, Unresolved
-from plinth.resources.listing import Wanted
+from plinth.errors import Invalid, OutcomeUnknown, Rejected, Unavailable
+from plinth.resources.listing import ListParams
 from plinth.testing.people import People
 from plinth.testing.statements import recorded_statements
 from tests.support.waiting import PATIENCE
@@ -93,8 +93,8 @@ async def test_no_lean_read_asks_for_a_password(database: Database, people: Peop
     person = await people.enter()
     reader = database.reader
     with recorded_statements(database) as sent:
-        row = await accounts.find(reader, person.id)
-        listed = await accounts.list_page(reader, Wanted(limit=20))
+        row = await accounts.get_user(reader, person.id)
+        listed = await accounts.list_users(reader, ListParams(limit=20))
         (found,) = await queries.user.search_users(reader, query=person.email)
     assert len(sent) == 3
     assert [sql for sql in sent if "password" in sql] == []
@@ -278,7 +278,7 @@ async def test_whether_a_lost_one_was_done_nobody_knows(
         writing = asyncio.ensure_future(database.in_one_statement(NAP, seconds=Decimal(60)))
         await is_under_way(second, row.pid)
         await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
-        with pytest.raises(Unresolved):
+        with pytest.raises(OutcomeUnknown):
             await writing
 
 

@@ -9,10 +9,10 @@ from plinth.security.refresh_tokens import (
     LENGTH,
     SECRET,
     RefreshToken,
+    decrypt_successor,
+    encrypt_successor,
     make_refresh_token,
-    open_successor,
     parse_refresh_token,
-    seal_successor,
 )
 
 SESSION = uuid4()
@@ -41,7 +41,7 @@ def test_each_of_its_bytes_counts(place: int) -> None:
     forged = RefreshToken(bytes(data))
     assert not forged.is_ours
     assert forged.hash != token.hash
-    assert open_successor(seal_successor(make_refresh_token(SESSION), token), forged) is None
+    assert decrypt_successor(encrypt_successor(make_refresh_token(SESSION), token), forged) is None
 
 
 def test_what_cannot_be_a_token_is_none() -> None:
@@ -56,13 +56,13 @@ def test_what_cannot_be_a_token_is_none() -> None:
 
 def test_only_the_previous_token_opens_the_next_and_only_as_it_was_sealed() -> None:
     previous, following = make_refresh_token(SESSION), make_refresh_token(SESSION)
-    sealed = seal_successor(following, previous)
+    sealed = encrypt_successor(following, previous)
     assert following.data not in sealed
-    assert open_successor(sealed, previous) == following
-    assert open_successor(sealed, following) is None
+    assert decrypt_successor(sealed, previous) == following
+    assert decrypt_successor(sealed, following) is None
     for place in range(len(sealed)):
         changed = bytearray(sealed)
         changed[place] ^= 1
-        assert open_successor(bytes(changed), previous) is None
-        assert open_successor(sealed[:place], previous) is None
-    assert seal_successor(following, previous) != sealed
+        assert decrypt_successor(bytes(changed), previous) is None
+        assert decrypt_successor(sealed[:place], previous) is None
+    assert encrypt_successor(following, previous) != sealed

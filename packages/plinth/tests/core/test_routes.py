@@ -8,13 +8,13 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from plinth.http.middleware import (
-    DeclaredMethods,
-    EitherSlash,
-    HeadAsGet,
-    RequestContext,
-    RouteNoted,
+    HeadMiddleware,
+    MethodNotAllowedMiddleware,
+    RequestContextMiddleware,
+    RouteTemplateMiddleware,
+    TrailingSlashMiddleware,
 )
-from plinth.http.observe import Observed
+from plinth.http.request_metrics import MetricsMiddleware
 from plinth.testing.asgi import send
 from tests.support.logs import logging_to_memory
 
@@ -31,12 +31,12 @@ def make_app() -> FastAPI:
     below = Starlette(routes=[Route("/", answer), Route("/rows/{row_id}", answer)])
     app = FastAPI(
         middleware=[
-            Middleware(EitherSlash),
-            Middleware(RequestContext, trusted_proxies=[]),
-            Middleware(Observed),
-            Middleware(HeadAsGet),
-            Middleware(DeclaredMethods),
-            Middleware(RouteNoted),
+            Middleware(TrailingSlashMiddleware),
+            Middleware(RequestContextMiddleware, trusted_proxies=[]),
+            Middleware(MetricsMiddleware),
+            Middleware(HeadMiddleware),
+            Middleware(MethodNotAllowedMiddleware),
+            Middleware(RouteTemplateMiddleware),
         ]
     )
     app.include_router(outer, prefix="/api")

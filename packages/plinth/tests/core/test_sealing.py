@@ -3,40 +3,40 @@
 import pytest
 
 from plinth.config import settings
-from plinth.security.sealing import seal, unseal
+from plinth.security.encryption import decrypt, encrypt
 
 CONTENT = {"token": "a secret", "until": 7, "name": "Zoë"}
 
 
 def test_it_opens_as_it_was_sealed_and_shows_nothing() -> None:
-    sealed = seal(CONTENT, belongs_to="mail 1")
-    assert unseal(sealed, belongs_to="mail 1") == CONTENT
+    sealed = encrypt(CONTENT, belongs_to="mail 1")
+    assert decrypt(sealed, belongs_to="mail 1") == CONTENT
     assert b"secret" not in sealed
-    assert seal(CONTENT, belongs_to="mail 1") != sealed, "a nonce is used once"
+    assert encrypt(CONTENT, belongs_to="mail 1") != sealed, "a nonce is used once"
 
 
 def test_it_belongs_where_it_was_sealed_for() -> None:
     with pytest.raises(ValueError, match="changed since"):
-        unseal(seal(CONTENT, belongs_to="mail 1"), belongs_to="mail 2")
+        decrypt(encrypt(CONTENT, belongs_to="mail 1"), belongs_to="mail 2")
 
 
 def test_another_secret_key_does_not_open_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    sealed = seal(CONTENT, belongs_to="mail 1")
+    sealed = encrypt(CONTENT, belongs_to="mail 1")
     monkeypatch.setattr(settings, "SECRET_KEY", settings.SECRET_KEY[::-1])
     with pytest.raises(ValueError, match="another SECRET_KEY"):
-        unseal(sealed, belongs_to="mail 1")
+        decrypt(sealed, belongs_to="mail 1")
 
 
 def test_each_byte_of_it_counts() -> None:
-    sealed = seal(CONTENT, belongs_to="mail 1")
+    sealed = encrypt(CONTENT, belongs_to="mail 1")
     for place in range(len(sealed)):
         changed = bytearray(sealed)
         changed[place] ^= 1
         with pytest.raises(ValueError, match="changed since"):
-            unseal(bytes(changed), belongs_to="mail 1")
+            decrypt(bytes(changed), belongs_to="mail 1")
 
 
 @pytest.mark.parametrize("length", [0, 1, 12, 27])
 def test_a_piece_of_it_is_refused_too(length: int) -> None:
     with pytest.raises(ValueError, match="changed since"):
-        unseal(seal(CONTENT, belongs_to="mail 1")[:length], belongs_to="mail 1")
+        decrypt(encrypt(CONTENT, belongs_to="mail 1")[:length], belongs_to="mail 1")

@@ -7,7 +7,7 @@ import pytest
 
 from plinth.config import SettingsError, load_settings
 from plinth.config.secret_key import find_weakness, keep_development_key
-from plinth.security.marks import Marker, derive_key
+from plinth.security.signing import Signer, derive_key
 from tests.support.environment import FINE_KEY, LIBRARY
 
 KEEP = (
@@ -71,4 +71,4 @@ def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
 
 def test_each_purpose_has_a_key_of_its_own() -> None:
     assert derive_key("one") != derive_key("two")
-    assert Marker("one").mark(b"text") != Marker("two").mark(b"text")
+    assert Signer("one").sign(b"text") != Signer("two").sign(b"text")

@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from plinth.config import SettingsError, load_settings
 from plinth.config.urls.public_url import check_host, check_root_path
-from plinth.http.hosting import AllowedHosts, RootPath
+from plinth.http.hosting import AllowedHostsMiddleware, RootPathMiddleware
 from plinth.testing.asgi import send
 from tests.support.environment import ROOT, run_python
 
@@ -31,7 +31,7 @@ async def status_for(host: str | None, path: str = "/") -> int:
     async def receive() -> Scope:
         return {"type": "http.request"}
 
-    await AllowedHosts(answer_ok, HOSTS, [PROBE])(scope, receive, note)
+    await AllowedHostsMiddleware(answer_ok, HOSTS, [PROBE])(scope, receive, note)
     status = statuses[0]
     assert isinstance(status, int)
     return status
@@ -93,7 +93,9 @@ async def test_any_other_host_is_refused(host: str | None) -> None:
 )
 async def test_a_request_has_one_host(hosts: tuple[bytes, bytes]) -> None:
     """RFC 9112, 3.2: of two, a cache or proxy may go by the other one."""
-    answer = await send(AllowedHosts(answer_ok, HOSTS), "GET", "/", [(b"host", it) for it in hosts])
+    answer = await send(
+        AllowedHostsMiddleware(answer_ok, HOSTS), "GET", "/", [(b"host", it) for it in hosts]
+    )
     assert answer.status == 400
 
 
@@ -108,7 +110,7 @@ async def test_a_websocket_of_another_host_is_closed() -> None:
 
     for host in (b"evil.example", b"api.example.com"):
         scope = {"type": "websocket", "path": "/", "headers": [(b"host", host)]}
-        await AllowedHosts(answer_ok, HOSTS)(scope, receive, note)
+        await AllowedHostsMiddleware(answer_ok, HOSTS)(scope, receive, note)
     assert sent[0] == {"type": "websocket.close", "code": 1008}
     assert [it["type"] for it in sent[1:]] == ["http.response.start", "http.response.body"]
 
@@ -126,7 +128,9 @@ for host in (b"api.example.com", b"evil.example"):
 
 
 async def test_a_refusal_is_a_problem_document(app: FastAPI) -> None:
-    answer = await send(AllowedHosts(app, HOSTS), "GET", "/", [(b"host", b"evil.example")])
+    answer = await send(
+        AllowedHostsMiddleware(app, HOSTS), "GET", "/", [(b"host", b"evil.example")]
+    )
 
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
@@ -147,7 +151,7 @@ async def test_no_redirect_repeats_the_host(app: FastAPI, path: str) -> None:
 
 
 async def test_a_redirect_of_two_slashes_stays_with_this_host(app: FastAPI) -> None:
-    from plinth.admin.door import _without_host  # noqa: PLC0415
+    from plinth.admin.middleware import _without_host  # noqa: PLC0415
 
     scope = {"scheme": "http", "headers": [(b"host", b"here.example")]}
     for path in ("//evil.example", "/\\evil.example"):
@@ -167,7 +171,7 @@ async def test_a_redirect_of_two_slashes_stays_with_this_host(app: FastAPI) -> N
     ],
 )
 async def test_a_path_has_its_root_path_once(path: str, found: str) -> None:
-    answer = await send(RootPath(answer_ok, "/svc"), "GET", path)
+    answer = await send(RootPathMiddleware(answer_ok, "/svc"), "GET", path)
 
     assert answer.body.decode() == found
 

@@ -8,7 +8,14 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.deps import CurrentUser, get_current_user
-from plinth.errors import Conflict, Denied, NotFound, Rejected, Unauthenticated, Unavailable
+from plinth.errors import (
+    Conflict,
+    NotFound,
+    PermissionDenied,
+    Rejected,
+    Unauthenticated,
+    Unavailable,
+)
 from plinth.http.problems import responses
 from plinth.request.conventions import Conventions, ErrorFormat, Failure
 from plinth.resources import fields
@@ -100,7 +107,7 @@ async def find_id(db: AsyncSession, slug: str) -> int:
 
 open_router = APIRouter(prefix="/articles", tags=["articles"])
 router = APIRouter(prefix="/articles", tags=["articles"])
-CHANGING = responses(NotFound, Denied, Conflict)
+CHANGING = responses(NotFound, PermissionDenied, Conflict)
 
 
 @open_router.get("")
@@ -114,13 +121,13 @@ async def list_articles(db: DB) -> ArticlesOut:
 @open_router.get("/{slug}", response_model=ArticleOut, responses=responses(NotFound))
 @access(PUBLIC, queries=2)
 async def get_article(db: DB, slug: fields.Line) -> dict[str, Any]:
-    return {"article": await articles.find(db, await find_id(db, slug), viewer=None)}
+    return {"article": await articles.get(db, await find_id(db, slug), viewer=None)}
 
 
 @router.post("", status_code=201, response_model=ArticleOut, responses=responses(Conflict))
 @access(USER, queries=2)
 async def create_article(db: DB, user: CurrentUser, new: NewArticleIn) -> dict[str, Any]:
-    return {"article": await articles.make(db, new.article, by=user)}
+    return {"article": await articles.create(db, new.article, by=user)}
 
 
 @router.put("/{slug}", response_model=ArticleOut, responses=CHANGING)
@@ -128,14 +135,14 @@ async def create_article(db: DB, user: CurrentUser, new: NewArticleIn) -> dict[s
 async def update_article(
     db: DB, user: CurrentUser, slug: fields.Line, changes: NewArticleIn
 ) -> dict[str, Any]:
-    row = await articles.edit(db, await find_id(db, slug), changes.article, by=user)
+    row = await articles.update(db, await find_id(db, slug), changes.article, by=user)
     return {"article": row}
 
 
 @router.delete("/{slug}", status_code=204, responses=CHANGING)
 @access(OWNER_OR_DENIED, queries=4)
 async def delete_article(db: DB, user: CurrentUser, slug: fields.Line) -> None:
-    await articles.discard(db, await find_id(db, slug), by=user)
+    await articles.remove(db, await find_id(db, slug), by=user)
 
 
 @router.post(
@@ -146,14 +153,14 @@ async def create_shelf(
     db: DB, user: CurrentUser, slug: fields.Line, new: NewShelfIn
 ) -> dict[str, Any]:
     await find_id(db, slug)
-    return {"shelf": await shelves.make(db, new.shelf, by=user)}
+    return {"shelf": await shelves.create(db, new.shelf, by=user)}
 
 
 @router.delete("/{slug}/shelves/{shelf_id}", status_code=204, responses=CHANGING)
 @access(OWNER_OR_DENIED, queries=4)
 async def delete_shelf(db: DB, user: CurrentUser, slug: fields.Line, shelf_id: RowId) -> None:
     await find_id(db, slug)
-    await shelves.discard(db, shelf_id, by=user)
+    await shelves.remove(db, shelf_id, by=user)
 
 
 def include(api_router: APIRouter, *routers: APIRouter) -> None:

@@ -23,17 +23,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from plinth.accounts.deps import CurrentUser
 from plinth.accounts.models import User
 from plinth.db.models import NAMES, NumberedBase, Owned, Timestamped, Versioned
-from plinth.errors import Changed, Conflict, NotFound
+from plinth.errors import Conflict, NotFound, VersionMismatch
 from plinth.http.problems import responses
 from plinth.resources import fields
 from plinth.resources.access import OWNER, access
 from plinth.resources.crud import CRUDResource
 from plinth.resources.deps import DB, ReadDB, RowId
-from plinth.resources.etags import SHOWS_VERSION, ClientCopy
-from plinth.resources.listing import By, Listing, Wanted
-from plinth.resources.once import DoneOnce
+from plinth.resources.idempotency import IdempotentRequest
+from plinth.resources.list_params import list_params_for
+from plinth.resources.listing import FilterKind, Listing, ListParams
 from plinth.resources.pages import Page, show_page
-from plinth.resources.wanted import wanted_of
+from plinth.resources.preconditions import NOT_MODIFIED_RESPONSE, Preconditions
 
 
 class Apart(NumberedBase):
@@ -128,10 +128,10 @@ drafts = CRUDResource[Draft, DraftCreate, DraftUpdate](
         sort=("created_at", "title", "due", "priority"),
         default="-created_at",
         filters={
-            "title": By.EQUALS | By.CONTAINS,
-            "due": By.EQUALS | By.RANGE | By.NULL,
-            "priority": By.EQUALS | By.RANGE,
-            "folder_id": By.EQUALS | By.NULL,
+            "title": FilterKind.EQUALS | FilterKind.CONTAINS,
+            "due": FilterKind.EQUALS | FilterKind.RANGE | FilterKind.NULL,
+            "priority": FilterKind.EQUALS | FilterKind.RANGE,
+            "folder_id": FilterKind.EQUALS | FilterKind.NULL,
         },
         search=SEARCHED,
     ),
@@ -139,7 +139,7 @@ drafts = CRUDResource[Draft, DraftCreate, DraftUpdate](
 
 router = APIRouter(prefix="/drafts", tags=["drafts"])
 
-Drafts = Annotated[Wanted, Depends(wanted_of(drafts.listing))]
+Drafts = Annotated[ListParams, Depends(list_params_for(drafts.listing))]
 SeveralDrafts = Annotated[list[DraftCreate], Field(min_length=1, max_length=100)]
 
 
@@ -148,47 +148,51 @@ SeveralDrafts = Annotated[list[DraftCreate], Field(min_length=1, max_length=100)
 async def list_drafts(
     request: Request, db: ReadDB, user: CurrentUser, wanted: Drafts
 ) -> dict[str, Any]:
-    return show_page(request, await drafts.page(db, wanted, viewer=user))
+    return show_page(request, await drafts.get_page(db, wanted, viewer=user))
 
 
 @router.post("/", status_code=201, response_model=DraftOut, responses=responses(Conflict))
 @access(OWNER, queries=2)
 async def create_draft(
-    db: DB, user: CurrentUser, draft: DraftCreate, once: DoneOnce
+    db: DB, user: CurrentUser, draft: DraftCreate, once: IdempotentRequest
 ) -> Draft | Response:
-    return await once.run(DraftOut, lambda: drafts.make(db, draft, by=user))
+    return await once.run(DraftOut, lambda: drafts.create(db, draft, by=user))
 
 
 @router.post("/bulk", status_code=201, response_model=list[DraftOut], responses=responses(Conflict))
 @access(OWNER, queries=2)
 async def create_drafts(
-    db: DB, user: CurrentUser, several: SeveralDrafts, once: DoneOnce
+    db: DB, user: CurrentUser, several: SeveralDrafts, once: IdempotentRequest
 ) -> Sequence[Draft] | Response:
     """All of them or none."""
-    return await once.run(list[DraftOut], lambda: drafts.make_many(db, several, by=user))
+    return await once.run(list[DraftOut], lambda: drafts.create_many(db, several, by=user))
 
 
 @router.get(
-    "/{draft_id}", response_model=DraftOut, responses={**responses(NotFound), **SHOWS_VERSION}
+    "/{draft_id}",
+    response_model=DraftOut,
+    responses={**responses(NotFound), **NOT_MODIFIED_RESPONSE},
 )
 @access(OWNER, queries=2)
 async def get_draft(
-    db: ReadDB, user: CurrentUser, draft_id: RowId, copy: ClientCopy
+    db: ReadDB, user: CurrentUser, draft_id: RowId, copy: Preconditions
 ) -> Draft | Response:
-    return copy.show_unless_fresh(await drafts.find(db, draft_id, viewer=user))
+    return copy.respond(await drafts.get(db, draft_id, viewer=user))
 
 
 @router.patch(
-    "/{draft_id}", response_model=DraftOut, responses=responses(NotFound, Conflict, Changed)
+    "/{draft_id}", response_model=DraftOut, responses=responses(NotFound, Conflict, VersionMismatch)
 )
 @access(OWNER, queries=3)
 async def update_draft(
-    db: DB, user: CurrentUser, draft_id: RowId, changes: DraftUpdate, copy: ClientCopy
+    db: DB, user: CurrentUser, draft_id: RowId, changes: DraftUpdate, copy: Preconditions
 ) -> Draft:
-    return copy.show(await drafts.edit(db, draft_id, changes, by=user, versions=copy.versions))
+    return copy.tag(await drafts.update(db, draft_id, changes, by=user, versions=copy.versions))
 
 
-@router.delete("/{draft_id}", status_code=204, responses=responses(NotFound, Conflict, Changed))
+@router.delete(
+    "/{draft_id}", status_code=204, responses=responses(NotFound, Conflict, VersionMismatch)
+)
 @access(OWNER, queries=3)
-async def delete_draft(db: DB, user: CurrentUser, draft_id: RowId, copy: ClientCopy) -> None:
-    await drafts.discard(db, draft_id, by=user, versions=copy.versions)
+async def delete_draft(db: DB, user: CurrentUser, draft_id: RowId, copy: Preconditions) -> None:
+    await drafts.remove(db, draft_id, by=user, versions=copy.versions)

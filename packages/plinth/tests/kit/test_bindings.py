@@ -12,7 +12,7 @@ from plinth.accounts.queries.principal import Principal
 from plinth.db.database import Database
 from plinth.errors import NotFound
 from plinth.http import problems
-from plinth.resources.listing import Wanted
+from plinth.resources.listing import ListParams
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import People, Person
 from tests.kit.drafts import DraftCreate, drafts, router
@@ -35,8 +35,8 @@ async def test_a_guest_finds_no_row_that_has_an_owner(
     made = await client.post("/drafts/", json={"title": "First"}, headers=owner.headers)
 
     with pytest.raises(NotFound):
-        await drafts.find(apart.reader, made.json()["id"], viewer=None)
-    page = await drafts.page(apart.reader, Wanted(limit=10, total=True), viewer=None)
+        await drafts.get(apart.reader, made.json()["id"], viewer=None)
+    page = await drafts.get_page(apart.reader, ListParams(limit=10, total=True), viewer=None)
     assert (list(page.items), page.total) == ([], 0)
 
 
@@ -51,7 +51,7 @@ async def test_a_row_belongs_to_its_maker_whatever_the_schema_lets_in(
     row: Any = Principal
     maker = row._make([me["id"], *[None] * (len(row._fields) - 1)])
     async with apart.transaction() as db:
-        made = await drafts.make(db, CarelessCreate(title="First", owner_id=other.id), by=maker)
+        made = await drafts.create(db, CarelessCreate(title="First", owner_id=other.id), by=maker)
     assert made.owner_id == owner.id
 
 

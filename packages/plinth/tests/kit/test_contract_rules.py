@@ -110,19 +110,19 @@ def test_the_shapes_are_understood() -> None:
 async def test_the_rules_hold_for_a_resource_that_is_right(
     stage: Stage, operation: Operation
 ) -> None:
-    await rules.test_a_route_lets_in_whom_it_declares(await stage.scene(APP), operation)
+    await rules.test_access_matches_declaration(await stage.scene(APP), operation)
     with recorded_statements(stage.database) as statements:
-        await rules.test_a_route_keeps_to_its_number_of_queries(
+        await rules.test_query_count_within_declaration(
             await stage.scene(APP), statements, operation
         )
         if operation.shows_list:
-            await rules.test_a_list_of_many_costs_as_many_queries_as_one_of_few(
+            await rules.test_list_query_count_is_constant(
                 await stage.scene(APP), stage.people, statements, operation
             )
     if operation.settable:
-        await rules.test_a_route_sets_only_what_it_declares(await stage.scene(APP), operation)
-    openapi.test_an_error_names_the_format_of_its_path(operation)
-    openapi.test_what_each_kind_of_route_can_answer_is_said(operation)
+        await rules.test_no_mass_assignment(await stage.scene(APP), operation)
+    openapi.test_errors_document_the_format_of_their_path(operation)
+    openapi.test_possible_statuses_are_documented(operation)
 
 
 @each
@@ -131,9 +131,7 @@ async def test_bad_input_is_refused_in_the_format_of_the_path(
 ) -> None:
     for role in ("anonymous", "user"):
         await bad_input.test_bad_input_is_refused_as_documented(APP, stage.people, operation, role)
-    await bad_input.test_the_attacks_begin_with_a_request_that_is_valid(
-        APP, stage.people, operation
-    )
+    await bad_input.test_base_request_is_valid(APP, stage.people, operation)
 
 
 class Careless(BaseModel):
@@ -152,12 +150,12 @@ async def test_a_change_that_asks_for_no_owner_is_noticed(
     @careless.put("/{slug}", response_model=ArticleOut, responses=articles.CHANGING)
     @access(OWNER_OR_DENIED, queries=4)
     async def change_any(db: DB, user: CurrentUser, slug: Line, new: NewArticleIn) -> Any:
-        row = await articles.articles.get(db, await articles.find_id(db, slug))
+        row = await articles.articles.rows.get(db, await articles.find_id(db, slug))
         assert row
-        return {"article": await articles.articles.update(db, db_obj=row, obj_in=new.article)}
+        return {"article": await articles.articles.rows.update(db, db_obj=row, obj_in=new.article)}
 
     with pytest.raises(AssertionError, match=r"let in \(200\), not not allowed"):
-        await judge(careless, apart, second, rules.test_a_route_lets_in_whom_it_declares)
+        await judge(careless, apart, second, rules.test_access_matches_declaration)
 
 
 async def test_what_is_hidden_where_a_denial_is_declared_is_noticed(
@@ -169,10 +167,10 @@ async def test_what_is_hidden_where_a_denial_is_declared_is_noticed(
     @careless.delete("/{slug}", status_code=204, responses=articles.CHANGING)
     @access(OWNER_OR_DENIED, queries=4)
     async def discard_any(db: DB, user: CurrentUser, slug: Line) -> None:
-        await hiding.discard(db, await articles.find_id(db, slug), by=user)
+        await hiding.remove(db, await articles.find_id(db, slug), by=user)
 
     with pytest.raises(AssertionError, match="not not allowed"):
-        await judge(careless, apart, second, rules.test_a_route_lets_in_whom_it_declares)
+        await judge(careless, apart, second, rules.test_access_matches_declaration)
 
 
 async def test_an_owner_from_within_an_envelope_is_noticed(
@@ -187,7 +185,7 @@ async def test_an_owner_from_within_an_envelope_is_noticed(
         return {"article": {"title": new.article.title, "body": None, "owner_id": owner_id}}
 
     with pytest.raises(AssertionError, match="sets owner_id"):
-        await judge(careless, apart, second, rules.test_a_route_sets_only_what_it_declares)
+        await judge(careless, apart, second, rules.test_no_mass_assignment)
 
 
 async def test_a_query_for_each_row_behind_an_envelope_is_noticed(
@@ -199,7 +197,7 @@ async def test_a_query_for_each_row_behind_an_envelope_is_noticed(
     @access(PUBLIC, queries=19)
     async def list_any(db: DB) -> ArticlesOut:
         ids = (await db.scalars(select(Draft.id))).all()
-        rows = [await articles.articles.find(db, it, viewer=None) for it in ids]
+        rows = [await articles.articles.get(db, it, viewer=None) for it in ids]
         shown = [Article.model_validate(row) for row in rows]
         return ArticlesOut(articles=shown, articles_count=len(shown))
 
@@ -209,7 +207,7 @@ async def test_a_query_for_each_row_behind_an_envelope_is_noticed(
     with recorded_statements(stage.database) as statements:
         scene = await stage.scene(app)
         with pytest.raises(AssertionError, match="load what belongs to the rows with them"):
-            await rules.test_a_list_of_many_costs_as_many_queries_as_one_of_few(
+            await rules.test_list_query_count_is_constant(
                 scene, stage.people, statements, operation
             )
 
@@ -237,10 +235,10 @@ async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: St
     (operation,) = (it for it in list_operations(app) if "/any" in it.path)
     scene = await stage.scene(app)
     with pytest.raises(pytest.skip.Exception, match=r"no route may create what \{place\}"):
-        await rules.test_a_route_lets_in_whom_it_declares(scene, operation)
+        await rules.test_access_matches_declaration(scene, operation)
     login = next(it for it in list_operations(app) if it.path.endswith("/auth/login"))
     with pytest.raises(pytest.skip.Exception, match="no object with an `id` or a `slug`"):
-        await rules.test_a_route_sets_only_what_it_declares(scene, login)
+        await rules.test_no_mass_assignment(scene, login)
 
 
 @dataclass(frozen=True)

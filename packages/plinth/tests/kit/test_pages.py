@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.security.sealing import seal
+from plinth.security.encryption import encrypt
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import People, Person
 
@@ -280,7 +280,7 @@ async def test_a_cursor_of_an_order_that_is_not_declared_any_more_is_refused(
     client: AsyncClient, user: Person, column: str
 ) -> None:
     old = {"sort": f"{column},-title", "backwards": False, "values": ["a", "b", 1]}
-    cursor = urlsafe_b64encode(seal(old, belongs_to="cursor of drafts")).decode()
+    cursor = urlsafe_b64encode(encrypt(old, belongs_to="cursor of drafts")).decode()
     answer = await client.get("/drafts/", params={"cursor": cursor}, headers=user.headers)
     check_invalid(answer, "query.cursor")
 
@@ -294,7 +294,7 @@ async def test_a_cursor_is_only_what_we_gave_out_for_this_order(
     assert "draft" not in cursor
 
     changed = cursor[:-4] + ("AAAA" if cursor[-4:] != "AAAA" else "BBBB")
-    other = seal({"sort": "title", "backwards": False, "values": ["a", 1]}, belongs_to="mail")
+    other = encrypt({"sort": "title", "backwards": False, "values": ["a", 1]}, belongs_to="mail")
     for query in (
         f"cursor={changed}",
         f"cursor={other.hex()}",

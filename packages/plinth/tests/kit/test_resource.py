@@ -12,7 +12,7 @@ from httpx2 import AsyncClient, Response
 
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.resources import idempotency_queries as idempotency_key
+from plinth.resources import idempotency
 from plinth.testing.answers import check_invalid, check_refusal
 from plinth.testing.people import People, Person
 from tests.kit.drafts import Apart
@@ -258,7 +258,7 @@ class TestOnce:
         headers = user.headers | {"Idempotency-Key": "key"}
         await client.post("/drafts/", json={"title": "Once"}, headers=headers)
         age = "UPDATE idempotency_keys SET created_at = created_at - $1::interval"
-        await second.execute(age, idempotency_key.KEPT - timedelta(minutes=1))
+        await second.execute(age, idempotency.KEEP - timedelta(minutes=1))
         assert (
             "idempotency-replayed"
             in (await client.post("/drafts/", json={"title": "Once"}, headers=headers)).headers

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Unavailable
-from plinth.resources.listing import Rows, Wanted
+from plinth.resources.listing import ListParams, Rows
 from plinth.testing.people import People
 from plinth.testing.statements import recorded_statements
 from tests.kit.drafts import Apart, Draft, drafts
@@ -32,15 +32,15 @@ async def filled(drafts_app: FastAPI, people: People, second: asyncpg.Connection
     return database
 
 
-async def walk(db: AsyncSession, sort: str) -> list[Wanted]:
+async def walk(db: AsyncSession, sort: str) -> list[ListParams]:
     """What leads to each page of an order, forwards and backwards: by a session, and so alone."""
-    wanted = [Wanted(limit=LIMIT, sort=sort)]
+    wanted = [ListParams(limit=LIMIT, sort=sort)]
     found = await drafts.listing.fetch(db, wanted[0])
     while found.next:
-        wanted.append(Wanted(limit=LIMIT, cursor=found.next))
+        wanted.append(ListParams(limit=LIMIT, cursor=found.next))
         found = await drafts.listing.fetch(db, wanted[-1])
         assert found.prev
-        wanted.append(Wanted(limit=LIMIT, cursor=found.prev))
+        wanted.append(ListParams(limit=LIMIT, cursor=found.prev))
     return wanted
 
 
@@ -48,7 +48,7 @@ def ids(pages: Sequence[Rows[Draft]]) -> list[list[int]]:
     return [[row.id for row in page.items] for page in pages]
 
 
-async def fetch_together(database: Database, wanted: Sequence[Wanted]) -> list[Rows[Draft]]:
+async def fetch_together(database: Database, wanted: Sequence[ListParams]) -> list[Rows[Draft]]:
     return await asyncio.gather(*(drafts.listing.fetch(database.reader, it) for it in wanted))
 
 
@@ -108,7 +108,7 @@ async def test_more_than_fit_into_one_statement_take_the_next(
 
 
 async def test_what_is_everyones_is_counted_once_for_all(filled: Database) -> None:
-    wanted = Wanted(limit=LIMIT, total=True)
+    wanted = ListParams(limit=LIMIT, total=True)
     with recorded_statements(filled) as sent:
         pages = await fetch_together(filled, [wanted] * 5)
     assert [it.total for it in pages] == [MANY] * 5
@@ -119,7 +119,10 @@ async def test_what_is_ones_own_is_shared_with_nobody(filled: Database) -> None:
     fetch = drafts.listing.fetch
     with recorded_statements(filled) as sent:
         mine, theirs = await asyncio.gather(
-            *(fetch(filled.reader, Wanted(limit=LIMIT), owner_id=it) for it in (10**9, 10**9 + 1))
+            *(
+                fetch(filled.reader, ListParams(limit=LIMIT), owner_id=it)
+                for it in (10**9, 10**9 + 1)
+            )
         )
     assert (mine.items, theirs.items) == ([], [])
     assert len(sent) == 2
@@ -128,7 +131,7 @@ async def test_what_is_ones_own_is_shared_with_nobody(filled: Database) -> None:
 async def test_nobody_joins_a_query_that_was_sent_or_waits_for_it(
     filled: Database, second: asyncpg.Connection
 ) -> None:
-    wanted = Wanted(limit=LIMIT, sort="title")
+    wanted = ListParams(limit=LIMIT, sort="title")
     await second.execute("BEGIN; LOCK drafts")
     with recorded_statements(filled) as sent:
         first = asyncio.ensure_future(fetch_together(filled, [wanted, wanted]))
@@ -146,7 +149,7 @@ async def test_an_error_is_everyones(filled: Database, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr(filled.reader._lane, "read", refuse)  # noqa: SLF001
-        asked = [drafts.listing.fetch(filled.reader, Wanted(limit=LIMIT)) for _ in range(3)]
+        asked = [drafts.listing.fetch(filled.reader, ListParams(limit=LIMIT)) for _ in range(3)]
         found = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(it) for it in found] == [Unavailable] * 3
-    assert (await fetch_together(filled, [Wanted(limit=LIMIT)]))[0].items
+    assert (await fetch_together(filled, [ListParams(limit=LIMIT)]))[0].items

@@ -17,8 +17,8 @@ from plinth.accounts.queries.principal import by_session
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
-from plinth.db.reading import Query, one_of
-from plinth.resources.listing import Wanted
+from plinth.db.reading import Query, in_array
+from plinth.resources.listing import ListParams
 from plinth.testing.databases import TestServices, cloned_database
 
 SEED = """
@@ -109,7 +109,9 @@ async def test_look_ups_by_key_are_planned_once_however_many_ask(
     does so each time."""
     keys = [row["id"] for row in await plain.fetch(f"SELECT id FROM {table} LIMIT 64")]
     query = (
-        by_session if table == "sessions" else Query(select(User.id).where(one_of(User.id, "ids")))
+        by_session
+        if table == "sessions"
+        else Query(select(User.id).where(in_array(User.id, "ids")))
     )
     statement = await plain.prepare(query.sql)
     for length in (1, 1, 1, 1, 1, 64, 1, 30, 1):
@@ -161,7 +163,7 @@ async def test_a_search_by_what_is_rare_but_known_to_the_planner(
         family = bound.split()[-1]
         for query in (
             queries.user.search_users(crowd, query=family),
-            queries.user.listing.fetch(crowd, Wanted(limit=20, query=family)),
+            queries.user.listing.fetch(crowd, ListParams(limit=20, query=family)),
         ):
             assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
 
@@ -173,7 +175,7 @@ async def test_of_an_address_the_index_is_asked_for_what_others_have_not(
     email = await plain.fetchval("SELECT email FROM users WHERE id = 77777")
     for query in (
         queries.user.search_users(crowd, query=email),
-        queries.user.listing.fetch(crowd, Wanted(limit=20, query=email)),
+        queries.user.listing.fetch(crowd, ListParams(limit=20, query=email)),
     ):
         plan = await find_plan(crowd, query)
         (asked,) = find_values(plan, "Index Cond")
@@ -190,26 +192,26 @@ async def test_a_search_by_what_many_have_is_by_the_order_that_is_wanted(
 
 
 def cursor_at(sort: str, *values: object) -> str:
-    return queries.user.listing.order(sort).seal(values, backwards=False)
+    return queries.user.listing.order(sort).encrypt(values, backwards=False)
 
 
 DEEP = datetime.now(UTC) - timedelta(minutes=90_000)
 PLANNED_ONCE = {
-    "first": (Wanted(limit=20), "pk_users"),
-    "newest": (Wanted(limit=20, sort="-created_at"), "ix_users_created_at"),
+    "first": (ListParams(limit=20), "pk_users"),
+    "newest": (ListParams(limit=20, sort="-created_at"), "ix_users_created_at"),
     "deep": (
-        Wanted(limit=20, cursor=cursor_at("-created_at", DEEP, 90_000)),
+        ListParams(limit=20, cursor=cursor_at("-created_at", DEEP, 90_000)),
         "ix_users_created_at",
     ),
-    "by id": (Wanted(limit=20, cursor=cursor_at("id", 90_000)), "pk_users"),
+    "by id": (ListParams(limit=20, cursor=cursor_at("id", 90_000)), "pk_users"),
 }
 PLANNED_EACH_TIME = {
-    "search": Wanted(limit=20, query="user_77777"),
-    "filter": Wanted(limit=20, filters={"is_active": [True]}),
-    "skip": Wanted(limit=20, skip=20),
-    "skip far": Wanted(limit=20, skip=90_000),
-    "total": Wanted(limit=20, filters={"is_active": [True]}, total=True),
-    "size": Wanted(limit=30),
+    "search": ListParams(limit=20, query="user_77777"),
+    "filter": ListParams(limit=20, filters={"is_active": [True]}),
+    "skip": ListParams(limit=20, skip=20),
+    "skip far": ListParams(limit=20, skip=90_000),
+    "total": ListParams(limit=20, filters={"is_active": [True]}, total=True),
+    "size": ListParams(limit=30),
 }
 
 
@@ -243,7 +245,7 @@ async def test_a_page_whose_way_depends_on_its_values_is_planned_for_them(
     assert custom > 5
 
 
-async def send_often(many: Database, wanted: Wanted) -> tuple[str, list[Any]]:
+async def send_often(many: Database, wanted: ListParams) -> tuple[str, list[Any]]:
     """By one connection; what is sent."""
     sent: list[tuple[str, list[Any]]] = []
     lane: Any = many.reader._lane  # noqa: SLF001

@@ -12,7 +12,7 @@ from plinth.accounts.services import outbox
 from plinth.cache import cache
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.mail.letters import TEMPLATES
+from plinth.mail.messages import TEMPLATES
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, none_waits, token_of

@@ -34,9 +34,9 @@ Write = Callable[..., Awaitable[None]]
 
 @pytest.fixture
 def write(database: Database) -> Write:
-    async def write(recipient: str = ANN, **filling: object) -> None:
+    async def write(recipient: str = ANN, **context: object) -> None:
         async with database.transaction() as db:
-            given = {"username": "ann", "page": "forgot-password"} | filling
+            given = {"username": "ann", "page": "forgot-password"} | context
             await outbox.enqueue(db, "password_changed", recipient, **given)
 
     return write
@@ -154,12 +154,12 @@ async def test_what_must_not_go_out_does_not(
     write: Write,
     second: asyncpg.Connection,
     database: Database,
-    filling: dict[str, object],
+    context: dict[str, object],
     tampering: str,
     error: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await write(**filling)
+    await write(**context)
     await second.execute(tampering)
     with serving_mail() as server:
         use_server(monkeypatch, server.port)

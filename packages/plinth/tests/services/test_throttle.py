@@ -16,7 +16,7 @@ from plinth.accounts.services import throttle
 from plinth.accounts.services.throttle import KnownDevice
 from plinth.config import Settings, settings
 from plinth.db.database import Database
-from plinth.errors import TooMany
+from plinth.errors import RateLimited
 from plinth.request.client import Client
 from plinth.request.context import begin_request
 from plinth.security.devices import Account
@@ -52,15 +52,15 @@ Attempt = Callable[[Subject], Awaitable[object]]
 
 
 def sign_in(subject: Subject) -> Awaitable[object]:
-    return throttle.sign_in(subject.email, subject.client, None)
+    return throttle.limit_sign_in(subject.email, subject.client, None)
 
 
 def sign_in_on_a_device(subject: Subject) -> Awaitable[object]:
-    return throttle.sign_in(subject.email, subject.client, subject.device)
+    return throttle.limit_sign_in(subject.email, subject.client, subject.device)
 
 
 def mail(subject: Subject) -> Awaitable[object]:
-    return throttle.mail("email_verify", subject.email, is_reset=False)
+    return throttle.limit_mail("email_verify", subject.email, is_reset=False)
 
 
 CASES: dict[str, tuple[str, Attempt]] = {
@@ -73,27 +73,27 @@ CASES: dict[str, tuple[str, Attempt]] = {
     "LIMIT_LOGIN_ALL_DEVICES": ("login-all-devices", sign_in_on_a_device),
     "LIMIT_PASSWORD_SESSION": (
         "password-session",
-        lambda it: throttle.prove(it.account, it.session_id),
+        lambda it: throttle.limit_password_check(it.account, it.session_id),
     ),
     "LIMIT_PASSWORD_ACCOUNT": (
         "password-account",
-        lambda it: throttle.prove(it.account, uuid4()),
+        lambda it: throttle.limit_password_check(it.account, uuid4()),
     ),
-    "LIMIT_REGISTER_IP": ("register-ip", lambda it: throttle.register(it.client)),
-    "LIMIT_REFRESH_SESSION": ("refresh-session", lambda it: throttle.refresh(it.session_id)),
+    "LIMIT_REGISTER_IP": ("register-ip", lambda it: throttle.limit_registration(it.client)),
+    "LIMIT_REFRESH_SESSION": ("refresh-session", lambda it: throttle.limit_refresh(it.session_id)),
     "LIMIT_REFRESH_UNKNOWN_IP": (
         "refresh-unknown-ip",
-        lambda it: throttle.refresh_unknown(it.client),
+        lambda it: throttle.limit_unknown_refresh(it.client),
     ),
     "LIMIT_FORGOT_ACCOUNT": (
         "forgot-account",
-        lambda it: throttle.forgot(it.email, it.client, None),
+        lambda it: throttle.limit_forgot_password(it.email, it.client, None),
     ),
     "LIMIT_FORGOT_IP": (
         "forgot-ip",
-        lambda it: throttle.forgot(f"{uuid4().hex}@example.com", it.client, None),
+        lambda it: throttle.limit_forgot_password(f"{uuid4().hex}@example.com", it.client, None),
     ),
-    "LIMIT_VERIFY_ACCOUNT": ("verify-account", lambda it: throttle.verification(it.user_id)),
+    "LIMIT_VERIFY_ACCOUNT": ("verify-account", lambda it: throttle.limit_verification(it.user_id)),
     "LIMIT_MAIL_ADDRESS": ("mail-address", mail),
     "LIMIT_MAIL_ADDRESS_DAY": ("mail-address-day", mail),
 }
@@ -120,7 +120,7 @@ async def test_each_limit_refuses_by_itself(name: str, monkeypatch: pytest.Monke
 
     for _ in range(2):
         await attempt(subject)
-    with pytest.raises(TooMany) as refusal:
+    with pytest.raises(RateLimited) as refusal:
         await attempt(subject)
 
     assert [it.name for it in refusal.value.used_up] == [bucket]
@@ -142,7 +142,7 @@ async def test_each_limit_counts_for_the_cruds_authenticate(
 
     for _ in range(2):
         assert await asyncio.create_task(guess(), context=Context()) is None
-    with pytest.raises(TooMany) as refusal:
+    with pytest.raises(RateLimited) as refusal:
         await asyncio.create_task(guess(), context=Context())
     assert [it.name for it in refusal.value.used_up] == [CASES[name][0]]
 
@@ -155,7 +155,7 @@ async def test_a_device_of_the_account_is_a_bucket_of_its_own(
     subject = Subject()
     for _ in range(2):
         await sign_in(subject)
-    with pytest.raises(TooMany):
+    with pytest.raises(RateLimited):
         await sign_in(subject)
     await sign_in_on_a_device(subject)
 
@@ -167,7 +167,7 @@ async def test_a_whole_ipv6_site_has_a_limit(monkeypatch: pytest.MonkeyPatch) ->
     site = random.randint(2**45, 2**46) << 80
     subnets = [Client(str(IPv6Address(site + (number << 64))), None) for number in range(3)]
     for client in subnets[:2]:
-        await throttle.register(client)
-    with pytest.raises(TooMany) as refusal:
-        await throttle.register(subnets[2])
+        await throttle.limit_registration(client)
+    with pytest.raises(RateLimited) as refusal:
+        await throttle.limit_registration(subnets[2])
     assert [it.name for it in refusal.value.used_up] == ["register-ip-site"]

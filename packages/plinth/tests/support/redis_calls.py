@@ -10,7 +10,7 @@ from plinth.observability import metrics
 @dataclass
 class Calls:
     failed: int = 0
-    spared: int = 0
+    exempt_paths: int = 0
 
 
 @contextmanager
@@ -19,10 +19,12 @@ def counting_calls() -> Iterator[Calls]:
     calls, before = Calls(), _read()
     yield calls
     after = _read()
-    calls.failed, calls.spared = (int(now - then) for now, then in zip(after, before, strict=True))
+    calls.failed, calls.exempt_paths = (
+        int(now - then) for now, then in zip(after, before, strict=True)
+    )
 
 
 def _read() -> tuple[float, float]:
     counters = metrics.cache_errors, metrics.cache_spared
-    failed, spared = (next(iter(it.collect())).samples[0].value for it in counters)
-    return failed, spared
+    failed, exempt_paths = (next(iter(it.collect())).samples[0].value for it in counters)
+    return failed, exempt_paths

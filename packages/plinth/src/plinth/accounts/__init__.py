@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from plinth.accounts.base_user import BaseUser
 
 if TYPE_CHECKING:
-    from plinth.accounts.services.accounts import find, list_page, register, update_profile
+    from plinth.accounts.services.accounts import get_user, list_users, register, update_profile
     from plinth.accounts.services.administration import change_user, delete_user
     from plinth.accounts.services.sessions import SignedIn, complete_sign_in, sign_in
+    from plinth.accounts.services.throttle import limit_registration
 
 __all__ = [
     "BaseUser",
@@ -22,8 +23,9 @@ __all__ = [
     "change_user",
     "complete_sign_in",
     "delete_user",
-    "find",
-    "list_page",
+    "get_user",
+    "limit_registration",
+    "list_users",
     "register",
     "sign_in",
     "update_profile",
@@ -33,8 +35,9 @@ _MODULES = {
     "SignedIn": "services.sessions",
     "change_user": "services.administration",
     "delete_user": "services.administration",
-    "find": "services.accounts",
-    "list_page": "services.accounts",
+    "get_user": "services.accounts",
+    "limit_registration": "services.throttle",
+    "list_users": "services.accounts",
     "complete_sign_in": "services.sessions",
     "register": "services.accounts",
     "sign_in": "services.sessions",

@@ -1,4 +1,4 @@
-"""Dependencies that give a route the caller, as types: `user: CurrentUser`."""
+"""Dependencies that give a route its caller, as types: `user: CurrentUser`."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,14 +8,15 @@ from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection
 
+from plinth.accounts.base_user import BaseUser
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.session import Rotation
 from plinth.accounts.services import sessions
-from plinth.accounts.services.recognition import InactiveUser
+from plinth.accounts.services.authentication import InactiveUser
 from plinth.config import settings
-from plinth.db.batching import Batcher
 from plinth.db.database import Database
-from plinth.errors import Denied, Unauthenticated
+from plinth.db.dataloader import DataLoader
+from plinth.errors import PermissionDenied, Unauthenticated
 from plinth.http.openapi import optional_authentication
 from plinth.request.context import current_request
 from plinth.request.cookies import find_cookie
@@ -29,8 +30,8 @@ class Resources:
     """Objects that live as long as the process; `application.lifespan` sets them on `app.state`."""
 
     database: Database
-    principals: Batcher[UUID, Principal]
-    rotations: Batcher[Rotation, int]
+    principals: DataLoader[UUID, Principal]
+    rotations: DataLoader[Rotation, int]
 
 
 def resources_of(request: Request) -> Resources:
@@ -38,11 +39,11 @@ def resources_of(request: Request) -> Resources:
     return found
 
 
-async def get_rotations(request: Request) -> Batcher[Rotation, int]:
+async def get_rotations(request: Request) -> DataLoader[Rotation, int]:
     return resources_of(request).rotations
 
 
-Rotations = Annotated[Batcher[Rotation, int], Depends(get_rotations)]
+Rotations = Annotated[DataLoader[Rotation, int], Depends(get_rotations)]
 
 
 class _Bearer(OAuth2PasswordBearer):
@@ -90,7 +91,7 @@ OptionalUser = Annotated[Principal | None, Depends(get_optional_user)]
 
 async def get_superuser(user: CurrentUser) -> Principal:
     if not user.is_superuser:
-        raise Denied
+        raise PermissionDenied
     return user
 
 
@@ -99,7 +100,7 @@ Superuser = Annotated[Principal, Depends(get_superuser)]
 
 async def get_verified_user(user: CurrentUser) -> Principal:
     if not user.is_verified:
-        raise Denied("Confirm your e-mail address first", code="unverified")
+        raise PermissionDenied("Confirm your e-mail address first", code="unverified")
     return user
 
 
@@ -108,18 +109,22 @@ VerifiedUser = Annotated[Principal, Depends(get_verified_user)]
 
 @dataclass(frozen=True, slots=True)
 class KnownDevice:
-    """
+    """The device that sends the request.
+
     Attributes:
-        cookie: as it was sent, good or not.
+        cookie: its value as sent, valid or not.
     """
 
     cookie: str | None
     request: Request
     response: Response
 
-    def remember(self, account: devices.Account) -> None:
-        """From now on this device has limits of its own for this account. A form on another site's
-        page, sent by somebody's browser, would replace the cookie that this browser has."""
+    def remember(self, user: BaseUser) -> None:
+        """Give this device sign-in limits of its own for the account of `user`."""
+        self.remember_account(devices.Account(user.id, user.credential_epoch))
+
+    def remember_account(self, account: devices.Account) -> None:
+        # A form on another site's page must not replace the cookie of this browser.
         if is_cross_site(self.request.scope):
             return
         self.response.set_cookie(

@@ -20,15 +20,15 @@ from starlette_admin.base import BaseAdmin
 from starlette_admin.i18n import TimezoneConfig
 from starlette_admin.routing import route
 
-from plinth.admin.door import PLACE, Door
-from plinth.admin.entrance import Entrance
-from plinth.admin.front import Front
+from plinth.admin.auth import AdminAuth
+from plinth.admin.dashboard import Dashboard
+from plinth.admin.middleware import PLACE, AdminMiddleware
 from plinth.admin.resources import Resource, find_plain_models
 from plinth.admin.templating import LOADERS
 from plinth.admin.views import Events, Mails, Sessions, Users
 from plinth.config import settings
 from plinth.http.assets import Assets
-from plinth.security.marks import derive_key
+from plinth.security.signing import derive_key
 
 HERE = Path(__file__).parent
 
@@ -45,8 +45,8 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
         base_url=PLACE,
         templates_dir=str(HERE / "templates"),
         additional_loaders=LOADERS,
-        index_view=Front(),
-        auth_provider=Entrance(),
+        index_view=Dashboard(),
+        auth_provider=AdminAuth(),
         # For the cookies of messages and of the tokens against forged requests.
         secret_key=derive_key("plinth admin cookies").hex(),
         timezone_config=TimezoneConfig(timezone_cookie_name=None, use_user_locale_timezone=False),
@@ -63,7 +63,7 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
     admin.mount_to(Starlette())
     app.router.routes += [
         Mount(f"{PLACE}/static", assets),
-        Mount(PLACE, Door(admin.app, app), name=admin.route_name),
+        Mount(PLACE, AdminMiddleware(admin.app, app), name=admin.route_name),
     ]
 
 

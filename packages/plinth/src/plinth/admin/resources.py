@@ -11,10 +11,10 @@ from starlette.requests import Request
 
 from plinth.accounts.models import Event, Mail, OneTimeToken, Session, SessionCleanup, User
 from plinth.accounts.services import audit
-from plinth.admin.changing import acting, saving
 from plinth.admin.table import Table
+from plinth.admin.transactions import acting, saving
 from plinth.db.models import Base
-from plinth.resources.idempotency_key import IdempotencyKey
+from plinth.resources.idempotency import IdempotencyKey
 
 HAVE_THEIR_OWN = (Event, Mail, Session, User)
 NEVER_SHOWN = (IdempotencyKey, OneTimeToken, SessionCleanup)  # machinery, and secret

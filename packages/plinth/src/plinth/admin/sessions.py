@@ -7,19 +7,19 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.queries.principal import Principal, load_by_token
-from plinth.accounts.services import audit, recognition, sessions
-from plinth.accounts.services.recognition import Recognised
+from plinth.accounts.services import audit, authentication, sessions
+from plinth.accounts.services.authentication import AuthenticatedUser
 from plinth.config import settings
 from plinth.db.database import Database, after_commit
-from plinth.errors import Denied
+from plinth.errors import PermissionDenied
 from plinth.request.client import Client
 from plinth.security import devices
 from plinth.security.cookie_tokens import CookieToken, make_cookie_token, parse_cookie_token
 
 
-class NotASuperuser(Denied):
+class NotASuperuser(PermissionDenied):
     detail = "Only superusers may enter"
-    keeps_changes = True  # the audit log's row
+    commit_on_error = True  # the audit log's row
 
 
 async def sign_in(
@@ -31,7 +31,7 @@ async def sign_in(
     Raises:
         NotASuperuser: the password was right.
     """
-    known = await recognition.recognise(database, email, password, client, device)
+    known = await authentication.authenticate_credentials(database, email, password, client, device)
     if not known.user.is_superuser:
         await _refuse(database, known)
     token = make_cookie_token(uuid4())
@@ -39,7 +39,7 @@ async def sign_in(
     beginning = sessions.complete_sign_in(
         database, known.user, ("password",), client, token=token, lifetime=lifetime
     )
-    return token, (await recognition.settle(known, beginning)).account
+    return token, (await authentication.settle(known, beginning)).account
 
 
 async def authenticate(db: AsyncSession, cookie: str | None) -> Principal | None:
@@ -53,7 +53,7 @@ async def authenticate(db: AsyncSession, cookie: str | None) -> Principal | None
     return user
 
 
-async def _refuse(database: Database, known: Recognised) -> NoReturn:
+async def _refuse(database: Database, known: AuthenticatedUser) -> NoReturn:
     async with database.transaction() as db:
         audit.record(
             db,

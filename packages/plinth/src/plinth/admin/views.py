@@ -16,10 +16,10 @@ from plinth.accounts.schemas.user import UserAdminUpdate
 from plinth.accounts.schemas.user_form import UserForm
 from plinth.accounts.services import accounts, administration, outbox, sessions
 from plinth.accounts.user_columns import COLUMNS, EDITABLE, SHOWN
-from plinth.admin.changing import acting, saving
-from plinth.admin.entrance import actor
+from plinth.admin.auth import actor
 from plinth.admin.resources import is_secret
 from plinth.admin.table import Table, to_text
+from plinth.admin.transactions import acting, saving
 from plinth.request.device import describe_device
 
 ENDED = "ended by a superuser"

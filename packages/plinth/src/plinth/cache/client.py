@@ -12,8 +12,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from plinth.cache.breaker import Breaker
 from plinth.cache.connecting import connect, disconnect
-from plinth.db.batching import Batcher
-from plinth.db.refusals import FaultLog
+from plinth.db.connection_errors import FaultLog
+from plinth.db.dataloader import DataLoader
 from plinth.observability import metrics
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Cache:
         Args:
             load: answers them all by `call`; those that it leaves out get None.
         """
-        return Batcher(load, in_flight=1, patience=lambda: self._budget).get
+        return DataLoader(load, in_flight=1, patience=lambda: self._budget).get
 
     def name(self, key: str) -> str:
         return f"{self._prefix}:{key}"

@@ -9,9 +9,9 @@ from plinth.cli.application import load_metadata
 from plinth.cli.failure import Failure, describe
 from plinth.config import settings
 from plinth.db import engine, queries
+from plinth.db.connection_errors import describe_connection_error
 from plinth.db.database import Database
-from plinth.db.refusals import describe_refusal
-from plinth.devservices.backing import Backing
+from plinth.devservices.service_urls import ServiceUrls
 from plinth.errors import Unavailable
 from plinth.observability import logs
 
@@ -19,7 +19,7 @@ STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an ans
 
 
 @asynccontextmanager
-async def connected(backing: Backing) -> AsyncIterator[Database]:
+async def connected(backing: ServiceUrls) -> AsyncIterator[Database]:
     """The database, and the cache too: what a command changes, the server must not remember."""
     logs.hush(queries.__name__)  # a slow statement is no news of a command
     logs.hush(engine.__name__)  # what cannot be reached, `reaching` tells
@@ -47,7 +47,7 @@ def reaching(database_url: str) -> Iterator[None]:
         yield
     except (DBAPIError, Unavailable, OSError, InterfaceError, PostgresError) as error:
         where = f"The database at {describe(database_url)}"
-        why = describe_refusal(find_cause(error))
+        why = describe_connection_error(find_cause(error))
         raise Failure(f"{where} cannot be used: {why}") from error
 
 

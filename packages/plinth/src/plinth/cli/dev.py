@@ -12,7 +12,7 @@ from plinth.cli.output import out, print_facts
 from plinth.cli.server import address, listening, serve_reloading, serve_workers
 from plinth.config import settings
 from plinth.config.urls.postgres_url import libpq_url
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.observability import logs
 
 GRACE = 2  # seconds for requests in flight, at each reload
@@ -35,7 +35,7 @@ def run(host: str, port: int, *, reload: bool) -> None:
 def _serve(host: str, port: int, reload: bool) -> None:
     other = port + 1 if port < LAST_PORT else 8001
     way_out = f"take another: `make dev PORT={other}`, or `plinth dev --port {other}`."
-    with listening(host, port, way_out=way_out) as opened, backing_services(settings) as backing:
+    with listening(host, port, way_out=way_out) as opened, running_services(settings) as backing:
         migrate(backing)
         _print_banner(address(opened), backing)
         if reload:
@@ -53,7 +53,7 @@ def watched_folders() -> list[Path]:
     return folders if "site-packages" in library.parts else [*folders, library]
 
 
-def _print_banner(api: str, backing: Backing) -> None:
+def _print_banner(api: str, backing: ServiceUrls) -> None:
     database = describe(libpq_url(backing.owner_url))
     print_facts(
         [

@@ -9,18 +9,18 @@ from plinth.cli.output import out
 from plinth.cli.signals import ENDING
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.mail import tell_way
 from plinth.observability import logs
 
 
 def run() -> None:
     logs.set_up()
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         asyncio.run(_work(backing))
 
 
-async def _work(backing: Backing) -> None:
+async def _work(backing: ServiceUrls) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, *ENDING):

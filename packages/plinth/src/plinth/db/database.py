@@ -17,11 +17,11 @@ from sqlalchemy.util import greenlet_spawn
 
 from plinth.config import Settings, fast_paths
 from plinth.db import queries
+from plinth.db.autocommit import AutocommitExecutor, SQLAlchemyExecutor
+from plinth.db.constraint_errors import ConstraintErrors
 from plinth.db.engine import BoundedPool, Pool, make_engine
-from plinth.db.lane import Lane, PlainLane
 from plinth.db.reading import Query, Reader, read_all
-from plinth.db.violations import Violations
-from plinth.errors import Contended, Unresolved
+from plinth.errors import Contended, OutcomeUnknown
 
 T = TypeVar("T")
 
@@ -48,19 +48,19 @@ class Database:
         *,
         statement_seconds: float | None = None,
     ) -> None:
-        self._violations = Violations(metadata)
+        self._violations = ConstraintErrors(metadata)
         self.engine = make_engine(url, settings, statement_seconds or settings.DB_STATEMENT_TIMEOUT)
         # Through PgBouncer each of a statement's steps could meet another server, unless it is in a
         # transaction.
         self._reading = self.engine.execution_options(
             isolation_level="READ COMMITTED" if settings.DB_PGBOUNCER else "AUTOCOMMIT"
         )
-        queries.watch(self.engine)
-        self._lane: Lane | PlainLane
+        queries.observe_queries(self.engine)
+        self._lane: AutocommitExecutor | SQLAlchemyExecutor
         if fast_paths.are_on(fast_paths.READING):
-            self._lane = Lane(self.engine, in_transactions=settings.DB_PGBOUNCER)
+            self._lane = AutocommitExecutor(self.engine, in_transactions=settings.DB_PGBOUNCER)
         else:
-            self._lane = PlainLane(self._reading)
+            self._lane = SQLAlchemyExecutor(self._reading)
         self._through_pgbouncer = settings.DB_PGBOUNCER
         self.reader = Reader(self._lane, self._violations.explain)
 
@@ -68,7 +68,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A session whose work is committed at the end of the block, or undone when it raises.
 
-        An error with `keeps_changes` commits and is raised all the same.
+        An error with `commit_on_error` commits and is raised all the same.
 
         Raises:
             PlinthError: what the database refused, named by the violated constraint or the
@@ -90,7 +90,7 @@ class Database:
         Raises:
             PlinthError: as `transaction`.
         """
-        if self._through_pgbouncer or isinstance(self._lane, PlainLane):
+        if self._through_pgbouncer or isinstance(self._lane, SQLAlchemyExecutor):
             async with self.transaction() as session:
                 return await read_all(session, query, **values)
         try:
@@ -156,7 +156,7 @@ class Database:
     async def close(self) -> None:
         pool = self.engine.pool
         if isinstance(pool, Pool):
-            await greenlet_spawn(pool.let_go)
+            await greenlet_spawn(pool.invalidate_all)
         await self.engine.dispose()
 
 
@@ -189,6 +189,6 @@ async def _commit(session: AsyncSession) -> None:
     except (OSError, DBAPIError) as error:  # TimeoutError is an OSError
         if isinstance(error, DBAPIError) and not error.connection_invalidated:
             raise
-        raise Unresolved from error
+        raise OutcomeUnknown from error
     for act in session.info.pop(AFTER_COMMIT, ()):
         await act()

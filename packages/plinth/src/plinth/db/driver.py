@@ -14,7 +14,7 @@ import asyncpg
 
 from plinth.config.urls.postgres_tls import WEAK, Tls, make_context
 from plinth.config.urls.postgres_url import Host, read_postgres_url
-from plinth.db.hosts import first_of
+from plinth.db.hosts import connect_to_first
 
 STAGGER = 0.25  # seconds for a host to answer before the next one is tried as well
 CLOSE_SECONDS = 0.2
@@ -142,7 +142,7 @@ class Connector:
         if self._url.shuffles:
             random.shuffle(hosts)
         attempts = [partial(self._open_at, host, wanted) for host in hosts]
-        place, connection = await first_of(
+        place, connection = await connect_to_first(
             attempts, stagger=STAGGER, discard=lambda spare: spare.terminate()
         )
         self._hosts.sort(key=lambda host: host != hosts[place])

@@ -20,16 +20,18 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
 
 from plinth.config import Settings, fast_paths
+from plinth.db.connection_errors import FaultLog
 from plinth.db.driver import Connector, server_settings
-from plinth.db.refusals import FaultLog
 from plinth.errors import Unavailable
 from plinth.observability import metrics
 
 logger = logging.getLogger(__name__)
 
-LATE = 0.5  # seconds beyond its own timeout after which a server is taken for frozen
-LINGER = 30  # seconds
-SURE = 1  # seconds since its last use for which a connection is taken to live
+FROZEN_AFTER_SECONDS = (
+    0.5  # seconds beyond its own timeout after which a server is taken for frozen
+)
+IDLE_OVERFLOW_SECONDS = 30  # seconds
+FRESH_SECONDS = 1  # seconds since its last use for which a connection is taken to live
 PING_SECONDS = 0.75
 READ_ONLY = "25006"  # read_only_sql_transaction: it was the primary, and is no more
 LAST_USED = "last used"
@@ -62,9 +64,10 @@ class BoundedPool(AsyncAdaptedQueuePool):
 
 
 class Pool(BoundedPool):
-    """Connections beyond its size stay until they were not needed for `LINGER`. Where each is
-    closed when it comes back, as usual, a busy server makes one for every other request, at some
-    3 ms of PostgreSQL's time.
+    """A pool that keeps overflow connections until they are idle for `IDLE_OVERFLOW_SECONDS`.
+
+    SQLAlchemy's pool closes an overflow connection on its return. A busy server then opens one for
+    every other request, at some 3 ms of PostgreSQL's time.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Pool(BoundedPool):
         super().__init__(creator, pool_size + max_overflow, 0, **options)
         self._steady = pool_size
         self._needed_at = 0.0
-        self._kept: list[Lent] = []
+        self._kept: list[PooledConnection] = []
         self._wanted = 0
         self._generation = 0
 
@@ -97,17 +100,17 @@ class Pool(BoundedPool):
     def checkedin(self) -> int:
         return super().checkedin() + len(self._kept)
 
-    async def lend(self) -> "Lent":
+    async def acquire(self) -> "PooledConnection":
         """For one query outside of any transaction. One that was used so a moment ago is lent again
         without ado, where the usual way costs as much as the query."""
         while self._kept:
             lent = self._kept.pop()
-            if monotonic() - lent.used_at < SURE and not lent.driver.is_closed():
+            if monotonic() - lent.used_at < FRESH_SECONDS and not lent.driver.is_closed():
                 return lent
             await greenlet_spawn(lent.connection.close)
-        return Lent(await greenlet_spawn(self.connect), self._generation)
+        return PooledConnection(await greenlet_spawn(self.connect), self._generation)
 
-    async def keep(self, lent: "Lent") -> None:
+    async def keep(self, lent: "PooledConnection") -> None:
         """After a query that left it as it was; unless somebody waits for one."""
         if self._wanted or lent.generation != self._generation:
             await greenlet_spawn(lent.connection.close)
@@ -115,16 +118,16 @@ class Pool(BoundedPool):
             lent.used_at = monotonic()
             self._kept.append(lent)
 
-    def let_go(self) -> None:
+    def invalidate_all(self) -> None:
         """Of all that are kept, or are in use: the server that they lead to is not to be trusted,
         and the usual way will see to it."""
         self._generation += 1
         while self._kept:
             self._kept.pop().connection.close()
 
-    def leave(self, lent: "Lent", error: BaseException) -> None:
+    def leave(self, lent: "PooledConnection", error: BaseException) -> None:
         """The server that it leads to is to be left, by all who were connected so far."""
-        self.let_go()
+        self.invalidate_all()
         self._invalidate(lent.connection, error)
 
     def _do_get(self) -> ConnectionPoolEntry:
@@ -136,7 +139,7 @@ class Pool(BoundedPool):
         now = monotonic()
         if self.checkedout() > self._steady:
             self._needed_at = now
-        if self.overflow() > 0 and now - self._needed_at > LINGER:
+        if self.overflow() > 0 and now - self._needed_at > IDLE_OVERFLOW_SECONDS:
             try:
                 record.close()
             finally:
@@ -146,7 +149,7 @@ class Pool(BoundedPool):
 
 
 @dataclass(slots=True)
-class Lent:
+class PooledConnection:
     """
     Attributes:
         generation: of the pool's connections, when it was taken from there.
@@ -173,7 +176,7 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
     connector = Connector(
         url,
         seconds=settings.DB_CONNECT_TIMEOUT,
-        command_timeout=statement_seconds + LATE,
+        command_timeout=statement_seconds + FROZEN_AFTER_SECONDS,
         server_settings=server_settings(
             {} if pooled else bounds, timezone="UTC", application_name=settings.PROJECT_NAME
         ),
@@ -213,8 +216,8 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
     sync = engine.sync_engine
     event.listen(sync, "connect", _note_use)
     event.listen(sync, "checkin", _note_use)
-    event.listen(sync, "checkout", _see_that_it_lives)
-    event.listen(sync, "handle_error", _leave_a_read_only_server)
+    event.listen(sync, "checkout", _check_alive)
+    event.listen(sync, "handle_error", _invalidate_read_only_server)
     if pooled:
         statement = SET_BOUNDS.format_map(server_settings(bounds))
         event.listen(sync, "begin", lambda connection: connection.exec_driver_sql(statement))
@@ -225,7 +228,7 @@ def _note_use(_: object, entry: ConnectionPoolEntry) -> None:
     entry.info[LAST_USED] = monotonic()
 
 
-def _see_that_it_lives(adapted: Any, entry: ConnectionPoolEntry, _: object) -> None:
+def _check_alive(adapted: Any, entry: ConnectionPoolEntry, _: object) -> None:
     """One that ended is known at no cost; for the others a ping, unless they were just in use.
 
     Raises:
@@ -234,7 +237,7 @@ def _see_that_it_lives(adapted: Any, entry: ConnectionPoolEntry, _: object) -> N
     if adapted.driver_connection.is_closed():
         raise InvalidatePoolError
     now = monotonic()
-    if now - entry.info[LAST_USED] < SURE:
+    if now - entry.info[LAST_USED] < FRESH_SECONDS:
         return
     seconds = max(min(PING_SECONDS, _until.get() - now), 0.001)
     try:
@@ -244,8 +247,8 @@ def _see_that_it_lives(adapted: Any, entry: ConnectionPoolEntry, _: object) -> N
         raise InvalidatePoolError from error
 
 
-def _leave_a_read_only_server(context: ExceptionContext) -> None:
+def _invalidate_read_only_server(context: ExceptionContext) -> None:
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
     if context.is_disconnect and context.engine and isinstance(context.engine.pool, Pool):
-        context.engine.pool.let_go()
+        context.engine.pool.invalidate_all()

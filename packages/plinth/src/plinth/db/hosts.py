@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def first_of(
+async def connect_to_first(
     attempts: Sequence[Callable[[], Awaitable[T]]],
     *,
     stagger: float,

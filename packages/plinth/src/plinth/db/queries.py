@@ -1,7 +1,7 @@
 """What goes to the database, counted where every statement passes: ORM, Core and plain SQL alike.
 
 A statement belongs to the request in whose context it is sent. What requests share runs in nobody's
-context (`db/batching.py`), and so is in the process's figures once: a look-up by key there alone,
+context (`db/dataloader.py`), and so is in the process's figures once: a look-up by key there alone,
 a page with each request that waited for it as well.
 """
 
@@ -23,7 +23,7 @@ logger = structlog.stdlib.get_logger(__name__)
 LONGEST_STATEMENT = 2000  # characters
 
 
-def watch(engine: AsyncEngine) -> None:
+def observe_queries(engine: AsyncEngine) -> None:
     event.listen(engine.sync_engine, "before_cursor_execute", _begin)
     event.listen(engine.sync_engine, "after_cursor_execute", _succeed)
     event.listen(engine.sync_engine, "handle_error", _fail)
@@ -38,21 +38,21 @@ def _begin(
 def _succeed(
     _conn: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    note(statement, perf_counter() - context.began, failed=False)
+    record(statement, perf_counter() - context.began, failed=False)
 
 
 def _fail(failure: ExceptionContext) -> None:
     """One that ran into its timeout was the slowest of all."""
     began = getattr(failure.execution_context, "began", None)
     if began is not None and failure.statement:
-        note(failure.statement, perf_counter() - began, failed=True)
+        record(failure.statement, perf_counter() - began, failed=True)
 
 
-def note(statement: str, seconds: float, *, failed: bool) -> None:
+def record(statement: str, seconds: float, *, failed: bool) -> None:
     """One that did not go by the engine's events is told here."""
     request = current_request()
     (metrics.queries_of_requests if request else metrics.other_queries).observe(seconds)
-    note_share(statement, seconds, failed=failed)
+    record_share(statement, seconds, failed=failed)
     if seconds * 1000 >= settings.SLOW_QUERY_MS:
         logger.warning(
             "slow query",
@@ -62,7 +62,7 @@ def note(statement: str, seconds: float, *, failed: bool) -> None:
         )
 
 
-def note_share(statement: str, seconds: float, *, failed: bool) -> None:
+def record_share(statement: str, seconds: float, *, failed: bool) -> None:
     """What this request waited for, and others perhaps as well."""
     if request := current_request():
         request.queries += 1

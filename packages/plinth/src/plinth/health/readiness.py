@@ -99,7 +99,7 @@ def readiness_of(app: FastAPI) -> Readiness:
     return found
 
 
-async def look_around(database: Database, cache: Cache) -> Report:
+async def check_readiness(database: Database, cache: Cache) -> Report:
     state, facts = await asyncio.gather(_read_state(database), check_cache(cache))
     if state is None:
         return Report(database=False, schema=False, cache=facts is not None)

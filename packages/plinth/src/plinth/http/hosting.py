@@ -13,7 +13,7 @@ from plinth.http.problems import problem
 from plinth.http.routes import route_path
 
 
-class RootPath:
+class RootPathMiddleware:
     """Set `root_path` for a proxy that serves the application below a path.
 
     ASGI has `path` include `root_path`. A proxy that passes the whole path on already fulfills
@@ -34,7 +34,7 @@ class RootPath:
         return self.app(scope, receive, send)
 
 
-class AllowedHosts:
+class AllowedHostsMiddleware:
     """Refuse a request whose `Host` is not one of ours with 400: links and redirects carry it.
 
     Args:

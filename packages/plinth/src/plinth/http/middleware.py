@@ -12,7 +12,7 @@ from http import HTTPStatus
 from time import perf_counter
 
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware import cors
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,7 +41,7 @@ AddHeaders = Callable[[RawHeaders], RawHeaders]
 VARIES = (b"vary", b"Origin")
 
 
-class RequestContext:
+class RequestContextMiddleware:
     """Notes what is known of each request (`request/context.py`), its answer included, and gives
     every answer what it has to carry. It is the outermost, and the only one that looks at each
     piece that is sent: the others read what it noted.
@@ -80,7 +80,7 @@ class RequestContext:
         await self.app(scope, receive, send_and_note)
 
 
-class ApplyConventions:
+class ConventionsMiddleware:
     """Note how the request is authenticated and its errors are answered. It stands outside
     everything that refuses a request before its route is known."""
 
@@ -94,7 +94,7 @@ class ApplyConventions:
         return self.app(scope, receive, send)
 
 
-class Unexpected:
+class ServerErrorMiddleware:
     """Answer an unexpected exception with a 500 that shows the request id and nothing else, then
     raise it again, as Starlette's `ServerErrorMiddleware` does: middleware added by
     `app.add_middleware`, such as an error reporter, sees it.
@@ -138,7 +138,7 @@ async def _describe_failure(request: Request, error: Exception) -> Response:
     return made
 
 
-class CrossOrigin(CORSMiddleware):
+class CORSMiddleware(cors.CORSMiddleware):
     """CORS for those who ask across origins; the library looks at every piece of the others'
     answers too. What those have to carry, `vary_by_origin` adds."""
 
@@ -156,7 +156,7 @@ def vary_by_origin(said: RawHeaders) -> RawHeaders:
     return (VARIES,)
 
 
-class Compressed(GZipMiddleware):
+class CompressionMiddleware(GZipMiddleware):
     """GZip for those who take it. The library looks at every piece of the others' answers too."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
@@ -165,7 +165,7 @@ class Compressed(GZipMiddleware):
         return self.app(scope, receive, send)
 
 
-class HeadAsGet:
+class HeadMiddleware:
     """Answer HEAD wherever GET answers, without the body (RFC 9110, 9.3.2), unless a route declares
     HEAD itself."""
 
@@ -191,7 +191,7 @@ class HeadAsGet:
         return any(it.match(path) for it in self._declared)
 
 
-class EitherSlash:
+class TrailingSlashMiddleware:
     """Answers `/users` and `/users/` alike. A redirect from one to the other, which frameworks
     send, makes many clients drop their Authorization header.
 
@@ -225,7 +225,7 @@ class EitherSlash:
         return path if any(it.match(path) for it in self._patterns) else other
 
 
-class DeclaredMethods:
+class MethodNotAllowedMiddleware:
     """What a path without parameters does not answer to is a 405, also where one with a parameter
     would match: `DELETE /users/me` is not `DELETE /users/{user_id}` with an odd id."""
 
@@ -244,7 +244,7 @@ class DeclaredMethods:
         return self.app(scope, receive, send)
 
 
-class RouteNoted:
+class RouteTemplateMiddleware:
     """Lets logs, metrics and traces name a request's route. It stands innermost, since those
     before it may hand on a scope of their own, and the router writes into the last one."""
 

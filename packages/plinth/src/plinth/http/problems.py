@@ -16,17 +16,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plinth.errors import (
-    Changed,
     Conflict,
-    Denied,
     Invalid,
     InvalidField,
     NotFound,
+    PermissionDenied,
     PlinthError,
+    RateLimited,
     Rejected,
-    TooMany,
     Unauthenticated,
     Unavailable,
+    VersionMismatch,
 )
 from plinth.http.routes import allowed_methods, route_path
 from plinth.request.context import current_request
@@ -38,16 +38,16 @@ T = TypeVar("T")
 STATUS: dict[type[PlinthError], HTTPStatus] = {
     Rejected: HTTPStatus.BAD_REQUEST,
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
-    Denied: HTTPStatus.FORBIDDEN,
+    PermissionDenied: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
-    Changed: HTTPStatus.PRECONDITION_FAILED,
+    VersionMismatch: HTTPStatus.PRECONDITION_FAILED,
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
-    TooMany: HTTPStatus.TOO_MANY_REQUESTS,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 HEADERS: dict[type[PlinthError], dict[str, str]] = {
-    TooMany: {
+    RateLimited: {
         "Retry-After": "Seconds after which there is room again.",
         # draft-ietf-httpapi-ratelimit-headers-11
         "RateLimit": 'What is left of the limits that are used up: `"login-ip";r=0;t=42`.',
@@ -131,9 +131,9 @@ def _make_headers(error: PlinthError) -> dict[str, str]:
         request = current_request()
         conventions = request.conventions if request else DEFAULT
         headers["WWW-Authenticate"] = conventions.scheme  # RFC 6750, section 3
-    if isinstance(error, (TooMany, Unavailable)):
+    if isinstance(error, (RateLimited, Unavailable)):
         headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, TooMany):
+    if isinstance(error, RateLimited):
         headers["RateLimit"] = ", ".join(
             f'"{limit.name}";r=0;t={limit.wait}' for limit in error.used_up
         )

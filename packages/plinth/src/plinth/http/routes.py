@@ -98,7 +98,7 @@ def path_patterns(app: FastAPI, method: str | None = None) -> list[re.Pattern[st
     ]
 
 
-def without(router: APIRouter, *functions: Callable[..., Any]) -> APIRouter:
+def without_routes(router: APIRouter, *functions: Callable[..., Any]) -> APIRouter:
     """Return a copy of the router that lacks the routes of these functions.
 
     To override a route, include a router of your own with the same path as well.

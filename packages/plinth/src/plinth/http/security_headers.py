@@ -20,7 +20,7 @@ UNLESS_SAID = (
 MAY_BE_SAID = {name for name, _ in UNLESS_SAID}
 
 
-class SecurityHeaders:
+class SecurityHeadersMiddleware:
     """Those for an answer, whatever it is: an error or a refusal as well.
 
     Args:

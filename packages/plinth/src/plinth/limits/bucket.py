@@ -3,9 +3,9 @@ from typing import NamedTuple, Self
 from pydantic_core import to_json
 
 from plinth.rates import Rate, parse_rate
-from plinth.security.marks import Marker
+from plinth.security.signing import Signer
 
-_marker = Marker("plinth limits")
+_marker = Signer("plinth limits")
 
 
 class Bucket(NamedTuple):
@@ -27,7 +27,7 @@ class Bucket(NamedTuple):
             rate: as the settings have it, `5/5m`.
             parts: what tells this bucket from others of its name.
         """
-        mark = _marker.mark(to_json([name, *parts])).hex()[:32]
+        mark = _marker.sign(to_json([name, *parts])).hex()[:32]
         return cls(name, parse_rate(rate), f"{name}:{mark}")
 
     def stricter(self) -> Self:

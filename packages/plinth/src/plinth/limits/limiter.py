@@ -5,7 +5,7 @@ from random import getrandbits
 from typing import Protocol
 
 from plinth.cache import Cache
-from plinth.errors import TooMany, UsedUp
+from plinth.errors import RateLimited, UsedUp
 from plinth.limits.answer import Answer
 from plinth.limits.bucket import Bucket
 from plinth.limits.memory import Memory
@@ -64,4 +64,4 @@ def _refuse_if_full(answer: Answer, buckets: Sequence[Bucket]) -> None:
     if used_up:
         for limit in used_up:
             metrics.limits_hit.labels(limit.name).inc()
-        raise TooMany(used_up, is_first=answer.is_first)
+        raise RateLimited(used_up, is_first=answer.is_first)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from plinth.folders import make_private_folder
 from plinth.mail.errors import NotDelivered
-from plinth.mail.letters import Letter
+from plinth.mail.messages import Message
 
 
-def keep(letter: Letter, folder: Path) -> Path:
+def keep(letter: Message, folder: Path) -> Path:
     """Write the letter whole or not at all; written again, it takes its own place.
 
     Raises:
@@ -26,7 +26,7 @@ def keep(letter: Letter, folder: Path) -> Path:
     return path
 
 
-def _name(letter: Letter) -> str:
+def _name(letter: Message) -> str:
     """Sorted by time, and told apart by the mail's own number."""
     written = letter.message["Date"].datetime
     number = letter.message["Message-ID"].strip("<>").partition("@")[0]

@@ -7,8 +7,8 @@ from pathlib import Path
 from plinth.config import settings
 from plinth.mail import files, smtp
 from plinth.mail.errors import NotDelivered
-from plinth.mail.letters import Letter
-from plinth.observability.discretion import SHOWS_SECRETS
+from plinth.mail.messages import Message
+from plinth.observability.redaction import SHOWS_SECRETS
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def tell_way() -> str:
     return f"to {_folder()}" if settings.is_development else "nowhere: SMTP_HOST is not set"
 
 
-async def post(letter: Letter, *, seconds: float) -> None:
+async def post(letter: Message, *, seconds: float) -> None:
     """Return when somebody else has taken the responsibility for it.
 
     Args:
@@ -50,5 +50,5 @@ def _folder() -> Path:
     return settings.DATA_DIR / "mail"
 
 
-def _tell_link(letter: Letter) -> str:
+def _tell_link(letter: Message) -> str:
     return f": {letter.link}" if letter.link else ""

@@ -8,12 +8,12 @@ from contextlib import suppress
 
 from plinth.config import settings
 from plinth.mail.errors import NeverDeliverable, NotDelivered
-from plinth.mail.letters import Letter
+from plinth.mail.messages import Message
 
 PERMANENT = 500  # RFC 5321, 4.2.1: from here on a reply says never
 
 
-async def send(letter: Letter, *, seconds: float) -> None:
+async def send(letter: Message, *, seconds: float) -> None:
     """
     Raises:
         NotDelivered
@@ -33,7 +33,7 @@ class _Attempt:
     """One mail on its way. Each answer of a slow server may take its time, which could keep us for
     hours: `break_off`, from any thread, ends it at once."""
 
-    def __init__(self, letter: Letter) -> None:
+    def __init__(self, letter: Message) -> None:
         self._letter = letter
         self._smtp: smtplib.SMTP | None = None
         self._over = False

@@ -17,7 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from plinth import project
 from plinth.config import settings
-from plinth.observability import discretion
+from plinth.observability import redaction
 from plinth.request.context import current_request
 
 REQUESTS = "app.request"
@@ -126,7 +126,7 @@ def make_formatter(*, pretty: bool | None = None) -> ProcessorFormatter:
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
             _add_request,
             structlog.processors.format_exc_info,
-            discretion.conceal,
+            redaction.redact,
             ProcessorFormatter.remove_processors_meta,
             renderer,
         ]

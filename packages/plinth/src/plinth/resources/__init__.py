@@ -1,0 +1,53 @@
+"""The kit for resources: queries, pages, access declarations, idempotency and conditional requests.
+
+The types of schema fields are in `plinth.resources.fields`.
+"""
+
+from plinth.resources.access import (
+    OWNER,
+    OWNER_OR_DENIED,
+    PUBLIC,
+    SUPERUSER,
+    USER,
+    VERIFIED,
+    access,
+)
+from plinth.resources.base import CRUDBase
+from plinth.resources.crud import Caller, CRUDResource
+from plinth.resources.deps import DB, Client, DatabaseDep, Limit, ReadDB, RowId, Skip, get_db
+from plinth.resources.idempotency import IdempotencyKey, IdempotentRequest
+from plinth.resources.list_params import list_params_for
+from plinth.resources.listing import FilterKind, Listing, ListParams
+from plinth.resources.pages import Page, show_page
+from plinth.resources.preconditions import NOT_MODIFIED_RESPONSE, Preconditions
+
+__all__ = [
+    "DB",
+    "NOT_MODIFIED_RESPONSE",
+    "OWNER",
+    "OWNER_OR_DENIED",
+    "PUBLIC",
+    "SUPERUSER",
+    "USER",
+    "VERIFIED",
+    "CRUDBase",
+    "CRUDResource",
+    "Caller",
+    "Client",
+    "DatabaseDep",
+    "FilterKind",
+    "IdempotencyKey",
+    "IdempotentRequest",
+    "Limit",
+    "ListParams",
+    "Listing",
+    "Page",
+    "Preconditions",
+    "ReadDB",
+    "RowId",
+    "Skip",
+    "access",
+    "get_db",
+    "list_params_for",
+    "show_page",
+]

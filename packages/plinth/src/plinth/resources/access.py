@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ATTRIBUTE = "__access__"
 
 
-class Who(StrEnum):
+class Audience(StrEnum):
     PUBLIC = "public"
     """Anyone."""
     USER = "user"
@@ -35,29 +35,29 @@ class Who(StrEnum):
     """403 for others."""
 
 
-PUBLIC, USER, VERIFIED, OWNER, OWNER_OR_DENIED, SUPERUSER = Who
+PUBLIC, USER, VERIFIED, OWNER, OWNER_OR_DENIED, SUPERUSER = Audience
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class AccessDeclaration:
     """
     Attributes:
         queries: the most statements that the route sends when it does what it is asked to, with
             the one that finds out who asks.
     """
 
-    who: Who
+    who: Audience
     queries: int
 
 
-def access(who: Who, *, queries: int) -> Callable[[F], F]:
+def access(who: Audience, *, queries: int) -> Callable[[F], F]:
     def declare(endpoint: F) -> F:
-        setattr(endpoint, ATTRIBUTE, Declared(who, queries))
+        setattr(endpoint, ATTRIBUTE, AccessDeclaration(who, queries))
         return endpoint
 
     return declare
 
 
-def declared(endpoint: Callable[..., Any]) -> Declared | None:
-    found: Declared | None = getattr(endpoint, ATTRIBUTE, None)
+def get_access(endpoint: Callable[..., Any]) -> AccessDeclaration | None:
+    found: AccessDeclaration | None = getattr(endpoint, ATTRIBUTE, None)
     return found

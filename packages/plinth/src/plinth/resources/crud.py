@@ -1,9 +1,8 @@
-"""What a resource of one's own needs beyond a table's queries: who sees which rows, which version a
-change is meant for, pages. `plinth new` writes one for each."""
+"""The queries of a resource: ownership, expected versions, pages. `plinth new` writes one."""
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from asyncpg import ForeignKeyViolationError
 from pydantic import BaseModel
@@ -14,9 +13,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from plinth.db.models import NumberedBase, Owned
 from plinth.db.reading import Readable, read_by_id
-from plinth.errors import Changed, Conflict, Denied, NotFound
+from plinth.errors import Conflict, NotFound, PermissionDenied, VersionMismatch
 from plinth.resources.base import CRUDBase
-from plinth.resources.listing import Listing, Rows, Wanted
+from plinth.resources.listing import Listing, ListParams, Rows
 
 ModelT = TypeVar("ModelT", bound=NumberedBase)
 CreateT = TypeVar("CreateT", bound=BaseModel)
@@ -24,7 +23,7 @@ UpdateT = TypeVar("UpdateT", bound=BaseModel)
 
 
 class Caller(Protocol):
-    """The user who sends a request, as far as a resource needs to know them."""
+    """The user who sends a request, as a resource sees them."""
 
     @property
     def id(self) -> int: ...
@@ -33,7 +32,7 @@ class Caller(Protocol):
     def is_superuser(self) -> bool: ...
 
 
-NOBODY = 0  # no user's id
+NO_USER = 0  # no row has this owner
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -44,20 +43,22 @@ def snake_case(class_name: str) -> str:
 
 class InUse(Conflict):
     code = "in_use"
-    detail = "Something else still refers to this"
+    detail = "Another row still refers to this one"
 
 
-class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
-    """The queries of a resource. Of a table that is `Owned`, each sees and changes their own rows,
-    and superusers all: what is not yours is not there.
+class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
+    """The queries of a resource. They flush and never commit.
+
+    In a table that is `Owned`, users see and change their own rows, and superusers all rows;
+    another user's row is not found.
 
     Args:
-        listing: how it is listed.
-        open_to_read: everyone sees every row; changing one is as before.
-        deny_others: to change another's row is denied (403). Otherwise the row is not there (404).
+        listing: the sort orders, filters and search of its list.
+        open_to_read: everyone may read every row; changes still need the owner.
+        deny_others: changing another user's row is 403 instead of 404.
 
     Raises:
-        ValueError: `deny_others` without `open_to_read`: the 403 would tell that a row is there.
+        ValueError: `deny_others` without `open_to_read`: the 403 would reveal that the row exists.
     """
 
     def __init__(
@@ -70,48 +71,52 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
     ) -> None:
         if deny_others and not open_to_read:
             raise ValueError(
-                f"{model.__name__}: deny_others=True tells others that a row is there; add"
+                f"{model.__name__}: deny_others=True reveals that a row exists; add"
                 " open_to_read=True, or leave it out"
             )
-        super().__init__(model)
-        self._denies_others = deny_others
+        self.model = model
         self.listing = listing
+        self.rows: CRUDBase[ModelT, CreateT, UpdateT] = CRUDBase(model)
+        self._denies_others = deny_others
         self._is_owned = issubclass(model, Owned)
         self._is_open_to_read = open_to_read
 
-    async def find(self, db: Readable, id: int, *, viewer: Caller | None) -> ModelT:  # noqa: A002
-        """A row to look at; `edit` is for a change.
+    async def get(self, db: Readable, id: int, *, viewer: Caller | None) -> ModelT:  # noqa: A002
+        """Return a row to show. `update` locks the row that it changes.
 
         Raises:
-            NotFound: it is not there, or not there for `viewer`.
+            NotFound: there is no such row, or `viewer` may not see it.
         """
         row = self._require(await read_by_id(db, self.model, id))
         only = self._readable_of(viewer)
         return self._require(row if only is None or row.owner_id == only else None)  # type: ignore[attr-defined]
 
-    async def page(self, db: Readable, wanted: Wanted, *, viewer: Caller | None) -> Rows[ModelT]:
-        """
-        Raises:
-            InvalidField: the cursor does not fit.
-        """
-        return await self.listing.fetch(db, wanted, owner_id=self._readable_of(viewer))
+    async def get_page(
+        self, db: Readable, params: ListParams, *, viewer: Caller | None
+    ) -> Rows[ModelT]:
+        """Return the rows of one page that `viewer` may see.
 
-    async def make(self, db: AsyncSession, obj_in: CreateT, *, by: Caller) -> ModelT:
-        """
         Raises:
-            PlinthError: at the end of the transaction, or sooner: what the violated constraint
-                means. So with the verbs below.
+            InvalidField: the cursor does not belong to this list.
         """
-        return await self.add(db, self._values(obj_in, by))
+        return await self.listing.fetch(db, params, owner_id=self._readable_of(viewer))
 
-    async def make_many(
+    async def create(self, db: AsyncSession, obj_in: CreateT, *, by: Caller) -> ModelT:
+        """Insert a row that belongs to `by`.
+
+        Raises:
+            PlinthError: the meaning of a violated constraint, now or when the transaction ends.
+        """
+        return await self.rows.add(db, self._values(obj_in, by))
+
+    async def create_many(
         self, db: AsyncSession, objects_in: Sequence[CreateT], *, by: Caller
     ) -> Sequence[ModelT]:
-        """All or none, by one statement, in the order given."""
+        """Insert all rows or none, by one statement, and return them in the order given."""
         adding = insert(self.model).returning(self.model, sort_by_parameter_order=True)
         return (await db.scalars(adding, [self._values(it, by) for it in objects_in])).all()
 
-    async def edit(
+    async def update(
         self,
         db: AsyncSession,
         id: int,  # noqa: A002
@@ -120,20 +125,20 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
         by: Caller,
         versions: Collection[int] | None = None,
     ) -> ModelT:
-        """Change what was sent; what was left out stays.
+        """Change the fields that were sent.
 
         Args:
-            versions: those that the change is meant for; None for any.
+            versions: those that the client expects (`If-Match`); None for any.
 
         Raises:
-            NotFound: it is not there, or not theirs.
-            Denied: it is not theirs, with `deny_others`.
-            Changed: it has another version by now.
+            NotFound: there is no such row, or it belongs to another user.
+            PermissionDenied: it belongs to another user, with `deny_others`.
+            VersionMismatch: the row has another version.
         """
-        row = await self._hold(db, id, by, versions)
-        return await self.update(db, db_obj=row, obj_in=obj_in)
+        row = await self._lock(db, id, by, versions)
+        return await self.rows.update(db, db_obj=row, obj_in=obj_in)
 
-    async def discard(
+    async def remove(
         self,
         db: AsyncSession,
         id: int,  # noqa: A002
@@ -141,12 +146,13 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
         by: Caller,
         versions: Collection[int] | None = None,
     ) -> None:
-        """
+        """Delete a row.
+
         Raises:
-            NotFound, Denied, Changed: as `edit`.
-            InUse: something refers to it.
+            NotFound, PermissionDenied, VersionMismatch: as `update`.
+            InUse: another row refers to it.
         """
-        await db.delete(await self._hold(db, id, by, versions))
+        await db.delete(await self._lock(db, id, by, versions))
         try:
             await db.flush()
         except IntegrityError as error:
@@ -154,29 +160,29 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
                 raise InUse from error
             raise
 
-    async def _hold(
+    async def _lock(
         self,
         db: AsyncSession,
         id: int,  # noqa: A002
         by: Caller,
         versions: Collection[int] | None,
     ) -> ModelT:
-        """The row as it is now, which nobody else changes until the transaction ends."""
-        held = (
+        """Read the row anew and lock it until the transaction ends."""
+        locked = (
             select(self.model)
             .where(self.model.id == id, *self._owned_by(by))
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found = await db.scalar(held)
-        if found is None and self._denies_others and await self._is_there(db, id):
-            raise Denied(code=f"{snake_case(self.model.__name__)}_denied")
+        found = await db.scalar(locked)
+        if found is None and self._denies_others and await self._exists(db, id):
+            raise PermissionDenied(code=f"{snake_case(self.model.__name__)}_denied")
         row = self._require(found)
         if versions is not None and getattr(row, "version", None) not in versions:
-            raise Changed
+            raise VersionMismatch
         return row
 
-    async def _is_there(self, db: AsyncSession, id: int) -> bool:  # noqa: A002
+    async def _exists(self, db: AsyncSession, id: int) -> bool:  # noqa: A002
         return bool(await db.scalar(select(exists().where(self.model.id == id))))
 
     def _require(self, row: ModelT | None) -> ModelT:
@@ -191,7 +197,7 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
         return values | {"owner_id": by.id} if self._is_owned else values
 
     def _readable_of(self, viewer: Caller | None) -> int | None:
-        """The user whose rows alone are there for `viewer`; None for everyone's."""
+        """Return the only user whose rows `viewer` may see; None for all users."""
         return None if self._is_open_to_read else self._owner(viewer)
 
     def _owned_by(self, user: Caller | None) -> list[ColumnElement[bool]]:
@@ -204,4 +210,4 @@ class CRUDResource(CRUDBase[ModelT, CreateT, UpdateT]):
     def _owner(self, user: Caller | None) -> int | None:
         if not self._is_owned or (user and user.is_superuser):
             return None
-        return user.id if user else NOBODY
+        return user.id if user else NO_USER

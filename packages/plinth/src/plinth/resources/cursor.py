@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, UnaryExpression, and_, false, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from plinth.db.models import NumberedBase
-from plinth.security.sealing import seal, unseal
+from plinth.security.encryption import decrypt, encrypt
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ class Order:
         self._values: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[kinds])
 
     def cursor_at(self, row: object, *, backwards: bool) -> str:
-        return self.seal([getattr(row, name) for name in self._names], backwards=backwards)
+        return self.encrypt([getattr(row, name) for name in self._names], backwards=backwards)
 
-    def seal(self, values: Sequence[Any], *, backwards: bool) -> str:
+    def encrypt(self, values: Sequence[Any], *, backwards: bool) -> str:
         cursor = {"sort": self._sort, "backwards": backwards, "values": values}
-        sealed = seal(cursor, belongs_to=self._belongs_to)
+        sealed = encrypt(cursor, belongs_to=self._belongs_to)
         return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
     def read(self, values: Sequence[Any]) -> Sequence[Any]:
@@ -100,7 +100,7 @@ class Order:
             raise ValueError("of columns that have changed since") from None
 
 
-def unseal_cursor(text: str, table: str) -> Cursor:
+def decrypt_cursor(text: str, table: str) -> Cursor:
     """
     Raises:
         ValueError: it is none of ours, or another list's.
@@ -109,26 +109,26 @@ def unseal_cursor(text: str, table: str) -> Cursor:
         sealed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (NotBase64, ValueError):
         raise ValueError("no cursor of ours") from None
-    return Cursor(**unseal(sealed, belongs_to=_cursor_of(table)))
+    return Cursor(**decrypt(sealed, belongs_to=_cursor_of(table)))
 
 
 def after(
     keys: Sequence[SortKey], values: Sequence[ColumnElement[Any] | None]
 ) -> ColumnElement[bool]:
     """The rows that come after one with these values, where None is a NULL."""
-    if not are_compared_at_once(keys):
+    if not compare_as_row(keys):
         return _after(keys, values)
     columns = tuple_(*(key.column for key in keys))
     edge = tuple_(*values)
     return columns < edge if keys[0].descending else columns > edge
 
 
-def are_compared_at_once(keys: Sequence[SortKey]) -> bool:
+def compare_as_row(keys: Sequence[SortKey]) -> bool:
     """By one comparison of rows, which one look into an index answers."""
     return len({key.descending for key in keys}) == 1 and not any(key.is_nullable for key in keys)
 
 
-def names_of(sort: str) -> list[str]:
+def column_names(sort: str) -> list[str]:
     return [part.removeprefix("-") for part in sort.split(",")]
 
 

@@ -35,7 +35,7 @@ async def get_database(request: Request) -> Database:
 
 
 # For routes whose service decides itself when a transaction begins.
-WholeDB = Annotated[Database, Depends(get_database)]
+DatabaseDep = Annotated[Database, Depends(get_database)]
 
 
 async def get_reader(request: Request) -> Reader:

@@ -1,10 +1,10 @@
-"""Kinds of text that come in. What PostgreSQL or a log line cannot hold is refused here."""
+"""Types of schema fields. They reject what PostgreSQL or a log line cannot hold."""
 
 import re
 from datetime import UTC, date, datetime
 from decimal import MAX_PREC, Context, Decimal
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from unicodedata import combining, normalize
 
 from pydantic import (
@@ -12,9 +12,12 @@ from pydantic import (
     AwareDatetime,
     BeforeValidator,
     Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
     PlainSerializer,
     StringConstraints,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from plinth.config import settings
 from plinth.security import addresses
@@ -211,3 +214,17 @@ NewPassword = Annotated[
 """A new password, by `Settings.PASSWORD_RULES`."""
 
 SearchText = Annotated[Line, StringConstraints(min_length=2, max_length=100)]
+
+
+def _only_instances(schema: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    kinds = map(core_schema.is_instance_schema, get_args(schema))
+    return core_schema.json_or_python_schema(
+        json_schema=handler(schema),
+        python_schema=core_schema.union_schema(list(kinds)),
+        serialization=core_schema.simple_ser_schema("any"),
+    )
+
+
+SerializeAsInstance = GetPydanticSchema(_only_instances)
+"""`Annotated[User | PublicUser, SerializeAsInstance]`: serialize each value by its own class. By
+default Pydantic tries every member of the union for every value, at twice the time."""

@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
 from plinth.config import settings
-from plinth.db.kept import keep
+from plinth.db.bounded_cache import get_or_create
 from plinth.db.models import NumberedBase
 from plinth.db.reading import Readable
 from plinth.errors import InvalidField
-from plinth.resources.cursor import Cursor, Order, names_of, unseal_cursor
+from plinth.resources.cursor import Cursor, Order, column_names, decrypt_cursor
 from plinth.resources.page_query import PageQuery, Shape, pattern
 
 ModelT = TypeVar("ModelT", bound=NumberedBase)
@@ -31,7 +31,7 @@ def equality_parameter(column: str) -> str:
     return f"{column}__eq" if column in LIST_PARAMETERS else column
 
 
-class By(Flag):
+class FilterKind(Flag):
     """How a column is filtered, and what its query parameters are."""
 
     EQUALS = auto()
@@ -44,7 +44,7 @@ class By(Flag):
     """`title__contains`: plain text, anywhere, without case. Wants a trigram index."""
 
 
-class Wanted(NamedTuple):
+class ListParams(NamedTuple):
     """What of a list is asked for.
 
     Attributes:
@@ -75,7 +75,7 @@ class Rows(NamedTuple, Generic[ModelT]):
     """
 
     items: Sequence[ModelT]
-    wanted: Wanted
+    wanted: ListParams
     next: str | None
     prev: str | None
     total: int | None = None
@@ -94,7 +94,7 @@ class Listing(Generic[ModelT]):
     model: type[ModelT]
     sort: tuple[str, ...]
     default: str
-    filters: Mapping[str, By] = field(default_factory=dict)
+    filters: Mapping[str, FilterKind] = field(default_factory=dict)
     search: ColumnElement[str] | None = None
     _orders: dict[str, Order] = field(default_factory=dict, init=False, repr=False)
     _queries: dict[Shape, PageQuery] = field(default_factory=dict, init=False, repr=False)
@@ -106,7 +106,7 @@ class Listing(Generic[ModelT]):
     async def fetch(
         self,
         db: Readable,
-        wanted: Wanted,
+        wanted: ListParams,
         *,
         owner_id: int | None = None,
         total: int | None = None,
@@ -147,20 +147,20 @@ class Listing(Generic[ModelT]):
         Raises:
             InvalidField: it is not declared, as that of a cursor that is older than we are.
         """
-        return keep(self._orders, sort, lambda: self._make_order(sort), most=SHAPES)
+        return get_or_create(self._orders, sort, lambda: self._make_order(sort), most=SHAPES)
 
     def _make_order(self, sort: str) -> Order:
-        if not set(names_of(sort)) <= {*self.sort, *names_of(self.default)}:
+        if not set(column_names(sort)) <= {*self.sort, *column_names(self.default)}:
             raise _refuse("belongs to an order that there is no more")
         return Order(self.model, sort)
 
     def _query(self, shape: Shape) -> PageQuery:
-        return keep(
+        return get_or_create(
             self._queries, shape, lambda: PageQuery(self.model, self.search, shape), most=SHAPES
         )
 
     def _values(
-        self, wanted: Wanted, edge: Sequence[Any] | None, owner_id: int | None
+        self, wanted: ListParams, edge: Sequence[Any] | None, owner_id: int | None
     ) -> dict[str, Any]:
         values = {
             f"by_{name}": pattern(value) if name.endswith("__contains") else value
@@ -184,13 +184,13 @@ class Listing(Generic[ModelT]):
         except ValueError as error:
             raise _refuse(str(error)) from error
 
-    def _read_cursor(self, wanted: Wanted) -> Cursor | None:
+    def _read_cursor(self, wanted: ListParams) -> Cursor | None:
         if wanted.cursor is None:
             return None
         if wanted.skip:
             raise _refuse("goes without a skip")
         try:
-            cursor = unseal_cursor(wanted.cursor, self.model.__tablename__)
+            cursor = decrypt_cursor(wanted.cursor, self.model.__tablename__)
         except ValueError as error:
             raise _refuse("is none that we gave out") from error
         if wanted.sort not in (None, cursor.sort):
@@ -199,7 +199,7 @@ class Listing(Generic[ModelT]):
 
 
 def _arrange(
-    found: Sequence[Any], wanted: Wanted, cursor: Cursor | None, order: Order, total: int | None
+    found: Sequence[Any], wanted: ListParams, cursor: Cursor | None, order: Order, total: int | None
 ) -> Rows[Any]:
     """In the order that is asked for, with the ways to its neighbours."""
     backwards, more = bool(cursor and cursor.backwards), len(found) > wanted.limit

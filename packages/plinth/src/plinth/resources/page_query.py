@@ -31,13 +31,13 @@ from plinth.db.reading import (
     Readable,
     Reader,
     SharedQuery,
-    listed,
-    planned_by_its_values,
+    array_param,
+    force_custom_plan,
     read_all,
     read_one,
     select_columns,
 )
-from plinth.resources.cursor import Order, SortKey, after, are_compared_at_once
+from plinth.resources.cursor import Order, SortKey, after, compare_as_row
 
 COUNTED = 10_000
 """Up to where rows are counted: counting reads each, a million take a tenth of a second."""
@@ -83,7 +83,7 @@ class Shape(NamedTuple):
     def has_one_plan(self) -> bool:
         """The best way to such a page is the same whatever its values are."""
         chosen = self.filters or self.has_query or self.is_owned or self.skips
-        return not chosen and (self.edge is None or are_compared_at_once(self.order.keys))
+        return not chosen and (self.edge is None or compare_as_row(self.order.keys))
 
 
 class PageQuery:
@@ -101,7 +101,7 @@ class PageQuery:
         self._shape = shape
         self._where = list(_conditions(model, search, shape))
         if not shape.has_one_plan:
-            self._where.append(planned_by_its_values())
+            self._where.append(force_custom_plan())
         keys = shape.order.keys
         self._way = [key.turned() for key in keys] if shape.backwards else keys
         self.page = Query(self._select(_edge(self._way, shape.edge) if shape.edge else ()))
@@ -152,7 +152,7 @@ class PageQuery:
         names = [f"edge_{place}" for place in range(len(self._way))]
         kinds = [key.column.type for key in self._way]
         edges = (
-            func.unnest(*map(listed, names, kinds))
+            func.unnest(*map(array_param, names, kinds))
             .table_valued(*map(column, names, kinds), with_ordinality=NUMBER)
             .render_derived(name="edges")
         )

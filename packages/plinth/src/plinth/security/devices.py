@@ -13,7 +13,7 @@ import secrets
 from base64 import urlsafe_b64encode
 from typing import NamedTuple
 
-from plinth.security.marks import Marker
+from plinth.security.signing import Signer
 
 COOKIE = "plinth_device"
 SECONDS = 365 * 86400
@@ -21,7 +21,7 @@ BYTES = 16  # of the id, and of a mark
 ACCOUNTS = 5  # that share a browser; the one longest away is forgotten
 SHAPE = re.compile(rf"[A-Za-z0-9_-]{{22}}(\.[A-Za-z0-9_-]{{22}}){{1,{ACCOUNTS}}}")
 
-_marker = Marker("plinth known device")
+_marker = Signer("plinth known device")
 
 
 class Account(NamedTuple):
@@ -34,7 +34,7 @@ class Account(NamedTuple):
         return f"{self.user_id} {self.credential_epoch}"
 
 
-def recognise(cookie: str | None, account: Account, *, email: str) -> str | None:
+def recognize_device(cookie: str | None, account: Account, *, email: str) -> str | None:
     """The device's id, where this account has signed in on it.
 
     Args:
@@ -75,7 +75,7 @@ def _mark_email(device: str, email: str) -> str:
 
 
 def _encode_mark(device: str, account: bytes) -> str:
-    return _encode(_marker.mark(device.encode() + b"\0" + account)[:BYTES])
+    return _encode(_marker.sign(device.encode() + b"\0" + account)[:BYTES])
 
 
 def _encode(data: bytes) -> str:

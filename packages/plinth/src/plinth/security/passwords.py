@@ -38,7 +38,7 @@ _profile = PasswordHasher(
     time_cost=settings.ARGON2_TIME_COST, memory_cost=settings.ARGON2_MEMORY_KIB, parallelism=1
 )
 # Well-formed, as costly to verify as a real one, and the hash of nothing.
-NOBODYS_HASH = (
+DUMMY_HASH = (
     f"$argon2id$v=19$m={settings.ARGON2_MEMORY_KIB},t={settings.ARGON2_TIME_COST},p=1"
     "$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
@@ -82,7 +82,7 @@ async def verify_password(password: str, stored: str | None) -> Verdict:
     Raises:
         Unavailable: more is waiting to be hashed than a second's work.
     """
-    return await _run(lambda: _verify(password, stored or NOBODYS_HASH))
+    return await _run(lambda: _verify(password, stored or DUMMY_HASH))
 
 
 def check_hash(stored: str) -> None:
@@ -113,7 +113,7 @@ def _hash(password: str) -> str:
 
 def _verify(password: str, stored: str) -> Verdict:
     if stored == NO_PASSWORD:
-        stored = NOBODYS_HASH
+        stored = DUMMY_HASH
     try:
         if verify := find_verifier(stored):
             # As typed, and in one form: two keyboards may type one password as different bytes.

@@ -15,12 +15,12 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from plinth.security.marks import Marker
+from plinth.security.signing import Signer
 
 ID, SECRET, MARK, NONCE = 16, 32, 18, 12  # 66 bytes together, so that no padding is needed
 LENGTH = ID + SECRET + MARK
 
-_marker = Marker("plinth refresh token mark")
+_marker = Signer("plinth refresh token mark")
 
 
 @dataclass(slots=True, repr=False)
@@ -64,13 +64,13 @@ def parse_refresh_token(text: str) -> RefreshToken | None:
     return token if token.text == text else None
 
 
-def seal_successor(successor: RefreshToken, previous: RefreshToken) -> bytes:
+def encrypt_successor(successor: RefreshToken, previous: RefreshToken) -> bytes:
     """Lock `successor` with `previous`: who holds the one may have the other, and nobody else."""
     nonce = secrets.token_bytes(NONCE)
     return nonce + AESGCM(_seal_key(previous)).encrypt(nonce, successor.data, None)
 
 
-def open_successor(sealed: bytes, previous: RefreshToken) -> RefreshToken | None:
+def decrypt_successor(sealed: bytes, previous: RefreshToken) -> RefreshToken | None:
     try:
         data = AESGCM(_seal_key(previous)).decrypt(sealed[:NONCE], sealed[NONCE:], None)
     except (InvalidTag, ValueError):  # the latter for less than a nonce
@@ -83,4 +83,4 @@ def _seal_key(token: RefreshToken) -> bytes:
 
 
 def _mark(body: bytes) -> bytes:
-    return _marker.mark(body)[:MARK]
+    return _marker.sign(body)[:MARK]

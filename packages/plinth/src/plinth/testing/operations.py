@@ -19,7 +19,7 @@ from plinth.cli.application import load_application
 from plinth.http.problems import MEDIA_TYPE, Problem, ValidationProblem
 from plinth.http.routes import walk_routes
 from plinth.request.conventions import Conventions, find_conventions
-from plinth.resources.access import Declared, Who, declared
+from plinth.resources.access import AccessDeclaration, Audience, get_access
 from plinth.resources.fields import LARGEST_EXACT
 from plinth.testing.people import PASSWORD
 
@@ -41,15 +41,15 @@ class Operation:
     description: Schema
     """What the OpenAPI document says of it; nothing for a route that is kept out of it."""
     schemas: Schema
-    declared: Declared | None
+    declaration: AccessDeclaration | None
     route: RouteContext
     conventions: Conventions
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
-    def is_declared(self, who: Who) -> bool:
-        return self.declared is not None and self.declared.who is who
+    def is_declared(self, who: Audience) -> bool:
+        return self.declaration is not None and self.declaration.who is who
 
     def error_format(self, status: int) -> tuple[str, type[BaseModel]]:
         """The media type and the model of its errors with this status."""
@@ -199,7 +199,7 @@ def list_operations(app: FastAPI) -> list[Operation]:
             route.path or "",
             paths.get(route.path_format, {}).get(method.lower(), {}),
             schemas,
-            declared(route.endpoint) if route.endpoint else None,
+            get_access(route.endpoint) if route.endpoint else None,
             route,
             find_conventions(conventions, route.path or ""),
         )

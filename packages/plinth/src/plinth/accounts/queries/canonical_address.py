@@ -6,12 +6,12 @@ from sqlalchemy import Text, any_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import User
-from plinth.db.reading import listed
+from plinth.db.reading import array_param
 from plinth.security.addresses import UNUSUAL, Account
 
 _accounts = select(User.id, User.email, User.is_verified, User.email_canonical)
 _unusual = _accounts.where(User.email_canonical.regexp_match(UNUSUAL))
-_holders = _accounts.where(User.email_canonical == any_(listed("forms", Text())))
+_holders = _accounts.where(User.email_canonical == any_(array_param("forms", Text())))
 
 
 async def get_unusual(db: AsyncSession) -> Sequence[Account]:

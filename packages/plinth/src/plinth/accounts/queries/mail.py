@@ -73,7 +73,7 @@ async def hold(db: AsyncSession, mail: TakenMail) -> bool:
     return await db.scalar(held) is not None
 
 
-async def make_out(
+async def materialize(
     db: AsyncSession, mail: TakenMail, *, kind: str, recipient: str, sealed: bytes
 ) -> None:
     """Put another in its place, due at once."""

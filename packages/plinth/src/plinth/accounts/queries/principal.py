@@ -12,7 +12,7 @@ from plinth.accounts.base_user import BaseUser
 from plinth.accounts.models import Session, User
 from plinth.accounts.queries.session import is_live
 from plinth.accounts.user_columns import SHOWN
-from plinth.db.reading import Query, Reader, one_of
+from plinth.db.reading import Query, Reader, in_array
 
 if TYPE_CHECKING:
 
@@ -45,7 +45,7 @@ _asking = (
     .select_from(Session)
     .join(_user, true())
 )
-by_session = Query(_asking.where(one_of(Session.id, "ids")), Principal)
+by_session = Query(_asking.where(in_array(Session.id, "ids")), Principal)
 
 
 async def load_principals(reader: Reader, session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:

@@ -26,7 +26,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from plinth.accounts.models import Session, SessionCleanup, User
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.db.reading import Query, listed
+from plinth.db.reading import Query, array_param
 
 GRACE = timedelta(seconds=10)
 GRACES = 3
@@ -93,8 +93,8 @@ _rotating = Query(_rotate(*map(bindparam, Rotation._fields)))
 
 _asked = (
     func.unnest(
-        listed("session_ids", Uuid()),
-        *(listed(it, LargeBinary()) for it in ("old", "new", "sealed")),
+        array_param("session_ids", Uuid()),
+        *(array_param(it, LargeBinary()) for it in ("old", "new", "sealed")),
     )
     .table_valued(*(column(name) for name in Rotation._fields), name="asked")
     .render_derived()

@@ -11,8 +11,8 @@ from plinth.db.database import release
 from plinth.db.reading import (
     Query,
     Readable,
-    listed,
-    planned_by_its_values,
+    array_param,
+    force_custom_plan,
     read_all,
     read_one,
     select_columns,
@@ -21,7 +21,7 @@ from plinth.limits.sign_in import reserve_sign_in
 from plinth.request.client import Client
 from plinth.request.context import current_request
 from plinth.resources.base import CRUDBase
-from plinth.resources.listing import By, Listing
+from plinth.resources.listing import FilterKind, Listing
 from plinth.resources.page_query import containing, found_by_trigrams, pattern
 from plinth.security.addresses import lookup_keys
 from plinth.security.passwords import Verdict, hash_password, verify_password
@@ -30,7 +30,7 @@ Columns = TypeVarTuple("Columns")
 
 _matching = (
     select_columns(User)
-    .where(found_by_trigrams(User, SEARCHED, "query"), planned_by_its_values())
+    .where(found_by_trigrams(User, SEARCHED, "query"), force_custom_plan())
     .order_by(User.id)
     .offset(bindparam("skip"))
     .limit(bindparam("limit"))
@@ -47,7 +47,7 @@ def having_email(statement: Select[*Columns]) -> Select[*Columns]:
     The value of `keys` is the address's `lookup_keys`. Where several accounts fit, the first key
     decides.
     """
-    keys = listed("keys", Text())
+    keys = array_param("keys", Text())
     return (
         statement.where(User.email_canonical == any_(keys))
         .order_by(func.array_position(keys, User.email_canonical))
@@ -65,10 +65,10 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         sort=("id", "created_at", "email", "username"),
         default="id",
         filters={
-            "is_active": By.EQUALS,
-            "is_superuser": By.EQUALS,
-            "is_verified": By.EQUALS,
-            "created_at": By.RANGE,
+            "is_active": FilterKind.EQUALS,
+            "is_superuser": FilterKind.EQUALS,
+            "is_verified": FilterKind.EQUALS,
+            "created_at": FilterKind.RANGE,
         },
         search=SEARCHED,
     )

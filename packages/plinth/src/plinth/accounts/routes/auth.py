@@ -5,59 +5,61 @@ from fastapi import APIRouter, Form
 from plinth.accounts.deps import CurrentUser, Device, Rotations
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import sessions
-from plinth.errors import Rejected, TooMany, Unauthenticated, Unavailable
+from plinth.errors import RateLimited, Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 from plinth.resources.access import PUBLIC, USER, access
-from plinth.resources.deps import DB, Client, WholeDB
+from plinth.resources.deps import DB, Client, DatabaseDep
 
-router = APIRouter(prefix="/auth", tags=["auth"])
-leaving = APIRouter(prefix="/auth", tags=["auth"])
+public_router = APIRouter(prefix="/auth", tags=["auth"])
+private_router = APIRouter(prefix="/auth", tags=["auth"])
 
 
-@router.post(
+@public_router.post(
     "/login",
     response_model=TokenPair,
-    responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
+    responses=responses(Rejected, Unauthenticated, RateLimited, Unavailable),
 )
 @access(PUBLIC, queries=2)
 async def login(
-    database: WholeDB, credentials: Credentials, client: Client, device: Device
+    database: DatabaseDep, credentials: Credentials, client: Client, device: Device
 ) -> sessions.Tokens:
     return await _sign_in(database, credentials.email, credentials.password, client, device)
 
 
-@router.post(
+@public_router.post(
     "/token",
     response_model=TokenPair,
-    responses=responses(Rejected, Unauthenticated, TooMany, Unavailable),
+    responses=responses(Rejected, Unauthenticated, RateLimited, Unavailable),
 )
 @access(PUBLIC, queries=2)
 async def login_by_form(
-    database: WholeDB, form: Annotated[PasswordForm, Form()], client: Client, device: Device
+    database: DatabaseDep, form: Annotated[PasswordForm, Form()], client: Client, device: Device
 ) -> sessions.Tokens:
     """The same as login, by OAuth 2's form: the Authorize button's way."""
     return await _sign_in(database, form.username, form.password, client, device)
 
 
-@router.post(
-    "/refresh", response_model=TokenPair, responses=responses(Unauthenticated, TooMany, Unavailable)
+@public_router.post(
+    "/refresh",
+    response_model=TokenPair,
+    responses=responses(Unauthenticated, RateLimited, Unavailable),
 )
 @access(PUBLIC, queries=3)
 async def refresh(
-    database: WholeDB, rotations: Rotations, request: RefreshRequest, client: Client
+    database: DatabaseDep, rotations: Rotations, request: RefreshRequest, client: Client
 ) -> sessions.Tokens:
     """A new access token, and the refresh token to use next time."""
     return await sessions.refresh(database, rotations, request.refresh_token, client)
 
 
-@leaving.post("/logout", status_code=204)
+@private_router.post("/logout", status_code=204)
 @access(USER, queries=3)
 async def logout(db: DB, user: CurrentUser) -> None:
     """End this session, and with it both its tokens."""
     await sessions.end(db, user.id, user.session_id, reason="signed out")
 
 
-@leaving.post("/logout-all", status_code=204)
+@private_router.post("/logout-all", status_code=204)
 @access(USER, queries=4)
 async def logout_everywhere(db: DB, user: CurrentUser) -> None:
     """End all of one's sessions, this one too."""
@@ -65,8 +67,8 @@ async def logout_everywhere(db: DB, user: CurrentUser) -> None:
 
 
 async def _sign_in(
-    database: WholeDB, email: str, password: str, client: Client, device: Device
+    database: DatabaseDep, email: str, password: str, client: Client, device: Device
 ) -> sessions.Tokens:
     signed_in = await sessions.sign_in(database, email, password, client, device.cookie)
-    device.remember(signed_in.account)
+    device.remember_account(signed_in.account)
     return signed_in.tokens

@@ -9,40 +9,43 @@ from plinth.accounts.schemas.credentials import (
     ForgottenPassword,
     PasswordReset,
 )
-from plinth.accounts.services import credentials, recognition, throttle
-from plinth.errors import Denied, Rejected, TooMany, Unavailable
+from plinth.accounts.services import authentication, credentials, throttle
+from plinth.errors import PermissionDenied, RateLimited, Rejected, Unavailable
 from plinth.http.problems import responses
 from plinth.resources.access import PUBLIC, USER, access
 from plinth.resources.deps import DB, Client
-from plinth.security import devices
 
-router = APIRouter(prefix="/auth", tags=["auth"])
-resending = APIRouter(prefix="/auth", tags=["auth"])
+public_router = APIRouter(prefix="/auth", tags=["auth"])
+private_router = APIRouter(prefix="/auth", tags=["auth"])
 
 
-@router.post("/password/forgot", status_code=202, responses=responses(TooMany, Unavailable))
+@public_router.post(
+    "/password/forgot", status_code=202, responses=responses(RateLimited, Unavailable)
+)
 @access(PUBLIC, queries=2)
 async def forgot_password(
     db: DB, forgotten: ForgottenPassword, client: Client, device: Device
 ) -> Accepted:
     """Send a link to set a new password. The answer is the same whether the account exists."""
-    known = await recognition.find_device(db, forgotten.email, device.cookie)
-    await throttle.forgot(forgotten.email, client, known)
+    known = await authentication.find_device(db, forgotten.email, device.cookie)
+    await throttle.limit_forgot_password(forgotten.email, client, known)
     await credentials.request_reset(db, forgotten.email)
     return Accepted(message="If an account has this e-mail, a mail is on its way to it")
 
 
-@router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
+@public_router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
 @access(PUBLIC, queries=7)
 async def reset_password(db: DB, reset: PasswordReset, device: Device) -> None:
     """Set a new password by the token of a mail, once. All sessions end."""
     user = await credentials.reset_password(db, reset.token, reset.password)
     # The new password voids the marks of all devices. Without one, a stranger's wrong guesses would
     # keep the owner from signing in here.
-    device.remember(devices.Account(user.id, user.credential_epoch))
+    device.remember(user)
 
 
-@router.post("/email/verify", status_code=204, responses=responses(Rejected, Denied, Unavailable))
+@public_router.post(
+    "/email/verify", status_code=204, responses=responses(Rejected, PermissionDenied, Unavailable)
+)
 @access(PUBLIC, queries=7)
 async def verify_email(
     db: DB, user: OptionalUser, device: Device, verification: EmailVerification
@@ -55,13 +58,13 @@ async def verify_email(
     owner = await credentials.verify_email(
         db, verification.token, signed_in_as=user.id if user else None, device=device.cookie
     )
-    device.remember(devices.Account(owner.id, owner.credential_epoch))
+    device.remember(owner)
 
 
-@resending.post("/email/resend", status_code=202, responses=responses(TooMany))
+@private_router.post("/email/resend", status_code=202, responses=responses(RateLimited))
 @access(USER, queries=5)
 async def resend_verification(db: DB, user: CurrentUser) -> Accepted:
     """Send the mail to the address that waits to be verified once more, if one does."""
-    await throttle.verification(user.id)
+    await throttle.limit_verification(user.id)
     await credentials.resend_verification(db, user.id)
     return Accepted(message="If an address waits to be verified, a mail is on its way to it")

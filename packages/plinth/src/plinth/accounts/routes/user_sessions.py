@@ -10,7 +10,7 @@ from plinth.accounts.models import Session
 from plinth.accounts.schemas.session import SessionOut
 from plinth.accounts.services import accounts, sessions
 from plinth.config import settings
-from plinth.errors import Denied, NotFound
+from plinth.errors import NotFound, PermissionDenied
 from plinth.http.problems import responses
 from plinth.request.device import describe_device
 from plinth.resources.access import OWNER, SUPERUSER, USER, access
@@ -35,7 +35,7 @@ async def end_my_session(db: DB, user: CurrentUser, session_id: UUID) -> None:
     await sessions.end(db, user.id, session_id, reason="ended by its user")
 
 
-@router.get("/{user_id}/sessions", responses=responses(Denied, NotFound))
+@router.get("/{user_id}/sessions", responses=responses(PermissionDenied, NotFound))
 @access(SUPERUSER, queries=3)
 async def list_sessions(
     db: DB,
@@ -51,14 +51,18 @@ async def list_sessions(
 
 
 @router.delete(
-    "/{user_id}/sessions/{session_id}", status_code=204, responses=responses(Denied, NotFound)
+    "/{user_id}/sessions/{session_id}",
+    status_code=204,
+    responses=responses(PermissionDenied, NotFound),
 )
 @access(SUPERUSER, queries=3)
 async def end_session(db: DB, _: Superuser, user_id: RowId, session_id: UUID) -> None:
     await sessions.end(db, user_id, session_id, reason="ended by a superuser")
 
 
-@router.delete("/{user_id}/sessions", status_code=204, responses=responses(Denied, NotFound))
+@router.delete(
+    "/{user_id}/sessions", status_code=204, responses=responses(PermissionDenied, NotFound)
+)
 @access(SUPERUSER, queries=5)
 async def end_all_sessions(db: DB, _: Superuser, user_id: RowId) -> None:
     await accounts.get(db, user_id)

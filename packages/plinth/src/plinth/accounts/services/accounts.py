@@ -13,7 +13,7 @@ from plinth.cache import cached
 from plinth.db.database import after_commit, release
 from plinth.db.reading import Readable, read_by_id
 from plinth.errors import NotFound, Rejected
-from plinth.resources.listing import Rows, Wanted
+from plinth.resources.listing import ListParams, Rows
 from plinth.security import password_policy
 from plinth.security.devices import Account
 from plinth.security.passwords import hash_password, verify_password
@@ -108,7 +108,7 @@ async def update_profile(
         await release(db)
         await _check_new_password(owner, changes)
     if email:
-        await throttle.verification(user_id)
+        await throttle.limit_verification(user_id)
     if password:
         hashed = await hash_password(password)
     user = await get_locked(db, user_id)
@@ -144,7 +144,7 @@ async def get_locked(db: AsyncSession, user_id: int) -> User:
     return user
 
 
-async def find(db: Readable, user_id: int) -> User:
+async def get_user(db: Readable, user_id: int) -> User:
     """Somebody to look at.
 
     Raises:
@@ -156,7 +156,7 @@ async def find(db: Readable, user_id: int) -> User:
     return user
 
 
-async def list_page(db: Readable, wanted: Wanted) -> Rows[User]:
+async def list_users(db: Readable, wanted: ListParams) -> Rows[User]:
     """
     Raises:
         InvalidField: the cursor does not fit.
@@ -185,7 +185,9 @@ async def _prove(db: AsyncSession, user_id: int, session_id: UUID, changes: User
         raise WrongPassword
     user = await get(db, user_id)
     await release(db)
-    attempt = await throttle.prove(Account(user.id, user.credential_epoch), session_id)
+    attempt = await throttle.limit_password_check(
+        Account(user.id, user.credential_epoch), session_id
+    )
     try:
         await _check_new_password(user, changes)
         verdict = await verify_password(changes.current_password, user.hashed_password)

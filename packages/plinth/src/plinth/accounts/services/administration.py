@@ -8,7 +8,7 @@ from plinth.accounts.schemas.user import UserAdminUpdate
 from plinth.accounts.services import accounts, audit, credentials, throttle
 from plinth.accounts.user_columns import LIBRARY
 from plinth.db.database import after_commit
-from plinth.errors import Denied, Rejected
+from plinth.errors import PermissionDenied, Rejected
 
 ENDS_SESSIONS = ("is_active", "is_superuser")
 
@@ -72,7 +72,7 @@ async def resend_verification(db: AsyncSession, user_id: int) -> None:
         TooMany: mails to this user.
         UserNotFound
     """
-    await throttle.verification(user_id)
+    await throttle.limit_verification(user_id)
     await accounts.get_locked(db, user_id)
     await credentials.resend_verification(db, user_id)
     audit.record(db, "email.verification_resent", subject_id=user_id)
@@ -87,5 +87,5 @@ async def _lock_superusers(db: AsyncSession, by: int) -> set[int]:
     """Nobody else changes who they are, until the transaction ends."""
     superusers = set(await queries.user.lock_superusers(db))
     if by not in superusers:
-        raise Denied
+        raise PermissionDenied
     return superusers

@@ -11,7 +11,7 @@ from plinth.accounts.services import audit, one_time_tokens, outbox
 from plinth.accounts.services.one_time_tokens import CHANGE, RESET, VERIFY, InvalidToken
 from plinth.accounts.user_columns import find_words
 from plinth.db.database import release
-from plinth.errors import Denied, Rejected
+from plinth.errors import PermissionDenied, Rejected
 from plinth.request.client import Client
 from plinth.request.context import begin_request, current_request
 from plinth.security import devices, password_policy
@@ -21,7 +21,7 @@ FORGOTTEN, RESET_MAIL = "password_forgotten", "password_reset"
 VERIFY_PAGE, RESET_PAGE, FORGOT_PAGE = "verify-email", "reset-password", "forgot-password"
 
 
-class NotSignedIn(Denied):
+class NotSignedIn(PermissionDenied):
     code = "not_signed_in"
     detail = "Sign in to the account that this link belongs to, then confirm the address again"
 
@@ -48,7 +48,7 @@ async def request_reset(db: AsyncSession, email: str) -> None:
     )
 
 
-async def make_out_reset(
+async def materialize_reset(
     db: AsyncSession,
     mail: TakenMail,
     *,
@@ -78,7 +78,7 @@ async def make_out_reset(
         return
     issued = await one_time_tokens.issue(db, user, RESET, user.email)
     audit.record(db, "password.reset_requested", subject_id=user.id)
-    await outbox.make_out(
+    await outbox.materialize(
         db,
         mail,
         RESET_MAIL,
@@ -210,7 +210,7 @@ async def verify_email(
     user = await one_time_tokens.lock_owner(db, token, VERIFY, CHANGE)
     used = await one_time_tokens.use(db, token, VERIFY, CHANGE)
     account = devices.Account(user.id, user.credential_epoch)
-    if signed_in_as != user.id and not devices.recognise(device, account, email=user.email):
+    if signed_in_as != user.id and not devices.recognize_device(device, account, email=user.email):
         raise NotSignedIn  # the transaction is undone, so the token stays
     if used.purpose == CHANGE:
         await _change_email(db, user, used.email, keep=used.session_id, is_verified=True)
@@ -238,11 +238,11 @@ async def _confirm(db: AsyncSession, user: User) -> None:
         audit.record(db, "email.verified", actor_id=user.id, subject_id=user.id)
 
 
-async def _notify(db: AsyncSession, user: User, kind: str, **filling: str) -> None:
+async def _notify(db: AsyncSession, user: User, kind: str, **context: str) -> None:
     """Tell the owner at the address that the account has, if it is proven to be theirs. Any address
     can be registered by anyone: an unproven one gets only what proves it, and resets."""
     if user.is_verified:
-        await outbox.enqueue(db, kind, user.email, username=user.username, **filling)
+        await outbox.enqueue(db, kind, user.email, username=user.username, **context)
 
 
 async def _send_link(

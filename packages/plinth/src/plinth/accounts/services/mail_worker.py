@@ -23,9 +23,9 @@ from plinth.accounts.services import audit, credentials, outbox, throttle
 from plinth.accounts.services.session_cleaner import SessionCleaner
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.errors import PlinthError, TooMany
-from plinth.mail import NeverDeliverable, NotDelivered, can_post, post, write_letter
-from plinth.resources import idempotency_queries
+from plinth.errors import PlinthError, RateLimited
+from plinth.mail import NeverDeliverable, NotDelivered, can_post, post, render_message
+from plinth.resources import idempotency
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ SETTLE_SECONDS = 0.5
 LONGEST_ERROR = 500
 
 Prepare = Callable[..., Awaitable[None]]
-PREPARED: dict[str, Prepare] = {credentials.FORGOTTEN: credentials.make_out_reset}
+PREPARED: dict[str, Prepare] = {credentials.FORGOTTEN: credentials.materialize_reset}
 """Kinds that are no mail yet: what makes one of them, in a transaction of its own."""
 
 Settle = Callable[[AsyncSession], Awaitable[None]]
@@ -129,7 +129,7 @@ class MailWorker:
         async with self._database.transaction() as db:
             await queries.mail.purge(db, older_than=timedelta(days=settings.MAIL_KEEP_DAYS))
             await queries.one_time_token.purge(db)
-            await idempotency_queries.purge(db)
+            await idempotency.purge(db)
         self._tidied = time.monotonic()
 
     async def _rest(self) -> None:
@@ -154,7 +154,7 @@ async def _try(database: Database, mail: TakenMail, deadline: float) -> Settle |
         await _send(database, mail, deadline)
     except NeverDeliverable as error:
         return _giving_up(mail, str(error))
-    except TooMany as error:
+    except RateLimited as error:
         return _suppressing(mail, error)
     except NotDelivered as error:
         return _postponing(mail, str(error))
@@ -170,24 +170,26 @@ async def _send(database: Database, mail: TakenMail, deadline: float) -> None:
     if mail.attempt > settings.MAIL_MAX_ATTEMPTS:
         raise NeverDeliverable("taken too often by workers that did not come back")
     try:
-        filling = outbox.read_filling(mail)
+        context = outbox.read_context(mail)
     except ValueError as error:
         raise NeverDeliverable(str(error)) from None
     if prepare := PREPARED.get(mail.kind):
-        await _prepare(database, mail, prepare, filling)
+        await _prepare(database, mail, prepare, context)
         return
-    if filling.get("expires_at", math.inf) < time.time():
+    if context.get("expires_at", math.inf) < time.time():
         raise NeverDeliverable("its link expired before it could be sent")
     assert mail.recipient is not None
     if mail.attempt == 1:  # a later attempt sends the same mail
-        await throttle.mail(mail.kind, mail.recipient, is_reset=mail.kind == credentials.RESET_MAIL)
+        await throttle.limit_mail(
+            mail.kind, mail.recipient, is_reset=mail.kind == credentials.RESET_MAIL
+        )
     try:
-        letter = write_letter(
+        letter = render_message(
             mail.kind,
             number=mail.id,
             written=mail.created_at,
             recipient=mail.recipient,
-            filling=filling,
+            context=context,
         )
     except ValueError as error:
         raise NeverDeliverable(f"the mail cannot be written: {error}") from error
@@ -195,11 +197,11 @@ async def _send(database: Database, mail: TakenMail, deadline: float) -> None:
 
 
 async def _prepare(
-    database: Database, mail: TakenMail, prepare: Prepare, filling: dict[str, Any]
+    database: Database, mail: TakenMail, prepare: Prepare, context: dict[str, Any]
 ) -> None:
     async with database.transaction() as db:
         if await queries.mail.hold(db, mail):
-            await prepare(db, mail, **filling)
+            await prepare(db, mail, **context)
 
 
 def _marking(mail: TakenMail) -> Settle:
@@ -217,7 +219,7 @@ def _postponing(mail: TakenMail, error: str) -> Settle:
     return lambda db: queries.mail.postpone(db, mail, wait=wait, error=_clean(error))
 
 
-def _suppressing(mail: TakenMail, error: TooMany) -> Settle:
+def _suppressing(mail: TakenMail, error: RateLimited) -> Settle:
     limits = ", ".join(limit.name for limit in error.used_up)
     logger.warning("mail %s (%s) is suppressed: its address has had %s", mail.id, mail.kind, limits)
 

@@ -17,40 +17,40 @@ from plinth.accounts.queries.mail import Backlog, TakenMail
 from plinth.accounts.services import audit
 from plinth.db.database import after_commit
 from plinth.errors import NotFound
-from plinth.security.sealing import seal, unseal
+from plinth.security.encryption import decrypt, encrypt
 
 _bells: set[asyncio.Event] = set()
 
 
-async def enqueue(db: AsyncSession, kind: str, recipient: str | None, **filling: Any) -> None:
+async def enqueue(db: AsyncSession, kind: str, recipient: str | None, **context: Any) -> None:
     """
     Args:
         kind: a template in `plinth/mail/templates/`, or what `mail_worker.PREPARED` makes out.
         recipient: None leaves it to the latter.
         filling: what the template asks for; what JSON can hold.
     """
-    sealed = seal(filling, belongs_to=_owner(kind, recipient))
+    sealed = encrypt(context, belongs_to=_owner(kind, recipient))
     await queries.mail.add(db, kind=kind, recipient=recipient, sealed=sealed)
     after_commit(db, _ring)
 
 
-async def make_out(
-    db: AsyncSession, mail: TakenMail, kind: str, recipient: str, **filling: Any
+async def materialize(
+    db: AsyncSession, mail: TakenMail, kind: str, recipient: str, **context: Any
 ) -> None:
     """Put the mail to be sent in the place of one that only asked for it."""
-    sealed = seal(filling, belongs_to=_owner(kind, recipient))
-    await queries.mail.make_out(db, mail, kind=kind, recipient=recipient, sealed=sealed)
+    sealed = encrypt(context, belongs_to=_owner(kind, recipient))
+    await queries.mail.materialize(db, mail, kind=kind, recipient=recipient, sealed=sealed)
     after_commit(db, _ring)
 
 
-def read_filling(mail: TakenMail) -> dict[str, Any]:
+def read_context(mail: TakenMail) -> dict[str, Any]:
     """
     Raises:
         ValueError: it was sealed by another SECRET_KEY, or the row was changed.
     """
     if mail.sealed is None:
         raise ValueError("what it said is erased")
-    return unseal(mail.sealed, belongs_to=_owner(mail.kind, mail.recipient))
+    return decrypt(mail.sealed, belongs_to=_owner(mail.kind, mail.recipient))
 
 
 async def count(db: AsyncSession) -> Backlog:

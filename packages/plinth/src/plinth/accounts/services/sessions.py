@@ -13,20 +13,20 @@ from plinth.accounts.models import User
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.session import Rotation
 from plinth.accounts.queries.sign_in import Proven
-from plinth.accounts.services import audit, recognition, throttle
-from plinth.accounts.services.recognition import InactiveUser
+from plinth.accounts.services import audit, authentication, throttle
+from plinth.accounts.services.authentication import InactiveUser
 from plinth.config import settings
-from plinth.db.batching import Batcher
 from plinth.db.database import Database
+from plinth.db.dataloader import DataLoader
 from plinth.errors import NotFound, Unauthenticated
 from plinth.request.client import Client
 from plinth.security import devices
 from plinth.security.refresh_tokens import (
     RefreshToken,
+    decrypt_successor,
+    encrypt_successor,
     make_refresh_token,
-    open_successor,
     parse_refresh_token,
-    seal_successor,
 )
 from plinth.security.tokens import issue_access_token, read_access_token
 
@@ -48,7 +48,7 @@ class InvalidRefreshToken(Unauthenticated):
 class ReplayedRefreshToken(InvalidRefreshToken):
     """The answer is that of any invalid one; the family's end is kept."""
 
-    keeps_changes = True
+    commit_on_error = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ async def sign_in(
     Raises:
         PlinthError: as `recognition.recognise`.
     """
-    known = await recognition.recognise(database, email, password, client, device)
-    return await recognition.settle(
+    known = await authentication.authenticate_credentials(database, email, password, client, device)
+    return await authentication.settle(
         known, complete_sign_in(database, known.user, ("password",), client)
     )
 
@@ -143,14 +143,14 @@ async def complete_sign_in(
         told=audit.describe("session.started", subject_id=user.id),
     )
     if begun is None:
-        await recognition.refuse_changed(db, user.id)
+        await authentication.refuse_changed(db, user.id)
     if not isinstance(db, Database):
         _record_start(db, user.id, token.session_id, begun.surplus)
     return SignedIn(begun.user, token, devices.Account(user.id, begun.credential_epoch))
 
 
 async def refresh(
-    database: Database, rotations: Batcher[Rotation, int], text: str, client: Client
+    database: Database, rotations: DataLoader[Rotation, int], text: str, client: Client
 ) -> Tokens:
     """Put a new refresh token in the place of this one.
 
@@ -158,7 +158,7 @@ async def refresh(
     has two tabs, gets the current token, and never a second line. An older one is a replay.
 
     Args:
-        rotations: `rotate_rested`, for all who ask at the same time. Whom it leaves out is looked
+        rotations: `rotate_idle`, for all who ask at the same time. Whom it leaves out is looked
             at by themselves, and counted first.
 
     Raises:
@@ -171,7 +171,7 @@ async def refresh(
         raise InvalidRefreshToken
     if token.is_ours:
         return await _refresh(database, rotations, token)
-    attempt = await throttle.refresh_unknown(client)
+    attempt = await throttle.limit_unknown_refresh(client)
     try:
         tokens = await _refresh(database, rotations, token)
     except InvalidRefreshToken:
@@ -184,30 +184,28 @@ async def refresh(
 
 
 async def _refresh(
-    database: Database, rotations: Batcher[Rotation, int], token: RefreshToken
+    database: Database, rotations: DataLoader[Rotation, int], token: RefreshToken
 ) -> Tokens:
     new = make_refresh_token(token.session_id)
-    rotation = Rotation(token.session_id, token.hash, new.hash, seal_successor(new, token))
+    rotation = Rotation(token.session_id, token.hash, new.hash, encrypt_successor(new, token))
     user_id = await rotations.get(rotation)
     if user_id is None:
         if token.is_ours:
-            await throttle.refresh(token.session_id)
+            await throttle.limit_refresh(token.session_id)
         user_id = await queries.session.rotate(database, rotation)
     if user_id is not None:
         return _give(user_id, new)
     async with database.transaction() as db:
-        return await _meet_late_comer(db, token)
+        return await _handle_reused_token(db, token)
 
 
-async def rotate_rested(
-    database: Database, rotations: Sequence[Rotation]
-) -> Mapping[Rotation, int]:
+async def rotate_idle(database: Database, rotations: Sequence[Rotation]) -> Mapping[Rotation, int]:
     """Of sessions that nobody used for so long that no limit can have them: the ordinary refresh,
     once in the life of an access token. The row itself tells, and Redis is not asked."""
     return await queries.session.rotate_many(database, rotations, rest=throttle.refresh_window())
 
 
-async def authenticate(principals: Batcher[UUID, Principal], access_token: str) -> Principal:
+async def authenticate(principals: DataLoader[UUID, Principal], access_token: str) -> Principal:
     """
     Raises:
         Unauthenticated: the token does not hold, or its session has ended, as it does when its user
@@ -240,10 +238,10 @@ async def end_all(db: AsyncSession, user_id: int, *, reason: str) -> None:
     audit.record(db, "session.all_ended", subject_id=user_id, reason=reason)
 
 
-async def _meet_late_comer(db: AsyncSession, token: RefreshToken) -> Tokens:
+async def _handle_reused_token(db: AsyncSession, token: RefreshToken) -> Tokens:
     if (grace := await queries.session.use_grace(db, token.session_id, token.hash)) is not None:
         user_id, sealed = grace
-        if sealed and (current := open_successor(sealed, token)):
+        if sealed and (current := decrypt_successor(sealed, token)):
             return _give(user_id, current)
     elif token.is_ours and await queries.session.is_replay(db, token.session_id, token.hash):
         owner_id = await queries.session.revoke(db, token.session_id, "refresh token replayed")

@@ -24,7 +24,7 @@ class KnownDevice(NamedTuple):
     account: Account
 
 
-async def sign_in(email: str, client: Client, known: KnownDevice | None) -> Reservation:
+async def limit_sign_in(email: str, client: Client, known: KnownDevice | None) -> Reservation:
     """Reserve an attempt; refund it when it succeeds.
 
     A device on which the account signed in before counts for itself: a stranger's attempts cannot
@@ -49,7 +49,7 @@ async def sign_in(email: str, client: Client, known: KnownDevice | None) -> Rese
     return await reserve_sign_in(email, client)
 
 
-async def register(client: Client) -> None:
+async def limit_registration(client: Client) -> None:
     """
     Raises:
         TooMany
@@ -65,7 +65,7 @@ def refresh_window() -> timedelta:
     return timedelta(seconds=parse_rate(settings.LIMIT_REFRESH_SESSION).seconds)
 
 
-async def refresh(session_id: UUID) -> None:
+async def limit_refresh(session_id: UUID) -> None:
     """
     Args:
         session_id: of a token that we made. It is no secret, and nobody may fill the bucket by
@@ -79,7 +79,7 @@ async def refresh(session_id: UUID) -> None:
     )
 
 
-async def refresh_unknown(client: Client) -> Reservation:
+async def limit_unknown_refresh(client: Client) -> Reservation:
     """For a refresh token without a mark of ours, which is made up, or older than the present
     `SECRET_KEY`; refund it when it was good. By address alone: anyone can make any number of
     them, and each would have a bucket of its own.
@@ -92,7 +92,7 @@ async def refresh_unknown(client: Client) -> Reservation:
     )
 
 
-async def forgot(email: str, client: Client, known: KnownDevice | None) -> None:
+async def limit_forgot_password(email: str, client: Client, known: KnownDevice | None) -> None:
     """For a mail that anyone can have sent to an address by typing it.
 
     Raises:
@@ -110,7 +110,7 @@ async def forgot(email: str, client: Client, known: KnownDevice | None) -> None:
         )
 
 
-async def mail(kind: str, recipient: str, *, is_reset: bool) -> None:
+async def limit_mail(kind: str, recipient: str, *, is_reset: bool) -> None:
     """For a mail that is about to be sent, whoever caused it. Each kind is counted apart, so that
     many of one kind do not suppress another, such as the notice that the password was changed.
 
@@ -128,7 +128,7 @@ async def mail(kind: str, recipient: str, *, is_reset: bool) -> None:
     await reserve(*buckets)
 
 
-async def verification(user_id: int) -> None:
+async def limit_verification(user_id: int) -> None:
     """For a mail to an address that nobody proved to be theirs.
 
     Raises:
@@ -137,7 +137,7 @@ async def verification(user_id: int) -> None:
     await reserve(Bucket.of("verify-account", settings.LIMIT_VERIFY_ACCOUNT, str(user_id)))
 
 
-async def prove(account: Account, session_id: UUID) -> Reservation:
+async def limit_password_check(account: Account, session_id: UUID) -> Reservation:
     """For the current password, asked again of one who is signed in; refund it when it is right.
 
     The account's count begins anew with each change of its credentials: a stolen session cannot

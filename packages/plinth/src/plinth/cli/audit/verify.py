@@ -9,11 +9,11 @@ from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out
 from plinth.config import settings
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 
 
 def run(expect: str | None, *, as_json: bool) -> None:
-    with backing_services(settings) as backing, reaching(backing.database_url):
+    with running_services(settings) as backing, reaching(backing.database_url):
         found = asyncio.run(_verify(backing, expect))
     if as_json:
         print(json.dumps({"events": found.count, "head": _name_head(found), "flaw": found.flaw}))
@@ -26,7 +26,7 @@ def run(expect: str | None, *, as_json: bool) -> None:
         raise Failure(f"The audit log does not hold: {found.flaw}.")
 
 
-async def _verify(backing: Backing, expect: str | None) -> Verified:
+async def _verify(backing: ServiceUrls, expect: str | None) -> Verified:
     # Seen at a terminal only: a log of a nightly run needs none.
     progress = Progress(console=err, transient=True, disable=not err.is_terminal)
     async with connected(backing) as database, database.transaction() as db:

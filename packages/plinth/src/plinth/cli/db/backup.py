@@ -4,26 +4,26 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from plinth.cli.atomic_write import atomic_write, refuse_existing
 from plinth.cli.connecting import reaching
 from plinth.cli.db.facts import find_server
 from plinth.cli.db.programs import Program, Target, find_programs, first_complaint
-from plinth.cli.drafts import drafted, refuse_existing
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import err, out
 from plinth.config import settings
-from plinth.devservices.backing import backing_services
+from plinth.devservices.service_urls import running_services
 
 POLL_SECONDS = 0.1
 
 
 def run(file: Path | None, *, force: bool) -> None:
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         url = backing.owner_url
         with reaching(url):
             major, name = asyncio.run(find_server(url))
         path = _choose_path(file, name, force=force)
         program = _find_pg_dump(major)
-        with drafted(path) as draft:
+        with atomic_write(path) as draft:
             _dump(program, Target.of(url), draft, path.name)
             draft.replace(path)
         out.print(f"{describe(url)} is in {path}, {_size(path)}", markup=False)

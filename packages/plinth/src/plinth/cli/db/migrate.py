@@ -13,7 +13,7 @@ from plinth.config import settings
 from plinth.db import migrations, revisions
 from plinth.db.grants import find_role
 from plinth.db.schema.state import State, read_state
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 
 
 def upgrade(revision: str, *, as_sql: bool) -> None:
@@ -21,24 +21,24 @@ def upgrade(revision: str, *, as_sql: bool) -> None:
         with _in_sentences():
             migrations.print_upgrade(revision)
         return
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         migrate(backing, revision)
 
 
 def downgrade(revision: str, *, yes: bool) -> None:
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         if not (yes or settings.is_development):
             where = describe(backing.owner_url)
             confirm(f"Migrate {where} down to {revision}, and lose what is undone?")
         _change(backing, lambda url, role: migrations.downgrade(url, revision, role=role))
 
 
-def migrate(backing: Backing, revision: str = "head") -> None:
+def migrate(backing: ServiceUrls, revision: str = "head") -> None:
     """Upgrade, with a line for each step."""
     _change(backing, lambda url, role: migrations.upgrade(url, revision, role=role))
 
 
-def _change(backing: Backing, act: Callable[[str, str], None]) -> None:
+def _change(backing: ServiceUrls, act: Callable[[str, str], None]) -> None:
     with _in_sentences(), reaching(backing.owner_url), _steps_printed():
         act(backing.owner_url, find_role(backing.database_url))
         state = asyncio.run(_find_state(backing))
@@ -48,7 +48,7 @@ def _change(backing: Backing, act: Callable[[str, str], None]) -> None:
             warn("The database is {}. {}".format(*difference))
 
 
-async def _find_state(backing: Backing) -> State:
+async def _find_state(backing: ServiceUrls) -> State:
     async with connected(backing) as database:
         return await read_state(database)
 

@@ -14,7 +14,7 @@ from plinth.cli.output import err, out, print_facts, warn
 from plinth.config import settings
 from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
 from plinth.db.schema.state import read_state
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 
 TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
 EXTENSION = re.compile(r"^\d+; \d+ \d+ EXTENSION - (\S+) ", re.MULTILINE)
@@ -23,7 +23,7 @@ LEFT_OUT = re.compile(r"^\d+; \d+ \d+ (EXTENSION|COMMENT - EXTENSION|ACL|DEFAULT
 
 
 def run(file: Path, *, yes: bool) -> None:
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         url = backing.owner_url
         with reaching(url):
             major, _ = asyncio.run(find_server(url))
@@ -95,7 +95,7 @@ async def _grant(url: str, role: str) -> None:
         await connection.execute(GRANT)
 
 
-async def _report(backing: Backing, url: str) -> None:
+async def _report(backing: ServiceUrls, url: str) -> None:
     async with connected(backing) as database:
         await clear_cache_pattern("*")  # what was read from the database that is gone
         state = await read_state(database)

@@ -8,11 +8,11 @@ from plinth.cli.connecting import reaching
 from plinth.cli.db.facts import find_server
 from plinth.cli.db.programs import Target, find_programs
 from plinth.config import settings
-from plinth.devservices.backing import backing_services
+from plinth.devservices.service_urls import running_services
 
 
 def run() -> None:
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         with reaching(backing.owner_url):
             major, _ = asyncio.run(find_server(backing.owner_url))
         psql = find_programs("psql", major)[0]

@@ -11,8 +11,8 @@ from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
 from plinth.config import Settings
 from plinth.config.urls.postgres_url import libpq_url
+from plinth.db.connection_errors import describe_connection_error
 from plinth.db.driver import Connector
-from plinth.db.refusals import describe_refusal
 from plinth.db.schema.state import VERSION, State
 
 SECONDS = 3
@@ -56,7 +56,7 @@ async def examine(url: str, settings: Settings, workers: int) -> list[Finding]:
         async with asyncio.timeout(SECONDS):
             facts = await _ask(url, wanted)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        text = f"{where} cannot be used: {describe_refusal(error)}"
+        text = f"{where} cannot be used: {describe_connection_error(error)}"
         return [broken("database", text, "docs/deploy.md has the URLs of hosted services.")]
     return [fine("database", where), *(check(facts) for check in CHECKS)]
 

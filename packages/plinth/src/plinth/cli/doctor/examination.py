@@ -4,20 +4,20 @@ from plinth.cli.doctor import addresses, database, ejected, machine, mail, redis
 from plinth.cli.doctor.finding import Finding, broken
 from plinth.config import settings
 from plinth.devservices import EmbeddedError
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 
 
 def examine(workers: int) -> list[Finding]:
     findings = [check(settings) for check in (*values.CHECKS, *machine.CHECKS, ejected.check)]
     try:
-        with backing_services(settings) as backing:
+        with running_services(settings) as backing:
             findings += asyncio.run(_examine_services(backing, workers))
     except EmbeddedError as error:
         findings.append(broken("embedded services", str(error), "As it says."))
     return findings
 
 
-async def _examine_services(backing: Backing, workers: int) -> list[Finding]:
+async def _examine_services(backing: ServiceUrls, workers: int) -> list[Finding]:
     return [
         await machine.check_password_hashing(settings),
         *await database.examine(backing.database_url, settings, workers),

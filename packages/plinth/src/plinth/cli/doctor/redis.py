@@ -7,7 +7,7 @@ from plinth.cache.connecting import connect, disconnect
 from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
 from plinth.config import settings
-from plinth.db.refusals import describe_refusal
+from plinth.db.connection_errors import describe_connection_error
 
 NAME = "Redis"
 SECONDS = 3
@@ -23,7 +23,7 @@ async def check(url: str) -> Finding:
                 raise ClusterModeError
             await client.set(f"{settings.CACHE_PREFIX}-health", b"", ex=HEALTH_SECONDS)
     except (RedisError, OSError) as error:
-        text = f"{describe(url)} cannot be used: {describe_refusal(error)}"
+        text = f"{describe(url)} cannot be used: {describe_connection_error(error)}"
         return broken(NAME, text, "Until then nothing is cached, and limits hold for each process.")
     finally:
         await disconnect(client)

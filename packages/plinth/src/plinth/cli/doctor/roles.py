@@ -12,7 +12,7 @@ from plinth.cli.failure import describe
 from plinth.config import Settings
 from plinth.config.urls.postgres_url import libpq_url
 from plinth.db.driver import Connector
-from plinth.devservices.backing import Backing
+from plinth.devservices.service_urls import ServiceUrls
 
 NAME = "roles"
 SECONDS = 3
@@ -31,7 +31,7 @@ FROM pg_class AS events WHERE events.oid = to_regclass('events')
 """
 
 
-async def examine(backing: Backing, settings: Settings) -> list[Finding]:
+async def examine(backing: ServiceUrls, settings: Settings) -> list[Finding]:
     """Nothing where the database is away or not migrated: its own checks report that."""
     try:
         facts = await _ask(backing.database_url)

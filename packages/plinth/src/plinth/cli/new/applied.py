@@ -7,8 +7,8 @@ from plinth.cli.failure import Failure
 from plinth.cli.new.migrations import Migration
 from plinth.config import settings
 from plinth.db import revisions
-from plinth.devservices.backing import Backing, backing_services
 from plinth.devservices.errors import EmbeddedError
+from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.errors import PlinthError
 
 DATABASE_FILES = "postgres"
@@ -31,12 +31,12 @@ def _find_revision() -> str | None:
     if settings.DATABASE_URL is None and not (settings.DATA_DIR / DATABASE_FILES).exists():
         return None
     try:
-        with backing_services(settings) as backing:
+        with running_services(settings) as backing:
             return asyncio.run(_ask(backing))
     except (PlinthError, EmbeddedError, OSError):
         return None
 
 
-async def _ask(backing: Backing) -> str | None:
+async def _ask(backing: ServiceUrls) -> str | None:
     async with connected(backing) as database:
         return await revisions.applied(database)

@@ -75,11 +75,6 @@ class Resource:
         return class_name(self.name)
 
     @cached_property
-    def models(self) -> str:
-        """What the type of a list's query is called."""
-        return class_name(self.plural) if self.plural != self.name else f"{self.model}List"
-
-    @cached_property
     def several(self) -> str:
         """What the functions are called that have to do with many."""
         return self.plural if self.plural != self.name else f"many_{self.name}"

@@ -4,12 +4,12 @@ from plinth.accounts.services import addresses
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.output import out
 from plinth.config import settings
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.security.addresses import Plan
 
 
 def run() -> None:
-    with backing_services(settings) as backing, reaching(backing.database_url):
+    with running_services(settings) as backing, reaching(backing.database_url):
         plan = asyncio.run(_compute(backing))
     pairs = [(holder, other) for holder, *others in plan.collisions for other in others]
     for holder, other in pairs:
@@ -23,6 +23,6 @@ def run() -> None:
     )
 
 
-async def _compute(backing: Backing) -> Plan:
+async def _compute(backing: ServiceUrls) -> Plan:
     async with connected(backing) as database:
         return await database.repeated(addresses.compute)

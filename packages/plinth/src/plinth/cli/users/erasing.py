@@ -8,12 +8,12 @@ from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import out
 from plinth.config import settings
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.resources.fields import LARGEST_ID
 
 
 def run(who: str, *, yes: bool) -> None:
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         with reaching(backing.database_url):
             number, about = asyncio.run(_find(backing, who))
         if not yes:
@@ -26,7 +26,7 @@ def run(who: str, *, yes: bool) -> None:
     _tell(number, erased)
 
 
-async def _find(backing: Backing, who: str) -> tuple[int, str]:
+async def _find(backing: ServiceUrls, who: str) -> tuple[int, str]:
     """The user's id, and who it is that one is about to erase."""
     number = int(who) if who.isascii() and who.isdigit() else None
     if number is not None and number > LARGEST_ID:
@@ -44,7 +44,7 @@ async def _find(backing: Backing, who: str) -> tuple[int, str]:
     return number, f"User {number} has no account any more, or never had"
 
 
-async def _erase(backing: Backing, number: int) -> Erased:
+async def _erase(backing: ServiceUrls, number: int) -> Erased:
     async with connected(backing) as database:
         try:
             async with database.transaction() as db:

@@ -8,13 +8,13 @@ from typing import TextIO
 
 from plinth.accounts.schemas.bulk import ExportedUser, exported_user
 from plinth.accounts.services import bulk
+from plinth.cli.atomic_write import atomic_write, refuse_existing
 from plinth.cli.connecting import connected, reaching
-from plinth.cli.drafts import drafted, refuse_existing
 from plinth.cli.output import err, out
 from plinth.cli.users.files import STANDARD, find_format
 from plinth.cli.users.formats import Format
 from plinth.config import settings
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 
 STEP = 1000
 
@@ -25,7 +25,7 @@ def run(file: Path, given: Format | None, *, hashes: bool, force: bool) -> None:
         _export(sys.stdout, kind, hashes=hashes)
         return
     refuse_existing(file, force=force)
-    with drafted(file) as draft:
+    with atomic_write(file) as draft:
         with draft.open("w", encoding="utf-8", newline="") as target:
             count = _export(target, kind, hashes=hashes)
         draft.replace(file)
@@ -33,11 +33,11 @@ def run(file: Path, given: Format | None, *, hashes: bool, force: bool) -> None:
 
 
 def _export(target: TextIO, kind: Format, *, hashes: bool) -> int:
-    with backing_services(settings) as backing, reaching(backing.database_url):
+    with running_services(settings) as backing, reaching(backing.database_url):
         return asyncio.run(_write(backing, target, kind, hashes=hashes))
 
 
-async def _write(backing: Backing, target: TextIO, kind: Format, *, hashes: bool) -> int:
+async def _write(backing: ServiceUrls, target: TextIO, kind: Format, *, hashes: bool) -> int:
     write = _write_csv(target, hashes=hashes) if kind is Format.CSV else _write_jsonl(target)
     count = 0
     async with connected(backing) as database, database.transaction() as db:

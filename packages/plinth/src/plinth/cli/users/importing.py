@@ -17,7 +17,7 @@ from plinth.cli.output import err, out, warn
 from plinth.cli.users.files import find_format, read_lines, reading
 from plinth.cli.users.formats import Format
 from plinth.config import settings
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.security.passwords import verify_password
 
 SHOWN_AT_A_TERMINAL = 20
@@ -26,7 +26,7 @@ STEP = 200  # lines from one stroke of the bar to the next
 
 def run(file: Path, given: Format | None, *, skip_duplicates: bool, superusers: bool) -> None:
     kind = find_format(file, given)
-    with reading(file) as source, backing_services(settings) as found:
+    with reading(file) as source, running_services(settings) as found:
         # COPY prepares a statement with a name, which would meet another's in PgBouncer.
         backing = found
         if settings.DB_PGBOUNCER:
@@ -46,7 +46,7 @@ def run(file: Path, given: Format | None, *, skip_duplicates: bool, superusers: 
 
 
 async def _import(
-    backing: Backing, source: BinaryIO, kind: Format, *, skip: bool, superusers: bool
+    backing: ServiceUrls, source: BinaryIO, kind: Format, *, skip: bool, superusers: bool
 ) -> Imported:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     # Seen at a terminal only: a log of a nightly run needs none.

@@ -14,7 +14,7 @@ from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import out, warn
 from plinth.config import settings
-from plinth.devservices.backing import Backing, backing_services
+from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.errors import Rejected
 
 
@@ -31,14 +31,14 @@ def create(
         full_name=full_name,
         password=_find_password(password_env, password_file),
     )
-    with backing_services(settings) as backing, reaching(backing.database_url):
+    with running_services(settings) as backing, reaching(backing.database_url):
         number = asyncio.run(_create(backing, account))
     out.print(f"{account.email} is a superuser now (id {number}).", markup=False)
 
 
 def promote(email: str | None, *, yes: bool) -> None:
     email = email or _ask("E-mail", "--email")
-    with backing_services(settings) as backing:
+    with running_services(settings) as backing:
         with reaching(backing.database_url):
             number, about = asyncio.run(_find(backing, email))
         if not yes:
@@ -97,7 +97,7 @@ def _validate(**fields: str | None) -> UserCreate:
         raise Failure("\n".join(["No superuser was made:", *problems])) from None
 
 
-async def _create(backing: Backing, account: UserCreate) -> int:
+async def _create(backing: ServiceUrls, account: UserCreate) -> int:
     async with connected(backing) as database:
         try:
             made = await database.repeated(lambda db: accounts.create_superuser(db, account))
@@ -109,7 +109,7 @@ async def _create(backing: Backing, account: UserCreate) -> int:
     return made.id
 
 
-async def _find(backing: Backing, email: str) -> tuple[int, str]:
+async def _find(backing: ServiceUrls, email: str) -> tuple[int, str]:
     """The user's id, and what one should know before promoting them."""
     async with connected(backing) as database, database.transaction() as db:
         user = await queries.user.get_by_email(db, email=email)
@@ -121,6 +121,6 @@ async def _find(backing: Backing, email: str) -> tuple[int, str]:
     return user.id, f"{user.email} ({verified}) is {user.username}, made on {made}{state}"
 
 
-async def _promote(backing: Backing, user_id: int) -> None:
+async def _promote(backing: ServiceUrls, user_id: int) -> None:
     async with connected(backing) as database:
         await database.repeated(lambda db: accounts.promote(db, user_id))

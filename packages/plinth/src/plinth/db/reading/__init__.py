@@ -7,7 +7,7 @@ be shown and cannot be changed: for that there is `Database.transaction`.
 
 from plinth.db.reading.query import Query
 from plinth.db.reading.reader import Readable, Reader, SharedQuery, read_all, read_by_id, read_one
-from plinth.db.reading.statements import listed, one_of, planned_by_its_values, select_columns
+from plinth.db.reading.statements import array_param, force_custom_plan, in_array, select_columns
 from plinth.db.reading.typed import TypedQuery, in_list, typed_query
 
 __all__ = [
@@ -16,10 +16,10 @@ __all__ = [
     "Reader",
     "SharedQuery",
     "TypedQuery",
+    "array_param",
+    "force_custom_plan",
+    "in_array",
     "in_list",
-    "listed",
-    "one_of",
-    "planned_by_its_values",
     "read_all",
     "read_by_id",
     "read_one",

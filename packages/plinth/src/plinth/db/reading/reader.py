@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
 from plinth.db import queries
-from plinth.db.batching import Batcher
-from plinth.db.kept import keep
-from plinth.db.lane import Lane, PlainLane
+from plinth.db.autocommit import AutocommitExecutor, SQLAlchemyExecutor
+from plinth.db.bounded_cache import get_or_create
+from plinth.db.dataloader import DataLoader
 from plinth.db.reading.query import Query, Statement
-from plinth.db.reading.statements import one_of, select_columns
+from plinth.db.reading.statements import in_array, select_columns
 
 ModelT = TypeVar("ModelT", bound=DeclarativeBase)
 K = TypeVar("K")
@@ -72,15 +72,15 @@ class Reader:
 
     def __init__(
         self,
-        lane: Lane | PlainLane,
+        lane: AutocommitExecutor | SQLAlchemyExecutor,
         translate: Callable[[Exception], Exception | None],
         seconds: float | None = None,
     ) -> None:
         self._lane = lane
         self._translate = translate
         self._seconds = seconds
-        self._by_id: dict[type[Any], Batcher[int, Any]] = {}
-        self._shared: dict[SharedQuery, Batcher[Run, Sequence[Any]]] = {}
+        self._by_id: dict[type[Any], DataLoader[int, Any]] = {}
+        self._shared: dict[SharedQuery, DataLoader[Run, Sequence[Any]]] = {}
 
     async def all(self, query: Query, /, **values: Any) -> list[Any]:
         """
@@ -91,7 +91,7 @@ class Reader:
         if not query.only_reads:
             raise RuntimeError("this only reads: ask for `db: DB` to write")
         try:
-            if isinstance(self._lane, PlainLane):
+            if isinstance(self._lane, SQLAlchemyExecutor):
                 records = await self._lane.execute(query.statement, values, seconds=self._seconds)
                 return query.wrap(records)
             records = await self._lane.read(query.sql, query.arrange(values), seconds=self._seconds)
@@ -107,10 +107,10 @@ class Reader:
         Args:
             values: can be hashed.
         """
-        batcher = keep(
+        batcher = get_or_create(
             self._shared,
             query,
-            lambda: Batcher(partial(query.load, self), in_flight=inf, largest=RUNS_AT_ONCE),
+            lambda: DataLoader(partial(query.load, self), in_flight=inf, largest=RUNS_AT_ONCE),
             most=SHARED_QUERIES,
         )
         began, failed = perf_counter(), True
@@ -118,15 +118,15 @@ class Reader:
             rows = await batcher.get(tuple(values.items()))
             failed = False
         finally:
-            queries.note_share(query.query.sql, perf_counter() - began, failed=failed)
+            queries.record_share(query.query.sql, perf_counter() - began, failed=failed)
         return rows or ()
 
     def together(
         self, load: Callable[["Reader", Sequence[K]], Awaitable[Mapping[K, V]]]
-    ) -> Batcher[K, V]:
+    ) -> DataLoader[K, V]:
         """Have look-ups that arrive together share a query, which has less time than others."""
         hurried = Reader(self._lane, self._translate, LOOK_UP_SECONDS)
-        return Batcher(lambda keys: load(hurried, keys))
+        return DataLoader(lambda keys: load(hurried, keys))
 
     async def get(self, model: type[ModelT], id: int) -> ModelT | None:  # noqa: A002
         """A row by its key, in a query that is shared."""
@@ -165,4 +165,4 @@ async def read_by_id(db: Readable, model: type[ModelT], id: int) -> ModelT | Non
 
 @cache
 def _by_ids(model: type[Any]) -> Query:
-    return Query(select_columns(model).where(one_of(model.id, "ids")))
+    return Query(select_columns(model).where(in_array(model.id, "ids")))

@@ -31,12 +31,12 @@ def select_columns(model: type[DeclarativeBase]) -> Select[*tuple[Any, ...]]:
     return select(*(getattr(model, key) for key in shown))
 
 
-def one_of(column: Column, name: str) -> ColumnElement[bool]:
+def in_array(column: Column, name: str) -> ColumnElement[bool]:
     """For look-ups by key: the value of `name` is a list, and this is in it."""
-    return column == any_(listed(name, column.type))
+    return column == any_(array_param(name, column.type))
 
 
-def listed(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
+def array_param(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
     """A parameter that is a list, of these.
 
     It comes by a subquery, which hides it from the planner. Of a list that it sees it takes the
@@ -46,7 +46,7 @@ def listed(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
     return cast(select(bindparam(name, type_=kinds)).scalar_subquery(), kinds)
 
 
-def planned_by_its_values() -> ColumnElement[bool]:
+def force_custom_plan() -> ColumnElement[bool]:
     """A condition that holds, for a statement whose best way depends on what is asked for.
 
     A statement that is kept prepared PostgreSQL plans for its values five times. Then it takes one

@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 
 from plinth.db.reading.query import Query
 from plinth.db.reading.reader import Readable, Reader, read_all
-from plinth.db.reading.statements import listed
+from plinth.db.reading.statements import array_param
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,7 +115,7 @@ def _make_parameter(name: str, hint: Any) -> ColumnElement[Any]:
     kind, _ = _split_none(hint)
     if get_origin(kind) is list:
         (element,) = get_args(kind)
-        return listed(name, TYPES[element])
+        return array_param(name, TYPES[element])
     return bindparam(name, type_=TYPES.get(kind))
 
 

@@ -18,12 +18,12 @@ from sqlalchemy.pool import NullPool
 
 from plinth.config import settings
 from plinth.config.urls.postgres_url import libpq_url
+from plinth.db.connection_errors import describe_connection_error
 from plinth.db.driver import Connector, server_settings
 from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
-from plinth.db.refusals import describe_refusal
 from plinth.db.schema.autogenerate import is_compared, write_revision
 from plinth.devservices import EmbeddedError
-from plinth.devservices.backing import backing_services
+from plinth.devservices.service_urls import running_services
 
 ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
 BOUND_STATEMENTS = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"
@@ -76,7 +76,7 @@ async def _migrate_database(compared: dict[str, Any]) -> None:
         await _migrate_url(given["url"], given.get("role", ""), compared)
         return
     try:
-        with backing_services(settings) as backing:
+        with running_services(settings) as backing:
             await _migrate_url(backing.owner_url, find_role(backing.database_url), compared)
     except EmbeddedError as error:
         raise CommandError(str(error)) from error
@@ -103,7 +103,9 @@ async def _migrate_url(url: str, role: str, compared: dict[str, Any]) -> None:
         try:
             return await connector.connect()
         except (OSError, InterfaceError, PostgresError) as error:
-            raise CommandError(f"the database cannot be used: {describe_refusal(error)}") from error
+            raise CommandError(
+                f"the database cannot be used: {describe_connection_error(error)}"
+            ) from error
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:

@@ -25,7 +25,7 @@ NO_ROOM = "Too many request bodies are arriving; try again in a moment"
 RETRY = {"Retry-After": "1"}
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Refuse a body of more than `limit` bytes with 413: by its declared length at once, and as it
     arrives where it is sent in chunks or the length lies. One that takes longer to arrive than
     `seconds` gets a 408, one for which `budget` has no room a 503. The last piece of one that is

@@ -29,7 +29,7 @@ CHEAP_PARTS = 100
 costs little beside the rest of its request."""
 
 
-class HeaderLimits:
+class HeaderLimitsMiddleware:
     """Refuse a head of more than `limit` bytes or `MAX_HEADER_FIELDS` fields with 431, and a path
     or a query over its own bounds with 414."""
 

@@ -20,7 +20,7 @@ class _Lane:
     in_flight: int = 0
 
 
-class InFlightLimit:
+class InFlightLimitMiddleware:
     """Serves `limit` requests at once and refuses the next with 503, at once: whoever waits is in
     the queues behind it, which are short, and nobody waits for a place in the queue.
 
@@ -37,18 +37,18 @@ class InFlightLimit:
         self,
         app: ASGIApp,
         limit: int,
-        spared: Collection[str] = (),
+        exempt_paths: Collection[str] = (),
         apart: Mapping[str, int] | None = None,
     ) -> None:
         self.app = app
-        self.spared = frozenset(spared)
+        self.exempt_paths = frozenset(exempt_paths)
         self._apart = {prefix: _Lane(own) for prefix, own in (apart or {}).items()}
         self._prefixes = tuple(self._apart)
         self._common = _Lane(limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = route_path(scope) if scope["type"] == "http" else None
-        if path is None or path in self.spared:
+        if path is None or path in self.exempt_paths:
             await self.app(scope, receive, send)
             return
         lane = self._find_lane(path)

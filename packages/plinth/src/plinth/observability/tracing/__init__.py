@@ -19,7 +19,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from plinth.request.context import RequestInfo, current_request, name_method
 
 FAULT = 500
-NATIVE_OFF: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+FASTAPI_TELEMETRY_DISABLED: Any = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 
 _propagator = TraceContextTextMapPropagator()
 
@@ -36,7 +41,7 @@ class Tracing:
 tracing = Tracing()
 
 
-class Traced:
+class TracingMiddleware:
     """A span for each request, in the trace that its `traceparent` names (W3C Trace Context)."""
 
     def __init__(self, app: ASGIApp) -> None:

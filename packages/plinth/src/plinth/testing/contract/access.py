@@ -3,7 +3,15 @@
 import pytest
 from httpx2 import Response
 
-from plinth.resources.access import OWNER, OWNER_OR_DENIED, PUBLIC, SUPERUSER, USER, VERIFIED, Who
+from plinth.resources.access import (
+    OWNER,
+    OWNER_OR_DENIED,
+    PUBLIC,
+    SUPERUSER,
+    USER,
+    VERIFIED,
+    Audience,
+)
 from plinth.testing.operations import JSON, Operation, find_operations, skip_unjudged
 from plinth.testing.people import People
 from plinth.testing.scene import MARK, Scene
@@ -18,7 +26,7 @@ REFUSED = {
 NOBODY = {"anonymous": "nobody known", "revoked": "nobody known", "deactivated": "inactive"}
 EVERYONE = ("anonymous", "revoked", "deactivated", "unverified", "other", "owner", "superuser")
 SIGNED_IN = ("unverified", "other", "owner", "superuser")
-EXPECTED: dict[Who, dict[str, str]] = {
+EXPECTED: dict[Audience, dict[str, str]] = {
     PUBLIC: dict.fromkeys(EVERYONE, "let in"),
     USER: dict.fromkeys(SIGNED_IN, "let in") | NOBODY,
     VERIFIED: dict.fromkeys(SIGNED_IN, "let in") | NOBODY | {"unverified": "not allowed"},
@@ -51,23 +59,23 @@ def read(operation: Operation, role: str, answer: Response) -> str:
 
 
 @every
-def test_a_route_declares_who_may_use_it(operation: Operation) -> None:
-    assert operation.declared, (
+def test_route_declares_access(operation: Operation) -> None:
+    assert operation.declaration, (
         "write `@access(USER, queries=…)`, or what fits, under its `@router` line"
     )
 
 
 @every
-def test_a_route_declares_no_number_to_spare(operation: Operation) -> None:
+def test_declared_query_count_is_low(operation: Operation) -> None:
     """A large one would hold whatever the route did."""
-    assert operation.declared
-    assert operation.declared.queries < 20
+    assert operation.declaration
+    assert operation.declaration.queries < 20
 
 
 @every
-async def test_a_route_lets_in_whom_it_declares(scene: Scene, operation: Operation) -> None:
-    assert operation.declared
-    expected = EXPECTED[operation.declared.who]
+async def test_access_matches_declaration(scene: Scene, operation: Operation) -> None:
+    assert operation.declaration
+    expected = EXPECTED[operation.declaration.who]
     wrong = {}
     for role in sorted(expected, key=lambda role: expected[role] == "let in"):
         answer = await scene.call(operation, role)
@@ -83,8 +91,8 @@ async def test_a_route_lets_in_whom_it_declares(scene: Scene, operation: Operati
         if found != expected[role] and not was_taken_by_one_before(operation, role, answer):
             wrong[role] = f"{found} ({answer.status_code}), not {expected[role]}: {answer.text}"
     assert wrong == {}, (
-        f"{operation} is declared {operation.declared.who}: ask for the user by the type that says"
-        " so (CurrentUser, VerifiedUser, Superuser), look up through the owner, or declare it anew"
+        f"{operation} declares {operation.declaration.who}: depend on the matching type"
+        " (CurrentUser, VerifiedUser, Superuser), look up through the owner, or change @access"
     )
 
 
@@ -94,22 +102,22 @@ def was_taken_by_one_before(operation: Operation, role: str, answer: Response) -
 
 
 def actor(operation: Operation) -> str:
-    assert operation.declared
-    return {PUBLIC: "anonymous", SUPERUSER: "superuser"}.get(operation.declared.who, "owner")
+    assert operation.declaration
+    return {PUBLIC: "anonymous", SUPERUSER: "superuser"}.get(operation.declaration.who, "owner")
 
 
 @every
-async def test_a_route_keeps_to_its_number_of_queries(
+async def test_query_count_within_declaration(
     scene: Scene, statements: list[str], operation: Operation
 ) -> None:
-    assert operation.declared
+    assert operation.declaration
     await scene.prepare(operation, whole=True)
     await scene.headers_of(actor(operation))
     statements.clear()
 
     answer = await scene.call(operation, actor(operation), whole=True)
 
-    most = operation.declared.queries
+    most = operation.declaration.queries
     assert len(statements) <= most, (
         f"{operation} sent {len(statements)} statements, and declares {most}: "
         + "\n".join(statements)
@@ -125,7 +133,7 @@ WRITES = [it for it in OPERATIONS if it.method != "GET" and it.body(JSON)]
 
 
 @pytest.mark.parametrize("operation", WRITES, ids=str)
-async def test_a_route_sets_only_what_it_declares(scene: Scene, operation: Operation) -> None:
+async def test_no_mass_assignment(scene: Scene, operation: Operation) -> None:
     if not operation.writes_row:
         skip_unjudged(operation, "its body or answer is no object with an `id` or a `slug`")
     answer = await scene.call(operation, actor(operation))
@@ -148,7 +156,7 @@ LISTS = [it for it in OPERATIONS if it.shows_list]
 
 
 @pytest.mark.parametrize("operation", LISTS, ids=str)
-async def test_a_list_of_many_costs_as_many_queries_as_one_of_few(
+async def test_list_query_count_is_constant(
     scene: Scene, people: People, statements: list[str], operation: Operation
 ) -> None:
     making = scene.creators_at(operation.path)

@@ -23,7 +23,7 @@ def unmigrated_url(services: TestServices, worker_id: str) -> Iterator[str]:
         yield url
 
 
-def test_the_history_is_linear() -> None:
+def test_history_is_linear() -> None:
     history = ScriptDirectory.from_config(migrations.find_config())
     assert len(history.get_heads()) == 1, (
         "two migrations follow the same one: set `down_revision` of the newer to the other"
@@ -34,7 +34,7 @@ def test_the_history_is_linear() -> None:
 
 
 @needs_pg_dump
-def test_up_down_and_up_again_is_the_same(unmigrated_url: str) -> None:
+def test_upgrade_downgrade_round_trip(unmigrated_url: str) -> None:
     migrations.upgrade(unmigrated_url)
     first = dump_schema(unmigrated_url)
     migrations.downgrade(unmigrated_url, "base")
@@ -52,7 +52,7 @@ def test_each_migration_can_be_undone(unmigrated_url: str) -> None:
     migrations.upgrade(unmigrated_url)
 
 
-def test_models_and_migrations_say_the_same(unmigrated_url: str) -> None:
+def test_models_match_migrations(unmigrated_url: str) -> None:
     migrations.upgrade(unmigrated_url)
     config = migrations.find_config()
     config.attributes["url"] = unmigrated_url

@@ -40,7 +40,7 @@ def words(schemas: Iterable[dict[str, Any]]) -> set[str]:
     return found
 
 
-def test_each_operation_has_a_short_name_of_its_own() -> None:
+def test_operation_ids_are_short_and_unique() -> None:
     names = Counter(operation.description["operationId"] for operation in OPERATIONS)
     assert [name for name, count in names.items() if count > 1] == [], (
         "rename the route's function: a generated client's methods would clash"
@@ -50,12 +50,12 @@ def test_each_operation_has_a_short_name_of_its_own() -> None:
     )
 
 
-def test_each_reference_leads_somewhere_and_each_schema_is_used() -> None:
+def test_references_resolve_and_schemas_are_used() -> None:
     used = {reference.rpartition("/")[2] for reference in find_references(DOCUMENT)}
     assert used == set(SCHEMAS)
 
 
-def test_a_schema_is_written_in_words_of_json_schema() -> None:
+def test_schemas_use_json_schema_keywords() -> None:
     """Pydantic writes `ge` for `minimum` where a bound stands behind a validator."""
     assert words(SCHEMAS.values()) <= WORDS, (
         "in Annotated, put Field(ge=..., le=...) before the BeforeValidator"
@@ -63,7 +63,7 @@ def test_a_schema_is_written_in_words_of_json_schema() -> None:
 
 
 @each
-def test_an_error_names_the_format_of_its_path(operation: Operation) -> None:
+def test_errors_document_the_format_of_their_path(operation: Operation) -> None:
     responses = operation.description["responses"]
     errors = {status: it for status, it in responses.items() if int(status) >= FIRST_ERROR}
     assert all(response["description"] for response in responses.values())
@@ -76,7 +76,7 @@ def test_an_error_names_the_format_of_its_path(operation: Operation) -> None:
 
 
 @each
-def test_a_success_says_what_it_holds(operation: Operation) -> None:
+def test_success_responses_have_a_schema(operation: Operation) -> None:
     responses = operation.description["responses"]
     good = {status: it for status, it in responses.items() if int(status) < FIRST_ERROR}
     assert good
@@ -90,7 +90,7 @@ def test_a_success_says_what_it_holds(operation: Operation) -> None:
 
 
 @each
-def test_what_each_kind_of_route_can_answer_is_said(operation: Operation) -> None:
+def test_possible_statuses_are_documented(operation: Operation) -> None:
     found = operation.documented
     if operation.is_private and not operation.is_declared(PUBLIC):
         assert {400, 401, 503} <= found, "an inactive user, nobody, the database away"
@@ -101,11 +101,11 @@ def test_what_each_kind_of_route_can_answer_is_said(operation: Operation) -> Non
 
 
 @each
-def test_who_may_is_said_of_an_open_route_too(operation: Operation) -> None:
+def test_optional_authentication_is_documented(operation: Operation) -> None:
     assert isinstance(operation.description["security"], list)
 
 
 @each
-def test_a_limited_route_says_when_to_try_again(operation: Operation) -> None:
+def test_rate_limited_routes_document_retry_after(operation: Operation) -> None:
     if limited := operation.description["responses"].get("429"):
         assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(limited["headers"])

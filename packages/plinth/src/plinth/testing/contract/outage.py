@@ -12,9 +12,7 @@ from plinth.testing.people import People
 
 
 @pytest.mark.parametrize("operation", find_operations(), ids=str)
-async def test_without_the_database_a_route_says_so_and_nothing_else(
-    app: FastAPI, people: People, operation: Operation
-) -> None:
+async def test_database_outage_is_503(app: FastAPI, people: People, operation: Operation) -> None:
     superuser = await people.enter(is_superuser=True)
     token = (b"authorization", superuser.headers["Authorization"].encode())
     attack = Attacker(operation, {"user_id": superuser.id}).valid()

@@ -40,7 +40,7 @@ def depended_on(dependant: Dependant) -> Iterator[Dependant]:
 
 
 @every
-def test_a_route_is_private_unless_it_stands_under_public(operation: Operation) -> None:
+def test_route_is_private_unless_listed_as_public(operation: Operation) -> None:
     is_public = operation.route.endpoint in find_public_endpoints()
     asks = any(it.call is get_current_user for it in depended_on(operation.route.dependant))
     assert asks != is_public, (
@@ -49,7 +49,7 @@ def test_a_route_is_private_unless_it_stands_under_public(operation: Operation) 
 
 
 @every
-def test_a_private_route_asks_who_is_there_even_if_its_own_types_do_not(
+def test_private_routes_require_authentication(
     operation: Operation,
 ) -> None:
     is_public = operation.route.endpoint in find_public_endpoints()
@@ -60,6 +60,6 @@ def test_a_private_route_asks_who_is_there_even_if_its_own_types_do_not(
 
 
 @every
-def test_a_routes_session_is_committed_before_its_answer(operation: Operation) -> None:
+def test_commit_precedes_response(operation: Operation) -> None:
     sessions = [it for it in depended_on(operation.route.dependant) if it.call is get_db]
     assert all(it.scope == "function" for it in sessions), "ask for `db: DB` of app/api/deps.py"

@@ -23,7 +23,7 @@ def skip_listed_rule(request: pytest.FixtureRequest) -> None:
             pytest.skip(f"{name}: {skipped[name]}")
 
 
-def test_each_skip_names_a_rule_and_gives_a_reason(request: pytest.FixtureRequest) -> None:
+def test_each_skip_names_a_rule_and_a_reason(request: pytest.FixtureRequest) -> None:
     routes = [str(operation) for operation in find_operations()]
     rules = {name: it for name, it in vars(request.module).items() if name.startswith("test_")}
     names = {*rules}

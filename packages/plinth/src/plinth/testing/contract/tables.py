@@ -19,7 +19,7 @@ KINDS = {
 }
 
 
-async def test_every_constraint_and_index_is_named_by_the_convention(
+async def test_constraint_and_index_names_follow_convention(
     second: asyncpg.Connection,
 ) -> None:
     constraints = await second.fetch(
@@ -46,7 +46,7 @@ async def test_every_constraint_and_index_is_named_by_the_convention(
     assert wrong == [], "name it in the migration as NAMES in plinth/db/models.py has it"
 
 
-async def test_every_table_with_updated_at_keeps_it_by_trigger(
+async def test_updated_at_has_its_trigger(
     second: asyncpg.Connection,
 ) -> None:
     having = {name for name, table in TABLES.items() if "updated_at" in table.c}
@@ -60,7 +60,7 @@ async def test_every_table_with_updated_at_keeps_it_by_trigger(
     )
 
 
-async def test_every_table_with_version_counts_it_by_trigger(second: asyncpg.Connection) -> None:
+async def test_version_has_its_trigger(second: asyncpg.Connection) -> None:
     having = {name for name, table in TABLES.items() if "version" in table.c}
     triggered = await second.fetch(
         "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
@@ -72,7 +72,7 @@ async def test_every_table_with_version_counts_it_by_trigger(second: asyncpg.Con
     )
 
 
-def test_what_sounds_secret_is_marked() -> None:
+def test_secret_columns_are_marked() -> None:
     """So that no lean read selects it (`plinth/db/reading`)."""
     unmarked = [
         f"{table.name}.{column.name}"

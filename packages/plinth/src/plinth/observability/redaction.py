@@ -42,7 +42,7 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 CONTROL_IN_LINES = re.compile(CONTROL.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 
 
-def conceal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     shown = any(hasattr(event.get("_record"), name) for name in SHOWS_SECRETS)
     return {name: _conceal_value(name, value, shown=shown) for name, value in event.items()}
 

@@ -18,7 +18,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def drafted(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Another name in the same folder until it is whole; the caller puts it in its place.
 
     Raises:

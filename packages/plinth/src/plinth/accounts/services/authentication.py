@@ -15,7 +15,7 @@ from plinth.accounts.services.throttle import KnownDevice
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.reading import Readable
-from plinth.errors import PlinthError, Rejected, TooMany, Unauthenticated
+from plinth.errors import PlinthError, RateLimited, Rejected, Unauthenticated
 from plinth.limits import Reservation
 from plinth.request.client import Client
 from plinth.security import devices
@@ -27,17 +27,17 @@ T = TypeVar("T")
 class WrongCredentials(Unauthenticated):
     code = "wrong_credentials"
     detail = "Incorrect email or password"
-    keeps_changes = True  # the audit log's row
+    commit_on_error = True  # the audit log's row
 
 
 class InactiveUser(Rejected):
     code = "inactive_user"
     detail = "Inactive user"
-    keeps_changes = True
+    commit_on_error = True
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class AuthenticatedUser:
     """
     Attributes:
         user: as they were when their password was found right.
@@ -50,9 +50,9 @@ class Recognised:
     began: float
 
 
-async def recognise(
+async def authenticate_credentials(
     database: Database, email: str, password: str, client: Client, device: str | None
-) -> Recognised:
+) -> AuthenticatedUser:
     """Who has this e-mail and this password. They may change from then on: what is written for them
     has to see that they did not (`queries.sign_in.begin_session`).
 
@@ -77,7 +77,7 @@ async def recognise(
         await _refuse_late(database, user, began)
     if not user.is_active:
         await _refuse_late(database, user, began, InactiveUser)
-    return Recognised(user, attempt, began)
+    return AuthenticatedUser(user, attempt, began)
 
 
 async def find_device(db: Readable, email: str, device: str | None) -> KnownDevice | None:
@@ -87,7 +87,7 @@ async def find_device(db: Readable, email: str, device: str | None) -> KnownDevi
     return _find_device(await queries.sign_in.find(db, email), email, device)
 
 
-async def settle(known: Recognised, beginning: Awaitable[T]) -> T:
+async def settle(known: AuthenticatedUser, beginning: Awaitable[T]) -> T:
     """Return the session that begins, and refund the attempt. A refusal is delayed as any other."""
     try:
         begun = await beginning
@@ -132,8 +132,8 @@ async def _reserve(
     database: Database, email: str, user: Candidate | None, client: Client, device: str | None
 ) -> Reservation:
     try:
-        return await throttle.sign_in(email, client, _find_device(user, email, device))
-    except TooMany as refusal:
+        return await throttle.limit_sign_in(email, client, _find_device(user, email, device))
+    except RateLimited as refusal:
         if refusal.is_first:
             await _tell_of(database, user, refusal)
         raise
@@ -143,11 +143,11 @@ def _find_device(user: Candidate | None, email: str, cookie: str | None) -> Know
     if user is None:
         return None
     account = devices.Account(user.id, user.credential_epoch)
-    device = devices.recognise(cookie, account, email=email)
+    device = devices.recognize_device(cookie, account, email=email)
     return KnownDevice(device, account) if device else None
 
 
-async def _tell_of(database: Database, user: Candidate | None, refusal: TooMany) -> None:
+async def _tell_of(database: Database, user: Candidate | None, refusal: RateLimited) -> None:
     limits = ", ".join(limit.name for limit in refusal.used_up)
     async with database.transaction() as db:
         audit.record(

@@ -8,14 +8,14 @@ from starlette_admin.views import CustomView
 from plinth.accounts.deps import Resources
 from plinth.accounts.queries import figures
 from plinth.accounts.services import outbox
-from plinth.admin.plots import Series, draw_bars
+from plinth.admin.charts import Series, draw_bars
 from plinth.health.readiness import readiness_of
 
 DAYS = 30
 LATEST = 8
 
 
-class Front(CustomView):
+class Dashboard(CustomView):
     menu_label = "Overview"
     icon = "fa-solid fa-gauge-high"
     path = "/"

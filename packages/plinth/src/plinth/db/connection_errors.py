@@ -68,7 +68,7 @@ OF_REDIS_BY_TEXT = {
 }
 
 
-def describe_refusal(error: BaseException) -> str:
+def describe_connection_error(error: BaseException) -> str:
     """Return what to do, and the reported error in parentheses."""
     reported = " ".join(str(error).split()) or type(error).__name__
     return f"{_find_advice(error)} ({reported})"
@@ -90,7 +90,7 @@ class FaultLog:
         self._logged_at = 0.0
 
     def note(self, error: BaseException) -> None:
-        sentence, now = describe_refusal(error), time.monotonic()
+        sentence, now = describe_connection_error(error), time.monotonic()
         if sentence != self._sentence or now - self._logged_at > REPEAT_SECONDS:
             self._logger.warning("%s cannot be used: %s", self._what, sentence)
             self._sentence, self._logged_at = sentence, now

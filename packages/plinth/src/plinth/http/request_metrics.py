@@ -18,7 +18,7 @@ PROBES = "/health"
 SERIES = 4096  # more than there are of methods, routes and statuses together
 
 
-class Observed:
+class MetricsMiddleware:
     """Tells of each request once it is answered. It stands outside all that may answer."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -7,7 +7,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def keep(kept: dict[K, V], key: K, make: Callable[[], V], *, most: int) -> V:
+def get_or_create(kept: dict[K, V], key: K, make: Callable[[], V], *, most: int) -> V:
     """What is kept for a key; made where there is none, and then the oldest goes if need be."""
     found = kept.get(key)
     if found is None:

@@ -1,4 +1,4 @@
-"""Versions of what is shown: `ETag`, `If-None-Match` and `If-Match` (RFC 9110, 8.8 and 13.1)."""
+"""Conditional requests: `ETag`, `If-None-Match` and `If-Match` (RFC 9110, 8.8 and 13.1)."""
 
 import re
 from typing import Annotated, Any, Protocol, TypeVar
@@ -15,23 +15,23 @@ class HasVersion(Protocol):
 
 RowT = TypeVar("RowT", bound=HasVersion)
 
-SHOWS_VERSION: dict[int | str, dict[str, Any]] = {
-    NOT_MODIFIED: {"description": "The copy that `If-None-Match` names is fresh."}
+NOT_MODIFIED_RESPONSE: dict[int | str, dict[str, Any]] = {
+    NOT_MODIFIED: {"description": "Not modified: the version in `If-None-Match` is current."}
 }
 
 
-class Copy:
-    """What the client says it has, and what it is told that it has now."""
+class ClientPreconditions:
+    """The versions that the client names, and the `ETag` of the response."""
 
     def __init__(
         self,
         response: Response,
         if_match: Annotated[
             str | None,
-            Header(description="Change only the version with this `ETag`."),
+            Header(description="Change the row only if it still has this `ETag`."),
         ] = None,
         if_none_match: Annotated[
-            str | None, Header(description="Answer only if there is another than this `ETag`.")
+            str | None, Header(description="Return 304 if the row still has this `ETag`.")
         ] = None,
     ) -> None:
         self._response = response
@@ -40,21 +40,21 @@ class Copy:
 
     @property
     def versions(self) -> frozenset[int] | None:
-        """Those that a change is meant for; None for any. Only strong tags count (13.1.1)."""
+        """The versions in `If-Match`; None for any. Only strong tags count (13.1.1)."""
         if self._if_match is None or self._if_match.strip() == "*":
             return None
         return frozenset(int(number) for weak, number in TAG.findall(self._if_match) if not weak)
 
-    def show(self, row: RowT) -> RowT:
-        """Have the answer say which version it shows."""
+    def tag(self, row: RowT) -> RowT:
+        """Set the `ETag` of the response to the version of `row`."""
         self._response.headers["ETag"] = _tag(row)
         return row
 
-    def show_unless_fresh(self, row: RowT) -> RowT | Response:
-        """The same, or that the client's copy is still good."""
+    def respond(self, row: RowT) -> RowT | Response:
+        """Return `row` with its `ETag`, or a 304 if `If-None-Match` has its version."""
         if self._is_fresh(row):
             return Response(status_code=NOT_MODIFIED, headers={"ETag": _tag(row)})
-        return self.show(row)
+        return self.tag(row)
 
     def _is_fresh(self, row: HasVersion) -> bool:
         if self._if_none_match is None:
@@ -64,7 +64,7 @@ class Copy:
         return any(int(number) == row.version for _, number in TAG.findall(self._if_none_match))
 
 
-ClientCopy = Annotated[Copy, Depends()]
+Preconditions = Annotated[ClientPreconditions, Depends()]
 
 
 def _tag(row: HasVersion) -> str:

@@ -18,13 +18,13 @@ def derive_key(purpose: str) -> bytes:
     return hmac.digest(settings.SECRET_KEY.encode(), purpose.encode(), "sha256")
 
 
-class Marker:
+class Signer:
     """Its key is set up once: for a short message that is most of the work."""
 
     def __init__(self, purpose: str) -> None:
         self._keyed = HMAC(derive_key(purpose), SHA256())
 
-    def mark(self, message: bytes) -> bytes:
+    def sign(self, message: bytes) -> bytes:
         made = self._keyed.copy()
         made.update(message)
         return made.finalize()

@@ -11,7 +11,7 @@ YOUNG = 50_000
 
 
 @contextmanager
-def collecting_seldom() -> Iterator[None]:
+def tuned_gc() -> Iterator[None]:
     """What was loaded so far stays, and is not looked at again."""
     usual = gc.get_threshold()
     gc.collect()

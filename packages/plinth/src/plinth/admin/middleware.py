@@ -36,7 +36,7 @@ WHOLE_HOST = re.compile(rb"; Path=/(?=;|$)", re.IGNORECASE)
 Header = tuple[bytes, bytes]
 
 
-class Door:
+class AdminMiddleware:
     """Lends each request what it reads with, and gives nothing to other origins.
 
     CORS lets the listed origins read the API's answers, with cookies. A script on such a page would

@@ -1,4 +1,4 @@
-"""The query parameters of a list, made of what its `Listing` declares."""
+"""The query parameters of a list, built from its `Listing`."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from plinth.config import settings
 from plinth.resources.fields import LARGEST_EXACT, Date, DateTime, Line, SearchText
-from plinth.resources.listing import By, Listing, Wanted, equality_parameter
+from plinth.resources.listing import FilterKind, Listing, ListParams, equality_parameter
 
 LONGEST_CURSOR = 4096
 MOST_VALUES = 100
@@ -54,8 +54,11 @@ class ListQuery(BaseModel):
     ] = None
 
 
-def wanted_of(listing: Listing[Any]) -> Callable[..., Awaitable[Wanted]]:
-    """A dependency: `NotesWanted = Annotated[Wanted, Depends(wanted_of(crud.note.listing))]`."""
+def list_params_for(listing: Listing[Any]) -> Callable[..., Awaitable[ListParams]]:
+    """Return a dependency that reads the query parameters of `listing`.
+
+    `NoteListParams = Annotated[ListParams, Depends(list_params_for(crud.note.listing))]`
+    """
     model = create_model(
         f"{listing.model.__name__}ListQuery",
         __base__=ListQuery,
@@ -67,10 +70,10 @@ def wanted_of(listing: Listing[Any]) -> Callable[..., Awaitable[Wanted]]:
 
     filters = frozenset(_filters(listing))
 
-    async def read(query: Any) -> Wanted:
+    async def read(query: Any) -> ListParams:
         given = {name: getattr(query, name) for name in sorted(filters & query.model_fields_set)}
         total = query.cursor is None if query.total is None else query.total
-        return Wanted(
+        return ListParams(
             limit=query.limit,
             skip=query.skip,
             cursor=query.cursor,
@@ -107,15 +110,15 @@ def _filters(listing: Listing[Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, ways in listing.filters.items():
         kind = _value_type(listing.column(name))
-        if By.EQUALS in ways:
+        if FilterKind.EQUALS in ways:
             some = Field(min_length=1, max_length=MOST_VALUES, description="Any of these.")
             fields[equality_parameter(name)] = (Annotated[list[kind] | None, some], None)  # type: ignore[valid-type]
-        if By.RANGE in ways:
+        if FilterKind.RANGE in ways:
             for operator in ("gte", "gt", "lte", "lt"):
                 fields[f"{name}__{operator}"] = (kind | None, None)
-        if By.NULL in ways:
+        if FilterKind.NULL in ways:
             fields[f"{name}__null"] = (bool | None, None)
-        if By.CONTAINS in ways:
+        if FilterKind.CONTAINS in ways:
             fields[f"{name}__contains"] = (SearchText | None, None)
     return fields
 

@@ -21,18 +21,18 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from plinth.db.refusals import FaultLog
+from plinth.db.connection_errors import FaultLog
 from plinth.errors import (
     Conflict,
     Contended,
     Invalid,
     InvalidField,
     NotFound,
+    OutcomeUnknown,
     PlinthError,
     Rejected,
     TimedOut,
     Unavailable,
-    Unresolved,
 )
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ BY_SQLSTATE = {
     "23503": NotFound,  # foreign_key_violation: what it refers to is not there
     "23505": Conflict,  # unique_violation
     "23P01": Conflict,  # exclusion_violation
-    "08007": Unresolved,  # transaction_resolution_unknown: see db/driver.py
+    "08007": OutcomeUnknown,  # transaction_resolution_unknown: see db/driver.py
     "40001": Contended,  # serialization_failure
     "40P01": Contended,  # deadlock_detected
     "25006": Unavailable,  # read_only_sql_transaction: this server was the primary
@@ -60,12 +60,12 @@ TIME_LIMITS = {"55P03": "DB_LOCK_TIMEOUT", "57014": "DB_STATEMENT_TIMEOUT"}
 TIMEOUTS = (TimeoutError, PoolTimeoutError)
 # The database refuses us, and not what a client sent: a privilege that was revoked, migrations that
 # have not run. Only a person can mend it, so it is logged as well.
-REFUSES_US = ("28", "3D", "3F", "42501", "42P01")
+SERVER_REFUSALS = ("28", "3D", "3F", "42501", "42P01")
 DRIVERS = (InterfaceError, DriverError)
 UNSENDABLE = (DataError, UnicodeEncodeError, OverflowError)  # PostgreSQL was not even asked
 
 
-class Violations:
+class ConstraintErrors:
     """The meanings that a schema's constraints declare, by name."""
 
     def __init__(self, metadata: MetaData) -> None:
@@ -87,19 +87,19 @@ class Violations:
         if isinstance(cause, AsyncAdapt_asyncpg_dbapi.Error):
             cause = cause.__cause__
         if isinstance(cause, PostgresError):
-            return self._explain_refusal(cause)
+            return self._translate_refusal(cause)
         if isinstance(cause, UNSENDABLE):
             return Invalid()
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         return Unavailable() if lost or isinstance(error, DRIVERS) else None
 
-    def _explain_refusal(self, cause: PostgresError) -> PlinthError | None:
+    def _translate_refusal(self, cause: PostgresError) -> PlinthError | None:
         if meaning := self._by_name.get(getattr(cause, "constraint_name", None) or ""):
             return meaning()
         state = cause.sqlstate or ""
         if limit := TIME_LIMITS.get(state):
             logger.warning("the database ended a statement at its timeout (%s)", limit)
-        if state.startswith(REFUSES_US):
+        if state.startswith(SERVER_REFUSALS):
             self._faults.note(cause)
             return Unavailable()
         kind = BY_SQLSTATE.get(state) or BY_SQLSTATE.get(state[:2])

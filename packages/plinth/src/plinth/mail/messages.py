@@ -34,7 +34,7 @@ _templates = Environment(
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Message:
     """
     Attributes:
         sender: the envelope's, where a mail that comes back goes.
@@ -49,9 +49,9 @@ class Letter:
     link: str | None
 
 
-def write_letter(
-    kind: str, *, number: UUID, written: datetime, recipient: str, filling: Mapping[str, Any]
-) -> Letter:
+def render_message(
+    kind: str, *, number: UUID, written: datetime, recipient: str, context: Mapping[str, Any]
+) -> Message:
     """
     Args:
         number: of the mail, not of the attempt: by it a receiver knows a second copy.
@@ -61,10 +61,10 @@ def write_letter(
     Raises:
         ValueError: the recipient is no address, or what is filled in would break a header.
     """
-    link = _make_link(filling["page"], filling.get("token")) if "page" in filling else None
-    values = {"project": settings.PROJECT_NAME, "link": link, **filling}
-    if "expires_at" in filling:
-        values["until"] = _spell(datetime.fromtimestamp(filling["expires_at"], UTC))
+    link = _make_link(context["page"], context.get("token")) if "page" in context else None
+    values = {"project": settings.PROJECT_NAME, "link": link, **context}
+    if "expires_at" in context:
+        values["until"] = _spell(datetime.fromtimestamp(context["expires_at"], UTC))
     subject, text = _render_text(kind, values)
     name, sender = parseaddr(settings.MAIL_FROM)
     sender, recipient = _to_ascii(sender), _to_ascii(recipient)
@@ -79,7 +79,7 @@ def write_letter(
     html = _templates.get_template(f"{kind}.html").render(values)
     message.set_content(text, cte=_choose_encoding(text))
     message.add_alternative(html, subtype="html", cte=_choose_encoding(html))
-    return Letter(kind, message, sender, recipient, link)
+    return Message(kind, message, sender, recipient, link)
 
 
 def _make_link(page: str, token: str | None) -> str:

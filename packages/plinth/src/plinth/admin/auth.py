@@ -40,7 +40,7 @@ def actor(request: Request) -> Principal:
     return user.principal
 
 
-class Entrance(BaseAuthProvider):
+class AdminAuth(BaseAuthProvider):
     async def authenticate(self, request: Request) -> AdminUser | None:
         db: AsyncSession = request.state.session
         user = await admin_sessions.authenticate(db, find_cookie(request.scope, COOKIE))

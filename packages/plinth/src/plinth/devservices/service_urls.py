@@ -9,7 +9,7 @@ from plinth.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Backing:
+class ServiceUrls:
     """
     Attributes:
         owner_url: the database as the role that owns the tables, never through PgBouncer; the
@@ -26,7 +26,7 @@ class Backing:
 
 
 @contextmanager
-def backing_services(settings: Settings) -> Iterator[Backing]:
+def running_services(settings: Settings) -> Iterator[ServiceUrls]:
     """The URLs to use. What the settings leave out is started, shared with other processes, and
     stopped by the last one to leave.
 
@@ -48,4 +48,4 @@ def backing_services(settings: Settings) -> Iterator[Backing]:
             or endpoints.owner_url
             or database_url
         )
-        yield Backing(database_url, redis_url, owner_url)
+        yield ServiceUrls(database_url, redis_url, owner_url)

@@ -9,7 +9,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Batcher(Generic[K, V]):
+class DataLoader(Generic[K, V]):
     """Gathers keys that arrive in one turn of the loop, or while earlier batches are under way, and
     asks for them at once.
 

@@ -17,7 +17,7 @@ from plinth.config import settings
 NONCE = 12  # bytes; NIST SP 800-38D, 5.2.1.1
 
 
-def seal(content: dict[str, Any], *, belongs_to: str) -> bytes:
+def encrypt(content: dict[str, Any], *, belongs_to: str) -> bytes:
     """
     Args:
         content: what JSON can hold; what it has no form for, such as times, comes back as text.
@@ -27,7 +27,7 @@ def seal(content: dict[str, Any], *, belongs_to: str) -> bytes:
     return nonce + _cipher().encrypt(nonce, to_json(content), belongs_to.encode())
 
 
-def unseal(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
+def decrypt(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
     """
     Raises:
         ValueError: it was sealed by another key, for something else, or was changed.

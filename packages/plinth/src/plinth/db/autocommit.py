@@ -12,12 +12,12 @@ from sqlalchemy.util import greenlet_spawn
 
 from plinth.db import queries
 from plinth.db.engine import READ_ONLY, Pool
-from plinth.errors import Unresolved
+from plinth.errors import OutcomeUnknown
 
 Rows = Sequence[Any]
 
 
-class Lane:
+class AutocommitExecutor:
     """
     Args:
         in_transactions: wrap each read in one, where that is all that holds a statement's steps
@@ -56,7 +56,7 @@ class Lane:
         durably: bool = False,
         seconds: float | None = None,
     ) -> Rows:
-        lent = await self._pool.lend()
+        lent = await self._pool.acquire()
         connection = lent.driver
         fetch = connection.fetch_durably if durably else connection.fetch
         began, failed = perf_counter(), True
@@ -74,15 +74,15 @@ class Lane:
             await greenlet_spawn(lent.connection.close)
             lost = isinstance(error, (PostgresConnectionError, OSError)) or not refused
             if durably and lost and isinstance(error, Exception):
-                raise Unresolved from error
+                raise OutcomeUnknown from error
             raise
         finally:
-            queries.note(sql, perf_counter() - began, failed=failed)
+            queries.record(sql, perf_counter() - began, failed=failed)
         await self._pool.keep(lent)
         return found
 
 
-class PlainLane:
+class SQLAlchemyExecutor:
     """The same by SQLAlchemy's own ways, where the fast paths are off.
 
     Args:
