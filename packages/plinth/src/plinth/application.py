@@ -63,7 +63,7 @@ CLUSTER_MODE = (
 PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
 SIGN_IN_PATHS = (f"{settings.API_V1_PREFIX}/auth/", "/admin/login")
 # As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
-MOST_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
+MAX_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
 # Outside what `app.add_middleware` adds: it has to see the path that is routed.
 OUTERMOST = [
     *([Middleware(RootPathMiddleware, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
@@ -100,7 +100,7 @@ MIDDLEWARE = [
         InFlightLimitMiddleware,
         limit=settings.MAX_IN_FLIGHT,
         exempt_paths=PROBES,
-        apart=dict.fromkeys(SIGN_IN_PATHS, MOST_SIGN_INS),
+        apart=dict.fromkeys(SIGN_IN_PATHS, MAX_SIGN_INS),
     ),
     Middleware(
         BodyLimitMiddleware,
@@ -164,7 +164,7 @@ def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> Fas
     """
     conventions = conventions or {}
     check_prefixes(conventions)
-    logs.take_over()
+    logs.capture_loggers()
     fast_paths.log_state()
     replace_quadratic_parser()
     _load_keys()

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SHAPE = re.compile(r"([0-9]{1,6})/([0-9]{1,6})([smhd])")
-MOST, LONGEST = 10_000, 31 * SECONDS["d"]
+MAX_COUNT, MAX_PERIOD_SECONDS = 10_000, 31 * SECONDS["d"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ def parse_rate(text: str) -> Rate:
         )
     most, count, unit = found.groups()
     rate = Rate(int(most), int(count) * SECONDS[unit])
-    if not (1 <= rate.most <= MOST and 1 <= rate.seconds <= LONGEST):
-        raise ValueError(f"must be 1 to {MOST} in one second to 31 days")
+    if not (1 <= rate.most <= MAX_COUNT and 1 <= rate.seconds <= MAX_PERIOD_SECONDS):
+        raise ValueError(f"must be 1 to {MAX_COUNT} in one second to 31 days")
     return rate
 
 

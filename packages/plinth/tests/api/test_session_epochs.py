@@ -80,7 +80,7 @@ async def test_no_statement_rotates_or_graces_a_session_of_an_older_epoch(
 
     assert await queries.session.rotate(database, rotation) is None
     none = await queries.session.rotate_many(
-        database, [rotation], rest=crud_session.GRACE - crud_session.GRACE
+        database, [rotation], rest=crud_session.GRACE_PERIOD - crud_session.GRACE_PERIOD
     )
     assert none == {}
     async with database.transaction() as db:

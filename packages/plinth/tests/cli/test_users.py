@@ -16,7 +16,7 @@ from httpx2 import AsyncClient
 
 from plinth.accounts.services.bulk import Line
 from plinth.cli.failure import Failure
-from plinth.cli.users.files import LONGEST_LINE, TOO_LONG, find_format, read_lines
+from plinth.cli.users.files import MAX_LINE_LENGTH, TOO_LONG, find_format, read_lines
 from plinth.cli.users.formats import Format
 from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People, Person
@@ -267,13 +267,13 @@ def test_what_is_not_utf8_is_told_by_its_line_and_the_rest_is_read() -> None:
 
 
 def test_a_line_without_end_is_told_and_does_not_fill_the_memory() -> None:
-    long = b'{"email": "' + b"x" * (4 * LONGEST_LINE) + b'"}\n'
+    long = b'{"email": "' + b"x" * (4 * MAX_LINE_LENGTH) + b'"}\n'
     assert read(long + b'{"email": "a"}\n', Format.JSONL) == [
         Line(1, fault=TOO_LONG),
         Line(2, {"email": "a"}),
     ]
     header = b"email,username\n"
-    (told,) = read(header + b"a@b.c," + b"x" * (4 * LONGEST_LINE) + b"\n")
+    (told,) = read(header + b"a@b.c," + b"x" * (4 * MAX_LINE_LENGTH) + b"\n")
     assert (told.number, told.fault) == (2, f"is no CSV: {TOO_LONG}; the rest was not read")
     (told,) = read(header + b'a@b.c,"' + b"x\n" * 200_000)
     assert told.number == 2, "where the quotes began"

@@ -106,7 +106,7 @@ async def test_a_slow_answer_is_not_waited_for(
         assert not await breaches.contain(LOST)
         assert service.asked
     assert len(caplog.records) == 1
-    await until(lambda: breaches._free._value == breaches.AT_ONCE)  # noqa: SLF001
+    await until(lambda: breaches._free._value == breaches.MAX_CONCURRENT)  # noqa: SLF001
 
 
 async def test_a_service_that_is_away_lets_the_password_pass(
@@ -126,10 +126,10 @@ async def test_more_than_a_few_at_once_pass_without_it(
     with breach_service(silent) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
         found = await asyncio.gather(*(breaches.contain(LOST) for _ in range(30)))
-        await until(lambda: len(service.asked) == breaches.AT_ONCE)
+        await until(lambda: len(service.asked) == breaches.MAX_CONCURRENT)
     assert found == [False] * 30
-    assert caplog.text.count("too many at once") == 30 - breaches.AT_ONCE
-    await until(lambda: breaches._free._value == breaches.AT_ONCE)  # noqa: SLF001
+    assert caplog.text.count("too many at once") == 30 - breaches.MAX_CONCURRENT
+    await until(lambda: breaches._free._value == breaches.MAX_CONCURRENT)  # noqa: SLF001
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "file:///etc/passwd", "example.com"])

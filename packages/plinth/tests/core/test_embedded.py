@@ -466,7 +466,7 @@ def test_plain_user(empty: Path, run: Run) -> None:
     programs = postgres_bin()
     assert programs
     if AS_ROOT:  # the environment may lie in root's home, which only a use by root opens
-        folders.open_the_way(Account(user, user), [programs / "postgres"])
+        folders.allow_traversal(Account(user, user), [programs / "postgres"])
         os.chown(empty, user, user)
     process = run(empty, "pv", str(user) if AS_ROOT else "")
     entered(process)

@@ -93,7 +93,7 @@ async def test_many_changes_of_one_password_leave_room_for_others(
         for it in sessions
         for _ in range(5)
     ]
-    most = passwords.THREADS + hash_shares.WAITING_OF_A_USER
+    most = passwords.THREADS + hash_shares.MAX_WAITING_PER_USER
     await until(lambda: sum(it.done() for it in changing) == 120 - most)
     assert pool.waiting == 2 + passwords.THREADS, "beside the two that block it"
 

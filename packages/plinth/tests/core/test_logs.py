@@ -16,9 +16,10 @@ from httpx2 import AsyncClient
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
+from plinth import mail
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.mail import post, render_message
+from plinth.mail import render_message
 from plinth.observability import redaction
 from plinth.observability.logs import make_config, make_formatter
 from plinth.testing.asgi import send
@@ -257,7 +258,7 @@ async def test_development_shows_the_link_of_a_mail_that_it_does_not_send(
         recipient="ann@example.com",
         context={"username": "ann", "page": "verify-email", "token": token, "expires_at": 0},
     )
-    await post(letter, seconds=10)
+    await mail.send(letter, seconds=10)
 
     (said,) = (line["event"] for line in log.lines)
     (file,) = (tmp_path / "mail").iterdir()

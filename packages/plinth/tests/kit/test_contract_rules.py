@@ -16,7 +16,7 @@ from plinth import application
 from plinth.accounts.deps import CurrentUser, Resources
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.errors import Denied
+from plinth.errors import PermissionDenied
 from plinth.resources.access import OWNER_OR_DENIED, PUBLIC, USER, access
 from plinth.resources.crud import CRUDResource
 from plinth.resources.deps import DB
@@ -250,9 +250,9 @@ class Caller:
 async def test_a_denial_names_the_resource(stage: Stage) -> None:
     owner, other = [Caller((await stage.people.add()).id) for _ in range(2)]
     async with stage.database.transaction() as db:
-        row = await articles.articles.make(db, NewArticle(title="An article"), by=owner)
-        with pytest.raises(Denied) as caught:
-            await articles.articles.discard(db, row.id, by=other)
+        row = await articles.articles.create(db, NewArticle(title="An article"), by=owner)
+        with pytest.raises(PermissionDenied) as caught:
+            await articles.articles.remove(db, row.id, by=other)
     assert caught.value.code == "draft_denied"
 
 
@@ -270,5 +270,5 @@ async def test_people_sign_in_where_the_application_has_no_such_route(
 
 
 def test_a_denial_needs_a_row_that_everyone_may_see() -> None:
-    with pytest.raises(ValueError, match="deny_others=True tells others that a row is there"):
+    with pytest.raises(ValueError, match="deny_others=True reveals that a row exists"):
         CRUDResource(Draft, LISTING, deny_others=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from plinth.resources.fields import DEEPEST_JSON, DateTime, JsonObject, PlainDecimal, padded
+from plinth.resources.fields import MAX_JSON_DEPTH, DateTime, JsonObject, PlainDecimal, padded
 
 PRICE: TypeAdapter[Decimal] = TypeAdapter(
     Annotated[Decimal, Field(max_digits=12, decimal_places=2), padded(2)]
@@ -75,7 +75,7 @@ def test_a_moment_that_utc_cannot_express_is_refused(sent: str) -> None:
 
 def test_json_is_not_nested_without_end() -> None:
     document: dict[str, Any] = {}
-    for _ in range(DEEPEST_JSON - 1):
+    for _ in range(MAX_JSON_DEPTH - 1):
         document = {"inside": document}
     assert DOCUMENT.validate_python(document) == document
     with pytest.raises(ValidationError, match="must not be nested deeper"):

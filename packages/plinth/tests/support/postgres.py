@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plinth.devservices.accounts import find_account
-from plinth.devservices.folders import open_the_way
+from plinth.devservices.folders import allow_traversal
 from plinth.devservices.packages import require_postgres_bin
 from plinth.devservices.postgres import initdb_options
 from plinth.devservices.processes import Account
@@ -172,7 +172,7 @@ def _make_folder(folder: Path) -> None:
 def _find_account() -> Account | None:
     account = find_account(Path("/nonexistent"))
     if account:
-        open_the_way(account, [require_postgres_bin() / "postgres"])
+        allow_traversal(account, [require_postgres_bin() / "postgres"])
     return account
 
 

@@ -33,21 +33,23 @@ LIBRARY = frozenset(
     if isinstance(value, MappedColumn)
 )
 COLUMNS: Mapping[str, Column[Any]] = _find_columns()
-SHOWN = tuple(name for name, column in COLUMNS.items() if not column.info.get("secret"))
+READABLE = tuple(name for name, column in COLUMNS.items() if not column.info.get("secret"))
 """The columns that a request reads of its user, and those that the admin shows."""
 
-EXPORTED = tuple(name for name in SHOWN if COLUMNS[name].server_onupdate is None)
+EXPORTED = tuple(name for name in READABLE if COLUMNS[name].server_onupdate is None)
 IMPORTED = tuple(
     name
     for name, column in COLUMNS.items()
     if name != "session_epoch" and not _is_maintained(column)
 )
-EDITABLE = tuple(name for name in SHOWN if name in IMPORTED and name not in {"email", "created_at"})
+EDITABLE = tuple(
+    name for name in READABLE if name in IMPORTED and name not in {"email", "created_at"}
+)
 """What a superuser may change of another: never the e-mail."""
 
 SHORT_TEXTS = tuple(
     name
-    for name in SHOWN
+    for name in READABLE
     if isinstance(kind := COLUMNS[name].type, String)
     and not isinstance(kind, Enum)
     and kind.length is not None

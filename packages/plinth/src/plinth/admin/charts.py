@@ -10,7 +10,7 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 640, 200
 LEFT, RIGHT, TOP, BOTTOM = 36, 4, 8, 22
 LINES = 4
-GAP = 0.25  # of a day's width
+BAR_GAP = 0.25  # of a day's width
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def draw_bars(title: str, days: Sequence[date], *series: Series) -> Markup:
 
 def _draw_day(number: int, total: int, day: date, series: Sequence[Series], top: int) -> Markup:
     wide = (WIDTH - LEFT - RIGHT) / total
-    left = LEFT + number * wide + wide * GAP / 2
+    left = LEFT + number * wide + wide * BAR_GAP / 2
     height, bars = 0, []
     for it in series:
         value = it.values[number]
@@ -50,7 +50,7 @@ def _draw_day(number: int, total: int, day: date, series: Sequence[Series], top:
             bars.append(
                 Markup(
                     '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
-                ).format(it.style, left, y, wide * (1 - GAP), _y(height, top) - y)
+                ).format(it.style, left, y, wide * (1 - BAR_GAP), _y(height, top) - y)
             )
         height += value
     told = ", ".join(f"{it.values[number]} {it.name}" for it in series)

@@ -12,7 +12,7 @@ from plinth.admin.charts import Series, draw_bars
 from plinth.health.readiness import readiness_of
 
 DAYS = 30
-LATEST = 8
+MAX_EVENTS = 8
 
 
 class Dashboard(CustomView):
@@ -34,7 +34,7 @@ class Dashboard(CustomView):
             "today": days[-1],
             "totals": await figures.totals(db),
             "backlog": await outbox.count(db),
-            "latest": await figures.latest_events(db, limit=LATEST),
+            "latest": await figures.latest_events(db, limit=MAX_EVENTS),
             "health": await readiness_of(request.state.application).get(),
             "pool": resources.database.pool_status(),
             "registrations": draw_bars(

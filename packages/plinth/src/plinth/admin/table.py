@@ -16,7 +16,7 @@ from starlette_admin.exceptions import ActionFailed
 from starlette_admin.fields import BaseField, DateTimeField, FloatField
 from starlette_admin.types import RequestAction, RowActionsDisplayType
 
-LONGEST_SEARCH = 100
+MAX_SEARCH_LENGTH = 100
 
 
 class _Converter(ModelConverter):
@@ -107,7 +107,7 @@ class Table(ModelView):
 
 def to_text(term: str) -> str:
     """Return a search term in the form of stored text: NFC."""
-    return normalize("NFC", term[:LONGEST_SEARCH])
+    return normalize("NFC", term[:MAX_SEARCH_LENGTH])
 
 
 def _show_time(_: Request, value: datetime | None) -> str | None:

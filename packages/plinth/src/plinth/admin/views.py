@@ -15,7 +15,7 @@ from plinth.accounts.models import Event, Mail, Session, User
 from plinth.accounts.schemas.user import UserAdminUpdate
 from plinth.accounts.schemas.user_form import UserForm
 from plinth.accounts.services import accounts, administration, outbox, sessions
-from plinth.accounts.user_columns import COLUMNS, EDITABLE, SHOWN
+from plinth.accounts.user_columns import COLUMNS, EDITABLE, READABLE
 from plinth.admin.auth import actor
 from plinth.admin.resources import is_secret
 from plinth.admin.table import Table, to_text
@@ -29,9 +29,9 @@ class Users(Table):
     """No password and no e-mail is changed here: that takes a proof that only its owner has."""
 
     icon = "fa-solid fa-users"
-    columns = tuple(name for name in SHOWN if not is_secret(COLUMNS[name]))
+    columns = tuple(name for name in READABLE if not is_secret(COLUMNS[name]))
     exclude_fields_from_list = ("updated_at",)
-    exclude_fields_from_edit = tuple(name for name in SHOWN if name not in EDITABLE)
+    exclude_fields_from_edit = tuple(name for name in READABLE if name not in EDITABLE)
     actions = ("deactivate", "end_sessions")
     row_actions = ("edit", "deactivate", "activate", "end_sessions", "resend")
 

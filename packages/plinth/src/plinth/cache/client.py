@@ -22,9 +22,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 CONNECTIONS = 50
-SCANNED_AT_ONCE = 500
+SCAN_BATCH = 500
 HEALTH_SECONDS = 60
-AWAY: Any = object()
+UNAVAILABLE: Any = object()
 
 
 class ClusterModeError(ResponseError):
@@ -65,8 +65,8 @@ class Cache:
 
     async def get(self, key: str) -> Any:
         """The value, or None where there is none (or Redis is away)."""
-        found = await self.call(lambda redis: redis.get(self.name(key)), AWAY)
-        if found is AWAY:
+        found = await self.call(lambda redis: redis.get(self.name(key)), UNAVAILABLE)
+        if found is UNAVAILABLE:
             return None
         (metrics.cache_misses if found is None else metrics.cache_hits).inc()
         return None if found is None else from_json(found)
@@ -153,7 +153,7 @@ class Cache:
         self._faults, self._refusals = (FaultLog(logger, "the cache") for _ in range(2))
 
     async def _clear_some(self, redis: Redis, name: str, cursor: int) -> tuple[int, int]:
-        cursor, names = await redis.scan(cursor, match=name, count=SCANNED_AT_ONCE)
+        cursor, names = await redis.scan(cursor, match=name, count=SCAN_BATCH)
         return cursor, await redis.unlink(*names) if names else 0
 
 

@@ -21,8 +21,8 @@ STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an ans
 @asynccontextmanager
 async def connected(backing: ServiceUrls) -> AsyncIterator[Database]:
     """The database, and the cache too: what a command changes, the server must not remember."""
-    logs.hush(queries.__name__)  # a slow statement is no news of a command
-    logs.hush(engine.__name__)  # what cannot be reached, `reaching` tells
+    logs.silence(queries.__name__)  # a slow statement is no news of a command
+    logs.silence(engine.__name__)  # what cannot be reached, `reaching` tells
     await cache.open(
         backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
     )

@@ -15,7 +15,7 @@ from plinth.config.urls.postgres_url import libpq_url
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.observability import logs
 
-GRACE = 2  # seconds for requests in flight, at each reload
+GRACE_SECONDS = 2  # seconds for requests in flight, at each reload
 LAST_PORT = 65535
 
 
@@ -41,9 +41,9 @@ def _serve(host: str, port: int, reload: bool) -> None:
         if reload:
             # Held here and handed down, the services outlast each reload.
             os.environ |= backing.as_environment()
-            serve_reloading(opened, watched_folders(), grace=GRACE)
+            serve_reloading(opened, watched_folders(), grace=GRACE_SECONDS)
         else:
-            serve_workers(opened, 1, grace=GRACE)
+            serve_workers(opened, 1, grace=GRACE_SECONDS)
 
 
 def watched_folders() -> list[Path]:

@@ -10,7 +10,7 @@ from plinth.cli.signals import ENDING
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.devservices.service_urls import ServiceUrls, running_services
-from plinth.mail import tell_way
+from plinth.mail import describe_transport
 from plinth.observability import logs
 
 
@@ -28,7 +28,7 @@ async def _work(backing: ServiceUrls) -> None:
     database = Database(backing.database_url, settings, load_metadata())
     try:
         async with mail_worker(database):
-            out.print(f"Sending mail {tell_way()}; Ctrl-C ends it", markup=False)
+            out.print(f"Sending mail {describe_transport()}; Ctrl-C ends it", markup=False)
             await stopped.wait()
     finally:
         await database.close()

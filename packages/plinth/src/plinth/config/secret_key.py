@@ -9,8 +9,8 @@ from tempfile import NamedTemporaryFile
 from plinth.folders import make_private_folder
 
 # RFC 7518, 3.2: a key of the size of the hash output or larger MUST be used.
-SHORTEST = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes
-FEWEST_DISTINCT = 10
+MIN_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes
+MIN_DISTINCT_CHARACTERS = 10
 WELL_KNOWN = ("change", "secret", "example", "password", "your-", "your_", "default", "test-key")
 
 
@@ -18,11 +18,11 @@ def find_weakness(key: str, algorithm: str = "HS256") -> str | None:
     """Say what is wrong with `key` as a signing key, or None where nothing is."""
     if not key:
         return "is not set"
-    if len(key.encode()) < SHORTEST[algorithm]:
-        return f"is shorter than the {SHORTEST[algorithm]} bytes that {algorithm} asks for"
+    if len(key.encode()) < MIN_KEY_BYTES[algorithm]:
+        return f"is shorter than the {MIN_KEY_BYTES[algorithm]} bytes that {algorithm} asks for"
     if any(word in key.lower() for word in WELL_KNOWN):
         return "looks like a well-known one"
-    if len(set(key)) < FEWEST_DISTINCT:
+    if len(set(key)) < MIN_DISTINCT_CHARACTERS:
         return "repeats a few characters"
     return None
 

@@ -20,8 +20,8 @@ from plinth.config.faults import read_value, validate_whole
 from plinth.config.password_rules import PasswordRules
 from plinth.config.services import ServiceSettings, drop_unneeded
 from plinth.config.types import (
-    MOST_MEMORY_KIB,
-    MOST_PASSES,
+    MAX_MEMORY_KIB,
+    MAX_PASSES,
     ApiPrefix,
     Bytes,
     Count,
@@ -77,8 +77,8 @@ class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads
     SESSIONS_PER_USER: Annotated[int, Field(ge=1, le=1000)] = 100
     SESSION_KEEP_DAYS: Days = 30
     LOGIN_FAILURE_MS: Annotated[int, Field(ge=0, le=60_000)] = 400
-    ARGON2_MEMORY_KIB: Annotated[int, Field(ge=8, le=MOST_MEMORY_KIB)] = 19456
-    ARGON2_TIME_COST: Annotated[int, Field(ge=1, le=MOST_PASSES)] = 2
+    ARGON2_MEMORY_KIB: Annotated[int, Field(ge=8, le=MAX_MEMORY_KIB)] = 19456
+    ARGON2_TIME_COST: Annotated[int, Field(ge=1, le=MAX_PASSES)] = 2
     PASSWORD_BLOCKLIST: Literal["off", "warn", "refuse"] | None = None
     BREACH_CHECK_URL: HttpUrl | None = None
     PASSWORD_THREADS: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -125,7 +125,7 @@ def _read_network(value: Any) -> IPv4Network | IPv6Network:
 
 
 # Beyond these a stored hash is not verified (security/passwords.py).
-MOST_MEMORY_KIB, MOST_PASSES = 256 * 1024, 10
+MAX_MEMORY_KIB, MAX_PASSES = 256 * 1024, 10
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_refuse_service_link)]

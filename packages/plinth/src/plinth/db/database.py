@@ -26,8 +26,8 @@ from plinth.errors import Contended, OutcomeUnknown
 T = TypeVar("T")
 
 BEFORE_COMMIT, AFTER_COMMIT = "before_commit", "after_commit"
-REPEATS = 4
-REPEAT_SECONDS = 0.05  # before the first repeat; each later one waits twice as long
+MAX_RETRIES = 4
+RETRY_SECONDS = 0.05  # before the first repeat; each later one waits twice as long
 
 
 class Database:
@@ -110,14 +110,14 @@ class Database:
         Raises:
             Contended: it lost each time.
         """
-        for attempt in range(REPEATS):
+        for attempt in range(MAX_RETRIES):
             try:
                 async with self.transaction() as session:
                     return await unit(session)
             except Contended:
-                if attempt == REPEATS - 1:
+                if attempt == MAX_RETRIES - 1:
                     raise
-                await asyncio.sleep(REPEAT_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
+                await asyncio.sleep(RETRY_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
         raise AssertionError
 
     @asynccontextmanager

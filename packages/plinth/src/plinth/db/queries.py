@@ -20,7 +20,7 @@ from plinth.request.context import current_request
 
 logger = structlog.stdlib.get_logger(__name__)
 
-LONGEST_STATEMENT = 2000  # characters
+MAX_STATEMENT_LENGTH = 2000  # characters
 
 
 def observe_queries(engine: AsyncEngine) -> None:
@@ -73,4 +73,4 @@ def record_share(statement: str, seconds: float, *, failed: bool) -> None:
 
 def shorten(statement: str) -> str:
     """On one line. The values are not in it: they go to the server beside it."""
-    return " ".join(statement[:LONGEST_STATEMENT].split())
+    return " ".join(statement[:MAX_STATEMENT_LENGTH].split())

@@ -15,10 +15,10 @@ from plinth.folders import make_private_folder
 
 logger = logging.getLogger(__name__)
 
-LONGEST_SOCKET = ".s.PGSQL.5432"
+SOCKET_NAME = ".s.PGSQL.5432"
 
 # The kernel takes 104 bytes on macOS and 108 on Linux, with the closing zero.
-LONGEST_SOCKET_PATH = 100
+MAX_SOCKET_PATH_BYTES = 100
 
 # What stands for itself in a URL and in PostgreSQL's and asyncpg's comma-separated lists.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
@@ -48,18 +48,18 @@ def make_run_folder(data_dir: Path, name: str, account: Account | None) -> Path:
     One of its own for each server in the temporary folder, so that the one that leaves can remove
     it while the other starts.
     """
-    run = near_folder(data_dir)
+    run = fallback_folder(data_dir)
     if not fits(run):
         digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:10]
         run = Path(tempfile.gettempdir(), f"plinth-{os.geteuid()}-{digest}-{name}")
     if not fits(run):
         raise EmbeddedError(f"No socket can be at {run}: set TMPDIR to a folder with a short name.")
     run.mkdir(mode=0o700, exist_ok=True)
-    if run != near_folder(data_dir):
-        refuse_strangers(run, account)
+    if run != fallback_folder(data_dir):
+        check_owner(run, account)
     if account:
         os.chown(run, account.uid, account.gid)
-        open_the_way(account, [run])  # root's temporary folder may be its own
+        allow_traversal(account, [run])  # root's temporary folder may be its own
     return run
 
 
@@ -71,7 +71,7 @@ def remove_sockets(run: Path, names: Iterable[str]) -> None:
 
 def remove_run_folder(run: Path, data_dir: Path) -> None:
     """From the temporary folder only: the one below the data is for both servers."""
-    if run == near_folder(data_dir):
+    if run == fallback_folder(data_dir):
         return
     try:
         run.rmdir()
@@ -79,16 +79,16 @@ def remove_run_folder(run: Path, data_dir: Path) -> None:
         logger.warning("The folder %s stays: %s", run, error)
 
 
-def near_folder(data_dir: Path) -> Path:
+def fallback_folder(data_dir: Path) -> Path:
     return data_dir / "run"
 
 
 def fits(run: Path) -> bool:
-    longest = os.fsencode(run / LONGEST_SOCKET)
-    return len(longest) <= LONGEST_SOCKET_PATH and PLAIN_PATH.fullmatch(str(run)) is not None
+    longest = os.fsencode(run / SOCKET_NAME)
+    return len(longest) <= MAX_SOCKET_PATH_BYTES and PLAIN_PATH.fullmatch(str(run)) is not None
 
 
-def refuse_strangers(run: Path, account: Account | None) -> None:
+def check_owner(run: Path, account: Account | None) -> None:
     """Anybody may make a folder of that name first, and would then own our sockets."""
     found = run.lstat()
     trusted = {os.geteuid(), account.uid if account else os.geteuid()}
@@ -100,11 +100,11 @@ def refuse_strangers(run: Path, account: Account | None) -> None:
         )
 
 
-def open_the_way(account: Account, targets: Iterable[Path]) -> None:
+def allow_traversal(account: Account, targets: Iterable[Path]) -> None:
     """Let `account` pass the folders above `targets`: one bit (o+x), where it is lacking."""
     for folder in {parent for target in targets for parent in target.parents}:
         found = folder.stat()
-        if may_pass(found, account):
+        if can_traverse(found, account):
             continue
         try:
             folder.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
@@ -113,7 +113,7 @@ def open_the_way(account: Account, targets: Iterable[Path]) -> None:
         logger.info("Added o+x to %s, so that PostgreSQL's user can pass through it", folder)
 
 
-def may_pass(found: os.stat_result, account: Account) -> bool:
+def can_traverse(found: os.stat_result, account: Account) -> bool:
     if found.st_uid == account.uid:
         return bool(found.st_mode & stat.S_IXUSR)
     if found.st_gid == account.gid:

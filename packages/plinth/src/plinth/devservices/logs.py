@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LONGEST_LOG = 10_000_000  # bytes; beyond it the next start begins anew
+MAX_LOG_BYTES = 10_000_000  # bytes; beyond it the next start begins anew
 TAIL = 20_000
 ALARMS = ("PANIC:", "FATAL:", "ERROR:", "error:", "# Fatal", "# Failed")
 
@@ -15,14 +15,14 @@ def open_log(path: Path) -> Iterator[tuple[int, int]]:
     """The open file, and where what is written from now on begins."""
     log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        if os.fstat(log).st_size > LONGEST_LOG:
+        if os.fstat(log).st_size > MAX_LOG_BYTES:
             os.ftruncate(log, 0)
         yield log, os.fstat(log).st_size
     finally:
         os.close(log)
 
 
-def last_words(log: int, since: int) -> str:
+def read_tail(log: int, since: int) -> str:
     """The last line that tells what went wrong, or else the last one; without its time stamp."""
     size = os.fstat(log).st_size
     begin = max(since, size - TAIL)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from plinth.devservices.accounts import find_account
 from plinth.devservices.errors import EmbeddedError
-from plinth.devservices.folders import open_the_way
-from plinth.devservices.logs import last_words
+from plinth.devservices.folders import allow_traversal
+from plinth.devservices.logs import read_tail
 from plinth.devservices.packages import require_postgres_bin
 from plinth.devservices.processes import Account, run_to_end
 from plinth.devservices.sharing import Service, Start
@@ -50,7 +50,7 @@ def prepare(programs: Path, durable: bool, start: Start) -> Account | None:
     refuse_foreign_folder(cluster, programs)
     account = find_account(cluster)
     if account:
-        open_the_way(account, [programs / "postgres", cluster])
+        allow_traversal(account, [programs / "postgres", cluster])
     if not cluster.exists():
         make_cluster(cluster, programs, durable, account, start)
     remove_stale_pid(cluster)
@@ -112,7 +112,7 @@ def run_initdb(initdb: Sequence[str | Path], account: Account | None, start: Sta
     if not run_to_end(
         initdb, log=start.log, timeout=INITDB_SECONDS, account=account, keep=[start.state]
     ):
-        why = last_words(start.log, start.log_since)
+        why = read_tail(start.log, start.log_since)
         raise EmbeddedError(
             f"PostgreSQL could not make its data folder ({why}): see {start.data_dir}/postgres.log."
         )

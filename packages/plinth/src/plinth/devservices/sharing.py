@@ -17,7 +17,7 @@ from pathlib import Path
 
 from plinth.devservices import folders, processes
 from plinth.devservices.errors import EmbeddedError
-from plinth.devservices.logs import last_words, open_log
+from plinth.devservices.logs import open_log, read_tail
 from plinth.devservices.processes import Account, lives, try_lock, wait_until
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def shared(service: Service, data_dir: Path) -> Iterator[Path]:
             yield enter(service, files)
         finally:
             if os.getpid() == process:  # a forked child has our locks: they are not its to undo
-                leave_for_sure(service, files)
+                leave_uninterrupted(service, files)
 
 
 @contextmanager
@@ -173,13 +173,13 @@ def await_ready(
 
     wait_until(decided, START_SECONDS)
     if not answers:
-        why = last_words(*last_words_of)
+        why = read_tail(*last_words_of)
         raise EmbeddedError(
             f"{service.name} did not start ({why}): see {log_path(service, files)}."
         )
 
 
-def leave_for_sure(service: Service, files: Files) -> None:
+def leave_uninterrupted(service: Service, files: Files) -> None:
     try:
         leave(service, files)
     except KeyboardInterrupt:

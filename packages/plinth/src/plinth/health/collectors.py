@@ -11,8 +11,8 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.security import passwords
 
-PATIENCE = 5  # seconds for the loop and the database together
-KEPT = 15  # seconds: counting sessions reads many rows
+TIMEOUT_SECONDS = 5  # seconds for the loop and the database together
+CACHE_SECONDS = 15  # seconds: counting sessions reads many rows
 
 Figures = Mapping[str, float]
 
@@ -85,14 +85,14 @@ class SharedFigures(Collector):
 
         running = asyncio.run_coroutine_threadsafe(read(), self._loop)
         try:
-            figures = running.result(PATIENCE)
+            figures = running.result(TIMEOUT_SECONDS)
         except TimeoutError:  # the loop is stalled
             running.cancel()
             figures = {}
         return (began[0] or monotonic()) - asked, figures
 
     async def _ask_now_and_then(self) -> Figures:
-        if self._last is None or monotonic() - self._last[0] > KEPT:
+        if self._last is None or monotonic() - self._last[0] > CACHE_SECONDS:
             figures = await self._ask()
             self._last = (monotonic(), figures) if figures else None
             return figures

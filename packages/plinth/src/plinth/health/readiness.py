@@ -18,8 +18,8 @@ from plinth.errors import PlinthError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 2  # seconds
-KEPT = 1.0  # seconds
+TIMEOUT_SECONDS = 2  # seconds
+CACHE_SECONDS = 1.0  # seconds
 
 
 class Draining:
@@ -86,7 +86,7 @@ class Readiness:
 
     async def _find_out(self) -> Report:
         report = await self._ask()
-        self._until = self._clock() + KEPT
+        self._until = self._clock() + CACHE_SECONDS
         if report != self._last:
             level = logging.INFO if report.is_ready and report.cache else logging.WARNING
             logger.log(level, "readiness is now: %s", report)
@@ -115,7 +115,7 @@ async def check_readiness(database: Database, cache: Cache) -> Report:
 async def _read_state(database: Database) -> State | None:
     """Return None where the database does not answer."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await read_state(database)
     except (PlinthError, TimeoutError):
         return None
@@ -123,7 +123,7 @@ async def _read_state(database: Database) -> State | None:
 
 async def check_database(database: Database) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE), database.reading() as connection:
+        async with asyncio.timeout(TIMEOUT_SECONDS), database.reading() as connection:
             await connection.execute(text("SELECT 1"))
     except (PlinthError, TimeoutError) as error:
         logger.warning("the database does not answer: %r", error.__cause__ or error)

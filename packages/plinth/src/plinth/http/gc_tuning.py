@@ -7,7 +7,7 @@ from contextlib import contextmanager
 # A request in work holds some hundred objects that the collector looks at, and frees them without
 # it. By the usual 700 it would look at all requests in work every few requests, and find nothing.
 # So this is more than all have that may be in work together (`MAX_IN_FLIGHT`).
-YOUNG = 50_000
+GC_THRESHOLD = 50_000
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def tuned_gc() -> Iterator[None]:
     usual = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, *usual[1:])
+    gc.set_threshold(GC_THRESHOLD, *usual[1:])
     try:
         yield
     finally:

@@ -26,7 +26,7 @@ from plinth.http.routes import (
     path_patterns,
     route_path,
 )
-from plinth.http.startup import start_in_words
+from plinth.http.startup import start_with_clear_errors
 from plinth.observability.logs import mark_logged
 from plinth.request.client import Network, find_client
 from plinth.request.context import HEADER, begin_request, current_request
@@ -59,7 +59,7 @@ class RequestContextMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await start_in_words(self.app, scope, receive, send)
+            await start_with_clear_errors(self.app, scope, receive, send)
             return
         if scope["type"] != "http":
             await self.app(scope, receive, send)

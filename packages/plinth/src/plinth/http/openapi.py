@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from pydantic import BaseModel
 
-from plinth.http.problems import MEDIA_TYPE, Problem, ValidationProblem, shaped
+from plinth.http.problems import MEDIA_TYPE, Problem, ValidationProblem, problem_content
 from plinth.http.routes import walk_routes
 from plinth.request.conventions import DEFAULT, ByPrefix, Conventions, find_conventions
 
@@ -22,7 +22,7 @@ FIRST_ERROR, INVALID = 400, 422
 
 
 def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": shaped("Problem")}
+    return {"description": description, "content": problem_content("Problem")}
 
 
 UNREADABLE_HEAD = {
@@ -83,7 +83,7 @@ def _describe_errors(operation: dict[str, Any], conventions: Conventions) -> Non
         own = invalid.get("content", {})
         if _names(own, "HTTPValidationError"):
             own = {}
-        invalid["content"] = own | shaped("ValidationProblem")
+        invalid["content"] = own | problem_content("ValidationProblem")
     if conventions.errors is None:
         return
     for status, response in operation["responses"].items():

@@ -81,7 +81,7 @@ class ValidationProblem(Problem):
     errors: list[FieldError]
 
 
-def shaped(schema: str) -> dict[str, Any]:
+def problem_content(schema: str) -> dict[str, Any]:
     """An error's content in the OpenAPI document, by the name that `openapi.py` puts its schema
     there by. From a `model` FastAPI makes a field for each error of each route, twice."""
     return {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
@@ -92,7 +92,7 @@ def responses(*kinds: type[PlinthError]) -> dict[int | str, dict[str, Any]]:
     return {
         find_status(kind).value: {
             "description": find_status(kind).phrase,
-            "content": shaped("Problem"),
+            "content": problem_content("Problem"),
             "headers": {
                 name: {"schema": {"type": "string"}, "description": text}
                 for name, text in HEADERS.get(kind, {}).items()
@@ -259,7 +259,7 @@ def _write(error_format: ErrorFormat, failure: Failure, headers: dict[str, str] 
     return Response(body, failure.status, headers, media_type=error_format.media_type)
 
 
-def problem_late(status: int, detail: str, code: str) -> ASGIApp:
+def delayed_problem(status: int, detail: str, code: str) -> ASGIApp:
     """A problem document that is sent `REFUSAL_SECONDS` later."""
     answer = problem(status, detail, code)
 

@@ -8,7 +8,7 @@ from plinth.config import SettingsError
 from plinth.devservices import EmbeddedError
 
 
-async def start_in_words(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def start_with_clear_errors(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Pass the lifespan on. Report a refused start by its message, which the server logs."""
     refused = False
 

@@ -7,7 +7,7 @@ from plinth.limits.answer import Answer
 from plinth.limits.bucket import Bucket
 from plinth.rates import Rate
 
-ROOM = 20_000  # buckets; some ten megabytes when all are in use
+MAX_BUCKETS = 20_000  # buckets; some ten megabytes when all are in use
 
 
 @dataclass(slots=True)
@@ -44,7 +44,9 @@ class Memory:
         room: how many buckets are kept; past it, the one longest without an attempt is forgotten.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, room: int = ROOM) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, room: int = MAX_BUCKETS
+    ) -> None:
         self._clock = clock
         self._room = room
         self._logs: OrderedDict[str, Log] = OrderedDict()

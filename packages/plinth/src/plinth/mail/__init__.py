@@ -1,15 +1,15 @@
-"""Mail: what it says (`letters`), and how it leaves: by SMTP, in development as a file."""
+"""Mail: render messages, and send them by SMTP or, in development, write them to files."""
 
 from plinth.mail.errors import NeverDeliverable, NotDelivered
 from plinth.mail.messages import Message, render_message
-from plinth.mail.post import can_post, post, tell_way
+from plinth.mail.post import describe_transport, is_configured, send
 
 __all__ = [
     "Message",
     "NeverDeliverable",
     "NotDelivered",
-    "can_post",
-    "post",
+    "describe_transport",
+    "is_configured",
     "render_message",
-    "tell_way",
+    "send",
 ]

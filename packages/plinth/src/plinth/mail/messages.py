@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from plinth.config import settings
 
 TEMPLATES = Path(__file__).with_name("templates")
-LONGEST_LINE = 998  # RFC 5322, 2.1.1
+MAX_LINE_LENGTH = 998  # RFC 5322, 2.1.1
 
 _templates = Environment(
     loader=FileSystemLoader(TEMPLATES),
@@ -123,5 +123,5 @@ def _parse(address: str, name: str = "") -> Address:
 def _choose_encoding(text: str) -> str:
     """Plain where it can be, so that a link stands whole in the source too; never 8bit, which not
     every server takes."""
-    plain = text.isascii() and all(len(line) < LONGEST_LINE for line in text.splitlines())
+    plain = text.isascii() and all(len(line) < MAX_LINE_LENGTH for line in text.splitlines())
     return "7bit" if plain else "quoted-printable"

@@ -13,18 +13,18 @@ from plinth.observability.redaction import SHOWS_SECRETS
 logger = logging.getLogger(__name__)
 
 
-def can_post() -> bool:
+def is_configured() -> bool:
     """Whether there is a way out: outside development, not without SMTP."""
     return bool(settings.SMTP_HOST) or settings.is_development
 
 
-def tell_way() -> str:
+def describe_transport() -> str:
     if settings.SMTP_HOST:
         return f"through {settings.SMTP_HOST}:{settings.SMTP_PORT} (TLS: {settings.SMTP_TLS})"
     return f"to {_folder()}" if settings.is_development else "nowhere: SMTP_HOST is not set"
 
 
-async def post(letter: Message, *, seconds: float) -> None:
+async def send(letter: Message, *, seconds: float) -> None:
     """Return when somebody else has taken the responsibility for it.
 
     Args:

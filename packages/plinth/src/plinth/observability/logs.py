@@ -69,12 +69,12 @@ def set_up() -> None:
     dictConfig(make_config())
 
 
-def hush(name: str) -> None:
+def silence(name: str) -> None:
     """Errors alone from this logger."""
     logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def take_over() -> None:
+def capture_loggers() -> None:
     """Where `uvicorn app.main:app` set up its own before it imported us, and nobody set up more."""
     of_uvicorn = (
         logging.getLogger("uvicorn").handlers or logging.getLogger("uvicorn.error").handlers

@@ -11,11 +11,11 @@ from starlette.types import Scope
 
 from plinth.request.headers import find_header
 
-LONGEST_USER_AGENT = 255
+MAX_USER_AGENT_LENGTH = 255
 SUBNET_BITS = 64  # of an IPv6 address: the least that one customer has to itself
 UNKNOWN = "unknown"
-REMEMBERED = 1024  # clients come again
-LONGEST_HOP = 100  # an IPv6 address with a zone, a port, brackets and quotes is shorter
+MAX_CACHED_CLIENTS = 1024  # clients come again
+MAX_HOP_LENGTH = 100  # an IPv6 address with a zone, a port, brackets and quotes is shorter
 
 # A node as RFC 7239, section 6 writes it, which Azure and IIS use in X-Forwarded-For too: an
 # address with or without a port, an IPv6 address in brackets, the whole perhaps in quotes.
@@ -65,13 +65,13 @@ def find_client(scope: Scope, trusted: Sequence[Network]) -> Client:
         forwarded = Headers(scope=scope).getlist("x-forwarded-for")
         peer = _find_ip(peer, forwarded, trusted)
     user_agent = find_header(scope, b"user-agent") or ""
-    return _describe(peer, user_agent[: 2 * LONGEST_USER_AGENT])
+    return _describe(peer, user_agent[: 2 * MAX_USER_AGENT_LENGTH])
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=MAX_CACHED_CLIENTS)
 def _describe(peer: str | None, user_agent: str) -> Client:
     shown = "".join(char for char in user_agent if char.isprintable())
-    return Client(_parse(peer), shown[:LONGEST_USER_AGENT] or None)
+    return Client(_parse(peer), shown[:MAX_USER_AGENT_LENGTH] or None)
 
 
 def _find_ip(peer: str | None, forwarded: list[str], trusted: Sequence[Network]) -> str | None:
@@ -91,7 +91,7 @@ def _find_ip(peer: str | None, forwarded: list[str], trusted: Sequence[Network])
 
 
 def _parse_hop(text: str) -> str | None:
-    if len(text) > LONGEST_HOP:
+    if len(text) > MAX_HOP_LENGTH:
         return None
     if ip := _parse(text):
         return ip
@@ -103,7 +103,7 @@ def _parse_hop(text: str) -> str | None:
     return _parse(found["v6"] or found["v4"])
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=MAX_CACHED_CLIENTS)
 def _parse(text: str | None) -> str | None:
     try:
         address = ip_address(text or "")

@@ -11,7 +11,7 @@ from plinth.db.database import Database
 from plinth.db.reading import Reader
 from plinth.request import client
 from plinth.request.context import current_request
-from plinth.resources.fields import LARGEST_ID
+from plinth.resources.fields import MAX_ID
 
 
 def database_of(request: Request) -> Database:
@@ -54,6 +54,6 @@ async def get_client() -> client.Client:
 Client = Annotated[client.Client, Depends(get_client)]
 
 
-Skip = Annotated[int, Query(ge=0, le=LARGEST_ID, description="How many to leave out.")]
+Skip = Annotated[int, Query(ge=0, le=MAX_ID, description="How many to leave out.")]
 Limit = Annotated[int, Query(ge=1, le=settings.MAX_PAGE_SIZE, description="The most to give.")]
-RowId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+RowId = Annotated[int, Path(ge=1, le=MAX_ID)]

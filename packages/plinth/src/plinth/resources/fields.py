@@ -26,8 +26,8 @@ from plinth.security import addresses
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 
-LARGEST_ID = 2**63 - 1
-DEEPEST_JSON = 20
+MAX_ID = 2**63 - 1
+MAX_JSON_DEPTH = 20
 MAX_MARKS = 30  # in a row: Unicode's Stream-Safe Text Format (UAX 15, D4)
 
 # Control characters, line and paragraph separator, surrogates. A pattern, for it sees the text
@@ -76,7 +76,7 @@ def _refuse_control_in_text(text: str) -> str:
 def _refuse_unstorable(document: dict[str, Any]) -> dict[str, Any]:
     """What jsonb refuses, and what is nested so deep that others' parsers give up on it."""
     level: list[Any] = [document]
-    for _ in range(DEEPEST_JSON):
+    for _ in range(MAX_JSON_DEPTH):
         inside: list[Any] = []
         for value in level:
             if isinstance(value, dict):
@@ -90,7 +90,7 @@ def _refuse_unstorable(document: dict[str, Any]) -> dict[str, Any]:
         if not inside:
             return document
         level = inside
-    raise ValueError(f"must not be nested deeper than {DEEPEST_JSON}")
+    raise ValueError(f"must not be nested deeper than {MAX_JSON_DEPTH}")
 
 
 def _require_number(value: object) -> object:
@@ -151,14 +151,14 @@ Text = Annotated[
 ]
 """Text of several lines, in NFC."""
 
-LARGEST_EXACT = 2**53 - 1
+MAX_SAFE_INTEGER = 2**53 - 1
 """What a JSON number carries exactly, in JavaScript too (RFC 7493, 2.2)."""
 
 # The bounds before the validator: behind it Pydantic does not write them into the document.
 BigInt = Annotated[
-    int, Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT), BeforeValidator(_require_number)
+    int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER), BeforeValidator(_require_number)
 ]
-RowRef = Annotated[int, Field(ge=1, le=LARGEST_EXACT), BeforeValidator(_require_number)]
+RowRef = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER), BeforeValidator(_require_number)]
 """The id of another row."""
 
 Finite = Annotated[float, BeforeValidator(_require_number), Field(allow_inf_nan=False)]

@@ -17,15 +17,15 @@ from pydantic import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from plinth.config import settings
-from plinth.resources.fields import LARGEST_EXACT, Date, DateTime, Line, SearchText
+from plinth.resources.fields import MAX_SAFE_INTEGER, Date, DateTime, Line, SearchText
 from plinth.resources.listing import FilterKind, Listing, ListParams, equality_parameter
 
-LONGEST_CURSOR = 4096
-MOST_VALUES = 100
+MAX_CURSOR_LENGTH = 4096
+MAX_FILTER_VALUES = 100
 MAX_DIGITS = 100  # of a decimal; PostgreSQL's own limit is 131,072 before the point
 # In a query a number is a text, so these are not those of bodies.
 TYPES: dict[type, Any] = {
-    int: Annotated[int, Field(ge=-LARGEST_EXACT, le=LARGEST_EXACT)],
+    int: Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)],
     float: Annotated[float, Field(allow_inf_nan=False)],
     Decimal: Annotated[Decimal, Field(max_digits=MAX_DIGITS)],
     date: Date,
@@ -37,12 +37,13 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     skip: Annotated[
-        int, Field(ge=0, le=LARGEST_EXACT, description="How many to leave out: a page by offset.")
+        int,
+        Field(ge=0, le=MAX_SAFE_INTEGER, description="How many to leave out: a page by offset."),
     ] = 0
     limit: Annotated[int, Field(ge=1, le=settings.MAX_PAGE_SIZE, description="The most to give.")]
     cursor: Annotated[
         str | None,
-        StringConstraints(max_length=LONGEST_CURSOR),
+        StringConstraints(max_length=MAX_CURSOR_LENGTH),
         Field(
             description="The page that `next` or `prev` of another leads to.",
             json_schema_extra={"format": "cursor"},
@@ -111,7 +112,7 @@ def _filters(listing: Listing[Any]) -> dict[str, Any]:
     for name, ways in listing.filters.items():
         kind = _value_type(listing.column(name))
         if FilterKind.EQUALS in ways:
-            some = Field(min_length=1, max_length=MOST_VALUES, description="Any of these.")
+            some = Field(min_length=1, max_length=MAX_FILTER_VALUES, description="Any of these.")
             fields[equality_parameter(name)] = (Annotated[list[kind] | None, some], None)  # type: ignore[valid-type]
         if FilterKind.RANGE in ways:
             for operator in ("gte", "gt", "lte", "lt"):

@@ -19,7 +19,7 @@ from plinth.resources.page_query import PageQuery, Shape, pattern
 
 ModelT = TypeVar("ModelT", bound=NumberedBase)
 
-SHAPES = 256  # of a list's pages; clients choose among many, and each takes some 20 KiB
+MAX_SHAPES = 256  # of a list's pages; clients choose among many, and each takes some 20 KiB
 
 
 LIST_PARAMETERS = frozenset({"cursor", "limit", "q", "skip", "sort", "total"})
@@ -71,7 +71,7 @@ class Rows(NamedTuple, Generic[ModelT]):
 
     Attributes:
         next: the cursor to the page after it; None at the end. Likewise `prev`.
-        total: how many there are in all, counted up to `COUNTED`; None where not asked for.
+        total: how many there are in all, counted up to `MAX_COUNT`; None where not asked for.
     """
 
     items: Sequence[ModelT]
@@ -147,7 +147,7 @@ class Listing(Generic[ModelT]):
         Raises:
             InvalidField: it is not declared, as that of a cursor that is older than we are.
         """
-        return get_or_create(self._orders, sort, lambda: self._make_order(sort), most=SHAPES)
+        return get_or_create(self._orders, sort, lambda: self._make_order(sort), most=MAX_SHAPES)
 
     def _make_order(self, sort: str) -> Order:
         if not set(column_names(sort)) <= {*self.sort, *column_names(self.default)}:
@@ -156,7 +156,7 @@ class Listing(Generic[ModelT]):
 
     def _query(self, shape: Shape) -> PageQuery:
         return get_or_create(
-            self._queries, shape, lambda: PageQuery(self.model, self.search, shape), most=SHAPES
+            self._queries, shape, lambda: PageQuery(self.model, self.search, shape), most=MAX_SHAPES
         )
 
     def _values(

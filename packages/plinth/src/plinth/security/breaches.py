@@ -21,15 +21,15 @@ from plinth.config import settings
 logger = logging.getLogger(__name__)
 
 SECONDS = 1.0
-LARGEST = 1024 * 1024  # bytes; some 80 KiB are usual
+MAX_RESPONSE_BYTES = 1024 * 1024  # bytes; some 80 KiB are usual
 PIECE = 65536
 PREFIX = 5
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 LINE = re.compile(rb"([0-9A-Fa-f]{35}):(\d+)")
 
 # Of its own, so that a service that hangs takes these threads and no others.
-_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="breaches")
-_free = BoundedSemaphore(AT_ONCE)
+_threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="breaches")
+_free = BoundedSemaphore(MAX_CONCURRENT)
 
 
 async def contain(password: str) -> bool:
@@ -80,7 +80,7 @@ def _read_all(answer: HTTPResponse, until: float) -> bytes:
     body = b""
     while piece := answer.read1(PIECE):
         body += piece
-        if len(body) > LARGEST or monotonic() > until:
+        if len(body) > MAX_RESPONSE_BYTES or monotonic() > until:
             raise ValueError("an answer without end")
     if answer.length:
         raise ValueError("an answer cut short")

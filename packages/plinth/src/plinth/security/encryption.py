@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from plinth.config import settings
 
-NONCE = 12  # bytes; NIST SP 800-38D, 5.2.1.1
+NONCE_BYTES = 12  # bytes; NIST SP 800-38D, 5.2.1.1
 
 
 def encrypt(content: dict[str, Any], *, belongs_to: str) -> bytes:
@@ -23,7 +23,7 @@ def encrypt(content: dict[str, Any], *, belongs_to: str) -> bytes:
         content: what JSON can hold; what it has no form for, such as times, comes back as text.
         belongs_to: what has to be said again to open it, such as the kind and owner of the row.
     """
-    nonce = secrets.token_bytes(NONCE)
+    nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + _cipher().encrypt(nonce, to_json(content), belongs_to.encode())
 
 
@@ -33,7 +33,7 @@ def decrypt(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
         ValueError: it was sealed by another key, for something else, or was changed.
     """
     try:
-        content = _cipher().decrypt(sealed[:NONCE], sealed[NONCE:], belongs_to.encode())
+        content = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], belongs_to.encode())
     except (InvalidTag, ValueError):  # the latter for less than a nonce
         raise ValueError("sealed by another SECRET_KEY, or changed since") from None
     found: dict[str, Any] = from_json(content)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from plinth.request.client import find_network
 from plinth.request.context import current_request
 
-WAITING_OF_A_USER = 20
+MAX_WAITING_PER_USER = 20
 
 
 class Key(NamedTuple):
@@ -90,4 +90,4 @@ def keys_of_request(*, threads: int, queue: int) -> list[Key]:
     address = Key(f"address {find_network(request.client)}", 4 * threads, queue)
     if request.user_id is None:
         return [address]
-    return [Key(f"user {request.user_id}", threads, WAITING_OF_A_USER), address]
+    return [Key(f"user {request.user_id}", threads, MAX_WAITING_PER_USER), address]

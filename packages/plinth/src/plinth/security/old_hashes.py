@@ -14,9 +14,9 @@ import bcrypt
 
 BCRYPT_ROUNDS = range(4, 15)
 BCRYPT_READS = 72  # bytes; what came after them was never part of an old hash
-MOST_PBKDF2_ITERATIONS = 2_000_000
-MOST_SCRYPT_MEMORY = 128 * 2**20  # bytes, 128 N r
-MOST_SCRYPT_WORK = 2**21  # N r p
+MAX_PBKDF2_ITERATIONS = 2_000_000
+MAX_SCRYPT_BYTES = 128 * 2**20  # bytes, 128 N r
+MAX_SCRYPT_WORK = 2**21  # N r p
 SCRYPT_MARGIN = 2**20  # bytes that OpenSSL wants beside
 
 SECRET = ("salt", "key")
@@ -65,8 +65,8 @@ def _read_bcrypt(found: re.Match[str]) -> Verifier:
 
 def _read_pbkdf2(found: re.Match[str]) -> Verifier:
     iterations = int(found["iterations"])
-    if not 1 <= iterations <= MOST_PBKDF2_ITERATIONS:
-        raise UnfitHash(f"a PBKDF2 hash may have up to {MOST_PBKDF2_ITERATIONS} iterations")
+    if not 1 <= iterations <= MAX_PBKDF2_ITERATIONS:
+        raise UnfitHash(f"a PBKDF2 hash may have up to {MAX_PBKDF2_ITERATIONS} iterations")
     salt, key = found["salt"].encode(), base64.b64decode(found["key"])
     return lambda password: compare_digest(
         key, hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
@@ -95,10 +95,10 @@ def _read_scrypt(found: re.Match[str]) -> Verifier:
 
 def _bound_scrypt(*, n: int, r: int, p: int, salt: bytes, key: bytes) -> Verifier:
     memory = 128 * n * r
-    if min(r, p) < 1 or memory > MOST_SCRYPT_MEMORY or n * r * p > MOST_SCRYPT_WORK:
+    if min(r, p) < 1 or memory > MAX_SCRYPT_BYTES or n * r * p > MAX_SCRYPT_WORK:
         raise UnfitHash(
-            f"a scrypt hash may take up to {MOST_SCRYPT_MEMORY // 2**20} MiB "
-            f"and have an N r p of {MOST_SCRYPT_WORK}"
+            f"a scrypt hash may take up to {MAX_SCRYPT_BYTES // 2**20} MiB "
+            f"and have an N r p of {MAX_SCRYPT_WORK}"
         )
     if n < 2 or n & (n - 1):  # noqa: PLR2004
         raise UnfitHash("the N of a scrypt hash is a power of two")

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 COMMON = Path(__file__).with_name("data") / "common_passwords.txt.gz"
 
-SHORTEST_WORD = 4
+MIN_WORD_LENGTH = 4
 # How much there must be beside a word; more of it where it is digits and signs alone ("2024!").
 LEAST, LEAST_WITHOUT_LETTERS = 5, 6
 
@@ -115,7 +115,7 @@ def _words_of(known: str) -> set[str]:
     wholes = {text, *text.split("@")}
     joined = {BETWEEN_WORDS.sub("", whole) for whole in wholes}
     found = {*wholes, *joined, *BETWEEN_WORDS.split(text)}
-    return {word for word in found if len(word) >= SHORTEST_WORD}
+    return {word for word in found if len(word) >= MIN_WORD_LENGTH}
 
 
 def _spellings(text: str) -> list[str]:

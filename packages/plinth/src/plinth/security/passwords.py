@@ -23,7 +23,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerificationError, VerifyMismatchError
 
 from plinth.config import settings
-from plinth.config.types import MOST_MEMORY_KIB, MOST_PASSES
+from plinth.config.types import MAX_MEMORY_KIB, MAX_PASSES
 from plinth.errors import Unavailable
 from plinth.observability import metrics
 from plinth.security import argon2id
@@ -44,7 +44,7 @@ DUMMY_HASH = (
 )
 
 # A stored hash names its own cost. One that came with an import must not take the server down.
-MOST_LANES = 8
+MAX_ARGON2_LANES = 8
 ARGON2 = re.compile(
     r"\$argon2(id|i|d)(\$v=(16|19))?\$m=[0-9]{1,9},t=[0-9]{1,9},p=[0-9]{1,3}"
     rf"\${BASE64}{{11,86}}\${BASE64}{{16,86}}"
@@ -53,10 +53,10 @@ ARGON2 = re.compile(
 NO_PASSWORD = "!"  # noqa: S105 - in the place of a hash: the account has none until it sets one
 
 THREADS = settings.PASSWORD_THREADS or os.cpu_count() or 1
-HASHES_A_SECOND_A_THREAD = 40
-LONGEST_WAIT = settings.PASSWORD_WAIT_MS / 1000
+HASHES_PER_SECOND_PER_THREAD = 40
+MAX_WAIT_SECONDS = settings.PASSWORD_WAIT_MS / 1000
 LOW_PRIORITY = 10
-QUEUE = settings.PASSWORD_QUEUE or THREADS * HASHES_A_SECOND_A_THREAD
+QUEUE = settings.PASSWORD_QUEUE or THREADS * HASHES_PER_SECOND_PER_THREAD
 
 
 class Verdict(Enum):
@@ -101,7 +101,7 @@ def check_hash(stored: str) -> None:
 async def _run(work: Callable[[], T]) -> T:
     began = monotonic()
     keys = keys_of_request(threads=THREADS, queue=QUEUE)
-    async with _shares.take(keys, seconds=LONGEST_WAIT):
+    async with _shares.take(keys, seconds=MAX_WAIT_SECONDS):
         return await _pool.run(work, began)
 
 
@@ -147,13 +147,13 @@ def _check_argon2(stored: str) -> None:
     given = extract_parameters(stored)
     lanes = given.parallelism
     if not (
-        8 * lanes <= given.memory_cost <= MOST_MEMORY_KIB
-        and 1 <= given.time_cost <= MOST_PASSES
-        and 1 <= lanes <= MOST_LANES
+        8 * lanes <= given.memory_cost <= MAX_MEMORY_KIB
+        and 1 <= given.time_cost <= MAX_PASSES
+        and 1 <= lanes <= MAX_ARGON2_LANES
     ):
         raise UnfitHash(
-            f"an argon2 hash may take up to {MOST_MEMORY_KIB // 1024} MiB, {MOST_PASSES} passes "
-            f"and {MOST_LANES} lanes"
+            f"an argon2 hash may take up to {MAX_MEMORY_KIB // 1024} MiB, {MAX_PASSES} passes "
+            f"and {MAX_ARGON2_LANES} lanes"
         )
 
 
@@ -184,7 +184,7 @@ class _Pool:
         began = monotonic() if began is None else began
 
         def work_unless_late() -> T:
-            if monotonic() - began > LONGEST_WAIT:
+            if monotonic() - began > MAX_WAIT_SECONDS:
                 raise _busy()
             return work()
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from plinth.config import settings
 
-SIZE: Final = 32  # bytes
+SIGNATURE_BYTES: Final = 32  # bytes
 
 
 def derive_key(purpose: str) -> bytes:

@@ -22,11 +22,11 @@ from plinth.config import settings
 from plinth.errors import Unauthenticated
 from plinth.security import keys
 
-LONGEST = 2048
+MAX_LENGTH = 2048
 TYPE = "at+jwt"
 HEADER_FIELDS = {"alg", "typ", "kid"}
-LARGEST_ID = 2**63 - 1
-REMEMBERED = 4096  # tokens; some 1 KiB each
+MAX_ID = 2**63 - 1
+MAX_CACHED_TOKENS = 4096  # tokens; some 1 KiB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def read_access_token(text: str) -> AccessToken:
         token = _check_claims(_parse(payload))
     except (ValueError, RecursionError, JoseError):
         raise Unauthenticated from None
-    if len(_known) >= REMEMBERED:
+    if len(_known) >= MAX_CACHED_TOKENS:
         del _known[next(iter(_known))]
     _known[text] = token, key
     return token
@@ -89,7 +89,7 @@ def open_signed(
     Raises:
         ValueError, RecursionError, JoseError: it does not hold.
     """
-    if len(text) > LONGEST or not text.isascii():
+    if len(text) > MAX_LENGTH or not text.isascii():
         raise ValueError("too long, or not a token's alphabet")
     header, payload, signature = text.split(".")
     key = find_key(_parse(_decode(header)))
@@ -124,7 +124,7 @@ def _check_claims(claims: dict[str, Any]) -> AccessToken:
         raise ValueError("holds for longer than we issue one for")
     if not isinstance(subject, str) or not (subject.isascii() and subject.isdecimal()):
         raise ValueError("subject")
-    if not 1 <= int(subject) <= LARGEST_ID or str(int(subject)) != subject:
+    if not 1 <= int(subject) <= MAX_ID or str(int(subject)) != subject:
         raise ValueError("subject")
     session = claims.get("sid")
     if not isinstance(session, str) or str(UUID(session)) != session:

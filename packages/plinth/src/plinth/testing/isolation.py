@@ -12,7 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 SERVERS = ("TEST_DATABASE_URL", "TEST_REDIS_URL")
-KEPT = {*SERVERS, "DATA_DIR"}
+KEPT_SETTINGS = {*SERVERS, "DATA_DIR"}
 FOREIGN = re.compile("PG|OTEL_")  # libpq's, which the driver reads too, and OpenTelemetry's
 SETTINGS = {
     "ENVIRONMENT": "development",
@@ -45,7 +45,7 @@ def isolate() -> None:
         )
     explained = _explained_names()
     for name in [*os.environ]:
-        if name in explained - KEPT or FOREIGN.match(name):
+        if name in explained - KEPT_SETTINGS or FOREIGN.match(name):
             del os.environ[name]
     for name, value in dotenv_values(".env").items():
         if name in SERVERS and value:

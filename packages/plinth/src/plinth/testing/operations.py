@@ -20,7 +20,7 @@ from plinth.http.problems import MEDIA_TYPE, Problem, ValidationProblem
 from plinth.http.routes import walk_routes
 from plinth.request.conventions import Conventions, find_conventions
 from plinth.resources.access import AccessDeclaration, Audience, get_access
-from plinth.resources.fields import LARGEST_EXACT
+from plinth.resources.fields import MAX_SAFE_INTEGER
 from plinth.testing.people import PASSWORD
 
 Schema = Mapping[str, Any]
@@ -218,7 +218,7 @@ def _example_number(schema: Schema) -> int:
     if schema["type"] == "number":
         return int(max(schema.get("minimum", 0), 0))
     least = int(max(schema.get("minimum", 1), 1))
-    return min(least + next(_numbers), int(schema.get("maximum", LARGEST_EXACT)))
+    return min(least + next(_numbers), int(schema.get("maximum", MAX_SAFE_INTEGER)))
 
 
 def _example_text(name: str, schema: Schema) -> str:

@@ -27,7 +27,7 @@ from sqlalchemy.orm import aliased
 
 from plinth.accounts.models import EarlierOneTimeToken, OneTimeToken, User
 
-MOST_AT_ONCE = 5  # of one purpose; past it, the oldest is void
+MAX_PENDING = 5  # of one purpose; past it, the oldest is void
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ _dropped = (
                 select(_earlier.id)
                 .where(_earlier.newest_id == OneTimeToken.id)
                 .order_by(_earlier.id.desc())
-                .limit(MOST_AT_ONCE - 2)  # beside the newest one so far, and the new one
+                .limit(MAX_PENDING - 2)  # beside the newest one so far, and the new one
                 .correlate(OneTimeToken)
             ),
         )
@@ -99,7 +99,7 @@ async def put(
 ) -> datetime:
     """Store a token and return when it expires.
 
-    Up to `MOST_AT_ONCE` of one purpose and address are valid at once; one to another address voids
+    Up to `MAX_PENDING` of one purpose and address are valid at once; one to another address voids
     those before it. The user's row has to be locked, or new: else of two at once one gets lost.
     """
     given = {

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.accounts.base_user import BaseUser
 from plinth.accounts.models import Session, User
 from plinth.accounts.queries.session import is_live
-from plinth.accounts.user_columns import SHOWN
+from plinth.accounts.user_columns import READABLE
 from plinth.db.reading import Query, Reader, in_array
 
 if TYPE_CHECKING:
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
         session_is_live: bool
 
 else:
-    Principal = namedtuple("Principal", (*SHOWN, "session_id", "session_is_live"))
+    Principal = namedtuple("Principal", (*READABLE, "session_id", "session_is_live"))
 
 # Each by its key: the OFFSET keeps PostgreSQL from joining the tables otherwise. Of a few sessions
 # of old users it finds it cheaper to go through all users up to them.
 _user = (
-    select(*(getattr(User, name) for name in SHOWN), User.session_epoch)
+    select(*(getattr(User, name) for name in READABLE), User.session_epoch)
     .where(User.id == Session.user_id)
     .offset(literal_column("0"))
     .lateral("their_user")
 )
 _asking = (
     select(
-        *(_user.c[name] for name in SHOWN),
+        *(_user.c[name] for name in READABLE),
         Session.id.label("session_id"),
         is_live(_user.c.session_epoch).label("session_is_live"),
     )

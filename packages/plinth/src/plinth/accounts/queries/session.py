@@ -28,8 +28,8 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.reading import Query, array_param
 
-GRACE = timedelta(seconds=10)
-GRACES = 3
+GRACE_PERIOD = timedelta(seconds=10)
+MAX_GRACE_USES = 3
 
 ENDED_AT_ONCE = 1000
 """The most sessions that one request marks as ended; the worker does the rest."""
@@ -146,7 +146,7 @@ async def use_grace(
         update(Session)
         .where(Session.id == session_id, Session.previous_hash == previous_hash)
         .where(_user, is_live(User.session_epoch))
-        .where(Session.last_used_at > func.now() - GRACE, Session.graces < GRACES)
+        .where(Session.last_used_at > func.now() - GRACE_PERIOD, Session.graces < MAX_GRACE_USES)
         .values(graces=Session.graces + 1)
         .returning(Session.user_id, Session.successor)
         .execution_options(synchronize_session=False)
@@ -161,7 +161,7 @@ async def is_replay(db: AsyncSession, session_id: UUID, token_hash: bytes) -> bo
         Session.id == session_id,
         Session.token_hash != token_hash,
         Session.previous_hash.is_distinct_from(token_hash)
-        | (Session.last_used_at <= func.now() - GRACE),
+        | (Session.last_used_at <= func.now() - GRACE_PERIOD),
     )
     return await db.scalar(used_up) is not None
 

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import Session, SessionCleanup, User
 
-BATCH = 2000
-FIRST = UUID(int=0)
+BATCH_SIZE = 2000
+FIRST_ID = UUID(int=0)
 
 _is_orphan = User.id.is_(None)
 # Ended by its epoch alone: there were too many to mark each of them.
@@ -33,7 +33,7 @@ async def clean_user(db: AsyncSession) -> bool:
     if user_id is None:
         return False
     ended = and_(Session.user_id == user_id, or_(_is_orphan, _is_unmarked))
-    if await _delete(db, ended) < BATCH:
+    if await _delete(db, ended) < BATCH_SIZE:
         await db.execute(delete(SessionCleanup).where(SessionCleanup.user_id == user_id))
     return True
 
@@ -44,7 +44,7 @@ async def clean_range(db: AsyncSession, after: UUID, *, keep: timedelta) -> UUID
     Returns:
         The last id that was looked at; None at the end of the table.
     """
-    following = select(Session.id).where(Session.id > after).order_by(Session.id).limit(BATCH)
+    following = select(Session.id).where(Session.id > after).order_by(Session.id).limit(BATCH_SIZE)
     chunk = following.subquery()
     last: UUID | None = await db.scalar(select(chunk.c.id).order_by(chunk.c.id.desc()).limit(1))
     if last is None:
@@ -62,7 +62,7 @@ async def _delete(db: AsyncSession, which: ColumnElement[bool]) -> int:
         select(Session.id)
         .outerjoin(User, User.id == Session.user_id)
         .where(which)
-        .limit(BATCH)
+        .limit(BATCH_SIZE)
         .with_for_update(of=Session, skip_locked=True)
         .cte("ended")
     )

@@ -30,7 +30,7 @@ from plinth.db.reading import Query, Readable, read_one, select_columns
 from plinth.request.client import Client
 from plinth.security.addresses import lookup_keys
 
-SURPLUS = "more than SESSIONS_PER_USER sessions"  # at most 50 characters
+OVER_LIMIT_REASON = "more than SESSIONS_PER_USER sessions"  # at most 50 characters
 
 
 class Candidate(NamedTuple):
@@ -98,7 +98,7 @@ _ended = (
         _begun.c.session_epoch,
         _begun.c.id,
         bindparam("most", type_=BigInteger),
-        literal(SURPLUS),
+        literal(OVER_LIMIT_REASON),
     )
     .table_valued(column("id", Session.id.type))
     .render_derived()
@@ -106,16 +106,16 @@ _ended = (
 _surplus = (
     select(_ended.c.id, _begun.c.user_id).select_from(_begun).join(_ended, true()).cte("surplus")
 )
-_told = event.adding(
+_reported = event.adding(
     _begun, actor_id=_begun.c.user_id, subject_id=_begun.c.user_id, session_id=_begun.c.id
 )
-_told_surplus = event.adding(
+_reported_surplus = event.adding(
     _surplus,
     event=literal("session.ended"),
     actor_id=_surplus.c.user_id,
     subject_id=_surplus.c.user_id,
     session_id=_surplus.c.id,
-    reason=literal(SURPLUS),
+    reason=literal(OVER_LIMIT_REASON),
 )
 # The main query counts the surplus, so that those sessions end before an event is written: the
 # chain of events is the last lock that is taken.
@@ -123,7 +123,7 @@ _user = select(*(it for it in _held.c if it.name != "session_epoch")).join(_begu
 _beginning = Query(
     _user.add_columns(
         select(func.count()).select_from(_surplus).scalar_subquery().label("ended")
-    ).add_cte(_told.cte("told"), _told_surplus.cte("told_surplus"))
+    ).add_cte(_reported.cte("told"), _reported_surplus.cte("told_surplus"))
 )
 # In a transaction with other work the events come last, by `audit.record`.
 _beginning_with_others = Query(

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from plinth.resources.fields import AnyPassword, TypedEmail
 
-LONGEST_TOKEN = 2048
+MAX_TOKEN_LENGTH = 2048
 
 
 class Credentials(BaseModel):
@@ -21,7 +21,7 @@ class PasswordForm(BaseModel):
 
 
 class RefreshRequest(BaseModel):
-    refresh_token: Annotated[str, StringConstraints(max_length=LONGEST_TOKEN)]
+    refresh_token: Annotated[str, StringConstraints(max_length=MAX_TOKEN_LENGTH)]
 
 
 class TokenPair(BaseModel):

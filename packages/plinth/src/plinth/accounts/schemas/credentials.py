@@ -2,10 +2,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, StringConstraints
 
-from plinth.accounts.schemas.auth import LONGEST_TOKEN
+from plinth.accounts.schemas.auth import MAX_TOKEN_LENGTH
 from plinth.resources.fields import NewPassword, TypedEmail
 
-MailToken = Annotated[str, StringConstraints(max_length=LONGEST_TOKEN)]
+MailToken = Annotated[str, StringConstraints(max_length=MAX_TOKEN_LENGTH)]
 """What stands after `#token=` in a mail's link."""
 
 

@@ -42,7 +42,7 @@ async def change_user(db: AsyncSession, user_id: int, changes: UserAdminUpdate, 
     if any(name in ENDS_SESSIONS for name in changed):
         await queries.session.revoke_all(db, user_id, "role or active flag changed")
     if changed:
-        told = ", ".join(_tell(name, getattr(user, name)) for name in changed)
+        told = ", ".join(_describe(name, getattr(user, name)) for name in changed)
         audit.record(db, "user.changed", subject_id=user_id, reason=told)
     return user
 
@@ -78,7 +78,7 @@ async def resend_verification(db: AsyncSession, user_id: int) -> None:
     audit.record(db, "email.verification_resent", subject_id=user_id)
 
 
-def _tell(name: str, value: object) -> str:
+def _describe(name: str, value: object) -> str:
     """What is personal is not told: a reason cannot be erased without breaking the chain."""
     return f"{name}={value}" if isinstance(value, bool) and name in LIBRARY else name
 

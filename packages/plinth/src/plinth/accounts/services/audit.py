@@ -16,9 +16,9 @@ from plinth.db.database import before_commit
 from plinth.request.context import current_request
 
 Outcome = Literal["success", "failure"]
-SALT = 16
-LONGEST_REASON = 500
-TELL_EVERY = 1000
+SALT_BYTES = 16
+MAX_REASON_LENGTH = 500
+PROGRESS_INTERVAL = 1000
 
 
 def record(
@@ -64,7 +64,7 @@ def describe(
     request = current_request()
     ip = request.client.ip if request else None
     user_agent = request.client.user_agent if request else None
-    salt = secrets.token_bytes(SALT)
+    salt = secrets.token_bytes(SALT_BYTES)
     return {
         "event": event,
         "outcome": outcome,
@@ -72,7 +72,7 @@ def describe(
         "subject_id": subject_id,
         "session_id": session_id or (request.session_id if request else None),
         "request_id": request.id if request else None,
-        "reason": reason[:LONGEST_REASON] if reason else None,
+        "reason": reason[:MAX_REASON_LENGTH] if reason else None,
         "ip": ip,
         "user_agent": user_agent,
         "salt": salt,
@@ -120,7 +120,7 @@ async def verify(
             return Verified(count, before.hex(), flaw)
         before, count = event.hash, count + 1
         seen = seen or before.hex() == expect
-        if count % TELL_EVERY == 0:
+        if count % PROGRESS_INTERVAL == 0:
             tell(count)
     flaw = None if seen else "the expected head is not in the chain"
     return Verified(count, before.hex(), flaw or await _find_wrong_around(db))

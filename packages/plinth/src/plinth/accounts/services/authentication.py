@@ -135,7 +135,7 @@ async def _reserve(
         return await throttle.limit_sign_in(email, client, _find_device(user, email, device))
     except RateLimited as refusal:
         if refusal.is_first:
-            await _tell_of(database, user, refusal)
+            await _report(database, user, refusal)
         raise
 
 
@@ -147,7 +147,7 @@ def _find_device(user: Candidate | None, email: str, cookie: str | None) -> Know
     return KnownDevice(device, account) if device else None
 
 
-async def _tell_of(database: Database, user: Candidate | None, refusal: RateLimited) -> None:
+async def _report(database: Database, user: Candidate | None, refusal: RateLimited) -> None:
     limits = ", ".join(limit.name for limit in refusal.used_up)
     async with database.transaction() as db:
         audit.record(

@@ -20,7 +20,7 @@ from plinth.errors import Rejected
 from plinth.security.old_hashes import name_cost
 from plinth.security.passwords import NO_PASSWORD
 
-MOST_COSTS = 20
+MAX_COSTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ async def import_users(
         problems = [*reading.problems, Problem(row.line, said)]
         raise ImportRefused(sorted(problems, key=lambda found: found.line)) from row
     count, first, last = await queries.user_import.insert_staged(db)
-    clashes = [_tell(clash) for clash in await queries.user_import.find_clashes(db)]
+    clashes = [_describe_clash(clash) for clash in await queries.user_import.find_clashes(db)]
     if reading.problems or (clashes and not skip_duplicates):
         raise ImportRefused(sorted([*reading.problems, *clashes], key=lambda found: found.line))
     if count:
@@ -144,7 +144,7 @@ class _Reading:
             yield (line.number, *(getattr(user, name) for name in IMPORTED))
 
     def _remember(self, stored: str) -> None:
-        if stored != NO_PASSWORD and len(self.hashes) < MOST_COSTS:
+        if stored != NO_PASSWORD and len(self.hashes) < MAX_COSTS:
             self.hashes.setdefault(name_cost(stored), stored)
 
 
@@ -155,7 +155,7 @@ def _explain(line: int, error: ValidationError) -> Iterator[Problem]:
         yield Problem(line, f"{detail['loc'][0]}: {said}" if detail["loc"] else said)
 
 
-def _tell(clash: Clash) -> Problem:
+def _describe_clash(clash: Clash) -> Problem:
     if clash.of_line is None:
         taken = {"email": "Email already registered", "username": "Username already taken"}
         return Problem(clash.line, f"{clash.field}: {taken[clash.field]}")

@@ -24,17 +24,17 @@ from plinth.accounts.services.session_cleaner import SessionCleaner
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import PlinthError, RateLimited
-from plinth.mail import NeverDeliverable, NotDelivered, can_post, post, render_message
+from plinth.mail import NeverDeliverable, NotDelivered, is_configured, render_message, send
 from plinth.resources import idempotency
 
 logger = logging.getLogger(__name__)
 
 FINISH_SECONDS = 10  # for the mails in hand, when the process is asked to end
 LEASE_SHARE = 0.8  # of the lease is for sending; the rest for being late
-RETRY_FACTOR, LONGEST_RETRY = 5, 6 * 3600
+RETRY_FACTOR, MAX_RETRY_SECONDS = 5, 6 * 3600
 TIDY_SECONDS = 3600
 SETTLE_SECONDS = 0.5
-LONGEST_ERROR = 500
+MAX_ERROR_LENGTH = 500
 
 Prepare = Callable[..., Awaitable[None]]
 PREPARED: dict[str, Prepare] = {credentials.FORGOTTEN: credentials.materialize_reset}
@@ -66,7 +66,7 @@ class MailWorker:
         self._sessions = SessionCleaner(database)
 
     async def run(self) -> None:
-        if not can_post():
+        if not is_configured():
             logger.warning("SMTP_HOST is not set: mails wait in the database")
         with outbox.listening(self._bell):
             while not self._stopping:
@@ -91,7 +91,7 @@ class MailWorker:
         free = settings.MAIL_CONCURRENCY - len(self._in_hand)
         # While the database does not take the mark of a mail that went out, no other is begun: the
         # first thing it shall hear when it is back is that mark.
-        if free <= 0 or self._unsettled or not can_post():
+        if free <= 0 or self._unsettled or not is_configured():
             return
         deadline = time.monotonic() + settings.MAIL_LEASE_SECONDS * LEASE_SHARE
         lease = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
@@ -193,7 +193,7 @@ async def _send(database: Database, mail: TakenMail, deadline: float) -> None:
         )
     except ValueError as error:
         raise NeverDeliverable(f"the mail cannot be written: {error}") from error
-    await post(letter, seconds=deadline - time.monotonic())
+    await send(letter, seconds=deadline - time.monotonic())
 
 
 async def _prepare(
@@ -214,7 +214,7 @@ def _postponing(mail: TakenMail, error: str) -> Settle:
         return _giving_up(mail, error)
     seconds = settings.MAIL_RETRY_SECONDS * RETRY_FACTOR ** (mail.attempt - 1)
     # Jitter, so that what failed together does not come back together.
-    wait = timedelta(seconds=min(seconds, LONGEST_RETRY) * random.uniform(0.8, 1.2))  # noqa: S311
+    wait = timedelta(seconds=min(seconds, MAX_RETRY_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311
     logger.warning("mail %s (%s) waits: %s", mail.id, mail.kind, _clean(error))
     return lambda db: queries.mail.postpone(db, mail, wait=wait, error=_clean(error))
 
@@ -245,4 +245,4 @@ def _giving_up(mail: TakenMail, error: str) -> Settle:
 def _clean(error: str) -> str:
     """What a server said may hold anything; a line of the log may not."""
     line = " ".join(error.split())
-    return "".join(char for char in line if char.isprintable())[:LONGEST_ERROR]
+    return "".join(char for char in line if char.isprintable())[:MAX_ERROR_LENGTH]

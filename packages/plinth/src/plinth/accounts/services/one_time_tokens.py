@@ -16,7 +16,7 @@ from plinth.config import settings
 from plinth.errors import Rejected
 
 RESET, VERIFY, CHANGE = "password_reset", "email_verify", "email_change"
-SIZE = 32
+TOKEN_BYTES = 32
 
 
 class InvalidToken(Rejected):
@@ -40,7 +40,7 @@ async def issue(
     Args:
         user: locked, or new.
     """
-    secret = secrets.token_bytes(SIZE)
+    secret = secrets.token_bytes(TOKEN_BYTES)
     expires_at = await queries.one_time_token.put(
         db,
         user_id=user.id,
@@ -103,7 +103,7 @@ def _parse(text: str) -> bytes:
         secret = urlsafe_b64decode(text.encode("ascii") + b"=")
     except ValueError:
         raise InvalidToken from None
-    if len(secret) != SIZE or _spell(secret) != text:
+    if len(secret) != TOKEN_BYTES or _spell(secret) != text:
         raise InvalidToken
     return _hash(secret)
 

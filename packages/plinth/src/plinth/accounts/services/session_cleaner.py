@@ -16,7 +16,7 @@ class SessionCleaner:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._after: UUID | None = queries.session_cleanup.FIRST
+        self._after: UUID | None = queries.session_cleanup.FIRST_ID
         self._walked_at = 0.0
 
     async def clean_some(self) -> bool:
@@ -35,7 +35,7 @@ class SessionCleaner:
         if self._after is None:
             if time.monotonic() - self._walked_at < WALK_SECONDS:
                 return False
-            self._after = queries.session_cleanup.FIRST
+            self._after = queries.session_cleanup.FIRST_ID
         keep = timedelta(days=settings.SESSION_KEEP_DAYS)
         async with self._database.transaction() as db:
             self._after = await queries.session_cleanup.clean_range(db, self._after, keep=keep)

@@ -86,7 +86,7 @@ class SignedIn:
     @property
     def tokens(self) -> Tokens:
         """An access token and the session's own. Not for a session that a cookie holds."""
-        return _give(self.user.id, self.token)
+        return _issue_tokens(self.user.id, self.token)
 
 
 async def sign_in(
@@ -194,7 +194,7 @@ async def _refresh(
             await throttle.limit_refresh(token.session_id)
         user_id = await queries.session.rotate(database, rotation)
     if user_id is not None:
-        return _give(user_id, new)
+        return _issue_tokens(user_id, new)
     async with database.transaction() as db:
         return await _handle_reused_token(db, token)
 
@@ -242,7 +242,7 @@ async def _handle_reused_token(db: AsyncSession, token: RefreshToken) -> Tokens:
     if (grace := await queries.session.use_grace(db, token.session_id, token.hash)) is not None:
         user_id, sealed = grace
         if sealed and (current := decrypt_successor(sealed, token)):
-            return _give(user_id, current)
+            return _issue_tokens(user_id, current)
     elif token.is_ours and await queries.session.is_replay(db, token.session_id, token.hash):
         owner_id = await queries.session.revoke(db, token.session_id, "refresh token replayed")
         if owner_id is not None:
@@ -269,11 +269,11 @@ def _record_start(
             actor_id=user_id,
             subject_id=user_id,
             session_id=ended,
-            reason=queries.sign_in.SURPLUS,
+            reason=queries.sign_in.OVER_LIMIT_REASON,
         )
 
 
-def _give(user_id: int, token: SessionToken) -> Tokens:
+def _issue_tokens(user_id: int, token: SessionToken) -> Tokens:
     return Tokens(
         access_token=issue_access_token(user_id, token.session_id),
         refresh_token=token.text,

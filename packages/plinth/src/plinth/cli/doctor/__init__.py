@@ -9,7 +9,7 @@ from rich.text import Text
 from plinth.cli.doctor.finding import Finding, Level, broken
 from plinth.cli.output import out
 
-SIGNS = {Level.FINE: ("✓", "green"), Level.DOUBTFUL: ("!", "yellow"), Level.BROKEN: ("✗", "red")}
+SYMBOLS = {Level.FINE: ("✓", "green"), Level.DOUBTFUL: ("!", "yellow"), Level.BROKEN: ("✗", "red")}
 
 
 def run(workers: int, *, as_json: bool) -> None:
@@ -33,7 +33,7 @@ def _examine(workers: int) -> list[Finding]:
 
 
 def _print(finding: Finding) -> None:
-    sign, color = SIGNS[finding.level]
+    sign, color = SYMBOLS[finding.level]
     out.print(Text(sign, style=color), Text(f"{finding.name}:", style="bold"), Text(finding.text))
     if finding.advice:
         out.print(Text(f"  → {finding.advice}"))

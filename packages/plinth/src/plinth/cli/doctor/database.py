@@ -16,8 +16,8 @@ from plinth.db.driver import Connector
 from plinth.db.schema.state import VERSION, State
 
 SECONDS = 3
-OLDEST = 15
-MOST_SECONDS_APART = 2
+MIN_VERSION = 15
+MAX_CLOCK_SKEW_SECONDS = 2
 EXTENSIONS = {"pg_trgm", "btree_gin"}
 
 ASKED = """
@@ -88,8 +88,8 @@ async def _ask(url: str, wanted: int) -> Facts:
 
 def check_version(facts: Facts) -> Finding:
     name, text = "version", f"PostgreSQL {facts.version}"
-    if facts.major < OLDEST:
-        return broken(name, text, f"Take PostgreSQL {OLDEST} or newer.")
+    if facts.major < MIN_VERSION:
+        return broken(name, text, f"Take PostgreSQL {MIN_VERSION} or newer.")
     return fine(name, text)
 
 
@@ -123,7 +123,7 @@ def check_migrations(facts: Facts) -> Finding:
 
 def check_clock(facts: Facts) -> Finding:
     text = f"{abs(facts.ahead):.1f} s between here and the database"
-    if abs(facts.ahead) > MOST_SECONDS_APART:
+    if abs(facts.ahead) > MAX_CLOCK_SKEW_SECONDS:
         return doubtful("clock", text, "Keep the time of both machines by NTP.")
     return fine("clock", text)
 

@@ -11,10 +11,10 @@ from plinth.cli.doctor.finding import Finding, doubtful, fine
 from plinth.config import Settings
 from plinth.db.database import Database
 from plinth.errors import PlinthError
-from plinth.mail import can_post, tell_way
+from plinth.mail import describe_transport, is_configured
 
 NAME = "mail"
-LONGEST_WAIT = timedelta(minutes=15)
+MAX_WAIT = timedelta(minutes=15)
 
 
 async def examine(url: str, settings: Settings) -> list[Finding]:
@@ -30,16 +30,16 @@ async def examine(url: str, settings: Settings) -> list[Finding]:
 
 
 def check_way() -> Finding:
-    if not can_post():
+    if not is_configured():
         return doubtful(NAME, "SMTP_HOST is not set, so mails wait", "Set it; see docs/mail.md.")
-    return fine(NAME, f"sent {tell_way()}")
+    return fine(NAME, f"sent {describe_transport()}")
 
 
 def check_backlog(backlog: Backlog) -> Finding:
     name, text = "outbox", f"{backlog.waiting} waiting, {backlog.dead} given up"
     if backlog.dead:
         return doubtful(name, text, "docs/mail.md says how to look at them and try them again.")
-    if backlog.oldest and datetime.now(UTC) - backlog.oldest > LONGEST_WAIT:
+    if backlog.oldest and datetime.now(UTC) - backlog.oldest > MAX_WAIT:
         return doubtful(
             name,
             f"{text}, the oldest since {backlog.oldest:%Y-%m-%d %H:%M} UTC",

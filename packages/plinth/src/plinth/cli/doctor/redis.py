@@ -11,7 +11,7 @@ from plinth.db.connection_errors import describe_connection_error
 
 NAME = "Redis"
 SECONDS = 3
-OLDEST = 7
+MIN_VERSION = 7
 
 
 async def check(url: str) -> Finding:
@@ -29,6 +29,6 @@ async def check(url: str) -> Finding:
         await disconnect(client)
     version = str(info["redis_version"])
     text = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
-    if int(version.partition(".")[0]) < OLDEST:
-        return doubtful(NAME, text, f"Take Redis {OLDEST} or newer, or Valkey.")
+    if int(version.partition(".")[0]) < MIN_VERSION:
+        return doubtful(NAME, text, f"Take Redis {MIN_VERSION} or newer, or Valkey.")
     return fine(NAME, f"{text} at {describe(url)}")

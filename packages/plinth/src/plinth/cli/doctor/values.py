@@ -12,9 +12,12 @@ from plinth.config.urls.postgres_url import read_postgres_url
 from plinth.rates import parse_rate
 from plinth.security.keys import KeyFileError, find_signing_key, read_keys
 
-ALIKE = 0.9
+MIN_SIMILARITY = 0.9
 POOLER = re.compile(r"-pooler\.|^pgbouncer\.")  # Neon's, Fly's
-WIDE = {4: 8, 6: 7}  # prefix lengths of the widest private networks: 10.0.0.0/8, fc00::/7
+MAX_NETWORK_PREFIX = {
+    4: 8,
+    6: 7,
+}  # prefix lengths of the widest private networks: 10.0.0.0/8, fc00::/7
 POOLER_PORTS = (6432, 6543, 25061)  # PgBouncer's own and Azure's, Supabase's, DigitalOcean's
 
 
@@ -35,7 +38,7 @@ def check_names(settings: Settings) -> Finding:
 def _find_alike(name: str, known: Sequence[str]) -> Sequence[str]:
     """Return the settings that a name is nearly, or is the beginning of: SMTP_USER."""
     longer = [it for it in known if "_" in name and it.startswith(name)]
-    return get_close_matches(name, known, n=1, cutoff=ALIKE) or longer
+    return get_close_matches(name, known, n=1, cutoff=MIN_SIMILARITY) or longer
 
 
 def check_secret_key(settings: Settings) -> Finding:
@@ -89,7 +92,7 @@ def check_hosts(settings: Settings) -> Finding:
 def check_proxies(settings: Settings) -> Finding:
     """Report networks that are nearly every address, such as both halves of IPv4."""
     name = "TRUSTED_PROXIES"
-    wide = [it for it in settings.TRUSTED_PROXIES if it.prefixlen < WIDE[it.version]]
+    wide = [it for it in settings.TRUSTED_PROXIES if it.prefixlen < MAX_NETWORK_PREFIX[it.version]]
     if wide:
         return doubtful(
             name,

@@ -11,7 +11,7 @@ keys = typer.Typer(
 )
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
-LONGEST = 24 * 3600
+MAX_DURATION_SECONDS = 24 * 3600
 
 
 class Algorithm(StrEnum):
@@ -25,8 +25,8 @@ class Algorithm(StrEnum):
 
 def parse_duration(text: str) -> int:
     found = re.fullmatch(r"(\d{1,6})([smh])", text)
-    seconds = int(found[1]) * SECONDS[found[2]] if found else LONGEST + 1
-    if seconds > LONGEST:
+    seconds = int(found[1]) * SECONDS[found[2]] if found else MAX_DURATION_SECONDS + 1
+    if seconds > MAX_DURATION_SECONDS:
         raise typer.BadParameter("such as 0s, 10m or 1h, and no more than a day")
     return seconds
 

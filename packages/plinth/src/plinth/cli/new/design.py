@@ -7,7 +7,7 @@ from sqlalchemy import Table, UniqueConstraint
 
 from plinth.cli.failure import Failure
 from plinth.cli.new.columns.fields import Field, parse_field
-from plinth.cli.new.columns.kinds import LONGEST_INDEXED
+from plinth.cli.new.columns.kinds import MAX_INDEXED_LENGTH
 from plinth.cli.new.resource import Resource, Target
 from plinth.cli.new.words import (
     check_form,
@@ -199,7 +199,7 @@ def _unique(by_name: Mapping[str, Field], names: str, plural: str) -> list[Field
         if not field.fits_index or field.kind.column == "JSONB":
             raise Failure(
                 f"--unique {names}: {field.name} is too large for an index; use a str of up to "
-                f"{LONGEST_INDEXED} characters."
+                f"{MAX_INDEXED_LENGTH} characters."
             )
     return fields
 

@@ -11,8 +11,8 @@ from plinth.cli.new.columns.fields import Field
 from plinth.cli.new.words import class_name
 
 DATE_TYPES = re.compile(r"^(date|datetime)\b")
-LONGEST_UNCUT = 3  # of which a part would be shorter than what can be searched for
-LONGEST_IDENTIFIER = 63  # of PostgreSQL; a longer one is cut off in silence
+MAX_UNSEARCHABLE_LENGTH = 3  # of which a part would be shorter than what can be searched for
+MAX_IDENTIFIER_BYTES = 63  # of PostgreSQL; a longer one is cut off in silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class Resource:
         """A text that each searched column can hold, and a part of it."""
         sizes = [int(field.size) for field in self.search if field.size]
         text = "Zylophone"[: min(sizes, default=9)]
-        return text, (text[1:-1] if len(text) > LONGEST_UNCUT else text).upper()
+        return text, (text[1:-1] if len(text) > MAX_UNSEARCHABLE_LENGTH else text).upper()
 
     @cached_property
     def access(self) -> str:
@@ -214,9 +214,9 @@ class Resource:
         for name, times in Counter(self._identifiers()).items():
             if times > 1:
                 raise Failure(f"Two constraints or indexes would be called {name}; rename a field.")
-            if len(name) > LONGEST_IDENTIFIER:
+            if len(name) > MAX_IDENTIFIER_BYTES:
                 raise Failure(
-                    f"{name} would be longer than {LONGEST_IDENTIFIER} characters, at which "
+                    f"{name} would be longer than {MAX_IDENTIFIER_BYTES} characters, at which "
                     "PostgreSQL truncates it; choose shorter names."
                 )
 

@@ -9,7 +9,7 @@ from plinth.cli.failure import Failure
 from plinth.cli.output import out
 from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
-from plinth.resources.fields import LARGEST_ID
+from plinth.resources.fields import MAX_ID
 
 
 def run(who: str, *, yes: bool) -> None:
@@ -29,7 +29,7 @@ def run(who: str, *, yes: bool) -> None:
 async def _find(backing: ServiceUrls, who: str) -> tuple[int, str]:
     """The user's id, and who it is that one is about to erase."""
     number = int(who) if who.isascii() and who.isdigit() else None
-    if number is not None and number > LARGEST_ID:
+    if number is not None and number > MAX_ID:
         raise Failure(f"No id is as large as {who}.")
     async with connected(backing) as database, database.transaction() as db:
         if number is None:

@@ -17,10 +17,10 @@ from plinth.cli.failure import Failure
 from plinth.cli.users.formats import Format
 
 STANDARD = Path("-")
-LONGEST_LINE = 1024 * 1024  # characters
+MAX_LINE_LENGTH = 1024 * 1024  # characters
 ESCAPED = re.compile("[\udc80-\udcff]")  # bytes that are not UTF-8
 NOT_UTF8 = "is not UTF-8"
-TOO_LONG = f"is longer than {LONGEST_LINE} characters"
+TOO_LONG = f"is longer than {MAX_LINE_LENGTH} characters"
 BY_SUFFIX = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL}
 
 
@@ -62,10 +62,10 @@ def read_lines(source: BinaryIO, kind: Format) -> Iterator[Line]:
 def _split(text: TextIO) -> Iterator[str]:
     """Yield lines. Of one that is too long, as much as shows that it is: a file without line breaks
     must not fill the memory."""
-    while line := text.readline(LONGEST_LINE + 1):
+    while line := text.readline(MAX_LINE_LENGTH + 1):
         yield line
-        while len(line) > LONGEST_LINE and not line.endswith(("\n", "\r")):
-            line = text.readline(LONGEST_LINE + 1)
+        while len(line) > MAX_LINE_LENGTH and not line.endswith(("\n", "\r")):
+            line = text.readline(MAX_LINE_LENGTH + 1)
 
 
 def _read_csv(lines: Iterator[str]) -> Iterator[Line]:
@@ -89,7 +89,7 @@ def _read_csv(lines: Iterator[str]) -> Iterator[Line]:
 
 def _refuse_long(lines: Iterator[str]) -> Iterator[str]:
     for line in lines:
-        if len(line) > LONGEST_LINE:
+        if len(line) > MAX_LINE_LENGTH:
             raise csv.Error(TOO_LONG)
         yield line
 
@@ -120,7 +120,7 @@ def _read_jsonl(lines: Iterator[str]) -> Iterator[Line]:
 
 
 def _parse_json(number: int, line: str) -> Line:
-    if len(line) > LONGEST_LINE:
+    if len(line) > MAX_LINE_LENGTH:
         return Line(number, fault=TOO_LONG)
     if not _is_utf8(line):
         return Line(number, fault=NOT_UTF8)

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, class_mapper
 from sqlalchemy.types import TypeEngine
 
-DEAR = "(SELECT count(*) > 0 FROM generate_series(1, 1000000000000))"
+EXPENSIVE_SUBQUERY = "(SELECT count(*) > 0 FROM generate_series(1, 1000000000000))"
 
 Column = InstrumentedAttribute[Any]
 
@@ -55,5 +55,5 @@ def force_custom_plan() -> ColumnElement[bool]:
     condition seems dearer than anything, since it could be the other case; from a plan for given
     values it is gone.
     """
-    dear: ColumnElement[bool] = literal_column(DEAR, Boolean)
+    dear: ColumnElement[bool] = literal_column(EXPENSIVE_SUBQUERY, Boolean)
     return case((bindparam("holds", value=True, type_=Boolean), true()), else_=dear)

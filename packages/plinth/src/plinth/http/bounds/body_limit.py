@@ -10,12 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plinth.http.bounds.body_budget import BodyBudget, HeldBody
 from plinth.http.bounds.parse_pace import Pace, is_costly_body
-from plinth.http.problems import http_problem, problem, problem_late
+from plinth.http.problems import delayed_problem, http_problem, problem
 from plinth.http.routes import route_path
 from plinth.request.context import current_request
 from plinth.request.headers import REFUSAL_SECONDS, find_header
 
-LONGEST_NUMBER = 20  # digits; beyond a few thousand int() raises
+MAX_NUMBER_DIGITS = 20  # digits; beyond a few thousand int() raises
 CLOSE = {"Connection": "close"}
 TOO_LARGE = HTTPStatus(413)  # its name differs between versions of Python
 MAX_SEPARATORS = {"x-www-form-urlencoded": (b"&", 20), "multipart/": (b"\n", 100)}
@@ -62,7 +62,7 @@ class BodyLimitMiddleware:
         limit = self.limit if prefix is None else self.limits[prefix]
         declared = _find_declared(scope)
         if declared is not None and declared > limit:
-            refuse = problem_late(TOO_LARGE, _detail(limit), "content_too_large")
+            refuse = delayed_problem(TOO_LARGE, _detail(limit), "content_too_large")
             return refuse(scope, receive, send)
         if prefix is not None:
             receive = _bound_fields(scope, receive)
@@ -174,7 +174,7 @@ def _find_declared(scope: Scope) -> int | None:
     text = find_header(scope, b"content-length") or ""
     if not text.isdecimal():
         return None
-    return sys.maxsize if len(text) > LONGEST_NUMBER else int(text)
+    return sys.maxsize if len(text) > MAX_NUMBER_DIGITS else int(text)
 
 
 def _detail(limit: int) -> str:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plinth.http.bounds.parse_pace import Pace
-from plinth.http.problems import problem_late
+from plinth.http.problems import delayed_problem
 from plinth.request.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES, TARGET_TOO_LONG
 
 MAX_BYTES_OF = {
@@ -43,9 +43,9 @@ class HeaderLimitsMiddleware:
             return self.app(scope, receive, send)
         if fault := self._find_fault(scope):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            return problem_late(status, fault, "headers_too_large")(scope, receive, send)
+            return delayed_problem(status, fault, "headers_too_large")(scope, receive, send)
         if fault := _find_target_fault(scope):
-            return problem_late(TARGET_TOO_LONG, fault, "uri_too_long")(scope, receive, send)
+            return delayed_problem(TARGET_TOO_LONG, fault, "uri_too_long")(scope, receive, send)
         if _is_costly(scope):
             return self._serve_in_turn(scope, receive, send)
         return self.app(scope, receive, send)

@@ -6,12 +6,12 @@ from functools import cache
 from platform import libc_ver
 from typing import Any
 
-YOUNG = 1  # generations of the collector: what was made since it last ran in full
+TRIM_MAX_GENERATION = 1  # generations of the collector: what was made since it last ran in full
 
 
 def trim() -> None:
     """Takes some milliseconds. Does nothing where the C library is not glibc."""
-    gc.collect(YOUNG)  # a refusal and its traceback are a cycle, with the body in it
+    gc.collect(TRIM_MAX_GENERATION)  # a refusal and its traceback are a cycle, with the body in it
     if (libc := _find_glibc()) is not None:
         libc.malloc_trim(0)
 

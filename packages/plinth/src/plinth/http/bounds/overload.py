@@ -15,7 +15,7 @@ RETRY = {"Retry-After": "1"}
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Slots:
     limit: int
     in_flight: int = 0
 
@@ -42,9 +42,9 @@ class InFlightLimitMiddleware:
     ) -> None:
         self.app = app
         self.exempt_paths = frozenset(exempt_paths)
-        self._apart = {prefix: _Lane(own) for prefix, own in (apart or {}).items()}
+        self._apart = {prefix: _Slots(own) for prefix, own in (apart or {}).items()}
         self._prefixes = tuple(self._apart)
-        self._common = _Lane(limit)
+        self._common = _Slots(limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = route_path(scope) if scope["type"] == "http" else None
@@ -77,7 +77,7 @@ class InFlightLimitMiddleware:
         finally:
             lane.in_flight -= 1
 
-    def _find_lane(self, path: str) -> _Lane:
+    def _find_lane(self, path: str) -> _Slots:
         if not path.startswith(self._prefixes):
             return self._common
         return next(lane for prefix, lane in self._apart.items() if path.startswith(prefix))

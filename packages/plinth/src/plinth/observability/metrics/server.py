@@ -24,7 +24,7 @@ from plinth.observability.metrics import INSTRUMENTS
 
 logger = logging.getLogger(__name__)
 
-MOST_WORKERS = 64
+MAX_WORKERS = 64
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ def _gather(own: Iterable[Collector]) -> CollectorRegistry:
 
 
 def _start(host: str, first: int, registry: CollectorRegistry) -> tuple[WSGIServer, Thread, int]:
-    last = first + MOST_WORKERS - 1
+    last = first + MAX_WORKERS - 1
     for port in range(first, last):
         try:
             return *start_http_server(port, host, registry), port

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 ROTATE = "make it with `plinth keys rotate`"
 KID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
-LARGEST = 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024
 PRIVATE = 0o600
 OURS = ("made_at", "signs_from", "verifies_until")
 
@@ -55,7 +55,7 @@ def read_keys(path: Path) -> list[Key]:
     try:
         with path.open("rb") as file:
             _check_privacy(path, os.fstat(file.fileno()))
-            text = file.read(LARGEST)
+            text = file.read(MAX_FILE_BYTES)
     except FileNotFoundError:
         raise KeyFileError(f"KEYS_FILE {path} is not there: {ROTATE}") from None
     except OSError as error:

@@ -5,7 +5,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 from joserfc.jws import JWSRegistry
 
 from plinth.config import settings
-from plinth.config.secret_key import SHORTEST
+from plinth.config.secret_key import MIN_KEY_BYTES
 
 Jwk = OctKey | OKPKey | ECKey
 
@@ -63,7 +63,7 @@ def make_key(alg: str, *, made_at: int, signs_from: int) -> Key:
     kind = KINDS[alg]
     jwk: Jwk
     if kind is OctKey:
-        jwk = OctKey.generate_key(SHORTEST[alg] * 8)
+        jwk = OctKey.generate_key(MIN_KEY_BYTES[alg] * 8)
     elif kind is OKPKey:
         jwk = OKPKey.generate_key("Ed25519")
     else:
@@ -86,7 +86,7 @@ def find_flaw(alg: str, jwk: Jwk) -> str | None:
     """Say why `jwk` cannot sign by `alg`, or None where it can."""
     if isinstance(jwk, OctKey):
         size = len(jwk.raw_value)
-        return f"has {size} bytes, and {alg} asks for more" if size < SHORTEST[alg] else None
+        return f"has {size} bytes, and {alg} asks for more" if size < MIN_KEY_BYTES[alg] else None
     if jwk.curve_name != CURVES[type(jwk)]:
         return f"is on another curve than {alg} asks for"
     return None if jwk.is_private else "has no private part"

@@ -10,7 +10,7 @@ from plinth.security.keys.key import Key, find_signing_key, take_secret_key
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1
+RELOAD_SECONDS = 1
 
 
 class KeyRing:
@@ -56,7 +56,7 @@ class KeyRing:
         self._look_if_due()
         key = self._by_kid.get(kid)
         if key is None and time.monotonic() >= self._ask_at:
-            self._ask_at = time.monotonic() + LOOK_SECONDS
+            self._ask_at = time.monotonic() + RELOAD_SECONDS
             self._look()
             key = self._by_kid.get(kid)
         return key if key and key.holds_at(time.time()) else None
@@ -68,7 +68,7 @@ class KeyRing:
     def _look(self) -> None:
         if self._path is None:
             return
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._look_at = time.monotonic() + RELOAD_SECONDS
         stamp = _stamp(self._path)  # before it is read: a change meanwhile is seen the next time
         if self._keys and stamp == self._stamp:
             return

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-LONGEST_DEFAULT = 60
+MAX_DEFAULT_LENGTH = 60
 """Characters. With a longer text the generated lines pass the linter's 100 columns."""
 
 LATIN_EXTENDED = 0x250  # where letters begin that look like others
 
-BIGGEST = 2**53
+MAX_EXACT_FLOAT = 2**53
 """As app/schemas/fields.py bounds what comes in."""
 
 
@@ -32,14 +32,17 @@ class Default:
 def quoted(text: str) -> Default:
     if not text.isprintable():
         raise ValueError("must be one line without control characters")
-    if len(text) > LONGEST_DEFAULT:
-        raise ValueError(f"may have {LONGEST_DEFAULT} characters; write a longer one yourself")
+    if len(text) > MAX_DEFAULT_LENGTH:
+        raise ValueError(f"may have {MAX_DEFAULT_LENGTH} characters; write a longer one yourself")
     source = literal(text)
     return Default(source, text, source)
 
 
 def integer(text: str) -> Default:
-    if not re.fullmatch(r"-?[0-9]{1,16}", text) or not -BIGGEST < int(text) < BIGGEST:
+    if (
+        not re.fullmatch(r"-?[0-9]{1,16}", text)
+        or not -MAX_EXACT_FLOAT < int(text) < MAX_EXACT_FLOAT
+    ):
         raise ValueError("must be a whole number below 2**53, which JSON carries exactly")
     number = str(int(text))
     return Default(number, number, number)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from plinth.cli.failure import Failure
 from plinth.cli.new.columns.defaults import Default, literal
-from plinth.cli.new.columns.kinds import KINDS, LONGEST_INDEXED, Kind
+from plinth.cli.new.columns.kinds import KINDS, MAX_INDEXED_LENGTH, Kind
 from plinth.cli.new.words import check_column_name, class_name
 from plinth.db.models import sounds_secret
 from plinth.resources.listing import equality_parameter
@@ -27,7 +27,7 @@ IN_SCHEMAS = {
     *("StringConstraints", "Text"),
 }
 MAX_PLAIN_PLACES = 6  # Python writes a decimal with more places, such as 1E-7, with an exponent
-LARGEST_SIZES = {"str": 10_000, "decimal": 30}
+MAX_SIZES = {"str": 10_000, "decimal": 30}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Field:
 
     @cached_property
     def fits_index(self) -> bool:
-        return not self.kind.is_text or (bool(self.size) and int(self.size) <= LONGEST_INDEXED)
+        return not self.kind.is_text or (bool(self.size) and int(self.size) <= MAX_INDEXED_LENGTH)
 
     @cached_property
     def values(self) -> float:
@@ -227,7 +227,7 @@ def _read_size(spec: str, kind: Kind, type_name: str, more: str | None) -> str:
         return kind.size
     if not kind.size:
         raise Failure(f"{spec}: {type_name} takes no length.")
-    largest = LARGEST_SIZES[type_name]
+    largest = MAX_SIZES[type_name]
     if type_name == "str":
         if not re.fullmatch(r"[1-9][0-9]{0,5}", more) or int(more) > largest:
             raise Failure(f"{spec}: a length is a number from 1 to {largest}; longer is text.")

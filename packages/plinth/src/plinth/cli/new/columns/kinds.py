@@ -7,7 +7,7 @@ from types import MappingProxyType
 from plinth.cli.new.columns import defaults
 from plinth.cli.new.columns.defaults import Default
 
-LONGEST_INDEXED = 500
+MAX_INDEXED_LENGTH = 500
 """Characters. An entry of a B-tree takes 2,704 bytes at the most, and a character up to four."""
 
 
