@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 from plinth.config import settings
-from plinth.security.addresses import UNUSUAL, Account, Plan, canonical, explain_keys
+from plinth.security.addresses import UNUSUAL, Account, Plan, canonical, plan_keys
 
 revision: str = "4b8e1f60c7d3"
 down_revision: str | None = "b35f9a17e0c4"
@@ -185,7 +185,7 @@ def claim_forms(connection: sa.Connection) -> Plan:
     found = {row.id: Account(*row) for row in unusual}
     forms = list({canonical(account.email) for account in found.values()})
     holders = connection.execute(sa.text(ACCOUNTS + "= ANY(:forms)"), {"forms": forms})
-    plan = explain_keys((found | {row.id: Account(*row) for row in holders}).values())
+    plan = plan_keys((found | {row.id: Account(*row) for row in holders}).values())
     ids = [account.id for account, _ in plan.changes]
     connection.execute(sa.text(CLAIM), {"ids": ids, "forms": [form for _, form in plan.changes]})
     return plan

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plinth.security.addresses import Account, canonical, explain_keys, lookup_keys
+from plinth.security.addresses import Account, canonical, lookup_keys, plan_keys
 
 
 def wide(text: str) -> str:
@@ -94,8 +94,8 @@ def test_a_form_that_nobody_has_goes_to_the_verified_account_else_to_the_oldest(
         Account(6, "Cä@example.com", False, "CÄ@example.com"),
     ]
     for order in permutations(accounts):
-        plan = explain_keys(order)
+        plan = plan_keys(order)
         assert plan.changes == [(accounts[5], "cä@example.com")]
         ids = [[account.id for account in group] for group in plan.collisions]
         assert sorted(ids) == [[3, 2, 1], [4, 5]]
-    assert explain_keys(accounts[:2]).changes == [(accounts[1], "änn@example.com")]
+    assert plan_keys(accounts[:2]).changes == [(accounts[1], "änn@example.com")]

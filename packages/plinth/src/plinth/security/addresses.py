@@ -93,7 +93,7 @@ def lookup_keys(typed: str) -> list[str]:
     """Return the values of `users.email_canonical` that may mean `typed`, the surest first.
 
     An account whose canonical form belongs to another one is found by its own spelling
-    (`explain_keys`), so the spelling as typed comes before the canonical form.
+    (`plan_keys`), so the spelling as typed comes before the canonical form.
     """
     typed = typed.strip()
     return list(dict.fromkeys((typed, ascii_lower(typed), canonical(typed))))
@@ -104,7 +104,7 @@ def ascii_lower(address: str) -> str:
     return address.translate(_ASCII_LOWER)
 
 
-def explain_keys(accounts: Iterable[Account]) -> Plan:
+def plan_keys(accounts: Iterable[Account]) -> Plan:
     """Give each canonical form to one account. The others keep their key, by which their own
     spelling still finds them: accounts are never merged.
 

@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
-from plinth.security.addresses import Plan, canonical, explain_keys
+from plinth.security.addresses import Plan, canonical, plan_keys
 
 
 async def plan(db: AsyncSession) -> Plan:
@@ -11,7 +11,7 @@ async def plan(db: AsyncSession) -> Plan:
     found = {account.id: account for account in await queries.canonical_address.get_unusual(db)}
     forms = {canonical(account.email) for account in found.values()}
     holders = await queries.canonical_address.get_holders(db, list(forms))
-    return explain_keys((found | {account.id: account for account in holders}).values())
+    return plan_keys((found | {account.id: account for account in holders}).values())
 
 
 async def compute(db: AsyncSession) -> Plan:
