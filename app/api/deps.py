@@ -8,13 +8,13 @@ from app.models import User
 from plinth.accounts.deps import (
     BearerToken,
     Device,
+    Principal,
     get_current_user,
     get_verified_user,
     oauth2_scheme,
 )
 from plinth.accounts.deps import get_optional_user as get_current_user_optional
 from plinth.accounts.deps import get_superuser as get_current_active_superuser
-from plinth.accounts.queries.principal import Principal
 from plinth.resources import DB, Client, Limit, ReadDB, RowId, Skip, get_db
 
 __all__ = [

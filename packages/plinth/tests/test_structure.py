@@ -1,5 +1,6 @@
 """The limits of the library's structure and of the application's size."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,59 @@ def test_the_application_is_read_in_ten_minutes() -> None:
     lines = count_lines(list(APPLICATION.rglob("*.py")))
     assert len(lines) <= MAX_APPLICATION_FILES
     assert sum(lines.values()) <= MAX_APPLICATION_LINES
+
+
+PUBLIC_MODULES = {
+    "plinth.accounts",
+    "plinth.accounts.deps",
+    "plinth.accounts.models",
+    "plinth.accounts.queries",
+    "plinth.accounts.routes",
+    "plinth.accounts.schemas",
+    "plinth.application",
+    "plinth.cache",
+    "plinth.config",
+    "plinth.db",
+    "plinth.db.schema.environment",
+    "plinth.errors",
+    "plinth.health",
+    "plinth.http",
+    "plinth.resources",
+    "plinth.resources.fields",
+    "plinth.security",
+    "plinth.testing",
+}
+"""The modules that an application may import, and those below them that `plinth start` or `plinth
+new` write an import of. docs/upgrades.md promises that their names stay within a major version."""
+PUBLIC_BELOW = {
+    "plinth.accounts.schemas",
+    "plinth.health",
+    "plinth.security",
+    "plinth.testing",
+}
+
+
+def is_public(module: str) -> bool:
+    return module in PUBLIC_MODULES or module.rpartition(".")[0] in PUBLIC_BELOW
+
+
+def find_imports(source: str) -> set[str]:
+    """Return the modules of the library that a module or a template imports from."""
+    imported = re.findall(r"^from (plinth\.[\w.]+) import", source, re.MULTILINE)
+    return set(imported)
+
+
+APPLICATION_FILES = [
+    *APPLICATION.rglob("*.py"),
+    ROOT / "alembic" / "env.py",
+    *(LIBRARY / "cli" / "new" / "templates").glob("*.jinja"),
+    *(LIBRARY / "cli" / "start" / "project").rglob("*.jinja"),
+]
+
+
+@pytest.mark.parametrize(
+    "file", APPLICATION_FILES, ids=lambda it: str(it.relative_to(ROOT)).replace("/", "_")
+)
+def test_the_application_imports_public_modules_only(file: Path) -> None:
+    private = {it for it in find_imports(file.read_text()) if not is_public(it)}
+    assert private == set(), "export the name from a public package of the library"

@@ -10,9 +10,10 @@ from plinth.accounts.queries import (
     sign_in,
     user_import,
 )
-from plinth.accounts.queries.users import user
+from plinth.accounts.queries.users import CRUDUser, user
 
 __all__ = [
+    "CRUDUser",
     "canonical_address",
     "event",
     "mail",
