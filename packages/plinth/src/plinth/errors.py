@@ -32,8 +32,8 @@ class PlinthError(Exception):
         code: a stable name for the program that reads it; the class's own where none is given.
 
     Attributes:
-        keeps_changes: the transaction is committed although this was raised. For refusals that must
-            leave a trace: a replayed refresh token ends its family *and* answers 401.
+        commit_on_error: commit the transaction although this error is raised. For refusals that
+            must leave a record: a reused refresh token revokes its session, and the response is 401.
     """
 
     code = "error"

@@ -21,7 +21,7 @@ from plinth.db.autocommit import AutocommitExecutor, SQLAlchemyExecutor
 from plinth.db.constraint_errors import ConstraintErrors
 from plinth.db.engine import BoundedPool, Pool, make_engine
 from plinth.db.reading import Query, Reader, read_all
-from plinth.errors import Contended, OutcomeUnknown
+from plinth.errors import Contended, OutcomeUnknown, PlinthError
 
 T = TypeVar("T")
 
@@ -78,9 +78,8 @@ class Database:
             try:
                 yield session
             except Exception as error:
-                if not getattr(error, "keeps_changes", False):
-                    raise
-                await _commit(session)
+                if isinstance(error, PlinthError) and error.commit_on_error:
+                    await _commit(session)
                 raise
             await _commit(session)
 
