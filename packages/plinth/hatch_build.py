@@ -27,9 +27,9 @@ ROLES = "packages/plinth/src/plinth/cli/db/roles.sql"  # read by the library, an
 EDITS: dict[str, list[tuple[str, str, int]]] = {
     "app/core/config.py": [
         (
-            '"""Your own settings: a name, a type and a default for each."""\n',
+            'it is read from the environment and `.env`."""\n',
             (
-                '"""Your own settings: a name, a type and a default for each."""\n\n'
+                'it is read from the environment and `.env`."""\n\n'
                 '    PROJECT_NAME: str = "{{ name }}"\n'
                 '    POSTGRES_DB: str = "{{ database }}"\n'
                 '    CACHE_PREFIX: str = "{{ name }}"\n'
