@@ -32,7 +32,9 @@ def check_image(config: dict[str, Any], api: dict[str, Any]) -> None:
     assert config["StopSignal"] == "SIGTERM", config["StopSignal"]
     assert list(config["ExposedPorts"]) == ["8000/tcp"], config["ExposedPorts"]
     assert config["Healthcheck"]["Test"] == api["healthcheck"]["test"], config["Healthcheck"]
-    assert not [it for it in config["Env"] if SECRET_NAME.search(it.partition("=")[0])]
+    names = [entry.partition("=")[0] for entry in config["Env"]]
+    found = [name for name in names if SECRET_NAME.search(name)]
+    assert not found, f"the image's environment holds {found}: remove them from the Dockerfile"
 
 
 def check_api(api: dict[str, Any]) -> None:
