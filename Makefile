@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth-backend")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test check wheel client lint format types floors migrations lock clean broken
+.PHONY: help install dev test check wheel client lint prose format types floors migrations lock clean broken
 
 help: ## this list; `make -C packages/plinth help` has the library's
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
@@ -54,6 +54,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
+
+prose: $(INSTALLED) ## the spelling and the language rules of docs, docstrings, comments and messages
+	@$(BIN)/codespell $$(git ls-files '*.py' '*.md' '*.toml' '*.html' '*.jinja' .env.example)
+	@$(BIN)/python scripts/check_prose.py
 
 types: $(INSTALLED)
 	@$(BIN)/mypy app alembic tests
