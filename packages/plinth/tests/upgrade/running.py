@@ -14,7 +14,6 @@ from httpx2 import Client
 from plinth.testing.databases import TestServices, empty_database
 from tests.start.conftest import PATIENCE, Project
 from tests.support.command import find_free_port, wait_for_health
-from tests.support.environment import FINE_KEY
 from tests.support.mail_server import Inbox
 
 API = "/api/v1"
@@ -45,12 +44,7 @@ def hash_files(project: Project) -> dict[str, str]:
 def empty_servers(services: TestServices, name: str) -> Iterator[dict[str, str]]:
     """Yield the settings of a project that has an empty database."""
     with empty_database(services, name) as url:
-        yield {
-            "DATABASE_URL": url,
-            "REDIS_URL": services.redis_url,
-            "CACHE_PREFIX": name,
-            "SECRET_KEY": FINE_KEY,  # the same at each run, for what a kept release signed
-        }
+        yield {"DATABASE_URL": url, "REDIS_URL": services.redis_url, "CACHE_PREFIX": name}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.new.test_user_column import IN_MODEL, IN_SCHEMAS, MODEL, SCHEMAS, edit
 from tests.start.conftest import Project, start_project
+from tests.support.environment import FINE_KEY
 from tests.upgrade.running import commit, run_plinth
 
 ROUTES = '''"""The sessions of the user, as this shop shows them."""
@@ -39,7 +40,7 @@ EDITS = {
     "app/core/config.py": {"    PROJECT_NAME": "    SHOP_LIMIT: int = 3\n    PROJECT_NAME"},
     "Dockerfile": {"# The image of the API:": "# Of the team: the image of the API:"},
 }
-SETTINGS = {"SHOP_LIMIT": "4", "SESSIONS_PER_USER": "5"}
+SETTINGS = {"SHOP_LIMIT": "4", "SESSIONS_PER_USER": "5", "SECRET_KEY": FINE_KEY}
 
 
 def start(folder: Path, wheel: Path, shell: dict[str, str], servers: dict[str, str]) -> Project:
