@@ -53,7 +53,7 @@ RUN /opt/build/bin/uv pip install --python /opt/venv/bin/python --no-deps \
 
 # --- the image ---
 # No psql or pg_dump: pg_dump refuses a server newer than itself, and Debian's would be older than the
-# PostgreSQL 18 of compose.yaml. Dumps are made with the server's own tools (docs/deploy.md), which
+# PostgreSQL 18 of compose.yaml. Dumps are made with the server's own tools (docs/how-to/deploy.md), which
 # always fit, and the image stays without some 50 MB that only a backup needs.
 FROM ${BASE_IMAGE}
 

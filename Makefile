@@ -13,7 +13,7 @@ UV := $(shell command -v uv || echo $(BIN)/uv)
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth-backend")'; } \
     >/dev/null 2>&1 || echo broken)
 
-.PHONY: help install dev test check wheel client lint prose format types floors migrations lock clean broken
+.PHONY: help install dev test check wheel client docs lint prose format types floors migrations lock clean broken
 
 help: ## this list; `make -C packages/plinth help` has the library's
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
@@ -43,9 +43,12 @@ test: $(INSTALLED) ## the application's tests, the library's contract on it amon
 wheel: $(INSTALLED) ## the library's wheel, in dist/: `plinth start` makes a project of it
 	@$(UV) build --quiet --wheel --build-constraints deploy/build-requirements.txt --out-dir dist packages/plinth
 
-client: $(INSTALLED) ## the typed TypeScript client of the API as it is, in clients/typescript (docs/clients.md)
+client: $(INSTALLED) ## the typed TypeScript client of the API as it is, in clients/typescript (docs/how-to/clients.md)
 	@$(BIN)/plinth openapi --output clients/typescript/openapi.json
 	@cd clients/typescript && npm install --silent && npm run --silent generate && npm run --silent build
+
+docs: $(INSTALLED) ## this documentation as a site, in dist/docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs dist/docs
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
@@ -76,7 +79,7 @@ lock: $(INSTALLED) ## recompile both requirements files from pyproject.toml
 	@grep -v '^-e ' requirements.txt >$(VENV)/constraints.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --upgrade -c $(VENV)/constraints.txt \
-	    pyproject.toml --group dev -o requirements-dev.txt
+	    pyproject.toml --group dev --group docs -o requirements-dev.txt
 
 clean: ## remove .venv and caches; the data stays
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage

@@ -1,4 +1,4 @@
-"""A run's tables and plots, out of DATA_DIR/bench/results into docs/performance.md.
+"""A run's tables and plots, out of DATA_DIR/bench/results into docs/explanation/performance.md.
 
 make -C packages/plinth bench && python -m bench.publish [--results FOLDER]
 """
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     folder = settings.DATA_DIR / "bench" / "results"
     parser.add_argument("--results", type=Path, default=folder)
-    publish(parser.parse_args().results, ROOT / "docs" / "performance.md")
+    publish(parser.parse_args().results, ROOT / "docs/explanation/performance.md")
 
 
 if __name__ == "__main__":

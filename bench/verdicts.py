@@ -1,4 +1,4 @@
-"""What a run must show (issue 6, docs/performance.md), and whether this one did."""
+"""What a run must show (issue 6, docs/explanation/performance.md), and whether this one did."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

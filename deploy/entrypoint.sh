@@ -15,7 +15,7 @@ refuse_public_password() {
         if [ "${ENVIRONMENT:-}" != development ] && [ "$password" = "$DEVELOPMENT_PASSWORD" ]; then
             echo "Plinth cannot start: POSTGRES_PASSWORD or POSTGRES_MIGRATION_PASSWORD is compose.yaml's development password, which everyone knows." >&2
             echo "Set POSTGRES_APP_PASSWORD and POSTGRES_OWNER_PASSWORD in .env (openssl rand -hex 24 for each);" >&2
-            echo "docs/deploy.md says how to change a database that has it." >&2
+            echo "docs/how-to/deploy.md says how to change a database that has it." >&2
             exit 1
         fi
     done

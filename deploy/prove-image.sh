@@ -197,7 +197,7 @@ run() {
     done
 }
 
-# The commands and the environment of image and compose.yaml, with a .env as docs/deploy.md has it.
+# The commands and the environment of image and compose.yaml, with a .env as docs/how-to/deploy.md has it.
 read_compose() {
     PYTHONPATH=$here/packages/plinth "$python" -m tests.support.image "$project" "$work/run"
     # shellcheck disable=SC1091

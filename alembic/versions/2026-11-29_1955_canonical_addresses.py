@@ -195,7 +195,7 @@ def report(plan: Plan) -> None:
     for first, *others in plan.collisions:
         logger.warning(
             "users %s have the address of user %s in another spelling. All of them can still sign "
-            "in, each by their own spelling. See docs/users.md, Addresses that collide.",
+            "in, each by their own spelling. See docs/how-to/users.md, Addresses that collide.",
             ", ".join(str(account.id) for account in others),
             first.id,
         )

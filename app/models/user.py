@@ -6,4 +6,4 @@ __all__ = ["User"]
 
 
 class User(BaseUser):
-    """A user. Add a column as `phone: Mapped[str | None]`; see docs/user-columns.md."""
+    """A user. Add a column as `phone: Mapped[str | None]`; see docs/how-to/user-columns.md."""

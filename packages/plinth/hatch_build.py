@@ -6,6 +6,7 @@ with the root are in `src/plinth/cli/start/project`. A name that ends in `.jinja
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -147,8 +148,8 @@ def project_files(root: Path) -> Iterator[tuple[str, Path, str]]:
         yield f"{PROJECT}/{name}{'.jinja' if edited != text else ''}", path, edited
     locked = root / "requirements-dev.txt"
     yield PINS, locked, _pins(locked.read_text(encoding="utf-8"))
-    for page in sorted((root / "docs").glob("*.md")):
-        yield f"plinth/docs/{page.name}", page, page.read_text(encoding="utf-8")
+    for page in sorted((root / "docs").rglob("*.md")):
+        yield f"plinth/{page.relative_to(root)}", page, page.read_text(encoding="utf-8")
 
 
 def _listed(root: Path) -> Iterator[tuple[str, Path]]:
@@ -162,5 +163,10 @@ def _listed(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _pins(locked: str) -> str:
-    """Return the versions that this release was tested with, which a new lock prefers."""
-    return "".join(f"{pin}\n" for pin in re.findall(r"^[\w.-]+==[^\s;]+", locked, re.MULTILINE))
+    """Return the versions that this release was tested with, which a new lock prefers.
+
+    A package that is locked in several versions, one for each Python, has no line.
+    """
+    found = re.findall(r"^([\w.-]+)(==[^\s;]+)", locked, re.MULTILINE)
+    counts = Counter(name for name, _ in found)
+    return "".join(f"{name}{version}\n" for name, version in found if counts[name] == 1)

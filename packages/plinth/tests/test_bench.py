@@ -94,7 +94,7 @@ def test_a_run_takes_the_place_of_the_one_before_it(tmp_path: Path) -> None:
     page.write_text("no place")
     with pytest.raises(ValueError, match="has no"):
         publish(run, page)
-    published = (ROOT / "docs" / "performance.md").read_text()
+    published = (ROOT / "docs/explanation/performance.md").read_text()
     assert 0 < published.find(BEGIN) < published.find(END)
 
 

@@ -156,7 +156,7 @@ def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> Fas
     Args:
         router: the routes under `API_V1_PREFIX`.
         conventions: other formats of errors and schemes of authentication, by the beginning of
-            paths (docs/composition.md).
+            paths (docs/how-to/composition.md).
 
     Raises:
         ValueError: a route is never called, such as one that is declared twice; or a prefix is no

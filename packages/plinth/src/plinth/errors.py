@@ -161,7 +161,7 @@ class OutcomeUnknown(Unavailable):
 
 
 class PlinthDeprecationWarning(DeprecationWarning):
-    """A name or a setting that a later major version removes: docs/upgrades.md."""
+    """A name or a setting that a later major version removes: docs/how-to/upgrades.md."""
 
 
 def warn_deprecated(old: str, new: str, *, removed_in: str, stacklevel: int = 3) -> None:

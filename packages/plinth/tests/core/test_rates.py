@@ -82,7 +82,7 @@ ROW = re.compile(r"^\| `(LIMIT_\w+)` \| (\S+) \| (.+?) \| .+ \|$", re.MULTILINE)
 BUCKET = re.compile(r"""(?:Bucket\.of|per_network)\(\s*"([a-z-]+)",\s*settings\.(LIMIT_\w+)""")
 TABLE = {
     name: (default, set(re.findall(r"`([a-z0-9-]+)`", policies)))
-    for name, default, policies in ROW.findall((ROOT / "docs" / "limits.md").read_text())
+    for name, default, policies in ROW.findall((ROOT / "docs/reference/limits.md").read_text())
 }
 
 
@@ -93,7 +93,7 @@ def test_the_table_in_the_docs_has_every_limit_with_its_default() -> None:
         if name.startswith("LIMIT_")
     }
     assert {name: default for name, (default, _) in TABLE.items()} == defaults, (
-        "give each LIMIT_ setting a row in docs/limits.md, under Every rate limit"
+        "give each LIMIT_ setting a row in docs/reference/limits.md, under Every rate limit"
     )
 
 
@@ -102,5 +102,5 @@ def test_the_table_in_the_docs_has_every_name_that_clients_are_given() -> None:
     for policy, name in BUCKET.findall(inspect.getsource(throttle) + inspect.getsource(sign_in)):
         counted.setdefault(name, set()).add(policy)
     told = {name: policies for name, (_, policies) in TABLE.items() if name in counted}
-    assert told == counted, "docs/limits.md, Every rate limit"
+    assert told == counted, "docs/reference/limits.md, Every rate limit"
     assert {name for name in TABLE if name not in counted} == {"LIMIT_IPV6_SITE_FACTOR"}

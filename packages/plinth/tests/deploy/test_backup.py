@@ -1,5 +1,7 @@
-"""The commands of docs/deploy.md, word for word, on a real server. Only `docker` is stood in for:
-what it would run in the container of PostgreSQL runs here."""
+"""The commands of docs/how-to/deploy.md, word for word, on a real server.
+
+Only `docker` is replaced: its commands for the container of PostgreSQL run here.
+"""
 
 import asyncio
 import re
@@ -31,7 +33,7 @@ exec "$@"
 
 def documented(heading: str) -> list[str]:
     """The shell blocks under a heading."""
-    page = (ROOT / "docs" / "deploy.md").read_text()
+    page = (ROOT / "docs/how-to/deploy.md").read_text()
     section = re.split(r"^## ", page, flags=re.MULTILINE)
     (text,) = [part for part in section if part.startswith(heading)]
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)

@@ -19,7 +19,7 @@ ALERTS: list[dict[str, Any]] = [
     for group in yaml.safe_load((ROOT / "deploy/alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
-GUIDE = (ROOT / "docs/observability.md").read_text()
+GUIDE = (ROOT / "docs/how-to/observability.md").read_text()
 
 PROMETHEUS_OWN = {"up": set[str]()}
 OF_THE_SCRAPE = {"job", "instance", "le"}
@@ -77,14 +77,16 @@ async def test_every_metric_is_seen_and_explained(client: AsyncClient, database:
         if name.startswith("plinth_"):
             shown = base in queries or any(it.startswith(base) for it in used)
             assert shown, f"nothing shows {name}"
-            assert base in GUIDE, f"explain {base} in docs/observability.md"
+            assert base in GUIDE, f"explain {base} in docs/how-to/observability.md"
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
 def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["summary"]
-    assert f"### {rule['alert']}" in GUIDE, "docs/observability.md says what to do about each alert"
+    assert f"### {rule['alert']}" in GUIDE, (
+        "docs/how-to/observability.md says what to do about each alert"
+    )
 
 
 def test_each_panel_has_its_place() -> None:

@@ -21,7 +21,7 @@ SECRETS = [
     "id_ed25519",
     "backup.dump",
     "compose.yaml",
-    "docs/deploy.md",
+    "docs/how-to/deploy.md",
     "tests/conftest.py",
     "deploy/initdb.d/10-extensions.sql",
     "deploy/prove-image.sh",

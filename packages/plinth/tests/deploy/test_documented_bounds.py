@@ -1,4 +1,4 @@
-"""The tables of docs/limits.md, beside that of the rates, have every limit with its value."""
+"""The tables of docs/reference/limits.md list every limit with its value."""
 
 import re
 from ast import literal_eval
@@ -39,7 +39,7 @@ def find_value(name: str, part: str | None) -> float | None:
 
 
 def read_table(title: str) -> dict[tuple[str, str | None], float | None]:
-    text = (ROOT / "docs" / "limits.md").read_text()
+    text = (ROOT / "docs/reference/limits.md").read_text()
     section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
     rows = [match.groups() for match in ROW.finditer(section)]
     return {(name, part): literal_eval(value) if value else None for name, part, value in rows}
@@ -55,7 +55,7 @@ def test_bytes_connections_and_time() -> None:
     parts = {("MAX_BYTES_OF", name.decode()) for name in header_limits.MAX_BYTES_OF}
     parts |= {("FREE_BYTES", kind) for kind in parse_pace.FREE_BYTES}
     parts |= {("MAX_SEPARATORS", kind) for kind in body_limit.MAX_SEPARATORS}
-    assert {(name, None) for name in bounds} | parts == set(documented), "docs/limits.md"
+    assert {(name, None) for name in bounds} | parts == set(documented), "docs/reference/limits.md"
 
 
 def test_accounts_values_and_services() -> None:
@@ -67,4 +67,6 @@ def test_accounts_values_and_services() -> None:
         for file in (ROOT / "app" / folder).rglob("*.py")
         for name in LIMIT.findall(file.read_text())
     }
-    assert declared - {name for name, _ in documented} == set(), "give it a row in docs/limits.md"
+    assert declared - {name for name, _ in documented} == set(), (
+        "give it a row in docs/reference/limits.md"
+    )

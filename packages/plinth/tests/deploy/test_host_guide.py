@@ -1,4 +1,4 @@
-"""The host part of docs/deploy.md, run by its own commands, as a user without rights.
+"""The host part of docs/how-to/deploy.md, run by its own commands, as a user without rights.
 
 `sudo`, the paths outside of a temporary folder, and the names of the database and its roles are
 stood in for, and systemd is: what the unit says is started with its environment, in a folder that
@@ -23,7 +23,7 @@ from tests.support.other_user import as_other_user, needs_root, open_the_way
 from tests.support.proxy import reachable_by_all
 from tests.support.roles import libpq_variables
 
-PAGE = (ROOT / "docs" / "deploy.md").read_text()
+PAGE = (ROOT / "docs/how-to/deploy.md").read_text()
 HOST = re.split(r"^## ", PAGE, flags=re.MULTILINE)
 (GUIDE,) = [part for part in HOST if part.startswith("On a host")]
 PACKAGES, DEPENDENCIES, SETTINGS, WRAPPER, DATABASE, START = re.findall(

@@ -17,7 +17,7 @@ from tests.support.environment import ROOT, bare_environment
 
 BIN = Path(sys.executable).parent
 ANN = {"email": "ann@example.com", "username": "ann", "password": "a-Plinth-4-ann"}
-# The guide's own data, as docs/passwords.md promises it to work.
+# The guide's own data, as docs/explanation/passwords.md promises it to work.
 TEST: dict[str, Any] = {"email": "test@example.com", "username": "testuser", "password": "Test@123"}
 ADMIN: dict[str, Any] = {
     "email": "admin@example.com",

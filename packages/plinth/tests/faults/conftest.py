@@ -69,7 +69,7 @@ def valkey_once(folder_once: Path) -> Iterator[OwnValkey]:
 
 @pytest.fixture
 def measured(record_property: Callable[[str, object], None]) -> Measured:
-    """Tell what was seen, for the table at the end and `docs/faults.md`."""
+    """Tell what was seen, for the table at the end and `docs/explanation/faults.md`."""
     return lambda name, figure: record_property(FIGURE, f"{name}: {figure}")
 
 

@@ -1,4 +1,4 @@
-"""docs/resources.md: its commands, run in the order in which they stand, and what they print."""
+"""Run the commands of docs/how-to/resources.md in order and compare their output."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.new.conftest import PATIENCE, Checkout
 from tests.support.command import find_free_port
 from tests.support.environment import ROOT
 
-PAGE = ROOT / "docs" / "resources.md"
+PAGE = ROOT / "docs/how-to/resources.md"
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "\x1f"
 

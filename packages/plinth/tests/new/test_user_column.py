@@ -1,4 +1,4 @@
-"""`phone` is added to users by three files, as docs/user-columns.md has it, and is everywhere.
+"""Add `phone` to users by three files, as docs/how-to/user-columns.md does.
 
 The tests of this module are one story, in the order in which they stand.
 """

@@ -150,7 +150,7 @@ def test_an_older_history_is_stamped(team: Team) -> None:
 
 
 def test_a_history_of_version_1_goes_on_after_the_teams_own_migrations(team: Team) -> None:
-    """As docs/upgrade-from-1.md has it."""
+    """As docs/how-to/upgrade-from-1.md has it."""
     versions = sorted((ROOT / "alembic" / "versions").glob("*.py"))
     for file in versions[:5]:
         shutil.copy(file, team.folder / "alembic" / "versions")

@@ -125,7 +125,9 @@ def find_contraction(step: steps.Step) -> str | None:
 def test_a_minor_release_only_expands_the_schema() -> None:
     major = int(version("plinth-backend").partition(".")[0])
     for step in steps.read_steps()[1:]:
-        assert find_contraction(step) is None, "docs/decisions/schema-steps.md has the rule"
+        assert find_contraction(step) is None, (
+            "docs/explanation/decisions/schema-steps.md has the rule"
+        )
         for directive in step.up.directives:
             mark = MARK.fullmatch(directive)
             assert not mark or int(mark[1]) <= major, f"{step.folder.name} is for a later release"

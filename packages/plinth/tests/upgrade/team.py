@@ -67,7 +67,7 @@ def find_team_files(shop: Project) -> list[str]:
 
 
 def _add_column(shop: Project, servers: dict[str, str]) -> None:
-    """Add `phone` to users, as docs/user-columns.md does."""
+    """Add `phone` to users, as docs/how-to/user-columns.md does."""
     edit(shop.folder / MODEL, IN_MODEL)
     edit(shop.folder / SCHEMAS, IN_SCHEMAS)
     alembic = shop.folder / ".venv" / "bin" / "alembic"

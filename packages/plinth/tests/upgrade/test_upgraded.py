@@ -1,4 +1,4 @@
-"""A project of an earlier release after `plinth upgrade`, as docs/upgrades.md promises it."""
+"""A project of an earlier release after `plinth upgrade`, as docs/how-to/upgrades.md promises."""
 
 from tests.support.mail_server import serving_mail, token_of
 from tests.upgrade.conftest import Upgrade

@@ -1,4 +1,4 @@
-"""Whether the fast paths are used: docs/decisions/fast-paths.md."""
+"""Whether the fast paths are used: docs/explanation/decisions/fast-paths.md."""
 
 import logging
 import re

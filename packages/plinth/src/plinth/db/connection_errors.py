@@ -42,7 +42,7 @@ CLUSTER = "it is in cluster mode, which is not supported: point REDIS_URL at ano
 OF_REDIS: dict[type[BaseException], str] = {
     redis.AuthenticationError: "the password or the user is wrong: correct REDIS_URL",
     redis.AuthenticationWrongNumberOfArgsError: "it knows no users: leave the name out",
-    redis.NoPermissionError: "the user lacks a permission: see docs/deploy.md for what it needs",
+    redis.NoPermissionError: "the user lacks a permission: docs/how-to/deploy.md lists them",
     redis.ReadOnlyError: "it is a replica: point REDIS_URL at the master",
     redis.BusyLoadingError: "it is loading its data: wait",
     redis.OutOfMemoryError: "its memory is full: raise maxmemory, or set maxmemory-policy to "
@@ -56,7 +56,7 @@ OF_REDIS_BY_TEXT = {
     "cluster mode": CLUSTER,
     "NOAUTH": "the password or the user is wrong: correct REDIS_URL",
     "WRONGPASS": "the password or the user is wrong: correct REDIS_URL",
-    "NOPERM": "the user lacks a permission: see docs/deploy.md for what it needs",
+    "NOPERM": "the user lacks a permission: docs/how-to/deploy.md lists them",
     "MISCONF": "it cannot save to its disk: see its log",
     "DB index": "it has no database of that number: correct REDIS_URL",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: name the authority that signed "

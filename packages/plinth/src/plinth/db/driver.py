@@ -1,6 +1,6 @@
 """How asyncpg is used: which host, with which bounds, and what it must not call a success.
 
-Why it is asyncpg, and what of it is overridden here: docs/decisions/driver.md.
+Why it is asyncpg, and what of it is overridden here: docs/explanation/decisions/driver.md.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""What is worth watching in the database: docs/observability.md."""
+"""What is worth watching in the database: docs/how-to/observability.md."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Python's garbage collector, told what a server is: docs/decisions/hot-path.md has the figures."""
+"""Python's garbage collector, tuned for a server: docs/explanation/decisions/hot-path.md."""
 
 import gc
 from collections.abc import Iterator

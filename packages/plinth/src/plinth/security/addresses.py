@@ -2,7 +2,7 @@
 
 The canonical form decides which account an address means, whether it is taken, and which limits
 count it. It is a key: mail goes to the address as the account stores it, never to a canonical form.
-docs/decisions/search-and-mail-addresses.md has the reasons.
+docs/explanation/decisions/search-and-mail-addresses.md has the reasons.
 """
 
 import string

@@ -1,7 +1,7 @@
 """argon2 by libsodium, which takes the widest registers that the processor has.
 
 argon2-cffi's wheels hold what any processor can do, and take nearly twice as long for the same hash
-(docs/decisions/sign-in.md). What libsodium does not know is still verified by them.
+(docs/explanation/decisions/sign-in.md). What libsodium does not know is still verified by them.
 """
 
 import re

@@ -2,7 +2,7 @@
 their owner, and, with `BREACH_CHECK_URL`, those from a breach. `PASSWORD_BLOCKLIST` decides whether
 such a password is refused or only logged.
 
-docs/passwords.md tells people the rules. Length and kinds of characters are the schemas' matter.
+docs/explanation/passwords.md has the rules. The schemas check length and kinds of characters.
 """
 
 import gzip

@@ -15,7 +15,7 @@ from plinth.testing.people import PASSWORD, People, Person
 
 MARK = "belongs-to-the-owner"
 """Stands in what the owner has, so that it is seen where it is shown."""
-HELP = "Name one in `scene.known`, in a fixture `scene` of yours (docs/testing.md)."
+HELP = "Name one in `scene.known`, in a fixture `scene` of yours (docs/how-to/testing.md)."
 TAKEN_AWAY = {
     "revoked": "UPDATE sessions SET revoked_at = now() WHERE user_id = $1",
     "deactivated": "UPDATE users SET is_active = false WHERE id = $1",

@@ -1,4 +1,4 @@
-"""The table of contents of `plinth audit`; docs/audit.md says when to do what."""
+"""The table of contents of `plinth audit`; docs/explanation/audit.md says when to do what."""
 
 import re
 from typing import Annotated

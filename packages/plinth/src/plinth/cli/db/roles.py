@@ -52,7 +52,7 @@ def _find_values() -> dict[str, str]:
         raise Failure(
             "Set DATABASE_URL to the URL of the application's role and MIGRATION_DATABASE_URL to "
             "that of another role, which owns the tables and migrates; both need not exist yet. "
-            "docs/deploy.md has an example."
+            "docs/how-to/deploy.md has an example."
         )
     return {
         "plinth.owner": find_role(owner),

@@ -60,6 +60,6 @@ def check_collisions(plan: Plan) -> Finding:
         return doubtful(
             NAME,
             f"accounts have the address of another account in another spelling: {shown}{more}",
-            "`plinth users addresses` shows them; docs/users.md, Addresses that collide.",
+            "`plinth users addresses` shows them; docs/how-to/users.md, Addresses that collide.",
         )
     return fine(NAME, "each account has its own")

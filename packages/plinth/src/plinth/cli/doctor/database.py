@@ -57,7 +57,7 @@ async def examine(url: str, settings: Settings, workers: int) -> list[Finding]:
             facts = await _ask(url, wanted)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         text = f"{where} cannot be used: {describe_connection_error(error)}"
-        return [broken("database", text, "docs/deploy.md has the URLs of hosted services.")]
+        return [broken("database", text, "docs/how-to/deploy.md has the URLs of hosted services.")]
     return [fine("database", where), *(check(facts) for check in CHECKS)]
 
 

@@ -31,14 +31,16 @@ async def examine(url: str, settings: Settings) -> list[Finding]:
 
 def check_way() -> Finding:
     if not is_configured():
-        return doubtful(NAME, "SMTP_HOST is not set, so mails wait", "Set it; see docs/mail.md.")
+        return doubtful(
+            NAME, "SMTP_HOST is not set, so mails wait", "Set it; see docs/how-to/mail.md."
+        )
     return fine(NAME, f"sent {describe_transport()}")
 
 
 def check_backlog(backlog: Backlog) -> Finding:
     name, text = "outbox", f"{backlog.waiting} waiting, {backlog.dead} given up"
     if backlog.dead:
-        return doubtful(name, text, "docs/mail.md says how to look at them and try them again.")
+        return doubtful(name, text, "See docs/how-to/mail.md to inspect and retry them.")
     if backlog.oldest and datetime.now(UTC) - backlog.oldest > MAX_WAIT:
         return doubtful(
             name,

@@ -52,7 +52,7 @@ def check_application(facts: Any) -> Finding:
         return doubtful(
             NAME,
             f"the application's role {role} {kind}, so it can change the schema and the audit log",
-            "Give the tables to another role: `plinth db roles`, docs/deploy.md.",
+            "Give the tables to another role: `plinth db roles`, docs/how-to/deploy.md.",
         )
     if facts["may_change_events"] or facts["may_create"]:
         what = "change events" if facts["may_change_events"] else "create tables"

@@ -53,7 +53,7 @@ def check_keys(settings: Settings) -> Finding:
     try:
         keys = read_keys(settings.KEYS_FILE)
     except KeyFileError as error:
-        return broken("signing keys", str(error), "docs/keys.md has what to do.")
+        return broken("signing keys", str(error), "docs/how-to/keys.md has what to do.")
     signing = find_signing_key(keys, time.time())
     return fine("signing keys", f"{signing.kid} signs, by {signing.alg}")
 

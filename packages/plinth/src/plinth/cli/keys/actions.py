@@ -72,7 +72,7 @@ def find_file() -> Path:
     if settings.KEYS_FILE is None:
         raise Failure(
             "KEYS_FILE is not set, so SECRET_KEY alone signs: set it to where the keys shall be, "
-            "such as /var/lib/plinth/keys.json (docs/keys.md)."
+            "such as /var/lib/plinth/keys.json (docs/how-to/keys.md)."
         )
     return settings.KEYS_FILE
 

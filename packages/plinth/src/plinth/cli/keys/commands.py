@@ -1,4 +1,4 @@
-"""The table of contents of `plinth keys`; docs/keys.md says when to do what."""
+"""The table of contents of `plinth keys`; docs/how-to/keys.md says when to do what."""
 
 import re
 from enum import StrEnum

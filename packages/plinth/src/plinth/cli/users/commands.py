@@ -1,4 +1,4 @@
-"""The table of contents of `plinth users`; docs/users.md says when to do what."""
+"""The table of contents of `plinth users`; docs/how-to/users.md says when to do what."""
 
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +62,7 @@ def export_users(
 def compute_addresses() -> None:
     """List accounts whose addresses collide, and compute what was left out by plain SQL.
 
-    Accounts are never merged, and each can sign in by its own spelling (docs/users.md).
+    Accounts are never merged, and each can sign in by its own spelling (docs/how-to/users.md).
     """
     from plinth.cli.users import addresses
 

@@ -1,4 +1,6 @@
-"""Reads outside of any transaction, at the least that they can cost: docs/decisions/hot-path.md.
+"""Reads outside of any transaction, past the ORM.
+
+docs/explanation/decisions/hot-path.md has the reasons.
 
 SQLAlchemy writes the SQL, once; asyncpg runs it on a connection of the engine's pool. There is no
 session to make, no transaction to begin and to end, and no row to be tracked. What is read so can

@@ -6,7 +6,7 @@ the step creates. A line `-- plinth: ...` of a script changes how it runs:
 - `end sessions` (down.sql): end all sessions first, because the previous version does not know how
   they ended.
 - `contracting in 3` (up.sql): the step removes what version 2 uses; see
-  docs/decisions/schema-steps.md.
+  docs/explanation/decisions/schema-steps.md.
 """
 
 import re

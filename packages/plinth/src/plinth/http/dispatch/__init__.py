@@ -1,4 +1,4 @@
-"""A shorter path from a request to its route: docs/decisions/fast-paths.md.
+"""A shorter path from a request to its route: docs/explanation/decisions/fast-paths.md.
 
 Routes are written and documented as FastAPI has them. What FastAPI works out again with each
 request, which route a path means, which dependencies it has and in which order, is worked out once

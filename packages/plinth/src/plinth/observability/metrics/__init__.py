@@ -1,4 +1,4 @@
-"""The figures that Prometheus collects: docs/observability.md says what each is for.
+"""The figures that Prometheus collects: docs/how-to/observability.md says what each is for.
 
 What happens is counted here, for the whole process, whether or not somebody collects it. What is,
 such as the connections in use, is read when it is asked for (`collectors.py`). A label only has

@@ -4,8 +4,8 @@ In `tests/test_contract.py`:
 
     from plinth.testing.contract import *
 
-A rule that cannot judge a route skips it with a reason. docs/testing.md explains each rule, and how
-to skip one for a route.
+A rule that cannot judge a route skips it with a reason. docs/how-to/testing.md explains each
+rule, and how to skip one for a route.
 """
 
 from plinth.testing.contract.access import *  # noqa: F403
