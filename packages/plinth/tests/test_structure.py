@@ -70,7 +70,8 @@ PUBLIC_MODULES = {
     "plinth.testing",
 }
 """The modules that an application may import, and those below them that `plinth start` or `plinth
-new` write an import of. docs/how-to/upgrades.md promises that their names stay within a major version."""
+new` write an import of. docs/how-to/upgrades.md promises that their names stay
+within a major version."""
 PUBLIC_BELOW = {
     "plinth.accounts.schemas",
     "plinth.health",

@@ -33,7 +33,8 @@ class PlinthError(Exception):
 
     Attributes:
         commit_on_error: commit the transaction although this error is raised. For refusals that
-            must leave a record: a reused refresh token revokes its session, and the response is 401.
+            must leave a record: a reused refresh token revokes its session, and the response is
+            401.
     """
 
     code = "error"
