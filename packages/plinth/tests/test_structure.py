@@ -93,6 +93,7 @@ def find_imports(source: str) -> set[str]:
 APPLICATION_FILES = [
     *APPLICATION.rglob("*.py"),
     ROOT / "alembic" / "env.py",
+    *(ROOT / "examples").glob("*/app/**/*.py"),
     *(LIBRARY / "cli" / "new" / "templates").glob("*.jinja"),
     *(LIBRARY / "cli" / "start" / "project").rglob("*.jinja"),
 ]

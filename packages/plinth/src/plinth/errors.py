@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 from plinth.rates import Rate
 
@@ -64,6 +64,14 @@ class PermissionDenied(PlinthError):
 class NotFound(PlinthError):
     code = "not_found"
     detail = "Not found"
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Return the error for something that is missing, by its name in snake case.
+
+        Of `blog_post` the code is `blog_post_not_found` and the detail "Blog post not found".
+        """
+        return cls(f"{name.replace('_', ' ').capitalize()} not found", code=f"{name}_not_found")
 
 
 class Conflict(PlinthError):

@@ -4,17 +4,25 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pytest
+from pydantic import BaseModel, Field
 from sqlalchemy import Select, exists, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from plinth.accounts.models import Session, User
 from plinth.db.database import Database
-from plinth.db.reading import in_list, typed_query
+from plinth.db.reading import Readable, in_list, typed_query
+from plinth.errors import NotFound
 from plinth.testing.people import People
 from tests.support.environment import ROOT
+
+
+class Name(BaseModel):
+    username: str
+
 
 ENDED = "UPDATE sessions SET revoked_at = now() WHERE user_id = $1"
 
@@ -105,6 +113,73 @@ async def test_a_list_is_an_array(database: Database, people: People) -> None:
     assert none is None
 
 
+class Shown(BaseModel):
+    username: Annotated[str, Field(validation_alias="username")]
+    id: int
+    owner: Name
+
+
+class Range(BaseModel):
+    least: int = 0
+    names: list[str]
+    limit: int = 9
+
+
+@typed_query(Shown, item="blog_post")
+def show_members(*, range_: Range, skip: int = 0) -> Select[int, str, Any]:
+    owner = func.jsonb_build_object("username", User.username, type_=JSONB).label("owner")
+    found = select(User.id, User.username, owner).where(User.id >= range_.least)
+    named = found.where(in_list(User.username, range_.names)).order_by(User.id)
+    return named.limit(range_.limit).offset(skip)
+
+
+@typed_query(int)
+def list_ids(*, least: int) -> Select[int]:
+    return select(User.id).where(User.id >= least).order_by(User.id)
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_a_row_may_be_a_model_and_values_a_group(
+    database: Database, people: People, in_transaction: bool
+) -> None:
+    one, two, three = [await people.add() for _ in range(3)]
+    names = [one.username, two.username, three.username]
+
+    async def read(db: Readable) -> None:
+        rows = await show_members.all(db, range_=Range(least=two.id, names=names))
+        assert [type(it) for it in rows] == [Shown, Shown]
+        assert rows[0] == Shown(id=two.id, username=two.username, owner=Name(username=two.username))
+        everyone = Range(names=names, limit=1)
+        rows, total = await show_members.page(db, range_=everyone, skip=1)
+        assert ([it.id for it in rows], total) == ([two.id], 3)
+        assert await show_members.page(db, range_=everyone, skip=9) == ([], 3)
+        assert (await show_members.one(db, range_=everyone)).id == one.id
+
+    if in_transaction:
+        async with database.transaction() as db:
+            await read(db)
+    else:
+        await read(database.reader)
+
+
+async def test_a_single_column_is_its_values(database: Database, people: People) -> None:
+    one, two = await people.add(), await people.add()
+    assert await list_ids.all(database.reader, least=one.id) == [one.id, two.id]
+    assert await list_ids.first(database.reader, least=two.id) == two.id
+
+
+async def test_a_row_that_is_missing_has_a_name(database: Database) -> None:
+    with pytest.raises(NotFound) as caught:
+        await show_members.one(database.reader, range_=Range(names=[]))
+    assert (caught.value.code, caught.value.detail) == (
+        "blog_post_not_found",
+        "Blog post not found",
+    )
+    with pytest.raises(NotFound) as caught:
+        await list_ids.one(database.reader, least=1)
+    assert caught.value.code == "not_found"
+
+
 class Wrong(NamedTuple):
     id: int
     full_name: str
@@ -117,9 +192,21 @@ def test_a_wrong_row_is_an_error_at_import() -> None:
     def kinds(*, one: int) -> Select[str, str | None]:
         return select(User.username.label("id"), User.full_name).where(User.id == one)
 
+    def kinds_of_model() -> Select[str, str, str]:
+        column = User.username
+        return select(column.label("id"), column, column.label("owner"))
+
     def nulls(*, one: int) -> Select[int, str | None]:
         return select(User.id, User.full_name).where(User.id == one)
 
+    with pytest.raises(TypeError, match="id is str, and int in the row"):
+        typed_query(Shown)(kinds_of_model)
+    with pytest.raises(TypeError, match=r"the columns are \('id', 'username'\), and Shown has"):
+        typed_query(Shown)(names)
+    with pytest.raises(TypeError, match="username is str, and int in the row"):
+        typed_query(int)(lambda: select(User.username))
+    with pytest.raises(TypeError, match=r"the columns are \('id', 'username'\), and int has"):
+        typed_query(int)(names)
     for function, text in (
         (names, r"the columns are \('id', 'username'\), and Wrong has \('id', 'full_name'\)"),
         (kinds, "id is str, and int in the row"),

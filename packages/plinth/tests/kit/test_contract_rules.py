@@ -23,7 +23,7 @@ from plinth.resources.deps import DB
 from plinth.resources.fields import Line
 from plinth.resources.listing import Listing
 from plinth.testing.contract import access as rules
-from plinth.testing.contract import bad_input, openapi
+from plinth.testing.contract import bad_input, openapi, outage
 from plinth.testing.documented import check_documented
 from plinth.testing.operations import Operation, list_operations
 from plinth.testing.people import People
@@ -241,6 +241,13 @@ async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: St
         await rules.test_no_mass_assignment(scene, login)
 
 
+async def test_an_outage_is_tried_with_the_scheme_of_the_path(
+    stage: Stage,
+) -> None:
+    (operation,) = (it for it in OPERATIONS if str(it) == f"POST {PREFIX}")
+    await outage.test_database_outage_is_503(APP, stage.people, operation)
+
+
 @dataclass(frozen=True)
 class Caller:
     id: int
@@ -269,6 +276,13 @@ async def test_people_sign_in_where_the_application_has_no_such_route(
     assert answer.status_code == 201
 
 
-def test_a_denial_needs_a_row_that_everyone_may_see() -> None:
-    with pytest.raises(ValueError, match="deny_others=True reveals that a row exists"):
-        CRUDResource(Draft, LISTING, deny_others=True)
+async def test_everyone_sees_a_row_that_is_denied_to_others(stage: Stage) -> None:
+    drafts = CRUDResource[Draft, NewArticle, NewArticle](Draft, deny_others=True)
+    owner = Caller((await stage.people.add()).id)
+    async with stage.database.transaction() as db:
+        row = await drafts.create(
+            db, NewArticle(title="An article"), by=owner, body="From the path"
+        )
+        assert (row.body, row.owner_id) == ("From the path", owner.id)
+        found = await drafts.get(db, row.id, viewer=None)
+        assert found.id == row.id

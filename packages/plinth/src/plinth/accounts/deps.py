@@ -89,6 +89,14 @@ async def get_optional_user(request: Request, token: BearerToken) -> Principal |
 OptionalUser = Annotated[Principal | None, Depends(get_optional_user)]
 
 
+async def get_viewer_id(user: OptionalUser) -> int | None:
+    return user.id if user else None
+
+
+ViewerId = Annotated[int | None, Depends(get_viewer_id)]
+"""The id of the user, or None for a guest: what a viewer-dependent query takes."""
+
+
 async def get_superuser(user: CurrentUser) -> Principal:
     if not user.is_superuser:
         raise PermissionDenied

@@ -2,7 +2,7 @@
 
 from plinth.db.database import Database, after_commit, before_commit
 from plinth.db.models import Base, NumberedBase, Owned, Timestamped, Versioned
-from plinth.db.reading import in_list, typed_query
+from plinth.db.reading import force_custom_plan, in_list, typed_query
 
 __all__ = [
     "Base",
@@ -13,6 +13,7 @@ __all__ = [
     "Versioned",
     "after_commit",
     "before_commit",
+    "force_custom_plan",
     "in_list",
     "typed_query",
 ]

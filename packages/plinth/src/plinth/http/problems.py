@@ -240,7 +240,7 @@ def _describe(
     fields = [
         FieldFault(
             tuple(_replace_surrogates(part) for part in error["loc"]),
-            _replace_surrogates(error["msg"]),
+            _replace_surrogates(error["msg"].removeprefix("Value error, ")),
             error["type"],
         )
         for error in errors

@@ -53,33 +53,26 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
     another user's row is not found.
 
     Args:
-        listing: the sort orders, filters and search of its list.
+        listing: the sort orders, filters and search of its list; by default, only the key.
         open_to_read: everyone may read every row; changes still need the owner.
-        deny_others: changing another user's row is 403 instead of 404.
-
-    Raises:
-        ValueError: `deny_others` without `open_to_read`: the 403 would reveal that the row exists.
+        deny_others: everyone may read every row, and changing another user's row is 403 instead
+            of 404.
     """
 
     def __init__(
         self,
         model: type[ModelT],
-        listing: Listing[ModelT],
+        listing: Listing[ModelT] | None = None,
         *,
         open_to_read: bool = False,
         deny_others: bool = False,
     ) -> None:
-        if deny_others and not open_to_read:
-            raise ValueError(
-                f"{model.__name__}: deny_others=True reveals that a row exists; add"
-                " open_to_read=True, or leave it out"
-            )
         self.model = model
-        self.listing = listing
+        self.listing = listing or Listing(model, sort=("id",), default="id")
         self.rows: CRUDBase[ModelT, CreateT, UpdateT] = CRUDBase(model)
         self._denies_others = deny_others
         self._is_owned = issubclass(model, Owned)
-        self._is_open_to_read = open_to_read
+        self._is_open_to_read = open_to_read or deny_others
 
     async def get(self, db: Readable, id: int, *, viewer: Caller | None) -> ModelT:  # noqa: A002
         """Return a row to show. `update` locks the row that it changes.
@@ -101,13 +94,18 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         """
         return await self.listing.fetch(db, params, owner_id=self._readable_of(viewer))
 
-    async def create(self, db: AsyncSession, obj_in: CreateT, *, by: Caller) -> ModelT:
+    async def create(
+        self, db: AsyncSession, obj_in: CreateT, *, by: Caller, **columns: Any
+    ) -> ModelT:
         """Insert a row that belongs to `by`.
+
+        Args:
+            columns: values that the client does not send, such as `article_id=article.id`.
 
         Raises:
             PlinthError: the meaning of a violated constraint, now or when the transaction ends.
         """
-        return await self.rows.add(db, self._values(obj_in, by))
+        return await self.rows.add(db, self._values(obj_in, by) | columns)
 
     async def create_many(
         self, db: AsyncSession, objects_in: Sequence[CreateT], *, by: Caller
@@ -187,9 +185,7 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
 
     def _require(self, row: ModelT | None) -> ModelT:
         if row is None:
-            name = snake_case(self.model.__name__)
-            spoken = name.replace("_", " ").capitalize()
-            raise NotFound(f"{spoken} not found", code=f"{name}_not_found")
+            raise NotFound.of(snake_case(self.model.__name__))
         return row
 
     def _values(self, obj_in: CreateT, by: Caller) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Operation:
             return errors.media_type, errors.model_for(status)
         return MEDIA_TYPE, ValidationProblem if status == INVALID else Problem
 
+    def authorization(self, token: str) -> str:
+        """The header `Authorization` by which the path takes an access token."""
+        return f"{self.conventions.scheme} {token}"
+
     @property
     def is_private(self) -> bool:
         return bool(self.description.get("security"))

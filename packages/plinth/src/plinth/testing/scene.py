@@ -157,7 +157,7 @@ class Scene:
         content, media_type = self._body(operation, whole, more)
         if authorization := headers.get("Authorization"):
             token = authorization.partition(" ")[2]
-            headers = {"Authorization": f"{operation.conventions.scheme} {token}"}
+            headers = {"Authorization": operation.authorization(token)}
         sent = {**headers, "Content-Type": media_type} if content else headers
         return await self._client.request(
             operation.method, f"http://test{path}", params=query, headers=sent, content=content

@@ -1,13 +1,14 @@
 """Queries whose columns and values a type checker knows."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType
 from typing import Any, Generic, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Float,
+    Integer,
     LargeBinary,
     Numeric,
     Select,
@@ -23,17 +25,21 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
+    func,
+    literal_column,
+    select,
 )
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.types import TypeEngine
 
 from plinth.db.reading.query import Query
-from plinth.db.reading.reader import Readable, Reader, read_all
+from plinth.db.reading.reader import Readable, Reader, read_all, read_one
 from plinth.db.reading.statements import array_param
+from plinth.errors import NotFound
 
 P = ParamSpec("P")
 T = TypeVar("T")
-RowT = TypeVar("RowT", bound=tuple[Any, ...])
+RowT = TypeVar("RowT")
 
 TYPES: dict[type, TypeEngine[Any]] = {
     bool: Boolean(),
@@ -51,36 +57,74 @@ TYPES: dict[type, TypeEngine[Any]] = {
 class TypedQuery(Generic[P, RowT]):
     """A query made by `typed_query`."""
 
-    def __init__(self, function: Callable[P, Select[*tuple[Any, ...]]], row: type[RowT]) -> None:
+    def __init__(
+        self,
+        function: Callable[P, Select[*tuple[Any, ...]]],
+        row: type[RowT],
+        item: str | None = None,
+    ) -> None:
+        self._item = item
         self.name = f"{function.__module__}.{function.__qualname__}"
         build: Callable[..., Select[*tuple[Any, ...]]] = function
         statement = build(**_make_parameters(function, self.name))
+        self._defaults = _find_defaults(function)
         _check_columns(statement, row, self.name)
-        self._query = Query(statement, row)
+        self._is_tuple = issubclass(row, tuple)
+        is_model = issubclass(row, BaseModel)
+        self._adapter: Any = TypeAdapter(list[row]) if is_model else None  # type: ignore[valid-type]
+        self._query = Query(statement, row if self._is_tuple else None)
+        self._counting = Query(_count_rows(statement))
 
     async def all(self, db: Readable, /, *args: P.args, **values: P.kwargs) -> list[RowT]:
         """Return every row."""
         assert not args
-        found = await read_all(db, self._query, **values)
-        return list(found) if isinstance(db, Reader) else self._query.wrap(found)
+        found: Any = await read_all(db, self._query, **_flatten(self._defaults | values))
+        rows: list[Any] = found if isinstance(db, Reader) else self._query.wrap(found)
+        if self._adapter:
+            validated: list[RowT] = self._adapter.validate_python(rows, from_attributes=True)
+            return validated
+        return list(rows) if self._is_tuple else [value for (value,) in rows]
 
     async def first(self, db: Readable, /, *args: P.args, **values: P.kwargs) -> RowT | None:
         """Return the first row, or None."""
         rows = await self.all(db, *args, **values)
         return rows[0] if rows else None
 
+    async def one(self, db: Readable, /, *args: P.args, **values: P.kwargs) -> RowT:
+        """Return the first row.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = await self.first(db, *args, **values)
+        if row is None:
+            raise NotFound.of(self._item) if self._item else NotFound
+        return row
+
+    async def page(
+        self, db: Readable, /, *args: P.args, **values: P.kwargs
+    ) -> tuple[list[RowT], int]:
+        """Return the rows, and how many there would be without limit and offset."""
+        rows = await self.all(db, *args, **values)
+        counted = await read_one(db, self._counting, **_flatten(self._defaults | values))
+        assert counted
+        return rows, counted.total
+
 
 def typed_query(
-    row: type[RowT],
+    row: type[RowT], *, item: str | None = None
 ) -> Callable[[Callable[P, Select[*tuple[Any, ...]]]], TypedQuery[P, RowT]]:
     """Make a query of a function that returns its statement.
 
-    The function's keyword-only parameters are the values of each run. It is called once, with
-    parameters of SQL in their place, so it must not decide by them. A parameter `list[...]` is an
-    array, for `in_list`.
+    The function's keyword-only parameters are the values of each run; one with a default may be
+    left out. The function is called once, with parameters of SQL in their place, so it must not
+    decide by them. A parameter `list[...]` is an array, for `in_list`; a Pydantic model is a group
+    of values, such as a list's filters.
 
     Args:
-        row: a `NamedTuple` with a field for each column, in the same order.
+        row: a `NamedTuple` with a field for each column, in the same order; a Pydantic model, which
+            each row is validated as; or, for a single column, its type.
+        item: the name of what a row is, in snake case, for the error of `one`.
 
     Raises:
         TypeError: a parameter is not keyword-only or has no type, or the columns are not those of
@@ -88,7 +132,7 @@ def typed_query(
     """
 
     def decorate(function: Callable[P, Select[*tuple[Any, ...]]]) -> TypedQuery[P, RowT]:
-        return TypedQuery(function, row)
+        return TypedQuery(function, row, item)
 
     return decorate
 
@@ -99,7 +143,7 @@ def in_list(column: SQLCoreOperations[T], values: list[T]) -> ColumnElement[bool
     return column == any_(array)
 
 
-def _make_parameters(function: Callable[..., Any], name: str) -> dict[str, ColumnElement[Any]]:
+def _make_parameters(function: Callable[..., Any], name: str) -> dict[str, Any]:
     hints = get_type_hints(function)
     made = {}
     for parameter in inspect.signature(function).parameters.values():
@@ -111,27 +155,71 @@ def _make_parameters(function: Callable[..., Any], name: str) -> dict[str, Colum
     return made
 
 
-def _make_parameter(name: str, hint: Any) -> ColumnElement[Any]:
+def _find_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {it.name: it.default for it in parameters if it.default is not it.empty}
+
+
+def _count_rows(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    one = literal_column("1", Integer)
+    rows: Select[*tuple[Any, ...]] = statement.with_only_columns(one, maintain_column_froms=True)
+    matching = rows.order_by(None).limit(None).offset(None).subquery()
+    return select(func.count().label("total")).select_from(matching)
+
+
+def _make_parameter(name: str, hint: Any) -> Any:
     kind, _ = _split_none(hint)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind.model_construct(
+            **{it: _make_parameter(f"{name}_{it}", hint) for it, hint in _list_hints(kind)}
+        )
     if get_origin(kind) is list:
         (element,) = get_args(kind)
         return array_param(name, TYPES[element])
     return bindparam(name, type_=TYPES.get(kind))
 
 
+def _list_hints(model: type[BaseModel]) -> Iterable[tuple[str, Any]]:
+    hints = get_type_hints(model)
+    return ((name, hints[name]) for name in model.model_fields)
+
+
+def _flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give each value of a group a name of its own, as `_make_parameter` does."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, BaseModel):
+            flat |= {f"{name}_{key}": getattr(value, key) for key in type(value).model_fields}
+        else:
+            flat[name] = value
+    return flat
+
+
 def _check_columns(statement: Select[*tuple[Any, ...]], row: type[Any], name: str) -> None:
     columns = [(str(key), column) for key, column in statement.exported_columns.items()]
     names = tuple(key for key, _ in columns)
-    if names != row._fields:
-        raise TypeError(f"{name}: the columns are {names}, and {row.__name__} has {row._fields}")
-    hints = get_type_hints(row)
+    hints = _find_hints(row, names)
+    is_ordered = not issubclass(row, BaseModel)
+    if (names if is_ordered else {*names}) != (tuple(hints) if is_ordered else {*hints}):
+        raise TypeError(f"{name}: the columns are {names}, and {row.__name__} has {tuple(hints)}")
     for key, column in columns:
         kind, is_optional = _split_none(hints[key])
         found = _find_python_type(column.type)
-        if found and isinstance(kind, type) and not issubclass(found, kind):
+        is_nested = isinstance(kind, type) and issubclass(kind, BaseModel)
+        if found and not is_nested and isinstance(kind, type) and not issubclass(found, kind):
             raise TypeError(f"{name}: {key} is {found.__name__}, and {kind.__name__} in the row")
         if isinstance(column, Column) and column.nullable and not is_optional:
             raise TypeError(f"{name}: {key} may be NULL, and the row has {kind} without None")
+
+
+def _find_hints(row: type[Any], names: Sequence[str]) -> dict[str, Any]:
+    """The types of a row, by its fields in their order. A single value has the column's name."""
+    if row in TYPES:
+        return dict.fromkeys(names[:1], row)
+    if issubclass(row, BaseModel):
+        return dict(_list_hints(row))
+    hints = get_type_hints(row)
+    return {name: hints[name] for name in row._fields}
 
 
 def _find_python_type(kind: TypeEngine[Any]) -> type | None:

@@ -31,8 +31,7 @@ class Attackers:
             self._person = await self._people.enter(is_superuser=self._role == "superuser")
         headers = attack.headers
         if self._person and b"authorization" not in dict(headers):
-            token = self._person.tokens["access_token"]
-            credentials = f"{operation.conventions.scheme} {token}"
+            credentials = operation.authorization(self._person.tokens["access_token"])
             headers = [(b"authorization", credentials.encode()), *headers]
             answer = await send(self._app, method, attack.target, headers, attack.body)
             if answer.status == 401:

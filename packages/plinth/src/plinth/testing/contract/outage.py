@@ -14,7 +14,8 @@ from plinth.testing.people import People
 @pytest.mark.parametrize("operation", find_operations(), ids=str)
 async def test_database_outage_is_503(app: FastAPI, people: People, operation: Operation) -> None:
     superuser = await people.enter(is_superuser=True)
-    token = (b"authorization", superuser.headers["Authorization"].encode())
+    credentials = operation.authorization(superuser.tokens["access_token"])
+    token = (b"authorization", credentials.encode())
     attack = Attacker(operation, {"user_id": superuser.id}).valid()
 
     async with without_database(app):
