@@ -26,14 +26,15 @@ TOOLS = Path(sys.executable).parent
 
 @pytest.mark.parametrize("schema", FILES)
 def test_a_file_is_valid_by_its_schema(schema: str) -> None:
-    command = [TOOLS / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *FILES[schema]]
+    checker: list[Path | str] = [TOOLS / "check-jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    command = [*checker, *FILES[schema]]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_hooks_are_valid_and_their_commands_exist() -> None:
     config = ROOT / ".pre-commit-config.yaml"
-    command = [TOOLS / "pre-commit", "validate-config", config]
+    command: list[Path | str] = [TOOLS / "pre-commit", "validate-config", config]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

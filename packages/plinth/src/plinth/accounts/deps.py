@@ -24,6 +24,22 @@ from plinth.request.fetch_site import is_cross_site
 from plinth.request.headers import find_header
 from plinth.security import devices
 
+__all__ = [
+    "BearerToken",
+    "CurrentUser",
+    "Device",
+    "OptionalUser",
+    "Principal",
+    "Superuser",
+    "VerifiedUser",
+    "ViewerId",
+    "get_current_user",
+    "get_optional_user",
+    "get_superuser",
+    "get_verified_user",
+    "oauth2_scheme",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
