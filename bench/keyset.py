@@ -20,7 +20,7 @@ from plinth.accounts.models import User
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
-from plinth.resources.listing import ListParams
+from plinth.resources.pages import ListParams
 
 ROWS = 1_000_000
 ROUNDS = 40

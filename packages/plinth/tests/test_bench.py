@@ -26,7 +26,7 @@ from bench.targets import ROOT, Target, find_targets, sign
 from bench.verdicts import judge
 from bench.work import FINDING, GENERATED, READING, WRITING, Work, list_by_key
 from plinth.accounts import queries
-from plinth.resources.cursor import decrypt_cursor
+from plinth.resources.page_query import decrypt_cursor
 
 WORKS = [*READING, *FINDING, *WRITING, *GENERATED]
 NOBODY = Target("peer", lambda _: [], lambda person: f"Bearer {person.id}", frozenset())

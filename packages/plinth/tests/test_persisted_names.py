@@ -26,7 +26,7 @@ from plinth.config import Settings
 from plinth.db.database import Database
 from plinth.limits import Bucket
 from plinth.mail.messages import TEMPLATES
-from plinth.resources.cursor import Cursor, decrypt_cursor
+from plinth.resources.page_query import Cursor, decrypt_cursor
 from plinth.security import cookie_tokens, devices, refresh_tokens
 from plinth.security.encryption import decrypt
 from plinth.security.signing import derive_key

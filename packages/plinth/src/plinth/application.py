@@ -1,4 +1,4 @@
-"""Create an application: middleware, handlers and routers in the order in which they work."""
+"""`create_app`, with the middleware and the lifespan of the application."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -56,15 +56,16 @@ from plinth.security import keys, passwords
 logger = logging.getLogger(__name__)
 
 CLUSTER_MODE = (
-    "REDIS_URL points at a Redis in cluster mode, where the limits and the cache do not work: use "
-    "one without (ElastiCache: cluster mode disabled; Redis Cloud: OSS cluster API off) or Sentinel"
+    "REDIS_URL points to a Redis in cluster mode, which rate limits and cache do not support: use "
+    "one without it (ElastiCache: cluster mode disabled; Redis Cloud: OSS cluster API off), or "
+    "Sentinel"
 )
 
 PROBES = [f"{settings.API_V1_PREFIX}/health/{probe}" for probe in ("live", "ready")]
 SIGN_IN_PATHS = (f"{settings.API_V1_PREFIX}/auth/", "/admin/login")
-# As many as may wait for a hash, and those that wait for nothing but the time of a refusal.
+# Requests that wait for a hash, and requests that only wait before a refusal.
 MAX_SIGN_INS = settings.MAX_SIGN_INS_IN_FLIGHT or passwords.QUEUE + settings.MAX_IN_FLIGHT // 4
-# Outside what `app.add_middleware` adds: it has to see the path that is routed.
+# Outside of the middleware that `app.add_middleware` adds, which must see the routed path.
 OUTERMOST = [
     *([Middleware(RootPathMiddleware, root_path=settings.ROOT_PATH)] if settings.ROOT_PATH else []),
     Middleware(TrailingSlashMiddleware),
@@ -117,14 +118,14 @@ MIDDLEWARE = [
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open what lives as long as the process, and close it in the reverse order."""
+    """Open the resources of the process, and close them in reverse order."""
     bound_http_of_uvicorn()
     async with AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(entered_in_thread(running_services(settings)))
-        database = Database(backing.database_url, settings, Base.metadata)
+        services = await stack.enter_async_context(entered_in_thread(running_services(settings)))
+        database = Database(services.database_url, settings, Base.metadata)
         stack.push_async_callback(database.close)
         await cache.open(
-            backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
+            services.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
         )
         stack.push_async_callback(cache.close)
         await _refuse_cluster_mode()
@@ -138,7 +139,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         await _warn_of_missing_migrations(database)
         if settings.MAIL_WORKER:
-            from plinth.accounts.services.mail_worker import mail_worker  # noqa: PLC0415 - and all of mail
+            from plinth.accounts.services.mail_worker import mail_worker  # noqa: PLC0415 - imports all of mail
 
             await stack.enter_async_context(mail_worker(database))
         if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
@@ -152,15 +153,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> FastAPI:
-    """
+    """Create the application.
+
     Args:
         router: the routes under `API_V1_PREFIX`.
-        conventions: other formats of errors and schemes of authentication, by the beginning of
-            paths (docs/how-to/composition.md).
+        conventions: other error formats and authentication schemes, by path prefix
+            (docs/how-to/composition.md).
 
     Raises:
-        ValueError: a route is never called, such as one that is declared twice; or a prefix is no
-            beginning of a path.
+        ValueError: a route is unreachable, for example declared twice; or a prefix is not valid.
     """
     conventions = conventions or {}
     check_prefixes(conventions)
@@ -173,12 +174,12 @@ def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> Fas
         version=settings.VERSION,
         debug=False,  # settings.DEBUG never shows a traceback to a client
         openapi_url=f"{settings.API_V1_PREFIX}/openapi.json" if settings.shows_docs else None,
-        docs_url=None,  # FastAPI's own pages load their scripts from other hosts; see http/docs.py
+        docs_url=None,  # FastAPI's pages load scripts from other hosts; see http/docs.py
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # a redirect loses the Authorization header
         middleware=_list_middleware(conventions),
-        telemetry=FASTAPI_TELEMETRY_DISABLED,  # observability/tracing: less personal data
+        telemetry=FASTAPI_TELEMETRY_DISABLED,  # TracingMiddleware records less personal data
         lifespan=lifespan,
     )
     app.state.conventions = conventions  # for the contract tests
@@ -188,7 +189,7 @@ def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> Fas
     app.include_router(root.router)
     app.include_router(router, prefix=settings.API_V1_PREFIX)
     refuse_duplicates(app)
-    # Where one of these is off, none of it is loaded.
+    # Import these only if they are enabled.
     if settings.shows_docs:
         from plinth.http import docs  # noqa: PLC0415
 
@@ -234,7 +235,7 @@ def _load_keys() -> None:
 
 
 async def _refuse_cluster_mode() -> None:
-    """Raise where Redis is in cluster mode. While it is away, readiness finds out later."""
+    """Raise if Redis is in cluster mode. If Redis is down, readiness reports it later."""
     info = await cache.call(lambda redis: redis.info("cluster"), None)
     if info and info.get("cluster_enabled"):
         raise SettingsError([CLUSTER_MODE])
@@ -244,7 +245,9 @@ async def _warn_of_missing_migrations(database: Database) -> None:
     try:
         difference = (await read_state(database)).compare()
     except PlinthError:
-        logger.warning("requests that need the database get a 503 until it can be used")
+        logger.warning(
+            "the database is unavailable: requests that need it get a 503 until it is back"
+        )
         return
     if difference:
         logger.warning("the database is %s. %s", *difference)

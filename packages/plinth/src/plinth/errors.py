@@ -1,19 +1,19 @@
-"""What can go wrong, as meanings. `http/problems.py` alone turns them into HTTP.
+"""Domain errors. Only `http/problems.py` maps them to HTTP responses.
 
 PlinthError
-├── Rejected          the request is understood, and is not done
-├── Unauthenticated   who asks is not known
-├── Denied            who asks is known, and may not
-├── NotFound          it is not there, or not there for the one who asks
-├── Conflict          it clashes with what is there
-├── Changed           it is not any more as the one who asks knows it
-├── Invalid           a value that the database cannot hold
-│   └── InvalidField  a value that a rule refuses, with the field that has it
-├── TooMany           tried too often; later it is done
-└── Unavailable       not now: something is away or busy
-    ├── TimedOut      the database took longer than a time limit of ours
-    ├── Contended     another transaction was in the way; nothing was done
-    └── Unresolved    it may be done or not: the answer to the commit was lost
+├── Rejected              the request is valid, but the operation is not allowed
+├── Unauthenticated       the caller is unknown
+├── PermissionDenied      the caller is known and lacks the privilege
+├── NotFound              the row does not exist, or the caller may not see it
+├── Conflict              the row conflicts with an existing one
+├── VersionMismatch       the row was changed since the caller read it
+├── Invalid               the database cannot store a value
+│   └── InvalidField      a rule rejects the value of a named field
+├── RateLimited           too many attempts; retry later
+└── Unavailable           a dependency is down or overloaded; retry later
+    ├── TimedOut          the database exceeded one of our time limits
+    ├── Contended         a concurrent transaction interfered; nothing was changed
+    └── OutcomeUnknown    the connection was lost during COMMIT: committed or not
 """
 
 import warnings
@@ -28,8 +28,8 @@ from plinth.rates import Rate
 class PlinthError(Exception):
     """
     Args:
-        detail: a sentence for the person who reads the answer.
-        code: a stable name for the program that reads it; the class's own where none is given.
+        detail: a sentence for the user; default: the detail of the class.
+        code: a stable name for programs; default: the code of the class.
 
     Attributes:
         commit_on_error: commit the transaction although this error is raised. For refusals that
@@ -76,25 +76,24 @@ class NotFound(PlinthError):
 
 class Conflict(PlinthError):
     code = "conflict"
-    detail = "This clashes with something that exists"
+    detail = "This conflicts with an existing entry"
 
 
 class VersionMismatch(PlinthError):
     code = "changed"
-    detail = "This was changed meanwhile: get it again, and decide anew"
+    detail = "This was changed in the meantime: load it again, then retry"
 
 
 class Invalid(PlinthError):
     code = "invalid"
-    detail = "A value cannot be stored"
+    detail = "The database cannot store one of the values"
 
 
 @dataclass(frozen=True, slots=True)
-class UsedUp:
-    """A limit that has no room left.
-
+class ExceededLimit:
+    """
     Attributes:
-        wait: seconds until it has.
+        wait: seconds until the limit accepts another attempt.
     """
 
     name: str
@@ -105,48 +104,49 @@ class UsedUp:
 class RateLimited(PlinthError):
     """
     Attributes:
-        retry_after: seconds after which there is room.
-        is_first: nobody was told so within the last window; a trace of each would be a flood.
+        retry_after: seconds until every limit accepts another attempt.
+        is_first: first refusal within the window. Record only this one: an attacker could flood
+            the records otherwise.
     """
 
     code = "too_many_attempts"
     detail = "Too many attempts; try again later"
 
-    def __init__(self, used_up: Sequence[UsedUp], *, is_first: bool = False) -> None:
+    def __init__(self, exceeded: Sequence[ExceededLimit], *, is_first: bool = False) -> None:
         super().__init__()
-        self.used_up = used_up
-        self.retry_after = max(limit.wait for limit in used_up)
+        self.exceeded = exceeded
+        self.retry_after = max(limit.wait for limit in exceeded)
         self.is_first = is_first
 
 
 class InvalidField(Invalid):
-    """Answers as a value does that is refused where it comes in.
+    """Gives the same 422 response as a validation error of FastAPI.
 
     Args:
-        field: its name where it came in.
-        reason: what is read after the name, such as "must not be empty".
-        kind: a stable name of the reason, for the program that reads it.
-        where: "body", "query" or "header".
+        field: name of the field as the client sent it.
+        reason: follows the name in the message: "must not be empty".
+        kind: a stable name of the reason, for programs.
+        location: "body", "query" or "header".
     """
 
     code = "validation_error"
 
-    def __init__(self, field: str, reason: str, *, kind: str, where: str = "body") -> None:
+    def __init__(self, field: str, reason: str, *, kind: str, location: str = "body") -> None:
         super().__init__(f"{field} {reason}")
         self.field = field
         self.reason = reason
         self.kind = kind
-        self.where = where
+        self.location = location
 
 
 class Unavailable(PlinthError):
     """
     Attributes:
-        retry_after: seconds after which trying again makes sense.
+        retry_after: seconds until a retry makes sense.
     """
 
     code = "unavailable"
-    detail = "The service is not available right now"
+    detail = "The service is temporarily unavailable; try again later"
 
     def __init__(
         self, detail: str | None = None, *, code: str | None = None, retry_after: int = 1
@@ -156,30 +156,30 @@ class Unavailable(PlinthError):
 
 
 class TimedOut(Unavailable):
-    detail = "The database did not finish this within its time limit (timeout)"
+    detail = "The database did not finish within the time limit (timeout); try again later"
 
 
 class Contended(Unavailable):
     code = "contended"
-    detail = "Somebody else changed the same at the same time; nothing was done"
+    detail = "Another request changed the same data at the same time; nothing was saved, try again"
 
 
 class OutcomeUnknown(Unavailable):
     code = "unresolved"
-    detail = "It is not known whether this was done: look before you repeat it"
+    detail = "The change may or may not have been saved: check before you repeat it"
 
 
 class PlinthDeprecationWarning(DeprecationWarning):
-    """A name or a setting that a later major version removes: docs/how-to/upgrades.md."""
+    """A name or setting that the next major version removes (docs/how-to/upgrades.md)."""
 
 
 def warn_deprecated(old: str, new: str, *, removed_in: str, stacklevel: int = 3) -> None:
     """Warn that a name is deprecated.
 
     Args:
-        new: what to use instead.
-        removed_in: the version that removes the old name, such as "3.0".
-        stacklevel: as `warnings.warn` counts; 3 is the caller of the function that calls this one.
+        new: the replacement.
+        removed_in: the version that removes the old name: "3.0".
+        stacklevel: of `warnings.warn`; 3 is the caller of the function that calls this one.
     """
     text = f"{old} is deprecated and will be removed in plinth-backend {removed_in}: use {new}"
     warnings.warn(text, PlinthDeprecationWarning, stacklevel=stacklevel)
@@ -195,14 +195,14 @@ def resolve_moved(
     ```
 
     Args:
-        moved: the old name, and where it is now.
+        moved: new location of each old name, as "module:attribute".
     """
 
-    def find(name: str) -> Any:
+    def get_moved(name: str) -> Any:
         if name not in moved:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        place, _, attribute = moved[name].partition(":")
-        warn_deprecated(f"{module}.{name}", f"{place}.{attribute}", removed_in=removed_in)
-        return getattr(import_module(place), attribute)
+        new_module, _, attribute = moved[name].partition(":")
+        warn_deprecated(f"{module}.{name}", f"{new_module}.{attribute}", removed_in=removed_in)
+        return getattr(import_module(new_module), attribute)
 
-    return find
+    return get_moved

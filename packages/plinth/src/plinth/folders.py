@@ -1,13 +1,13 @@
-"""Folders that hold secrets: keys, databases, mails with links that open accounts."""
+"""Folders with secrets: keys, databases, mails with sign-in links."""
 
 from pathlib import Path
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create `folder` and its parents where they are missing, for this user alone.
+    """Create `folder` and its missing parents, accessible only to this user.
 
-    `Path.mkdir(parents=True)` gives the parents the default mode, so they are made one by one. A
-    folder that exists keeps its mode: it may be shared on purpose. `plinth doctor` reports it.
+    `Path.mkdir(parents=True)` gives parents the default mode, so create them one by one. An
+    existing folder keeps its mode, since it may be shared on purpose; `plinth doctor` reports it.
     """
     if folder.is_dir():
         return

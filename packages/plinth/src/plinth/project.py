@@ -1,5 +1,8 @@
-"""Find the application that this process runs: `PLINTH_APP`, else `[tool.plinth] app` of the
-`pyproject.toml` in the working directory, else `app.main:app`."""
+"""The location of the application that this process runs.
+
+`PLINTH_APP` names it, else `[tool.plinth] app` in the `pyproject.toml` of the working directory,
+else it is `app.main:app`.
+"""
 
 import os
 import re
@@ -8,24 +11,24 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-DEFAULT = "app.main:app"
-FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+DEFAULT_APPLICATION = "app.main:app"
+APPLICATION_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @cache
 def find_application() -> str:
-    """Return the application as uvicorn takes it, `package.module:name`.
+    """Return the application as uvicorn takes it: `package.module:name`.
 
     Raises:
-        SystemExit: PLINTH_APP or `[tool.plinth] app` is not of that form.
+        SystemExit: `PLINTH_APP` or `[tool.plinth] app` has another format.
     """
-    found = os.environ.get("PLINTH_APP") or _read_pyproject() or DEFAULT
-    if not isinstance(found, str) or not FORM.fullmatch(found):
+    application = os.environ.get("PLINTH_APP") or _read_pyproject() or DEFAULT_APPLICATION
+    if not isinstance(application, str) or not APPLICATION_PATTERN.fullmatch(application):
         raise SystemExit(
             "Plinth cannot start: PLINTH_APP, or app under [tool.plinth] in pyproject.toml, must "
-            f"be package.module:name, such as {DEFAULT}"
+            f"be package.module:name, such as {DEFAULT_APPLICATION}"
         )
-    return found
+    return application
 
 
 def find_package() -> str:
@@ -34,9 +37,9 @@ def find_package() -> str:
 
 
 def find_root() -> Path:
-    """Return the folder that holds the application's package, and `alembic.ini` beside it.
+    """Return the folder that contains the application's package and `alembic.ini`.
 
-    Where the package cannot be found, that is the working directory.
+    This is the working directory if the package cannot be found.
     """
     spec = find_spec(find_package())
     if spec is None or not spec.submodule_search_locations:
@@ -46,8 +49,8 @@ def find_root() -> Path:
 
 def _read_pyproject() -> object:
     try:
-        table = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+        pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    ours = table.get("tool", {}).get("plinth", {})
-    return ours.get("app") if isinstance(ours, dict) else ours
+    table = pyproject.get("tool", {}).get("plinth", {})
+    return table.get("app") if isinstance(table, dict) else table

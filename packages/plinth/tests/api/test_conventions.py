@@ -23,6 +23,7 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import (
     Conflict,
+    ExceededLimit,
     InvalidField,
     NotFound,
     PermissionDenied,
@@ -30,7 +31,6 @@ from plinth.errors import (
     Rejected,
     Unauthenticated,
     Unavailable,
-    UsedUp,
 )
 from plinth.http.problems import responses
 from plinth.http.routes import without_routes
@@ -63,7 +63,7 @@ RAISED = {
     "not_found": NotFound("No such thing"),
     "conflict": Conflict(),
     "invalid": InvalidField("email", "is taken", kind="taken"),
-    "too_many": RateLimited([UsedUp("shop", parse_rate("1/1m"), 7)]),
+    "too_many": RateLimited([ExceededLimit("shop", parse_rate("1/1m"), 7)]),
     "unavailable": Unavailable(),
 }
 EVERY = responses(*(type(it) for it in RAISED.values()))

@@ -365,7 +365,7 @@ async def test_who_is_refused_has_a_valid_link_in_the_inbox(
     """However many a stranger has asked for: the limit's window is no longer than a link's life."""
     rate = parse_rate(settings.LIMIT_FORGOT_ACCOUNT)
     assert rate.seconds <= settings.PASSWORD_RESET_MINUTES * 60
-    assert rate.most <= one_time_token.MAX_PENDING
+    assert rate.limit <= one_time_token.MAX_PENDING
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
     person = await people.add()
     own = await token_for(client, inbox, person)

@@ -304,7 +304,9 @@ async def test_a_bare_number_is_no_moment_in_either_format(
     assert refused.stderr.startswith("line 3: created_at: must be like 2026-12-31T23:59:59Z")
     row = json.dumps({"email": "a@example.com", "username": "ann", "created_at": 2024})
     refused = plinth("users", "import", "-", "--format", "jsonl", typed=row, **environment)
-    assert refused.stderr.startswith("line 1: created_at: must be a text like 2026-12-31T23:59:59Z")
+    assert refused.stderr.startswith(
+        "line 1: created_at: must be a string like 2026-12-31T23:59:59Z"
+    )
     assert await second.fetchval(COUNT) == 0
 
 

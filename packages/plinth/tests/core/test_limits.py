@@ -82,7 +82,7 @@ async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(limiter: Limi
     for order in ((narrow, wide), (wide, narrow)):
         with pytest.raises(RateLimited) as refused:
             await limiter.reserve(*order)
-        assert [limit.name for limit in refused.value.used_up] == [narrow.name]
+        assert [limit.name for limit in refused.value.exceeded] == [narrow.name]
     assert await count(limiter, wide) == 4
 
 
@@ -116,7 +116,7 @@ async def test_the_longest_wait_of_full_buckets_is_told(limiter: Limiter) -> Non
     await limiter.reserve(minute, hour, free)
     with pytest.raises(RateLimited) as refused:
         await limiter.reserve(minute, hour, free)
-    waits = {limit.name: limit.wait for limit in refused.value.used_up}
+    waits = {limit.name: limit.wait for limit in refused.value.exceeded}
     assert waits.keys() == {"some", "hour"}
     assert 0 < waits["some"] <= 60
     assert 3540 < waits["hour"] <= 3600

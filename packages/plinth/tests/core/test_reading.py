@@ -40,7 +40,7 @@ from plinth.db.database import Database
 from plinth.db.models import Base
 from plinth.db.reading import Query, read_all, read_by_id
 from plinth.errors import Invalid, OutcomeUnknown, Rejected, Unavailable
-from plinth.resources.listing import ListParams
+from plinth.resources.pages import ListParams
 from plinth.testing.people import People
 from plinth.testing.statements import recorded_statements
 from tests.support.waiting import PATIENCE

@@ -13,7 +13,7 @@ from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserCreate, UserUpdate
 from plinth.db.database import Database
 from plinth.errors import Rejected
-from plinth.resources.base import CRUDBase
+from plinth.resources.crud import CRUDBase
 from plinth.testing.people import PASSWORD, People
 
 base = CRUDBase[User, UserCreate, UserUpdate](User)

@@ -30,9 +30,8 @@ from plinth.resources.access import OWNER, access
 from plinth.resources.crud import CRUDResource
 from plinth.resources.deps import DB, ReadDB, RowId
 from plinth.resources.idempotency import IdempotentRequest
-from plinth.resources.list_params import list_params_for
-from plinth.resources.listing import FilterKind, Listing, ListParams
-from plinth.resources.pages import Page, show_page
+from plinth.resources.listing import FilterKind, Listing, list_params_for
+from plinth.resources.pages import ListParams, Page, show_page
 from plinth.resources.preconditions import NOT_MODIFIED_RESPONSE, Preconditions
 
 

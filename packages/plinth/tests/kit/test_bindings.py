@@ -12,7 +12,7 @@ from plinth.accounts.queries.principal import Principal
 from plinth.db.database import Database
 from plinth.errors import NotFound
 from plinth.http import problems
-from plinth.resources.listing import ListParams
+from plinth.resources.pages import ListParams
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import People, Person
 from tests.kit.drafts import DraftCreate, drafts, router

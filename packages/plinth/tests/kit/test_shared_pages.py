@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Unavailable
-from plinth.resources.listing import ListParams, Rows
+from plinth.resources.pages import ListParams, Rows
 from plinth.testing.people import People
 from plinth.testing.statements import recorded_statements
 from tests.kit.drafts import Apart, Draft, drafts

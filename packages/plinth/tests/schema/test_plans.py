@@ -18,7 +18,7 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
 from plinth.db.reading import Query, in_array
-from plinth.resources.listing import ListParams
+from plinth.resources.pages import ListParams
 from plinth.testing.databases import TestServices, cloned_database
 
 SEED = """

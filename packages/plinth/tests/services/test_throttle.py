@@ -123,7 +123,7 @@ async def test_each_limit_refuses_by_itself(name: str, monkeypatch: pytest.Monke
     with pytest.raises(RateLimited) as refusal:
         await attempt(subject)
 
-    assert [it.name for it in refusal.value.used_up] == [bucket]
+    assert [it.name for it in refusal.value.exceeded] == [bucket]
     await attempt(Subject())  # another's attempts are counted apart
 
 
@@ -144,7 +144,7 @@ async def test_each_limit_counts_for_the_cruds_authenticate(
         assert await asyncio.create_task(guess(), context=Context()) is None
     with pytest.raises(RateLimited) as refusal:
         await asyncio.create_task(guess(), context=Context())
-    assert [it.name for it in refusal.value.used_up] == [CASES[name][0]]
+    assert [it.name for it in refusal.value.exceeded] == [CASES[name][0]]
 
 
 @pytest.mark.usefixtures("unlimited")
@@ -170,4 +170,4 @@ async def test_a_whole_ipv6_site_has_a_limit(monkeypatch: pytest.MonkeyPatch) ->
         await throttle.limit_registration(client)
     with pytest.raises(RateLimited) as refusal:
         await throttle.limit_registration(subnets[2])
-    assert [it.name for it in refusal.value.used_up] == ["register-ip-site"]
+    assert [it.name for it in refusal.value.exceeded] == ["register-ip-site"]

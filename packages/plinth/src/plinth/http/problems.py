@@ -135,10 +135,11 @@ def _make_headers(error: PlinthError) -> dict[str, str]:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, RateLimited):
         headers["RateLimit"] = ", ".join(
-            f'"{limit.name}";r=0;t={limit.wait}' for limit in error.used_up
+            f'"{limit.name}";r=0;t={limit.wait}' for limit in error.exceeded
         )
         headers["RateLimit-Policy"] = ", ".join(
-            f'"{limit.name}";q={limit.rate.most};w={limit.rate.seconds}' for limit in error.used_up
+            f'"{limit.name}";q={limit.rate.limit};w={limit.rate.seconds}'
+            for limit in error.exceeded
         )
     return headers
 
@@ -185,7 +186,7 @@ async def _handle_validation(_: Request, error: Exception) -> Response:
 
 async def _handle_field(_: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidField)
-    place = [error.where, error.field]
+    place = [error.location, error.field]
     return _tell_fields([{"loc": place, "msg": error.reason, "type": error.kind}])
 
 

@@ -31,7 +31,7 @@ class Bucket(NamedTuple):
         return cls(name, parse_rate(rate), f"{name}:{mark}")
 
     def stricter(self) -> Self:
-        return self._replace(rate=Rate(max(1, self.rate.most // 2), self.rate.seconds))
+        return self._replace(rate=Rate(max(1, self.rate.limit // 2), self.rate.seconds))
 
     def times(self, factor: int) -> Self:
-        return self._replace(rate=Rate(self.rate.most * factor, self.rate.seconds))
+        return self._replace(rate=Rate(self.rate.limit * factor, self.rate.seconds))

@@ -5,7 +5,7 @@ from random import getrandbits
 from typing import Protocol
 
 from plinth.cache import Cache
-from plinth.errors import RateLimited, UsedUp
+from plinth.errors import ExceededLimit, RateLimited
 from plinth.limits.answer import Answer
 from plinth.limits.bucket import Bucket
 from plinth.limits.memory import Memory
@@ -57,7 +57,7 @@ class Limiter:
 
 def _refuse_if_full(answer: Answer, buckets: Sequence[Bucket]) -> None:
     used_up = [
-        UsedUp(bucket.name, bucket.rate, wait=ceil(wait))
+        ExceededLimit(bucket.name, bucket.rate, wait=ceil(wait))
         for bucket, wait in zip(buckets, answer.waits, strict=True)
         if wait
     ]

@@ -23,7 +23,7 @@ class Log:
             if _remaining(at, rate, now) > 0:
                 break
             del self.attempts[attempt]
-        over = len(self.attempts) - rate.most
+        over = len(self.attempts) - rate.limit
         if over < 0:
             return 0
         return _remaining(list(self.attempts.values())[over], rate, now)

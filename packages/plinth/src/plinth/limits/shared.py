@@ -81,7 +81,7 @@ def _name(bucket: Bucket) -> str:
 
 
 def _figures(bucket: Bucket) -> tuple[int, int]:
-    return bucket.rate.most, bucket.rate.seconds * 1000
+    return bucket.rate.limit, bucket.rate.seconds * 1000
 
 
 async def _run(redis: Redis, calls: Sequence[Arguments]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""The kit for resources: queries, pages, access declarations, idempotency and conditional requests.
+"""Building blocks of a resource: queries, lists, access, idempotency and conditional requests.
 
 The types of schema fields are in `plinth.resources.fields`.
 """
@@ -12,13 +12,11 @@ from plinth.resources.access import (
     VERIFIED,
     access,
 )
-from plinth.resources.base import CRUDBase
-from plinth.resources.crud import Caller, CRUDResource
+from plinth.resources.crud import Caller, CRUDBase, CRUDResource
 from plinth.resources.deps import DB, Client, DatabaseDep, Limit, ReadDB, RowId, Skip, get_db
 from plinth.resources.idempotency import IdempotencyKey, IdempotentRequest
-from plinth.resources.list_params import list_params_for
-from plinth.resources.listing import FilterKind, Listing, ListParams
-from plinth.resources.pages import Page, show_page
+from plinth.resources.listing import FilterKind, Listing, list_params_for
+from plinth.resources.pages import ListParams, Page, Rows, show_page
 from plinth.resources.preconditions import NOT_MODIFIED_RESPONSE, Preconditions
 
 __all__ = [
@@ -45,6 +43,7 @@ __all__ = [
     "Preconditions",
     "ReadDB",
     "RowId",
+    "Rows",
     "Skip",
     "access",
     "get_db",

@@ -1,13 +1,12 @@
-"""Who may use a route, and how many queries it may make, said beside it:
+"""Declare the audience of a route and the number of its queries:
 
     @router.get("/{note_id}")
     @access(OWNER, queries=2)
     async def get_note(...)
 
-This declares; it does not enforce. What enforces is the route's own types (`CurrentUser`,
-`Superuser`, a look-up through the owner), so that dropping one of them contradicts what stands
-beside it, and the contract suite (`plinth.testing.contract`) fails: it calls every route in every
-role.
+The declaration enforces nothing. The dependencies of the route do (`CurrentUser`, `Superuser`, a
+query by owner). The contract suite (`plinth.testing.contract`) calls every route in every role and
+fails if the two differ.
 """
 
 from collections.abc import Callable
@@ -22,17 +21,17 @@ ATTRIBUTE = "__access__"
 
 class Audience(StrEnum):
     PUBLIC = "public"
-    """Anyone."""
+    """Everyone."""
     USER = "user"
-    """Whoever is signed in: 401 for others."""
+    """Signed-in users; 401 for others."""
     VERIFIED = "verified"
-    """A user whose e-mail address is confirmed: 403 for others."""
+    """Users with a confirmed e-mail address; 403 for others."""
     OWNER = "owner"
-    """The one whose it is, and superusers: 404 for others, and a list without it."""
+    """The owner of the row, and superusers; 404 for others, and lists omit the row."""
     OWNER_OR_DENIED = "owner or denied"
-    """The one whose it is, and superusers: 403 for others, who may know that it is there."""
+    """The owner of the row, and superusers; 403 for others, which reveals that the row exists."""
     SUPERUSER = "superuser"
-    """403 for others."""
+    """Superusers; 403 for others."""
 
 
 PUBLIC, USER, VERIFIED, OWNER, OWNER_OR_DENIED, SUPERUSER = Audience
@@ -42,22 +41,22 @@ PUBLIC, USER, VERIFIED, OWNER, OWNER_OR_DENIED, SUPERUSER = Audience
 class AccessDeclaration:
     """
     Attributes:
-        queries: the most statements that the route sends when it does what it is asked to, with
-            the one that finds out who asks.
+        queries: maximum number of statements of a successful request, including the one that
+            authenticates the caller.
     """
 
-    who: Audience
+    audience: Audience
     queries: int
 
 
-def access(who: Audience, *, queries: int) -> Callable[[F], F]:
+def access(audience: Audience, *, queries: int) -> Callable[[F], F]:
     def declare(endpoint: F) -> F:
-        setattr(endpoint, ATTRIBUTE, AccessDeclaration(who, queries))
+        setattr(endpoint, ATTRIBUTE, AccessDeclaration(audience, queries))
         return endpoint
 
     return declare
 
 
 def get_access(endpoint: Callable[..., Any]) -> AccessDeclaration | None:
-    found: AccessDeclaration | None = getattr(endpoint, ATTRIBUTE, None)
-    return found
+    declaration: AccessDeclaration | None = getattr(endpoint, ATTRIBUTE, None)
+    return declaration

@@ -1,4 +1,4 @@
-"""The queries of a resource: ownership, expected versions, pages. `plinth new` writes one."""
+"""The queries of a table, and of a resource with owners, versions and pages."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from asyncpg import ForeignKeyViolationError
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, exists, insert, select
+from sqlalchemy import ColumnElement, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -14,16 +14,75 @@ from sqlalchemy.orm import InstrumentedAttribute
 from plinth.db.models import NumberedBase, Owned
 from plinth.db.reading import Readable, read_by_id
 from plinth.errors import Conflict, NotFound, PermissionDenied, VersionMismatch
-from plinth.resources.base import CRUDBase
-from plinth.resources.listing import Listing, ListParams, Rows
+from plinth.resources.listing import Listing
+from plinth.resources.pages import ListParams, Rows
 
 ModelT = TypeVar("ModelT", bound=NumberedBase)
 CreateT = TypeVar("CreateT", bound=BaseModel)
 UpdateT = TypeVar("UpdateT", bound=BaseModel)
 
 
+class CRUDBase(Generic[ModelT, CreateT, UpdateT]):
+    """The queries that every table needs. They flush and never commit; the request commits.
+
+    Args:
+        model: a table with an integer key `id`.
+    """
+
+    def __init__(self, model: type[ModelT]) -> None:
+        self.model = model
+
+    async def get(self, db: AsyncSession, id: int, *, lock: bool = False) -> ModelT | None:  # noqa: A002
+        """
+        Args:
+            lock: lock the row until the transaction ends, and reload it.
+        """
+        return await db.get(self.model, id, with_for_update=lock or None, populate_existing=lock)
+
+    async def get_multi(
+        self, db: AsyncSession, *, skip: int = 0, limit: int = 100
+    ) -> Sequence[ModelT]:
+        """Return rows ordered by key, so that consecutive pages do not overlap."""
+        page = select(self.model).order_by(self.model.id).offset(skip).limit(limit)
+        return (await db.scalars(page)).all()
+
+    async def get_count(self, db: AsyncSession) -> int:
+        return await db.scalar(select(func.count()).select_from(self.model)) or 0
+
+    async def create(self, db: AsyncSession, *, obj_in: CreateT) -> ModelT:
+        """
+        Raises:
+            IntegrityError: a constraint is violated; `Database.transaction` translates it.
+        """
+        return await self.add(db, obj_in.model_dump())
+
+    async def update(self, db: AsyncSession, *, db_obj: ModelT, obj_in: UpdateT) -> ModelT:
+        """Change only the fields that the client sent."""
+        return await self.change(db, db_obj, obj_in.model_dump(exclude_unset=True))
+
+    async def remove(self, db: AsyncSession, *, id: int) -> ModelT | None:  # noqa: A002
+        """Delete a row and return it; None if it does not exist."""
+        row = await self.get(db, id, lock=True)  # of two concurrent calls, only one gets the row
+        if row is not None:
+            await db.delete(row)
+            await db.flush()
+        return row
+
+    async def add(self, db: AsyncSession, values: dict[str, Any]) -> ModelT:
+        row = self.model(**values)
+        db.add(row)
+        await db.flush()
+        return row
+
+    async def change(self, db: AsyncSession, row: ModelT, values: dict[str, Any]) -> ModelT:
+        for name, value in values.items():
+            setattr(row, name, value)
+        await db.flush()
+        return row
+
+
 class Caller(Protocol):
-    """The user who sends a request, as a resource sees them."""
+    """The user who sends a request."""
 
     @property
     def id(self) -> int: ...
@@ -37,7 +96,7 @@ _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def snake_case(class_name: str) -> str:
-    """`WorkItem` gives `work_item`. Digits stay with the word before: `Item2` gives `item2`."""
+    """Convert `WorkItem` to `work_item`, and `Item2` to `item2`."""
     return _WORD_START.sub("_", class_name).lower()
 
 
@@ -49,8 +108,7 @@ class InUse(Conflict):
 class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
     """The queries of a resource. They flush and never commit.
 
-    In a table that is `Owned`, users see and change their own rows, and superusers all rows;
-    another user's row is not found.
+    If the table is `Owned`, users see and change their own rows, and superusers all rows.
 
     Args:
         listing: the sort orders, filters and search of its list; by default, only the key.
@@ -75,14 +133,14 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         self._is_open_to_read = open_to_read or deny_others
 
     async def get(self, db: Readable, id: int, *, viewer: Caller | None) -> ModelT:  # noqa: A002
-        """Return a row to show. `update` locks the row that it changes.
+        """Return a row without a lock.
 
         Raises:
             NotFound: there is no such row, or `viewer` may not see it.
         """
         row = self._require(await read_by_id(db, self.model, id))
-        only = self._readable_of(viewer)
-        return self._require(row if only is None or row.owner_id == only else None)  # type: ignore[attr-defined]
+        owner_id = self._readable_owner(viewer)
+        return self._require(row if owner_id is None or row.owner_id == owner_id else None)  # type: ignore[attr-defined]
 
     async def get_page(
         self, db: Readable, params: ListParams, *, viewer: Caller | None
@@ -92,27 +150,27 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         Raises:
             InvalidField: the cursor does not belong to this list.
         """
-        return await self.listing.fetch(db, params, owner_id=self._readable_of(viewer))
+        return await self.listing.fetch(db, params, owner_id=self._readable_owner(viewer))
 
     async def create(
         self, db: AsyncSession, obj_in: CreateT, *, by: Caller, **columns: Any
     ) -> ModelT:
-        """Insert a row that belongs to `by`.
+        """Insert a row owned by `by`.
 
         Args:
             columns: values that the client does not send, such as `article_id=article.id`.
 
         Raises:
-            PlinthError: the meaning of a violated constraint, now or when the transaction ends.
+            PlinthError: a constraint is violated, now or when the transaction ends.
         """
         return await self.rows.add(db, self._values(obj_in, by) | columns)
 
     async def create_many(
         self, db: AsyncSession, objects_in: Sequence[CreateT], *, by: Caller
     ) -> Sequence[ModelT]:
-        """Insert all rows or none, by one statement, and return them in the order given."""
-        adding = insert(self.model).returning(self.model, sort_by_parameter_order=True)
-        return (await db.scalars(adding, [self._values(it, by) for it in objects_in])).all()
+        """Insert all rows or none with one statement, and return them in the same order."""
+        statement = insert(self.model).returning(self.model, sort_by_parameter_order=True)
+        return (await db.scalars(statement, [self._values(it, by) for it in objects_in])).all()
 
     async def update(
         self,
@@ -123,10 +181,10 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         by: Caller,
         versions: Collection[int] | None = None,
     ) -> ModelT:
-        """Change the fields that were sent.
+        """Change the fields that the client sent.
 
         Args:
-            versions: those that the client expects (`If-Match`); None for any.
+            versions: the versions that the client expects (`If-Match`); None for any.
 
         Raises:
             NotFound: there is no such row, or it belongs to another user.
@@ -147,7 +205,7 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         """Delete a row.
 
         Raises:
-            NotFound, PermissionDenied, VersionMismatch: as `update`.
+            NotFound, PermissionDenied, VersionMismatch: as in `update`.
             InUse: another row refers to it.
         """
         await db.delete(await self._lock(db, id, by, versions))
@@ -165,17 +223,17 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         by: Caller,
         versions: Collection[int] | None,
     ) -> ModelT:
-        """Read the row anew and lock it until the transaction ends."""
-        locked = (
+        """Reload the row and lock it until the transaction ends."""
+        statement = (
             select(self.model)
             .where(self.model.id == id, *self._owned_by(by))
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        found = await db.scalar(locked)
-        if found is None and self._denies_others and await self._exists(db, id):
+        locked = await db.scalar(statement)
+        if locked is None and self._denies_others and await self._exists(db, id):
             raise PermissionDenied(code=f"{snake_case(self.model.__name__)}_denied")
-        row = self._require(found)
+        row = self._require(locked)
         if versions is not None and getattr(row, "version", None) not in versions:
             raise VersionMismatch
         return row
@@ -192,16 +250,16 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         values = obj_in.model_dump()
         return values | {"owner_id": by.id} if self._is_owned else values
 
-    def _readable_of(self, viewer: Caller | None) -> int | None:
-        """Return the only user whose rows `viewer` may see; None for all users."""
+    def _readable_owner(self, viewer: Caller | None) -> int | None:
+        """Return the only owner whose rows `viewer` may see; None for all owners."""
         return None if self._is_open_to_read else self._owner(viewer)
 
     def _owned_by(self, user: Caller | None) -> list[ColumnElement[bool]]:
-        only = self._owner(user)
-        if only is None:
+        owner_id = self._owner(user)
+        if owner_id is None:
             return []
-        owner: InstrumentedAttribute[int] = self.model.owner_id  # type: ignore[attr-defined]
-        return [owner == only]
+        column: InstrumentedAttribute[int] = self.model.owner_id  # type: ignore[attr-defined]
+        return [column == owner_id]
 
     def _owner(self, user: Caller | None) -> int | None:
         if not self._is_owned or (user and user.is_superuser):

@@ -1,4 +1,4 @@
-"""Dependencies of any route, as types: `db: DB`, `id: RowId`."""
+"""Dependencies of routes, as types: `db: DB`, `id: RowId`."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -14,35 +14,29 @@ from plinth.request.context import current_request
 from plinth.resources.fields import MAX_ID
 
 
-def database_of(request: Request) -> Database:
-    """The database that the lifespan of `application.py` opened."""
-    found: Database = request.app.state.resources.database
-    return found
-
-
 async def get_db(request: Request) -> AsyncIterator[AsyncSession]:
-    async with database_of(request).transaction() as session:
+    async with _get_database(request).transaction() as session:
         yield session
 
 
-# Function-scoped: the transaction is committed before the answer is sent, so that a yes is durable.
-# Always this alias, and never a bare Depends(get_db): that would open a second session.
+# Function-scoped: commit before the response is sent, so a success response means that the data is
+# committed. Never use a bare Depends(get_db): it would open a second session.
 DB = Annotated[AsyncSession, Depends(get_db, scope="function")]
 
 
 async def get_database(request: Request) -> Database:
-    return database_of(request)
+    return _get_database(request)
 
 
-# For routes whose service decides itself when a transaction begins.
+# For routes whose service begins and commits its own transactions.
 DatabaseDep = Annotated[Database, Depends(get_database)]
 
 
 async def get_reader(request: Request) -> Reader:
-    return database_of(request).reader
+    return _get_database(request).reader
 
 
-# For routes that only read: no session, no transaction, and no connection until a query is sent.
+# For routes that only read: no session, no transaction, and no connection before the first query.
 ReadDB = Annotated[Reader, Depends(get_reader)]
 
 
@@ -54,6 +48,12 @@ async def get_client() -> client.Client:
 Client = Annotated[client.Client, Depends(get_client)]
 
 
-Skip = Annotated[int, Query(ge=0, le=MAX_ID, description="How many to leave out.")]
-Limit = Annotated[int, Query(ge=1, le=settings.MAX_PAGE_SIZE, description="The most to give.")]
+Skip = Annotated[int, Query(ge=0, le=MAX_ID, description="Rows to skip.")]
+Limit = Annotated[int, Query(ge=1, le=settings.MAX_PAGE_SIZE, description="Page size.")]
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+def _get_database(request: Request) -> Database:
+    """Return the database that the lifespan of `application.py` opened."""
+    database: Database = request.app.state.resources.database
+    return database

@@ -1,4 +1,4 @@
-"""Types of schema fields. They reject what PostgreSQL or a log line cannot hold."""
+"""Types of schema fields. They reject values that PostgreSQL or a log line cannot hold."""
 
 import re
 from datetime import UTC, date, datetime
@@ -22,16 +22,16 @@ from pydantic_core import CoreSchema, core_schema
 from plinth.config import settings
 from plinth.security import addresses
 
-# asyncpg sends these as -infinity and infinity, and returns them without an offset.
+# asyncpg sends these as -infinity and infinity, and reads them back without an offset.
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 
 MAX_ID = 2**63 - 1
 MAX_JSON_DEPTH = 20
-MAX_MARKS = 30  # in a row: Unicode's Stream-Safe Text Format (UAX 15, D4)
+MAX_MARKS = 30  # consecutive combining marks: Stream-Safe Text Format (UAX 15, D4)
 
-# Control characters, line and paragraph separator, surrogates. A pattern, for it sees the text
-# before its length is checked: a megabyte takes a loop over `unicodedata.category` 15 times longer.
+# Control characters, line and paragraph separators, surrogates. A regular expression, since these
+# are checked before the length: `unicodedata.category` takes 15 times longer for a megabyte.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HARMFUL_IN_JSON = re.compile("[\x00\ud800-\udfff]")
 _HARMFUL_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -44,10 +44,10 @@ def _refuse_control(text: str) -> str:
 
 
 def to_nfc(text: str) -> str:
-    """Return the text in one form, so that two keyboards write the same word.
+    """Normalize the text to NFC, so that equal words from different keyboards compare equal.
 
     Raises:
-        ValueError: it has more marks in a row than any language; to sort them takes quadratic time.
+        ValueError: more than `MAX_MARKS` consecutive marks; sorting them takes quadratic time.
     """
     if text.isascii():
         return text
@@ -74,53 +74,55 @@ def _refuse_control_in_text(text: str) -> str:
 
 
 def _refuse_unstorable(document: dict[str, Any]) -> dict[str, Any]:
-    """What jsonb refuses, and what is nested so deep that others' parsers give up on it."""
+    """Reject values that jsonb cannot store, and nesting too deep for other JSON parsers."""
     level: list[Any] = [document]
     for _ in range(MAX_JSON_DEPTH):
-        inside: list[Any] = []
+        next_level: list[Any] = []
         for value in level:
             if isinstance(value, dict):
-                inside += [*value, *value.values()]
+                next_level += [*value, *value.values()]
             elif isinstance(value, list):
-                inside += value
+                next_level += value
             elif isinstance(value, str) and _HARMFUL_IN_JSON.search(value):
                 raise ValueError("must not contain NUL or lone surrogates")
             elif isinstance(value, float) and not isfinite(value):
-                raise ValueError("must not contain numbers that are infinite or none")
-        if not inside:
+                raise ValueError("must not contain NaN or infinite numbers")
+        if not next_level:
             return document
-        level = inside
-    raise ValueError(f"must not be nested deeper than {MAX_JSON_DEPTH}")
+        level = next_level
+    raise ValueError(f"must not be nested deeper than {MAX_JSON_DEPTH} levels")
 
 
 def _require_number(value: object) -> object:
     if isinstance(value, (bool, str)):
-        raise ValueError("must be a number")  # noqa: TRY004 - Pydantic reads ValueErrors
+        raise ValueError("must be a number")  # noqa: TRY004 - Pydantic handles only ValueError
     return value
 
 
-def _require_form(form: str, example: str) -> BeforeValidator:
-    """Pydantic would take a number as well: seconds since 1970."""
-    pattern = re.compile(form)
+def _require_format(regex: str, example: str) -> BeforeValidator:
+    """Accept only strings; Pydantic would accept numbers too, as seconds since 1970."""
+    pattern = re.compile(regex)
 
     def check(value: object) -> object:
         if isinstance(value, str) and not pattern.match(value):
             raise ValueError(f"must be like {example}")
         if isinstance(value, (int, float)):
-            raise ValueError(f"must be a text like {example}")  # noqa: TRY004
+            raise ValueError(f"must be a string like {example}")  # noqa: TRY004
         return value
 
     return BeforeValidator(check)
 
 
 def padded(places: int) -> AfterValidator:
-    """Give a decimal that many places, as NUMERIC does, so that the response to a write equals what
-    is read later."""
-    last = Decimal(1).scaleb(-places)
+    """Return a validator that pads a decimal to `places`, as NUMERIC does.
+
+    The response to a write then equals the value that later requests read.
+    """
+    last_place = Decimal(1).scaleb(-places)
     exact = Context(prec=MAX_PREC)
 
     def pad(number: Decimal) -> Decimal:
-        return (number or Decimal(0)).quantize(last, context=exact)  # or: not -0
+        return (number or Decimal(0)).quantize(last_place, context=exact)  # `or`: no -0
 
     return AfterValidator(pad)
 
@@ -152,9 +154,9 @@ Text = Annotated[
 """Text of several lines, in NFC."""
 
 MAX_SAFE_INTEGER = 2**53 - 1
-"""What a JSON number carries exactly, in JavaScript too (RFC 7493, 2.2)."""
+"""The largest integer that every JSON parser reads exactly (RFC 7493, section 2.2)."""
 
-# The bounds before the validator: behind it Pydantic does not write them into the document.
+# The bounds precede the validator: after it, Pydantic omits them from the OpenAPI document.
 BigInt = Annotated[
     int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER), BeforeValidator(_require_number)
 ]
@@ -163,21 +165,21 @@ RowRef = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER), BeforeValidator(_requi
 
 Finite = Annotated[float, BeforeValidator(_require_number), Field(allow_inf_nan=False)]
 Bool = Annotated[bool, Field(strict=True)]
-Date = Annotated[date, _require_form(r"\d{4}-\d{2}-\d{2}$", "2026-12-31")]
+Date = Annotated[date, _require_format(r"\d{4}-\d{2}-\d{2}$", "2026-12-31")]
 DateTime = Annotated[
     AwareDatetime,
-    _require_form(r"\d{4}-\d{2}-\d{2}[Tt ]\d", "2026-12-31T23:59:59Z"),
+    _require_format(r"\d{4}-\d{2}-\d{2}[Tt ]\d", "2026-12-31T23:59:59Z"),
     AfterValidator(_convert_to_utc),
 ]
-"""A moment, with its offset from UTC. It is converted to UTC, as PostgreSQL returns it."""
+"""A time with a UTC offset, converted to UTC as PostgreSQL returns it."""
 
 PlainDecimal = Annotated[
     Decimal, PlainSerializer(lambda number: f"{number:f}", return_type=str, when_used="json")
 ]
-"""A decimal whose text has no exponent: 0.00000001, not 1E-8."""
+"""A decimal written without an exponent: 0.00000001, not 1E-8."""
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_refuse_unstorable)]
-"""Any JSON object that jsonb can hold."""
+"""A JSON object that jsonb can store."""
 
 Email = Annotated[
     str,
@@ -186,13 +188,16 @@ Email = Annotated[
     AfterValidator(_check_new_address),
     Field(json_schema_extra={"format": "email"}),
 ]
-"""A new address of an account."""
+"""A new e-mail address of an account."""
 
 TypedEmail = Annotated[
     str, StringConstraints(max_length=255), AfterValidator(_refuse_control), _NO_CONTROL
 ]
-"""An address by which an account is looked up. What is none is an unknown one, and answers alike.
-It stays as typed: an account's own spelling finds it (`security/addresses.py`)."""
+"""The e-mail address of an existing account, as typed.
+
+An invalid address gets the same response as an unknown one. The spelling is kept, since an account
+is first looked up by its exact spelling (`security/addresses.py`).
+"""
 
 Username = Annotated[
     str, StringConstraints(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9_-]+$")
@@ -201,7 +206,7 @@ FullName = Annotated[Line, StringConstraints(max_length=255)]
 AnyPassword = Annotated[
     str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_refuse_surrogate)
 ]
-"""A password to compare; what is no possible password is simply wrong, not invalid."""
+"""A password to verify. A value that breaks the rules is wrong, not invalid."""
 
 _rules = settings.PASSWORD_RULES
 NewPassword = Annotated[
@@ -211,7 +216,7 @@ NewPassword = Annotated[
     AfterValidator(_rules.check_kinds),
     Field(description=_rules.describe()),
 ]
-"""A new password, by `Settings.PASSWORD_RULES`."""
+"""A new password that satisfies `Settings.PASSWORD_RULES`."""
 
 SearchText = Annotated[Line, StringConstraints(min_length=2, max_length=100)]
 
@@ -226,5 +231,7 @@ def _only_instances(schema: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 
 SerializeAsInstance = GetPydanticSchema(_only_instances)
-"""`Annotated[User | PublicUser, SerializeAsInstance]`: serialize each value by its own class. By
-default Pydantic tries every member of the union for every value, at twice the time."""
+"""Serialize each value by its class: `Annotated[User | PublicUser, SerializeAsInstance]`.
+
+By default Pydantic tries every member of the union for every value, which takes twice the time.
+"""

@@ -26,7 +26,7 @@ from plinth.resources.deps import DB
 RowT = TypeVar("RowT")
 
 JSON = "application/json"
-KEEP = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 
 
 class IdempotencyKey(Base):
@@ -43,19 +43,19 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
-_is_expired = IdempotencyKey.created_at < func.now() - KEEP
+_is_expired = IdempotencyKey.created_at < func.now() - RETENTION
 
 
 class StillInProgress(Conflict):
     code = "in_progress"
-    detail = "The first request with this Idempotency-Key is still in progress"
+    detail = "The first request with this Idempotency-Key is still in progress; retry later"
 
 
 class Idempotency:
     """Run the work of a route at most once per user and key, for 24 hours.
 
-    The route must depend on `CurrentUser` too. A repeated request gets the stored response; another
-    request with the same key gets a 422.
+    The route must depend on `CurrentUser` too. A repeated request gets the stored response. A
+    different request with the same key gets a 422.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Idempotency:
                 min_length=1,
                 max_length=255,
                 pattern=r"^[\x21-\x7e]+$",
-                description="Chosen by the client. A repeated request with the same key runs once.",
+                description="A key that the client chooses. Requests with the same key run once.",
             ),
         ] = None,
     ) -> None:
@@ -77,15 +77,15 @@ class Idempotency:
         self._key = idempotency_key
 
     async def run(
-        self, shown_as: type[Any], work: Callable[[], Awaitable[RowT]]
+        self, response_model: type[Any], work: Callable[[], Awaitable[RowT]]
     ) -> RowT | Response:
         """Run `work`, or return the response stored for this key.
 
         Args:
-            shown_as: the route's `response_model`.
+            response_model: the one of the route.
 
         Raises:
-            InvalidField: the key was used for another request.
+            InvalidField: the key was used for a different request.
             StillInProgress: the first request has not finished.
             Unauthenticated: the route does not depend on a user.
         """
@@ -96,7 +96,7 @@ class Idempotency:
         if not await self._claim(user_id, self._key, fingerprint):
             return await self._replay(user_id, self._key, fingerprint)
         row = await work()
-        adapter: TypeAdapter[Any] = TypeAdapter(shown_as)
+        adapter: TypeAdapter[Any] = TypeAdapter(response_model)
         answer = adapter.dump_json(adapter.validate_python(row, from_attributes=True))
         await store_answer(self._db, user_id, self._key, answer)
         return _respond(answer, replayed=False)
@@ -110,22 +110,22 @@ class Idempotency:
             raise
 
     async def _replay(self, user_id: int, key: str, fingerprint: bytes) -> Response:
-        done = await self._db.get(IdempotencyKey, (user_id, key))
-        if done is None or done.answer is None:
+        first = await self._db.get(IdempotencyKey, (user_id, key))
+        if first is None or first.answer is None:
             raise StillInProgress
-        if done.fingerprint != fingerprint:
+        if first.fingerprint != fingerprint:
             raise InvalidField(
                 "idempotency-key",
-                "was sent with another request before",
+                "was already used for a different request: send a new key",
                 kind="idempotency_key_reused",
-                where="header",
+                location="header",
             )
-        return _respond(done.answer, replayed=True)
+        return _respond(first.answer, replayed=True)
 
     async def _fingerprint(self) -> bytes:
         url = self._request.url
-        line = f"{self._request.method} {url.path}?{url.query}\n".encode()
-        return hashlib.sha256(line + await self._request.body()).digest()
+        request_line = f"{self._request.method} {url.path}?{url.query}\n".encode()
+        return hashlib.sha256(request_line + await self._request.body()).digest()
 
 
 IdempotentRequest = Annotated[Idempotency, Depends()]
@@ -144,12 +144,12 @@ def _respond(answer: bytes, *, replayed: bool) -> Response:
 
 
 async def claim(db: AsyncSession, user_id: int, key: str, *, fingerprint: bytes) -> bool:
-    """Return True for the request that does the work, False if it was done already.
+    """Insert the key. Return False if another request has claimed it.
 
-    Concurrent requests with the same key wait until the first has committed.
+    Concurrent requests with the same key wait until the first one has committed.
 
     Raises:
-        LockNotAvailableError: the wait exceeds `DB_LOCK_TIMEOUT`; wrapped by SQLAlchemy.
+        DBAPIError: caused by `LockNotAvailableError`: the wait exceeded `DB_LOCK_TIMEOUT`.
     """
     fresh = {"fingerprint": fingerprint, "answer": None, "created_at": func.now()}
     claimed = insert(IdempotencyKey).values(user_id=user_id, key=key, **fresh)

@@ -40,7 +40,7 @@ class ClientPreconditions:
 
     @property
     def versions(self) -> frozenset[int] | None:
-        """The versions in `If-Match`; None for any. Only strong tags count (13.1.1)."""
+        """The versions in `If-Match`; None for any. Only strong tags count (section 13.1.1)."""
         if self._if_match is None or self._if_match.strip() == "*":
             return None
         return frozenset(int(number) for weak, number in TAG.findall(self._if_match) if not weak)

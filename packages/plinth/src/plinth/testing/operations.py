@@ -49,7 +49,7 @@ class Operation:
         return f"{self.method} {self.path}"
 
     def is_declared(self, who: Audience) -> bool:
-        return self.declaration is not None and self.declaration.who is who
+        return self.declaration is not None and self.declaration.audience is who
 
     def error_format(self, status: int) -> tuple[str, type[BaseModel]]:
         """The media type and the model of its errors with this status."""

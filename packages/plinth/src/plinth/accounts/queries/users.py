@@ -20,9 +20,9 @@ from plinth.db.reading import (
 from plinth.limits.sign_in import reserve_sign_in
 from plinth.request.client import Client
 from plinth.request.context import current_request
-from plinth.resources.base import CRUDBase
+from plinth.resources.conditions import contains, contains_by_trigram, like_pattern
+from plinth.resources.crud import CRUDBase
 from plinth.resources.listing import FilterKind, Listing
-from plinth.resources.page_query import containing, found_by_trigrams, pattern
 from plinth.security.addresses import lookup_keys
 from plinth.security.passwords import Verdict, hash_password, verify_password
 
@@ -30,14 +30,14 @@ Columns = TypeVarTuple("Columns")
 
 _matching = (
     select_columns(User)
-    .where(found_by_trigrams(User, SEARCHED, "query"), force_custom_plan())
+    .where(contains_by_trigram(User, SEARCHED, "query"), force_custom_plan())
     .order_by(User.id)
     .offset(bindparam("skip"))
     .limit(bindparam("limit"))
 )
 _searching = Query(_matching)
 _searching_names = Query(
-    _matching.where(containing(User.username, "query") | containing(User.full_name, "query"))
+    _matching.where(contains(User.username, "query") | contains(User.full_name, "query"))
 )
 
 
@@ -114,7 +114,7 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
                 guessed letter by letter.
         """
         found = _searching if emails else _searching_names
-        return await read_all(db, found, query=pattern(query), skip=skip, limit=limit)
+        return await read_all(db, found, query=like_pattern(query), skip=skip, limit=limit)
 
     async def count(self, db: Readable) -> int:
         """All of them, whatever it takes."""

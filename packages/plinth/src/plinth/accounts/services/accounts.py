@@ -13,7 +13,7 @@ from plinth.cache import cached
 from plinth.db.database import after_commit, release
 from plinth.db.reading import Readable, read_by_id
 from plinth.errors import NotFound, Rejected
-from plinth.resources.listing import ListParams, Rows
+from plinth.resources.pages import ListParams, Rows
 from plinth.security import password_policy
 from plinth.security.devices import Account
 from plinth.security.passwords import hash_password, verify_password

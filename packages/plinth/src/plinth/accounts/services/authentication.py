@@ -148,7 +148,7 @@ def _find_device(user: Candidate | None, email: str, cookie: str | None) -> Know
 
 
 async def _report(database: Database, user: Candidate | None, refusal: RateLimited) -> None:
-    limits = ", ".join(limit.name for limit in refusal.used_up)
+    limits = ", ".join(limit.name for limit in refusal.exceeded)
     async with database.transaction() as db:
         audit.record(
             db,

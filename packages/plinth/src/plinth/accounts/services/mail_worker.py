@@ -220,7 +220,7 @@ def _postponing(mail: TakenMail, error: str) -> Settle:
 
 
 def _suppressing(mail: TakenMail, error: RateLimited) -> Settle:
-    limits = ", ".join(limit.name for limit in error.used_up)
+    limits = ", ".join(limit.name for limit in error.exceeded)
     logger.warning("mail %s (%s) is suppressed: its address has had %s", mail.id, mail.kind, limits)
 
     async def settle(db: AsyncSession) -> None:

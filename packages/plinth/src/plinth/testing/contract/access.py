@@ -87,7 +87,7 @@ def test_declared_query_count_is_low(operation: Operation) -> None:
 @every
 async def test_access_matches_declaration(scene: Scene, operation: Operation) -> None:
     assert operation.declaration
-    expected = EXPECTED[operation.declaration.who]
+    expected = EXPECTED[operation.declaration.audience]
     wrong = {}
     for role in sorted(expected, key=lambda role: expected[role] == "let in"):
         answer = await scene.call(operation, role)
@@ -103,7 +103,7 @@ async def test_access_matches_declaration(scene: Scene, operation: Operation) ->
         if found != expected[role] and not was_taken_by_one_before(operation, role, answer):
             wrong[role] = f"{found} ({answer.status_code}), not {expected[role]}: {answer.text}"
     assert wrong == {}, (
-        f"{operation} declares {operation.declaration.who}: depend on the matching type"
+        f"{operation} declares {operation.declaration.audience}: depend on the matching type"
         " (CurrentUser, VerifiedUser, Superuser), look up through the owner, or change @access"
     )
 
@@ -115,7 +115,9 @@ def was_taken_by_one_before(operation: Operation, role: str, answer: Response) -
 
 def actor(operation: Operation) -> str:
     assert operation.declaration
-    return {PUBLIC: "anonymous", SUPERUSER: "superuser"}.get(operation.declaration.who, "owner")
+    return {PUBLIC: "anonymous", SUPERUSER: "superuser"}.get(
+        operation.declaration.audience, "owner"
+    )
 
 
 @every
