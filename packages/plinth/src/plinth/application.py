@@ -101,7 +101,7 @@ MIDDLEWARE = [
         InFlightLimitMiddleware,
         limit=settings.MAX_IN_FLIGHT,
         exempt_paths=PROBES,
-        apart=dict.fromkeys(SIGN_IN_PATHS, MAX_SIGN_INS),
+        prefix_limits=dict.fromkeys(SIGN_IN_PATHS, MAX_SIGN_INS),
     ),
     Middleware(
         BodyLimitMiddleware,

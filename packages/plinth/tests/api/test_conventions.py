@@ -212,7 +212,7 @@ async def test_a_busy_process_answers_alike(
     router.include_router(shop)
     app = application.create_app(router, conventions={PREFIX: SHOP})
     app.state.resources = resources
-    (in_flight,) = (it for it in app.user_middleware if "exempt_paths" in it.kwargs)
+    (in_flight,) = (it for it in app.user_middleware if "prefix_limits" in it.kwargs)
     monkeypatch.setitem(in_flight.kwargs, "limit", 0)
     async with AsyncClient(transport=ASGITransport(app), base_url=f"http://test{PREFIX}") as client:
         answer = await client.get("/shown")

@@ -42,5 +42,5 @@ def test_wherever_one_signs_in_is_counted_apart(path: str) -> None:
     (limit,) = (
         it.kwargs for it in MIDDLEWARE if getattr(it, "cls", None) is InFlightLimitMiddleware
     )
-    apart: Any = limit["apart"]
+    apart: Any = limit["prefix_limits"]
     assert any(path.startswith(prefix) for prefix in apart)

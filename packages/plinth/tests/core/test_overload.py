@@ -67,7 +67,7 @@ async def test_a_probe_gets_in() -> None:
 
 async def test_what_waits_apart_takes_no_place_from_the_others() -> None:
     work = Work()
-    app = InFlightLimitMiddleware(work, LIMIT, apart={"/auth/": 1})
+    app = InFlightLimitMiddleware(work, LIMIT, prefix_limits={"/auth/": 1})
     async with asyncio.TaskGroup() as group:
         sign_in = group.create_task(send(app, "POST", "/auth/login"))
         others = [group.create_task(send(app, "GET", "/users/me")) for _ in range(LIMIT)]
@@ -141,7 +141,7 @@ async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
 async def test_lanes_and_probes_are_known_under_a_path_of_a_proxys() -> None:
     work = Work()
     work.let.set()
-    app = InFlightLimitMiddleware(work, 0, exempt_paths=["/live"], apart={"/auth/": 1})
+    app = InFlightLimitMiddleware(work, 0, exempt_paths=["/live"], prefix_limits={"/auth/": 1})
     statuses = {}
     for path in ("/live", "/auth/login", "/users/me"):
         answer: list[Message] = []

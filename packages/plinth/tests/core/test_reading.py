@@ -233,7 +233,7 @@ async def test_connections_beyond_the_size_stay_for_a_while(
         await burst()
         stayed = {"size": 1, "checked_out": 0, "checked_in": 4, "overflow": 3}
         assert database.pool_status() == stayed
-        monkeypatch.setattr(engines, "LINGER", -1)
+        monkeypatch.setattr(engines, "IDLE_OVERFLOW_SECONDS", -1)
         for _ in range(4):
             async with database.transaction() as db:
                 await db.execute(PID.statement)

@@ -11,14 +11,14 @@ from plinth.config import Settings
 from plinth.http import problems, protocol
 from plinth.http.bounds import body_limit, header_limits, parse_pace
 from plinth.request import headers
-from plinth.resources import fields, list_params
+from plinth.resources import fields, listing
 from plinth.security import devices, hash_shares, passwords
 from tests.support.environment import ROOT
 
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.]*)\s*\|")
 MODULES = (
     auth, client, devices, fields, files, hash_shares, headers, one_time_token, passwords, problems,
-    protocol, list_params,
+    protocol, listing,
 )  # fmt: skip
 LIMIT = re.compile(r"^((?:MAX|MOST|LONGEST|LARGEST|DEEPEST)_\w+)\b.* = ", re.MULTILINE)
 BOUNDS = re.compile(r"MAX_\w*(SIZE|BYTES|FLIGHT)|(HEADER|BODY|WRITE)_TIMEOUT|DRAIN_SECONDS")

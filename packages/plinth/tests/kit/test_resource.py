@@ -258,7 +258,7 @@ class TestOnce:
         headers = user.headers | {"Idempotency-Key": "key"}
         await client.post("/drafts/", json={"title": "Once"}, headers=headers)
         age = "UPDATE idempotency_keys SET created_at = created_at - $1::interval"
-        await second.execute(age, idempotency.KEEP - timedelta(minutes=1))
+        await second.execute(age, idempotency.RETENTION - timedelta(minutes=1))
         assert (
             "idempotency-replayed"
             in (await client.post("/drafts/", json={"title": "Once"}, headers=headers)).headers
