@@ -11,6 +11,7 @@ LIBRARY = ROOT / "packages" / "plinth" / "src" / "plinth"
 APPLICATION = ROOT / "app"
 MAX_FOLDERS, MAX_TOP_MODULES, MAX_MODULES, MAX_LINES = 20, 5, 15, 300
 MAX_APPLICATION_FILES, MAX_APPLICATION_LINES = 26, 600
+MAX_EXAMPLE_LINES = 500
 
 
 def find_folders(root: Path) -> list[Path]:
@@ -47,6 +48,11 @@ def test_the_application_is_read_in_ten_minutes() -> None:
     lines = count_lines(list(APPLICATION.rglob("*.py")))
     assert len(lines) <= MAX_APPLICATION_FILES
     assert sum(lines.values()) <= MAX_APPLICATION_LINES
+
+
+def test_the_realworld_example_is_short() -> None:
+    lines = count_lines(list((ROOT / "examples" / "conduit" / "app").rglob("*.py")))
+    assert 0 < sum(lines.values()) <= MAX_EXAMPLE_LINES
 
 
 PUBLIC_MODULES = {
