@@ -20,8 +20,8 @@ IN_MODEL = {
         "from sqlalchemy import String\nfrom sqlalchemy.orm import Mapped, mapped_column\n\n"
         "from plinth.accounts import BaseUser\n"
     ),
-    'None or a default."""\n': (
-        'None or a default."""\n\n    phone: Mapped[str | None] = mapped_column(String(30))\n'
+    'docs/user-columns.md."""\n': (
+        'docs/user-columns.md."""\n\n    phone: Mapped[str | None] = mapped_column(String(30))\n'
     ),
 }
 IN_SCHEMAS = {
@@ -34,14 +34,14 @@ IN_SCHEMAS = {
         'examples=["+44 20 7946 0018"])]\n'
         "\n\nclass UserCreate("
     ),
-    'it changes nothing."""\n': 'it changes nothing."""\n\n    phone: Phone | None = None\n',
-    'what is left out stays."""\n': (
-        'what is left out stays."""\n\n    phone: Phone | MISSING | None = MISSING\n'
+    'are ignored."""\n': 'are ignored."""\n\n    phone: Phone | None = None\n',
+    'omitted fields stay."""\n': (
+        'omitted fields stay."""\n\n    phone: Phone | MISSING | None = MISSING\n'
     ),
-    'never the e-mail."""\n': (
-        'never the e-mail."""\n\n    phone: Phone | MISSING | None = MISSING\n'
+    'never the password or e-mail."""\n': (
+        'never the password or e-mail."""\n\n    phone: Phone | MISSING | None = MISSING\n'
     ),
-    'and by superusers."""\n': 'and by superusers."""\n\n    phone: str | None\n',
+    'and superusers may see."""\n': 'and superusers may see."""\n\n    phone: str | None\n',
 }
 TYPES = """
 from typing import assert_type
@@ -64,7 +64,7 @@ def use(user: CurrentUser, superuser: Superuser, guest: OptionalUser) -> None:
 @pytest.fixture(scope="module")
 def checkout(checkout: Checkout) -> Checkout:
     """The one of this folder, with the column."""
-    if "phone" in (checkout.folder / MODEL).read_text():
+    if "\n    phone:" in (checkout.folder / MODEL).read_text():
         pytest.skip("this project's users have a phone of their own")
     return checkout
 

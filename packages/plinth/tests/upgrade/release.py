@@ -25,7 +25,7 @@ COLUMN = "    label: Mapped[str | None] = mapped_column(String(50))\n"
 MOVED = """
 
 __getattr__ = resolve_moved(
-    __name__, {"without": "plinth.http.routes:drop_routes"}, removed_in="3.0"
+    __name__, {"without_routes": "plinth.http:drop_routes"}, removed_in="3.0"
 )
 """
 ROUTE = """
@@ -37,10 +37,11 @@ async def get_version() -> dict[str, str]:
 """
 # File: a text that it has once, and what replaces it.
 EDITS: dict[str, list[tuple[str, str]]] = {
-    f"{LIBRARY}/http/routes.py": [
-        ("def without(", "def drop_routes("),
-        ("from fastapi import APIRouter, FastAPI\n",
-         "from fastapi import APIRouter, FastAPI\nfrom plinth.errors import resolve_moved\n"),
+    f"{LIBRARY}/http/routes.py": [("def without_routes(", "def drop_routes(")],
+    f"{LIBRARY}/http/__init__.py": [
+        ("import without_routes\n",
+         "import drop_routes\nfrom plinth.errors import resolve_moved\n"),
+        ('"without_routes"', '"drop_routes"'),
     ],
     f"{LIBRARY}/config/deprecated.py": [
         ("RENAMED: dict[str, Renamed] = {}",
@@ -53,7 +54,7 @@ EDITS: dict[str, list[tuple[str, str]]] = {
     "deploy/healthcheck.py": [('"""', '"""Of the new release. ')],
     "Dockerfile": [("FROM ", "# Of the new release\nFROM ")],
 }  # fmt: skip
-APPENDED = {f"{LIBRARY}/http/routes.py": MOVED, f"{LIBRARY}/health/routes.py": ROUTE}
+APPENDED = {f"{LIBRARY}/http/__init__.py": MOVED, f"{LIBRARY}/health/routes.py": ROUTE}
 
 
 def build_next_release(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Response
 from app.api.deps import DB, CurrentUser
 from plinth.accounts.routes import user_sessions
 from plinth.accounts.schemas.session import SessionOut
-from plinth.resources.access import USER, access
+from plinth.resources import USER, access
 
 router = APIRouter(prefix="/users", tags=["sessions"])
 
@@ -26,15 +26,12 @@ async def list_my_sessions(db: DB, user: CurrentUser, response: Response) -> lis
     response.headers["X-Shop"] = "ours"
     return await user_sessions.list_my_sessions(db, user)
 '''
-IMPORTS = """from plinth.http.problems import responses
-from plinth.http.routes import without
-"""
-OVERRIDDEN = "without(user_sessions.router, user_sessions.list_my_sessions)"
+OVERRIDDEN = "without_routes(user_sessions.router, user_sessions.list_my_sessions)"
 # File of the project: a text that it has once, and the team's replacement.
 EDITS = {
     "app/api/v1/__init__.py": {
         "from app.api.v1 import auth, health": "from app.api.v1 import auth, health, own_sessions",
-        "from plinth.http.problems import responses\n": IMPORTS,
+        "import responses\n": "import responses, without_routes\n",
         "user_sessions.router": f"own_sessions.router, {OVERRIDDEN}",
     },
     "app/core/config.py": {"    PROJECT_NAME": "    SHOP_LIMIT: int = 3\n    PROJECT_NAME"},

@@ -22,7 +22,7 @@ def test_no_file_of_the_team_changed(upgrade: Upgrade) -> None:
 def test_its_tests_pass_and_list_the_deprecated_name(upgrade: Upgrade) -> None:
     printed = upgrade.shop.run("make", "test")
     assert " passed" in printed
-    assert "PlinthDeprecationWarning: plinth.http.routes.without_routes is deprecated" in printed
+    assert "PlinthDeprecationWarning: plinth.http.without_routes is deprecated" in printed
 
 
 def test_lint_types_and_migrations_pass(upgrade: Upgrade) -> None:
