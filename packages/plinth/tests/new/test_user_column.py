@@ -20,8 +20,8 @@ IN_MODEL = {
         "from sqlalchemy import String\nfrom sqlalchemy.orm import Mapped, mapped_column\n\n"
         "from plinth.accounts import BaseUser\n"
     ),
-    'docs/user-columns.md."""\n': (
-        'docs/user-columns.md."""\n\n    phone: Mapped[str | None] = mapped_column(String(30))\n'
+    'user-columns.md."""\n': (
+        'user-columns.md."""\n\n    phone: Mapped[str | None] = mapped_column(String(30))\n'
     ),
 }
 IN_SCHEMAS = {
