@@ -28,8 +28,8 @@ from plinth.http.bounds.body_budget import BodyBudget
 from plinth.http.bounds.body_limit import BodyLimitMiddleware
 from plinth.http.bounds.header_limits import HeaderLimitsMiddleware
 from plinth.http.bounds.overload import InFlightLimitMiddleware
-from plinth.http.gc_tuning import tuned_gc
 from plinth.http.hosting import AllowedHostsMiddleware, RootPathMiddleware
+from plinth.http.lifespan import entered_in_thread, tuned_gc
 from plinth.http.middleware import (
     CompressionMiddleware,
     ConventionsMiddleware,
@@ -46,7 +46,6 @@ from plinth.http.protocol import bound_http_of_uvicorn
 from plinth.http.request_metrics import MetricsMiddleware
 from plinth.http.routes import refuse_duplicates
 from plinth.http.security_headers import SecurityHeadersMiddleware
-from plinth.http.threads import entered_in_thread
 from plinth.observability import logs
 from plinth.observability.tracing import FASTAPI_TELEMETRY_DISABLED, TracingMiddleware
 from plinth.request.conventions import ByPrefix, check_prefixes
@@ -222,7 +221,7 @@ def _innermost() -> list[Middleware]:
     from plinth.http.dispatch import Dispatch  # noqa: PLC0415 - names that another version may lack
 
     return [
-        Middleware(Dispatch, passed=(RouteTemplateMiddleware,)),
+        Middleware(Dispatch, skipped=(RouteTemplateMiddleware,)),
         Middleware(RouteTemplateMiddleware),
     ]
 

@@ -289,7 +289,7 @@ def test_a_schema_of_the_same_name_is_an_error() -> None:
     router.include_router(users.router)
     errors = ErrorFormat(lambda failure: PublicUser(wrong=failure.detail), PublicUser)
     app = application.create_app(router, conventions={"/api": Conventions(errors=errors)})
-    with pytest.raises(ValueError, match=r"another schema called PublicUser"):
+    with pytest.raises(ValueError, match=r"two different schemas named PublicUser"):
         app.openapi()
 
 

@@ -84,7 +84,7 @@ def test_the_stack_is_the_one_that_fastapi_builds(fresh: FastAPI) -> None:
         stack = stack.app  # type: ignore[attr-defined]
     assert names == [
         "ServerErrorMiddleware", "ExceptionTelemetryMiddleware", "AppBodyLimitMiddleware",
-        "EitherSlash", "Noting", "BaseHTTPMiddleware", "Noting",
+        "TrailingSlashMiddleware", "Noting", "BaseHTTPMiddleware", "Noting",
     ]  # fmt: skip
 
 

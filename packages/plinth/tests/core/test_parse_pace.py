@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from plinth.http.bounds.parse_pace import PAUSE, Pace, is_costly_body
+from plinth.http.bounds.parse_pace import PAUSE_FACTOR, Pace, is_costly_body
 
 BLOCKS = 0.02  # seconds that parsing takes
 
@@ -34,7 +34,7 @@ async def test_between_turns_the_loop_is_free() -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(parse(pace))
-    assert time.perf_counter() - began >= 3 * BLOCKS + 2 * PAUSE * BLOCKS
+    assert time.perf_counter() - began >= 3 * BLOCKS + 2 * PAUSE_FACTOR * BLOCKS
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""HTTP: problem documents (RFC 9457), the OpenAPI document, and the choice of routes."""
+"""HTTP: problem documents (RFC 9457), the OpenAPI document, and selection of routes."""
 
 from plinth.http.openapi import optional_authentication
 from plinth.http.problems import responses

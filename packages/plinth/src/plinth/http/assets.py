@@ -1,4 +1,4 @@
-"""Files for the browser: scripts, styles, fonts."""
+"""Static files for the browser: scripts, styles, fonts."""
 
 import gzip
 import hashlib
@@ -12,17 +12,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-A_YEAR = "public, max-age=31536000, immutable"
-AN_HOUR = "public, max-age=3600"  # for what is asked for without a version, such as a style's fonts
+CACHE_VERSIONED = "public, max-age=31536000, immutable"
+CACHE_UNVERSIONED = "public, max-age=3600"  # such as the fonts that a stylesheet refers to
 COMPRESSIBLE = {".css", ".js", ".svg"}
 
 
 class Assets:
-    """Serves what lies in these folders as it was when the process started; later folders give way
-    to earlier ones.
+    """Serve the files that the folders contained when the process started.
 
-    Each file is compressed once. GZipMiddleware would do it again with each request, and two
-    megabytes of script are a tenth of a second for which nobody else is answered.
+    If two folders have a file of the same name, the first folder wins. Each file is compressed
+    once: GZipMiddleware would do it for each request, and two megabytes of script block the event
+    loop for a tenth of a second.
     """
 
     def __init__(self, *folders: Path) -> None:
@@ -34,18 +34,18 @@ class Assets:
         }
 
     def versioned(self, name: str) -> str:
-        """`name` with a query that changes when the file does."""
+        """Return `name` with a query string that changes with the content of the file."""
         return f"{name}?v={hashlib.sha256(_read(self._files[name])).hexdigest()[:12]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Where it is mounted stands in root_path.
+        # `root_path` is the path where the application is mounted.
         name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
         file = self._files.get(name)
         if file is None or scope["type"] != "http":
             raise HTTPException(404)
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405)
-        headers = {"Cache-Control": A_YEAR if scope["query_string"] else AN_HOUR}
+        headers = {"Cache-Control": CACHE_VERSIONED if scope["query_string"] else CACHE_UNVERSIONED}
         read = _read
         if file.suffix in COMPRESSIBLE:
             headers["Vary"] = "Accept-Encoding"

@@ -1,4 +1,4 @@
-"""The API's documentation in the browser: Swagger UI and Redoc, with no other host involved."""
+"""The API documentation, Swagger UI and Redoc, without files from other hosts."""
 
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,13 @@ POLICY = (
 )
 PAGES = {
     "/docs": ("swagger.html", POLICY.format("style-src 'self'")),
-    # Redoc makes its styles while it runs, as <style> elements, and brings a font along in them.
+    # Redoc creates <style> elements at run time, with a font in them.
     "/redoc": ("redoc.html", POLICY.format("style-src 'self' 'unsafe-inline'; font-src data:")),
 }
 
 
 def install(app: FastAPI) -> None:
-    """Add the pages, outside of the OpenAPI document, and what they load."""
+    """Add the pages and their files, without entries in the OpenAPI document."""
     assets = Assets(FOLDER)
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
 

@@ -1,6 +1,6 @@
-"""The address under which clients reach the application: the hosts and the path it accepts.
+"""Middleware for the address of the application: allowed hosts and the path below a proxy.
 
-Both middlewares are installed only where their setting is set (`ALLOWED_HOSTS`, `ROOT_PATH`).
+Each is installed only if its setting is set (`ALLOWED_HOSTS`, `ROOT_PATH`).
 """
 
 from collections.abc import Awaitable, Collection, Sequence
@@ -16,8 +16,8 @@ from plinth.http.routes import route_path
 class RootPathMiddleware:
     """Set `root_path` for a proxy that serves the application below a path.
 
-    ASGI has `path` include `root_path`. A proxy that passes the whole path on already fulfills
-    that; where it strips the prefix, or a probe asks the process directly, the prefix is added.
+    In ASGI, `path` includes `root_path`. Add the prefix if the proxy strips it, or if a probe sends
+    the request directly to the process.
     """
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
@@ -35,11 +35,11 @@ class RootPathMiddleware:
 
 
 class AllowedHostsMiddleware:
-    """Refuse a request whose `Host` is not one of ours with 400: links and redirects carry it.
+    """Return 400 if `Host` is not allowed, since links and redirects would contain it.
 
     Args:
-        hosts: exact names; one that begins with a dot also allows its subdomains.
-        exempt_paths: answered whatever the host. Kubernetes probes a pod by its address.
+        hosts: exact names; a name that begins with a dot also allows its subdomains.
+        exempt_paths: paths that allow every host. Kubernetes probes a pod by its IP address.
     """
 
     def __init__(
@@ -55,19 +55,19 @@ class AllowedHostsMiddleware:
             return self.app(scope, receive, send)
         if scope["type"] == "websocket":
             return send({"type": "websocket.close", "code": 1008})
-        answer = problem(
+        response = problem(
             HTTPStatus.BAD_REQUEST,
-            "The Host header does not name this service (ALLOWED_HOSTS)",
+            "The Host header is not allowed (setting ALLOWED_HOSTS)",
             "host_not_allowed",
         )
-        return answer(scope, receive, send)
+        return response(scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
         if route_path(scope) in self.exempt_paths:
             return True
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1:
-            return False  # RFC 9112, 3.2: another program may go by the other one
-        found = HOST.fullmatch(hosts[0].lower())
-        name = found["name"].removesuffix(".") if found else ""
+            return False  # RFC 9112, section 3.2: a proxy may use the other value
+        match = HOST.fullmatch(hosts[0].lower())
+        name = match["name"].removesuffix(".") if match else ""
         return name in self._names or name.endswith(self._suffixes)

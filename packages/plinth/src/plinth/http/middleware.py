@@ -1,13 +1,12 @@
-"""What stands around every request, as plain ASGI: a `BaseHTTPMiddleware` costs a task each.
+"""The middleware of every request, as plain ASGI: a `BaseHTTPMiddleware` would cost a task each.
 
-Those that have nothing to do when the request is done return what is inside them, and await
-nothing: they then are no more than a call.
+Middleware without work after the response returns the awaitable of the inner application, so it
+costs no more than a function call.
 """
 
 import inspect
 import logging
-import re
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
 from time import perf_counter
 
@@ -18,15 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from plinth.http.lifespan import start_with_clear_errors
 from plinth.http.problems import problem, refuse_method
-from plinth.http.routes import (
-    Templates,
-    declared_methods,
-    is_below_another,
-    path_patterns,
-    route_path,
-)
-from plinth.http.startup import start_with_clear_errors
+from plinth.http.routes import RouteTable, belongs_to_mount, route_path, route_table
 from plinth.observability.logs import mark_logged
 from plinth.request.client import Network, find_client
 from plinth.request.context import HEADER, begin_request, current_request
@@ -38,16 +31,17 @@ logger = logging.getLogger(__name__)
 RawHeaders = Iterable[tuple[bytes, bytes]]
 AddHeaders = Callable[[RawHeaders], RawHeaders]
 
-VARIES = (b"vary", b"Origin")
+VARY_ORIGIN = (b"vary", b"Origin")
 
 
 class RequestContextMiddleware:
-    """Notes what is known of each request (`request/context.py`), its answer included, and gives
-    every answer what it has to carry. It is the outermost, and the only one that looks at each
-    piece that is sent: the others read what it noted.
+    """Set the context of each request (`request/context.py`) and add headers to each response.
+
+    It is the outermost middleware, and the only one that handles each message of the response. The
+    others read the status and the time from the context.
 
     Args:
-        adding: each is given an answer's headers, and gives more of them.
+        adding: functions that take the headers of a response and return additional ones.
     """
 
     def __init__(
@@ -67,22 +61,24 @@ class RequestContextMiddleware:
         client = find_client(scope, self.trusted_proxies)
         request = begin_request(find_header(scope, HEADER), client)
 
-        async def send_and_note(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-                said = message.get("headers", ())
-                message["headers"] = [*said, (HEADER, request.id.encode())]
+                headers = message.get("headers", ())
+                message["headers"] = [*headers, (HEADER, request.id.encode())]
                 for add in self.adding:
-                    message["headers"] += add(said)
+                    message["headers"] += add(headers)
             await send(message)
             request.sent_at = perf_counter()
 
-        await self.app(scope, receive, send_and_note)
+        await self.app(scope, receive, send_with_headers)
 
 
 class ConventionsMiddleware:
-    """Note how the request is authenticated and its errors are answered. It stands outside
-    everything that refuses a request before its route is known."""
+    """Select the authentication scheme and error format of the request by its path.
+
+    It is outside of all middleware that may refuse a request.
+    """
 
     def __init__(self, app: ASGIApp, conventions: ByPrefix) -> None:
         self.app = app
@@ -95,12 +91,11 @@ class ConventionsMiddleware:
 
 
 class ServerErrorMiddleware:
-    """Answer an unexpected exception with a 500 that shows the request id and nothing else, then
-    raise it again, as Starlette's `ServerErrorMiddleware` does: middleware added by
-    `app.add_middleware`, such as an error reporter, sees it.
+    """Return a 500 with only the request id for an unexpected exception, then raise it again.
 
-    It stands inside CORS, so that a browser may read the response too. A handler registered for
-    500 or `Exception` makes the response instead.
+    It replaces Starlette's middleware of this name. Raising again lets middleware of the team, such
+    as an error reporter, see the exception. It is inside of CORS, so that browsers may read the
+    response. A handler registered for 500 or `Exception` creates the response instead.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -116,7 +111,7 @@ class ServerErrorMiddleware:
         except Exception as error:
             logger.exception("unexpected error at %s", request.route)
             mark_logged(error)
-            if request.status is None:  # else the server has to close the connection
+            if request.status is None:  # otherwise the server must close the connection
                 response = await _describe_failure(Request(scope), error)
                 await response(scope, receive, send)
             raise
@@ -128,19 +123,21 @@ async def _describe_failure(request: Request, error: Exception) -> Response:
     if handler is None:
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
-            "Something went wrong here; the request id tells us what",
+            "An unexpected error occurred; report the request id to support",
             "internal_error",
         )
     if inspect.iscoroutinefunction(handler):
-        made: Response = await handler(request, error)
+        response: Response = await handler(request, error)
     else:
-        made = await run_in_threadpool(handler, request, error)
-    return made
+        response = await run_in_threadpool(handler, request, error)
+    return response
 
 
 class CORSMiddleware(cors.CORSMiddleware):
-    """CORS for those who ask across origins; the library looks at every piece of the others'
-    answers too. What those have to carry, `vary_by_origin` adds."""
+    """Apply CORS only to requests with an `Origin`, since Starlette's wraps every response.
+
+    `vary_by_origin` adds the `Vary` header to the others.
+    """
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         if scope["type"] == "http" and find_header(scope, b"origin") is None:
@@ -148,16 +145,16 @@ class CORSMiddleware(cors.CORSMiddleware):
         return super().__call__(scope, receive, send)
 
 
-def vary_by_origin(said: RawHeaders) -> RawHeaders:
-    """A cache must not give one origin's answer to another, whoever asked first."""
-    for name, value in said:
+def vary_by_origin(headers: RawHeaders) -> RawHeaders:
+    """Return `Vary: Origin`, so that caches do not share responses between origins."""
+    for name, value in headers:
         if name == b"vary" and b"Origin" in value:
             return ()
-    return (VARIES,)
+    return (VARY_ORIGIN,)
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """GZip for those who take it. The library looks at every piece of the others' answers too."""
+    """Compress only for clients that accept gzip, since Starlette's wraps every response."""
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         if scope["type"] == "http" and "gzip" in (find_header(scope, b"accept-encoding") or ""):
@@ -166,12 +163,10 @@ class CompressionMiddleware(GZipMiddleware):
 
 
 class HeadMiddleware:
-    """Answer HEAD wherever GET answers, without the body (RFC 9110, 9.3.2), unless a route declares
-    HEAD itself."""
+    """Handle HEAD as GET without a body (RFC 9110, section 9.3.2), unless a route declares it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._declared: list[re.Pattern[str]] | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or scope["method"] != "HEAD" or self._is_declared(scope):
@@ -185,75 +180,74 @@ class HeadMiddleware:
         return self.app({**scope, "method": "GET"}, receive, send_no_body)
 
     def _is_declared(self, scope: Scope) -> bool:
-        if self._declared is None:
-            self._declared = path_patterns(scope["app"], "HEAD")
         path = route_path(scope)
-        return any(it.match(path) for it in self._declared)
+        return any(it.match(path) for it in route_table(scope["app"]).head_patterns)
 
 
 class TrailingSlashMiddleware:
-    """Answers `/users` and `/users/` alike. A redirect from one to the other, which frameworks
-    send, makes many clients drop their Authorization header.
+    """Treat `/users` and `/users/` as the same path, without a redirect.
 
-    It stands outside a team's middleware, which may guard a path: it has to see the one that is
-    routed.
+    Many clients drop the `Authorization` header on a redirect. This is outside of the middleware
+    that a team adds, which may guard a path and must see the routed one.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._declared: Container[str] | None = None
-        self._patterns: list[re.Pattern[str]] = []
+        self._table: RouteTable | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
-            if self._declared is None:
-                self._declared = declared_methods(scope["app"])
-                self._patterns = path_patterns(scope["app"])
-            given = route_path(scope)
-            path = self._find(given, self._declared)
-            if path != given:
-                scope = {**scope, "path": scope["path"].removesuffix(given) + path}
+            table = self._table = self._table or route_table(scope["app"])
+            sent = route_path(scope)
+            path = _find_declared(sent, table)
+            if path != sent:
+                scope = {**scope, "path": scope["path"].removesuffix(sent) + path}
         return self.app(scope, receive, send)
 
-    def _find(self, path: str, declared: Container[str]) -> str:
-        if path in declared or path == "/":
-            return path
-        other = path[:-1] if path.endswith("/") else f"{path}/"
-        if other not in declared and not path.endswith("/"):
-            return path
-        # `{name:path}` may be empty: then the slash is the route's own.
-        return path if any(it.match(path) for it in self._patterns) else other
+
+def _find_declared(path: str, table: RouteTable) -> str:
+    if path in table.methods or path == "/":
+        return path
+    other = path[:-1] if path.endswith("/") else f"{path}/"
+    if other not in table.methods and not path.endswith("/"):
+        return path
+    # `{name:path}` may be empty: then the slash belongs to the route.
+    return path if any(it.match(path) for it in table.patterns) else other
 
 
 class MethodNotAllowedMiddleware:
-    """What a path without parameters does not answer to is a 405, also where one with a parameter
-    would match: `DELETE /users/me` is not `DELETE /users/{user_id}` with an odd id."""
+    """Return 405 if a literal path does not declare the method, even if a parameter would match.
+
+    `DELETE /users/me` is not `DELETE /users/{user_id}` with an invalid id.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._declared: dict[str, set[str]] | None = None
+        self._table: RouteTable | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
-            if self._declared is None:
-                self._declared = declared_methods(scope["app"])
+            table = self._table = self._table or route_table(scope["app"])
             path = route_path(scope)
-            methods = self._declared.get(path)
-            if methods and scope["method"] not in methods and not is_below_another(scope):
+            methods = table.methods.get(path)
+            if methods and scope["method"] not in methods and not belongs_to_mount(scope):
                 return refuse_method(scope["app"], scope["method"], path)(scope, receive, send)
         return self.app(scope, receive, send)
 
 
 class RouteTemplateMiddleware:
-    """Lets logs, metrics and traces name a request's route. It stands innermost, since those
-    before it may hand on a scope of their own, and the router writes into the last one."""
+    """Provide the route of a request to logs, metrics and traces.
+
+    It is the innermost middleware, since the router writes into the scope that it receives, and
+    others may pass on a copy.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._templates: Templates | None = None
+        self._table: RouteTable | None = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and (request := current_request()):
-            templates = self._templates = self._templates or Templates(scope["app"])
-            request.find_route = lambda: templates.find(scope)
+            table = self._table = self._table or route_table(scope["app"])
+            request.find_route = lambda: table.find_template(scope)
         return self.app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made true where FastAPI's own would differ from what is answered."""
+"""The OpenAPI document, corrected where FastAPI's differs from the actual responses."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -33,12 +33,12 @@ UNREADABLE_BODY = {"400": _problem("Bad Request"), "413": _problem("Content Too 
 
 
 def operation_id(route: APIRoute) -> str:
-    """The function's name: short, stable, and what a generated client calls its method."""
+    """Return the name of the function, which generated clients use as method name."""
     return route.name
 
 
 def optional_authentication(dependency: F) -> F:
-    """Have a dependency documented that also serves who is not signed in."""
+    """Mark a dependency that also accepts requests without authentication."""
     setattr(dependency, OPTIONAL, True)
     return dependency
 
@@ -62,12 +62,12 @@ def _make(app: FastAPI, conventions: ByPrefix) -> dict[str, Any]:
     )
     optional = _find_optional(app)
     for path, operations in document["paths"].items():
-        found = find_conventions(conventions, path)
+        chosen = find_conventions(conventions, path)
         for method, operation in operations.items():
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
-            _describe_errors(operation, found)
-            _describe_security(operation, found, is_optional=(path, method) in optional)
+            _describe_errors(operation, chosen)
+            _describe_security(operation, chosen, is_optional=(path, method) in optional)
     components = document.setdefault("components", {})
     _define_schemas(document, components.setdefault("schemas", {}), conventions)
     _define_schemes(document, components, conventions)
@@ -80,10 +80,10 @@ def _describe_errors(operation: dict[str, Any], conventions: Conventions) -> Non
         unreadable = UNREADABLE_BODY | unreadable
     operation["responses"] = unreadable | operation["responses"]
     if (invalid := operation["responses"].get("422")) is not None:
-        own = invalid.get("content", {})
-        if _names(own, "HTTPValidationError"):
-            own = {}
-        invalid["content"] = own | problem_content("ValidationProblem")
+        declared = invalid.get("content", {})
+        if _refers_to(declared, "HTTPValidationError"):
+            declared = {}
+        invalid["content"] = declared | problem_content("ValidationProblem")
     if conventions.errors is None:
         return
     for status, response in operation["responses"].items():
@@ -102,12 +102,12 @@ def _describe_security(
     security = operation.get("security", [])
     if conventions.scheme != DEFAULT.scheme and security:
         security = [{conventions.scheme: []}]
-    # Open to anyone is said as well, so that nobody takes it for forgotten.
+    # An empty list states explicitly that no authentication is required.
     operation["security"] = [{}, *security] if is_optional and security else security
 
 
 def _find_optional(app: FastAPI) -> set[tuple[str, str]]:
-    """The paths and methods of routes that ask who is there and serve everyone."""
+    """Return the path and method of each route that does not require authentication."""
     return {
         (route.path_format or "", method.lower())
         for route in walk_routes(app)
@@ -127,13 +127,12 @@ def _requires_user(dependant: Dependant) -> bool:
 def _define_schemas(
     document: dict[str, Any], schemas: dict[str, Any], conventions: ByPrefix
 ) -> None:
-    """Define what is referred to, and nothing else."""
+    """Define only the schemas that the document refers to."""
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     models: list[type[BaseModel]] = [Problem, ValidationProblem]
-    for found in conventions.values():
-        if found.errors:
-            models += [found.errors.model_for(FIRST_ERROR), found.errors.model_for(INVALID)]
+    for errors in (it.errors for it in conventions.values() if it.errors):
+        models += [errors.model_for(FIRST_ERROR), errors.model_for(INVALID)]
     used = {it.rpartition("/")[2] for it in find_references(document)}
     for model in models:
         if model.__name__ in used:
@@ -145,7 +144,7 @@ def _define(model: type[BaseModel], schemas: dict[str, Any]) -> None:
     for name, definition in {**schema.pop("$defs", {}), model.__name__: schema}.items():
         if schemas.setdefault(name, definition) != definition:
             raise ValueError(
-                f"the OpenAPI document already has another schema called {name}: rename the model"
+                f"the OpenAPI document has two different schemas named {name}: rename the model"
                 f" {model.__module__}.{model.__name__} of the conventions"
             )
 
@@ -156,18 +155,18 @@ def _define_schemes(
     schemes = components.get("securitySchemes", {})
     operations = [it for path in document["paths"].values() for it in path.values()]
     used = {name for operation in operations for it in operation["security"] for name in it}
-    words = {it.scheme for it in conventions.values()} - {DEFAULT.scheme}
-    for word in words & used:
-        schemes[word] = {
+    custom = {it.scheme for it in conventions.values()} - {DEFAULT.scheme}
+    for scheme in custom & used:
+        schemes[scheme] = {
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": f"`{word}`, a space and the access token.",
+            "description": f"`{scheme}`, a space and the access token.",
         }
     for name in [*schemes]:
         if name not in used:
             del schemes[name]
-        elif (url := _token_url(schemes[name])) and not _is_answered(url, document):
+        elif (url := _token_url(schemes[name])) and not _has_path(url, document):
             schemes[name] = {"type": "http", "scheme": "bearer"}
 
 
@@ -176,16 +175,16 @@ def _token_url(scheme: dict[str, Any]) -> str | None:
     return url
 
 
-def _is_answered(url: str, document: dict[str, Any]) -> bool:
+def _has_path(url: str, document: dict[str, Any]) -> bool:
     return any(url.endswith(path) for path in document["paths"])
 
 
-def _names(content: dict[str, Any], schema: str) -> bool:
+def _refers_to(content: dict[str, Any], schema: str) -> bool:
     return any(it.get("schema", {}).get("$ref") == REFERENCE + schema for it in content.values())
 
 
 def find_references(part: Any) -> Iterator[str]:
-    """Every `$ref` in a part of a document."""
+    """Yield every `$ref` in a part of a document."""
     if isinstance(part, dict):
         if isinstance(reference := part.get("$ref"), str):
             yield reference
@@ -197,8 +196,8 @@ def find_references(part: Any) -> Iterator[str]:
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is there or is not: there is no way to send null."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    if len(kinds) != 1:
+    """Remove null from the schema of a parameter: a client can omit it, but cannot send null."""
+    types = [it for it in schema.get("anyOf", ()) if it != {"type": "null"}]
+    if len(types) != 1:
         return schema
-    return {**kinds[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
+    return {**types[0], **{name: value for name, value in schema.items() if name != "anyOf"}}

@@ -1,5 +1,7 @@
-"""Errors on their way out: problem documents (RFC 9457), or the format of the path they came to.
-The only place that says HTTP numbers."""
+"""Error responses: problem documents (RFC 9457), or the error format of a path.
+
+This is the only module that maps errors to status codes.
+"""
 
 import asyncio
 import json
@@ -48,16 +50,16 @@ STATUS: dict[type[PlinthError], HTTPStatus] = {
 }
 HEADERS: dict[type[PlinthError], dict[str, str]] = {
     RateLimited: {
-        "Retry-After": "Seconds after which there is room again.",
+        "Retry-After": "Seconds until a retry is allowed.",
         # draft-ietf-httpapi-ratelimit-headers-11
-        "RateLimit": 'What is left of the limits that are used up: `"login-ip";r=0;t=42`.',
-        "RateLimit-Policy": 'How many they allow, in how many seconds: `"login-ip";q=20;w=300`.',
+        "RateLimit": 'The exceeded limits, with the seconds until reset: `"login-ip";r=0;t=42`.',
+        "RateLimit-Policy": 'Attempts allowed, in how many seconds: `"login-ip";q=20;w=300`.',
     },
 }
 WITHOUT_BODY = {204, 304}
-MAX_REPORTED_ERRORS = 100  # of one request; a list of wrong values has one for each
+MAX_REPORTED_ERRORS = 100  # per request; a list of invalid values has one for each
 MEDIA_TYPE = "application/problem+json"
-CODES = {413: "content_too_large", 503: "overloaded"}  # the former was renamed in the library
+CODES = {413: "content_too_large", 503: "overloaded"}  # Python renamed the phrase of 413
 
 
 class FieldError(BaseModel):
@@ -67,7 +69,10 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `detail` is for people, `code` for programs; `request_id` finds it in the logs."""
+    """An error (RFC 9457).
+
+    `detail` is for users, `code` for programs, and `request_id` identifies the request in the logs.
+    """
 
     type: str
     title: str
@@ -82,13 +87,16 @@ class ValidationProblem(Problem):
 
 
 def problem_content(schema: str) -> dict[str, Any]:
-    """An error's content in the OpenAPI document, by the name that `openapi.py` puts its schema
-    there by. From a `model` FastAPI makes a field for each error of each route, twice."""
+    """Return the content of an error in the OpenAPI document.
+
+    It refers to a schema that `openapi.py` defines. With `model`, FastAPI would create two fields
+    for each error of each route.
+    """
     return {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
 def responses(*kinds: type[PlinthError]) -> dict[int | str, dict[str, Any]]:
-    """How a route's refusals stand in the OpenAPI document: `responses=responses(NotFound)`."""
+    """Return the errors of a route for the OpenAPI document: `responses=responses(NotFound)`."""
     return {
         find_status(kind).value: {
             "description": find_status(kind).phrase,
@@ -107,19 +115,19 @@ def find_status(kind: type[PlinthError]) -> HTTPStatus:
 
 
 def install(app: FastAPI) -> None:
-    """Have `app` answer every error as a problem document; `http/middleware.py` has the rest."""
-    app.add_exception_handler(PlinthError, _handle_meaning)
+    """Register the exception handlers; `ServerErrorMiddleware` handles unexpected exceptions."""
+    app.add_exception_handler(PlinthError, _handle_error)
     app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(RequestValidationError, _handle_validation)
     app.add_exception_handler(InvalidField, _handle_field)
 
 
 def describe(error: PlinthError) -> tuple[HTTPStatus, dict[str, str]]:
-    """The status and the headers that an error's meaning has in HTTP."""
+    """Return the HTTP status and headers of an error."""
     return find_status(type(error)), _make_headers(error)
 
 
-async def _handle_meaning(_: Request, error: Exception) -> Response:
+async def _handle_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, PlinthError)
     status, headers = describe(error)
     return problem(status, error.detail, error.code, headers)
@@ -155,50 +163,50 @@ def http_problem(error: HTTPException) -> Response:
     status, headers = error.status_code, dict(error.headers or {})
     if status in WITHOUT_BODY:
         return Response(status_code=status, headers=headers)
-    title, code = _name(status)
+    title, code = _title_and_code(status)
     detail: Any = error.detail
     if isinstance(detail, str):
         return problem(status, detail, code, headers)
-    # FastAPI allows any JSON there; RFC 9457 has text alone, and room for members of one's own.
+    # In FastAPI `detail` may be any JSON; in RFC 9457 it is text, so use an extension member.
     return problem(status, title, code, headers, data=jsonable_encoder(detail))
 
 
-def _name(status: int) -> tuple[str, str]:
-    """The title and the code of a status, also of one that is not registered, such as 499."""
+def _title_and_code(status: int) -> tuple[str, str]:
+    """Return the title and the code of a status, even of an unregistered one such as 499."""
     try:
-        known = HTTPStatus(status)
+        registered = HTTPStatus(status)
     except ValueError:
         return "Error", f"http_{status}"
-    return known.phrase, CODES.get(status, known.name.lower())
+    return registered.phrase, CODES.get(status, registered.name.lower())
 
 
 async def _handle_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # What was sent is not sent back: it may be a password.
+    # Leave out the input: it may be a password.
     fields = [
         {"loc": list(detail["loc"]), "msg": detail["msg"], "type": detail["type"]}
         for detail in error.errors()[:MAX_REPORTED_ERRORS]
     ]
     if fields[0]["type"] == "json_invalid":
-        return _tell_fields(fields, "The body is not valid JSON")
-    return _tell_fields(fields)
+        return _field_problem(fields, "The body is not valid JSON")
+    return _field_problem(fields)
 
 
 async def _handle_field(_: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidField)
-    place = [error.location, error.field]
-    return _tell_fields([{"loc": place, "msg": error.reason, "type": error.kind}])
+    location = [error.location, error.field]
+    return _field_problem([{"loc": location, "msg": error.reason, "type": error.kind}])
 
 
-def _tell_fields(fields: list[dict[str, Any]], detail: str | None = None) -> Response:
+def _field_problem(fields: list[dict[str, Any]], detail: str | None = None) -> Response:
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    where = ", ".join(".".join(str(part) for part in field["loc"][1:]) for field in fields[:3])
-    detail = detail or (f"Not valid: {where}" if where.strip(", ") else "The request is not valid")
+    names = ", ".join(".".join(str(part) for part in field["loc"][1:]) for field in fields[:3])
+    detail = detail or (f"Not valid: {names}" if names.strip(", ") else "The request is not valid")
     return problem(status, detail, "validation_error", errors=fields)
 
 
 def refuse_method(app: FastAPI, method: str, path: str) -> Response:
-    """What is allowed there instead; to OPTIONS that is the answer (RFC 9110, 9.3.7)."""
+    """Return 405 with the allowed methods; for OPTIONS 204 (RFC 9110, section 9.3.7)."""
     status = HTTPStatus.METHOD_NOT_ALLOWED
     headers = {"Allow": ", ".join(sorted(allowed_methods(app, path)))}
     if method == "OPTIONS":
@@ -217,15 +225,15 @@ def problem(
         failure = _describe(status, detail, code, request.id, **more)
         return _write(error_format, failure, headers)
     body = {
-        "type": "about:blank",  # RFC 9457, 4.2.1: no more than the status says; `code` is the rest
-        "title": _name(status)[0],
+        "type": "about:blank",  # RFC 9457, section 4.2.1; `code` is more specific than the status
+        "title": _title_and_code(status)[0],
         "status": int(status),
         "detail": detail,
         "code": code,
         "request_id": request.id if request else None,
         **more,
     }
-    # ASCII only, so that whatever text came in can go out: a lone surrogate has no UTF-8.
+    # ASCII only: a lone surrogate from the client has no UTF-8 encoding.
     return Response(json.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 
@@ -246,12 +254,12 @@ def _describe(
         )
         for error in errors
     ]
-    title = _name(status)[0]
+    title = _title_and_code(status)[0]
     return Failure(int(status), title, _replace_surrogates(detail), code, request_id, fields, data)
 
 
 def _replace_surrogates(part: T) -> T | str:
-    """In text that the client sent: a lone surrogate has no UTF-8."""
+    """Escape lone surrogates in text from the client, since they have no UTF-8 encoding."""
     return part.encode(errors="backslashreplace").decode() if isinstance(part, str) else part
 
 
@@ -261,11 +269,11 @@ def _write(error_format: ErrorFormat, failure: Failure, headers: dict[str, str] 
 
 
 def delayed_problem(status: int, detail: str, code: str) -> ASGIApp:
-    """A problem document that is sent `REFUSAL_SECONDS` later."""
-    answer = problem(status, detail, code)
+    """Return a problem document that is sent after `REFUSAL_SECONDS`."""
+    response = problem(status, detail, code)
 
     async def send_late(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(REFUSAL_SECONDS)
-        await answer(scope, receive, send)
+        await response(scope, receive, send)
 
     return send_late

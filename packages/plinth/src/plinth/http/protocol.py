@@ -1,7 +1,7 @@
-"""Uvicorn's HTTP/1.1 protocol with bounds on every byte that is not part of a body.
+"""Uvicorn's HTTP/1.1 protocol with limits on all bytes that are not part of a body.
 
-The parser is fed in pieces that end where a request ends, so that pipelined requests stay unparsed
-while the request before them is being served.
+Data is parsed in pieces that end at the end of a request, so that pipelined requests stay unparsed
+while an earlier request is in progress.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from plinth.request.headers import (
     TARGET_TOO_LONG,
 )
 
-LIMIT = settings.MAX_HEADER_SIZE
+MAX_HEAD_BYTES = settings.MAX_HEADER_SIZE
 HEADERS_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 END_OF_HEAD = b"\r\n\r\n"
-FRAMING_LIMIT = 4 * 1024  # of a body's chunk sizes, chunk extensions and trailers together
-BODY_BYTES_PER_FRAMING_BYTE = 4  # that may come on top
-PIECE_BYTES = 2 * 1024  # of a chunked body, parsed before the bounds are checked
-MAX_PIECES = 256  # of one read that are looked through for the end of a chunked request
-HELD_BYTES = 64 * 1024  # of requests that wait for the one before them
+FRAMING_LIMIT = 4 * 1024  # bytes of chunk sizes, chunk extensions and trailers of a body
+BODY_BYTES_PER_FRAMING_BYTE = 4  # of additional framing
+PIECE_BYTES = 2 * 1024  # of a chunked body, parsed between checks of the limits
+MAX_PIECES = 256  # per read that are searched for the end of a chunked request
+HELD_BYTES = 64 * 1024  # of pipelined requests that wait for an earlier one
 UPGRADE_HEADERS = {b"upgrade", b"http2-settings"}
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Limit heads, chunk framing, trailers and pipelined requests in bytes and in time.
+    """Limit headers, chunk framing, trailers and pipelined requests in bytes and in time.
 
-    A request over a limit ends its connection, with 431, 408 or 400 unless a response has begun,
-    `REFUSAL_SECONDS` later.
-    For the body see `http/bounds/body_limit.py`; between two requests uvicorn's keep-alive counts.
+    A request that exceeds a limit closes the connection after `REFUSAL_SECONDS`, with 431, 408 or
+    400 unless a response has started. `http/bounds/body_limit.py` limits the body. Between two
+    requests, uvicorn's keep-alive timeout applies.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -46,9 +46,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
         self._in_head = True
-        self._framing = 0  # bytes of this request that are not body
+        self._framing = 0  # bytes of this request that are not part of the body
         self._body = 0
-        self._declared = 0  # bytes of the body that are to come, by its Content-Length
+        self._declared = 0  # remaining bytes of the body, from Content-Length
         self._ignores_upgrade = False
         self._held = b""
 
@@ -102,14 +102,14 @@ class BoundedHttp(HttpToolsProtocol):
                 self._ignores_upgrade = True  # feed_data raises next
                 return
         else:
-            # Trailers must not become headers of the request (RFC 9110, 6.5.1).
+            # Trailers must not become headers of the request (RFC 9110, section 6.5.1).
             self.headers = []
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         if self._declared:
             self._declared -= len(body)
-        if not self.cycle.response_complete:  # of what nobody reads any more each byte counts
+        if not self.cycle.response_complete:  # after the response, every byte counts as framing
             self._framing -= len(body)
             self._body += len(body)
         super().on_body(body)
@@ -130,7 +130,7 @@ class BoundedHttp(HttpToolsProtocol):
         if (self._in_head and not self._held) or self.transport.is_closing():
             return
         if not self._in_head:
-            self._start_timer()  # for the rest of a body that nobody reads
+            self._start_timer()  # for the rest of an unread body
         if self._held:
             self._unset_keepalive_if_required()
             held, self._held = self._held, b""
@@ -159,13 +159,13 @@ class BoundedHttp(HttpToolsProtocol):
             self._wait_for_rest_of_head()
 
     def _find_end(self, data: bytes, start: int, pieces: int) -> int:
-        """Return where the next piece ends: with the request, wherever that can be told."""
+        """Return the end of the next piece: the end of the request if it is known."""
         if self._declared:
             return min(start + self._declared, len(data))
         last = len(data) if self._in_head else min(start + PIECE_BYTES, len(data))
         if not self._in_head and pieces > MAX_PIECES:
             return last
-        if data[start] in b"\r\n":  # the end of a head may be split between two reads
+        if data[start] in b"\r\n":  # the end of the headers may be split between two reads
             return start + 1
         end = data.find(END_OF_HEAD, start, last)
         return last if end < 0 else end + len(END_OF_HEAD)
@@ -181,9 +181,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._start_timer()
 
     def _feed(self, piece: bytes) -> bool:
-        """Parse it; False where that was the last of this protocol."""
+        """Parse a piece. Return False if this protocol must not parse more data."""
         self._framing += len(piece)  # `on_body` subtracts
-        if self._in_head and self._framing > LIMIT:
+        if self._in_head and self._framing > MAX_HEAD_BYTES:
             return self._end(HEADERS_TOO_LARGE)
         try:
             self.parser.feed_data(piece)
@@ -197,7 +197,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _refuse(self, cause: BaseException | None) -> bool:
         if isinstance(cause, _PipelinedBehindChunksError):
-            # The parser cannot be stopped there; the client repeats it (RFC 9112, 9.3.2).
+            # The parser cannot stop there; the client retries (RFC 9112, section 9.3.2).
             self.cycle.keep_alive = False
             self._pause_reading()
             return False
@@ -208,7 +208,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _exceeds_limit(self) -> bool:
         if self._in_head:
-            return self._framing > LIMIT
+            return self._framing > MAX_HEAD_BYTES
         return self._framing > FRAMING_LIMIT + self._body // BODY_BYTES_PER_FRAMING_BYTE
 
     def _upgrade(self) -> bool:
@@ -225,7 +225,7 @@ class BoundedHttp(HttpToolsProtocol):
         return True
 
     def _make_head_without_upgrade(self) -> bytes:
-        """The request as if it had not asked for another protocol (RFC 9110, 7.8)."""
+        """Return the request line and headers without the upgrade (RFC 9110, section 7.8)."""
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         lines += [b"%b: %b" % it for it in self.headers if it[0] not in UPGRADE_HEADERS]
@@ -241,7 +241,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._held = b""
 
     def _pause_reading(self) -> None:
-        """Until the response is complete: unlike `flow`, which each `receive()` resumes."""
+        """Pause until the response is complete. Each `receive()` would resume `flow`."""
         self.flow.read_paused = False
         self.transport.pause_reading()
 
@@ -259,10 +259,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_timer()
         if self.transport.is_closing() or self._closing:
             return False
-        answer = b""
-        if self._may_answer():
-            answer = STATUS_LINE[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
-        elif not self._is_serving:  # the rest of a body that no one reads; its answer was late
+        response = b""
+        if self._may_respond():
+            response = STATUS_LINE[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
+        elif not self._is_serving:  # the rest of an unread body, after its response
             self.transport.close()
             return False
         if self._is_serving:
@@ -270,15 +270,15 @@ class BoundedHttp(HttpToolsProtocol):
             self.cycle.message_event.set()
         self._held = b""
         self._pause_reading()
-        self._closing = self.loop.call_later(REFUSAL_SECONDS, self._close, answer)
+        self._closing = self.loop.call_later(REFUSAL_SECONDS, self._close, response)
         return False
 
-    def _close(self, answer: bytes) -> None:
-        self.transport.write(answer)
+    def _close(self, response: bytes) -> None:
+        self.transport.write(response)
         self.transport.close()
 
-    def _may_answer(self) -> bool:
-        """A response that has begun, or that the request already got, must stay the only one."""
+    def _may_respond(self) -> bool:
+        """Return whether the request has no response yet."""
         if self._is_serving:
             return not self.cycle.response_started
         return self._in_head
@@ -293,7 +293,7 @@ class _PipelinedBehindChunksError(Exception):
 
 
 def bound_http_of_uvicorn() -> None:
-    """Have uvicorn, where it runs us by itself (`uvicorn app.main:app`), use this protocol too."""
+    """Make uvicorn use this protocol if it was started directly (`uvicorn app.main:app`)."""
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     if isinstance(server, Server) and server.config.http_protocol_class is HttpToolsProtocol:
         server.config.http_protocol_class = BoundedHttp

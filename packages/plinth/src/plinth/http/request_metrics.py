@@ -1,4 +1,4 @@
-"""What is told of each request: a line in the log, and its figures."""
+"""The log line and the metrics of each request."""
 
 import logging
 from functools import lru_cache
@@ -13,13 +13,13 @@ from plinth.request.context import RequestInfo, current_request, name_method
 
 logger = logging.getLogger(REQUESTS)
 
-FAULT, CLIENT_GONE = 500, 499
+SERVER_ERROR, CLIENT_CLOSED = 500, 499
 PROBES = "/health"
-SERIES = 4096  # more than there are of methods, routes and statuses together
+MAX_SERIES = 4096  # exceeds the combinations of methods, routes and statuses
 
 
 class MetricsMiddleware:
-    """Tells of each request once it is answered. It stands outside all that may answer."""
+    """Record each request after its response. It is outside of all middleware that may respond."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -33,37 +33,37 @@ class MetricsMiddleware:
             return
         began = perf_counter()
         self._in_progress += 1
-        fault = False
+        failed = False
         try:
             await self.app(scope, receive, send)
         except Exception:
-            fault = True  # what the server answers for us
+            failed = True  # the server returns a 500
             raise
         finally:
             self._in_progress -= 1
-            # Until the last piece was sent; what a route left for later is not in it.
+            # Until the last message was sent: without background tasks.
             seconds = (request.sent_at or perf_counter()) - began
-            status = request.status or (FAULT if fault else CLIENT_GONE)
-            _tell(request, name_method(scope), status, seconds)
+            status = request.status or (SERVER_ERROR if failed else CLIENT_CLOSED)
+            _record(request, name_method(scope), status, seconds)
 
 
-def _tell(request: RequestInfo, method: str, status: int, seconds: float) -> None:
+def _record(request: RequestInfo, method: str, status: int, seconds: float) -> None:
     route = request.route
     _find_histogram(method, route, status).observe(seconds)
     _log(request, method, route, status, seconds)
 
 
-@lru_cache(maxsize=SERIES)
+@lru_cache(maxsize=MAX_SERIES)
 def _find_histogram(method: str, route: str, status: int) -> Histogram:
     return metrics.request_seconds.labels(method, route, str(status))
 
 
 def _log(request: RequestInfo, method: str, route: str, status: int, seconds: float) -> None:
     level = logging.INFO
-    if status >= FAULT:
+    if status >= SERVER_ERROR:
         level = logging.WARNING
     elif PROBES in route and status < 400:  # noqa: PLR2004
-        level = logging.DEBUG  # every few seconds, from everywhere
+        level = logging.DEBUG  # every few seconds, from several probes
     if not logger.isEnabledFor(level):
         return
     line = RequestLine(
@@ -80,5 +80,5 @@ def _log(request: RequestInfo, method: str, route: str, status: int, seconds: fl
     )
     if request.trace_id:
         line["trace_id"] = request.trace_id
-    # Made by hand: `logger.log` would look up the stack for who calls it.
+    # Create the record directly: `logger.log` would inspect the stack for its caller.
     logger.handle(logging.LogRecord(REQUESTS, level, "", 0, line, None, None))

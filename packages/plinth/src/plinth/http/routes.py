@@ -1,7 +1,6 @@
-"""The routes of an application: found by walking it, and chosen from our routers."""
+"""The routes of an application, and the selection of routes from a router."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -12,14 +11,14 @@ from starlette.types import Scope
 
 
 def walk_routes(app: FastAPI) -> Iterator[RouteContext]:
-    """Each route of the API, with its whole path, its methods and its dependencies."""
+    """Yield each route of the API, with its full path, methods and dependencies."""
     for context in iter_route_contexts(app.routes):
         if isinstance(context.original_route, APIRoute):
             yield context
 
 
 def allowed_methods(app: FastAPI, path: str) -> set[str]:
-    """Those of the path itself, or where none is declared so, of those with parameters."""
+    """Return the methods of a literal path; if it is not declared, of the routes that match it."""
     matching: dict[bool, set[str]] = {True: set(), False: set()}
     for context in iter_route_contexts(app.routes):
         if context.path and context.methods and compile_path(context.path)[0].fullmatch(path):
@@ -31,7 +30,7 @@ def allowed_methods(app: FastAPI, path: str) -> set[str]:
 
 
 def route_path(scope: Scope) -> str:
-    """As routes are declared: without what stands before it where a proxy has us, or a mount."""
+    """Return the path of a request without the prefix of a proxy or a mount."""
     path: str = scope["path"]
     root: str = scope.get("app_root_path", scope.get("root_path", ""))
     if not root:
@@ -39,102 +38,113 @@ def route_path(scope: Scope) -> str:
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
-class Templates:
-    """Tells the path that a route was declared with, `/users/{user_id}`, from the scope of a
-    request that was routed. So there are only as many as an application has routes."""
+class RouteTable:
+    """The routes of an application by path, for middleware.
+
+    Attributes:
+        methods: methods by declared path. A set is empty if the route allows every method, or for
+            the prefix of a mounted application.
+        patterns: patterns of all paths.
+        head_patterns: patterns of the routes that declare HEAD.
+    """
 
     def __init__(self, app: FastAPI) -> None:
-        contexts = [it for it in iter_route_contexts(app.routes) if it.path]
+        contexts = list(iter_route_contexts(app.routes))
+        self.methods = _methods_by_path(app, contexts)
+        self.patterns = [
+            it.path_regex
+            for it in contexts
+            if getattr(it, "path_regex", None) and not isinstance(it.original_route, WebSocketRoute)
+        ]
+        self.head_patterns = [
+            it.path_regex
+            for it in contexts
+            if getattr(it, "path_regex", None) and "HEAD" in (it.methods or ())
+        ]
+        contexts = [it for it in contexts if it.path]
         self._mounts = [it.path for it in contexts if isinstance(it.original_route, Mount)]
-        self._paths = {id(it.original_route): it.path for it in contexts}
-        # FastAPI notes the route in the scope only where it is one of its own kind.
-        self._by_endpoint = {
+        self._templates = {id(it.original_route): it.path for it in contexts}
+        # FastAPI sets `scope["route"]` only for its own classes of routes.
+        self._templates_by_endpoint = {
             id(it.original_route.endpoint): it.path
             for it in contexts
             if isinstance(it.original_route, Route) and not isinstance(it.original_route, APIRoute)
         }
 
-    def find(self, scope: Scope) -> str | None:
-        """None where no route took it."""
+    def find_template(self, scope: Scope) -> str | None:
+        """Return the declared path of a routed request, such as `/users/{user_id}`.
+
+        There are only as many as the application has routes. None if no route matched.
+        """
         path = route_path(scope)
         for mount in self._mounts:
             if path.startswith(f"{mount}/"):
-                return f"{mount}/*"  # it has routes of its own, that are not ours to name
-        found = self._paths.get(id(scope.get("route")))
-        return found or self._by_endpoint.get(id(scope.get("endpoint")))
+                return f"{mount}/*"  # the routes of the mounted application are unknown here
+        template = self._templates.get(id(scope.get("route")))
+        return template or self._templates_by_endpoint.get(id(scope.get("endpoint")))
 
 
-def declared_methods(app: FastAPI) -> dict[str, set[str]]:
-    """By each path that answers as it is written; of what is mounted, by the one it begins with,
-    and without methods, which are its own affair. So is a route for any method."""
+def route_table(app: FastAPI) -> RouteTable:
+    """Return the table of `app`, which the first request builds."""
+    table: RouteTable | None = getattr(app.state, "route_table", None)
+    if table is None:
+        table = app.state.route_table = RouteTable(app)
+    return table
+
+
+def _methods_by_path(app: FastAPI, contexts: Sequence[RouteContext]) -> dict[str, set[str]]:
     methods: dict[str, set[str]] = {}
-    open_ended = {f"{route.path}/" for route in app.routes if isinstance(route, Mount)}
-    for context in iter_route_contexts(app.routes):
+    unrestricted = {f"{route.path}/" for route in app.routes if isinstance(route, Mount)}
+    for context in contexts:
         if isinstance(context.original_route, Route) and context.path:
             methods.setdefault(context.path, set()).update(context.methods or ())
             if not context.methods:
-                open_ended.add(context.path)
-    return methods | {path: set() for path in open_ended}
+                unrestricted.add(context.path)
+    return methods | {path: set() for path in unrestricted}
 
 
-def is_below_another(scope: Scope) -> bool:
-    """Whether an application that is mounted, or has this host, answers the request."""
+def belongs_to_mount(scope: Scope) -> bool:
+    """Return whether a mounted application, or one with its own host, handles the request."""
     routes = (it for it in scope["app"].routes if isinstance(it, (Host, Mount)))
     return any(it.matches({**scope})[0] is Match.FULL for it in routes)
 
 
-def path_patterns(app: FastAPI, method: str | None = None) -> list[re.Pattern[str]]:
-    """Return the patterns of the paths of all routes and mounts.
-
-    Args:
-        method: only of the routes that declare it.
-    """
-    return [
-        pattern
-        for context in iter_route_contexts(app.routes)
-        if (pattern := getattr(context, "path_regex", None))
-        and not isinstance(context.original_route, WebSocketRoute)
-        and (method is None or method in (context.methods or ()))
-    ]
-
-
 def without_routes(router: APIRouter, *functions: Callable[..., Any]) -> APIRouter:
-    """Return a copy of the router that lacks the routes of these functions.
+    """Return a copy of the router without the routes of these functions.
 
-    To override a route, include a router of your own with the same path as well.
+    To override a route, also include your own router with the same path.
 
     Raises:
         ValueError: the router has no route of a function.
     """
-    found = {route.endpoint for route in router.routes if isinstance(route, APIRoute)}
+    endpoints = {route.endpoint for route in router.routes if isinstance(route, APIRoute)}
     for function in functions:
-        if function not in found:
-            names = ", ".join(sorted(_name(it) for it in found))
+        if function not in endpoints:
+            names = ", ".join(sorted(_name(it) for it in endpoints))
             raise ValueError(
                 f"without(): the router has no route of {_name(function)}. Its routes are: {names}"
             )
-    kept = copy(router)
-    kept.routes = [it for it in router.routes if getattr(it, "endpoint", None) not in functions]
-    return kept
+    reduced = copy(router)
+    reduced.routes = [it for it in router.routes if getattr(it, "endpoint", None) not in functions]
+    return reduced
 
 
 def refuse_duplicates(app: FastAPI) -> None:
-    """Raise where a route is never called, because one declared before it matches all its paths.
-
-    Raises:
-        ValueError: names both.
     """
-    before: list[RouteContext] = []
+    Raises:
+        ValueError: a route is never called, because an earlier one matches all its paths.
+    """
+    earlier: list[RouteContext] = []
     for route in walk_routes(app):
-        for other in before:
+        for other in earlier:
             if _hides(other, route):
                 raise ValueError(
                     f"{_describe(route)} is never called: {_describe(other)} comes before it and"
-                    f" matches the same paths. Drop one of them by without(router, function) in"
-                    " app/api/v1/__init__.py; if they should answer different paths, include the"
+                    f" matches the same paths. Remove one with without(router, function) in"
+                    " app/api/v1/__init__.py; if they are meant for different paths, include the"
                     " one with fewer parameters first"
                 )
-        before.append(route)
+        earlier.append(route)
 
 
 def _hides(first: RouteContext, second: RouteContext) -> bool:

@@ -31,7 +31,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from plinth.http.dispatch import Dispatch, make_table
-from plinth.http.dispatch.plan import UNDERSTOOD, Way, make_plan
+from plinth.http.dispatch.plan import SUPPORTED, CallKind, make_plan
 from plinth.http.routes import walk_routes
 
 did: ContextVar[list[str]] = ContextVar("did")
@@ -494,7 +494,7 @@ def test_all_of_these_go_the_short_way() -> None:
 
 def test_nothing_of_a_dependency_is_overlooked() -> None:
     """An update of FastAPI that adds something to it has to be understood first."""
-    assert {field.name for field in fields(Dependant)} == UNDERSTOOD
+    assert {field.name for field in fields(Dependant)} == SUPPORTED
 
 
 async def test_none_of_our_own_dependencies_waits_for_a_thread(app: FastAPI) -> None:
@@ -502,7 +502,7 @@ async def test_none_of_our_own_dependencies_waits_for_a_thread(app: FastAPI) -> 
         (route.path, make_plan(route.dependant, embeds_body=False)) for route in walk_routes(app)
     ]
     assert len(plans) > 30
-    assert not [path for path, plan in plans for it in plan.steps if it.way is Way.IN_A_THREAD]
+    assert not [path for path, plan in plans for it in plan.steps if it.kind is CallKind.THREAD]
 
 
 async def test_of_our_own_routes_only_the_one_with_a_form_goes_the_long_way(app: FastAPI) -> None:

@@ -1,26 +1,30 @@
-"""The bytes of request bodies that one process holds at a time."""
+"""The memory that one process may use for request bodies at the same time."""
 
 import asyncio
+import ctypes
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from plinth.http.bounds import memory
+from functools import cache
+from platform import libc_ver
+from typing import Any
 
 BASE_BYTES = 32 * 1024
-"""What a request whose body arrives takes besides: its task, its headers, the server's buffers."""
+"""Memory of a request besides its body: task, headers, buffers of the server."""
 SETTLED_SECONDS = 1
-"""For so long a body keeps its room against others of its size."""
+"""During this time, a new body of the same size cannot displace an arriving one."""
 TRIM_BYTES = 1024 * 1024
-"""After so many were held at once, what they took is given back to the system."""
+"""After a peak above this, freed memory is returned to the operating system."""
 TRIM_SECONDS = 2
+TRIM_MAX_GENERATION = 1  # of the garbage collector
 
 
 @dataclass(slots=True, eq=False)
 class HeldBody:
     """
     Attributes:
-        size: as declared, and otherwise as it arrived so far.
-        timeout: of the wait for the next piece, while it waits.
+        size: bytes declared, or received so far if none are declared.
+        timeout: of the wait for the next message; None while it does not wait.
     """
 
     size: int
@@ -30,10 +34,10 @@ class HeldBody:
 
 
 class BodyBudget:
-    """Hold `limit` bytes at most. Beyond it, refuse the largest body that is still arriving.
+    """Limit the total to `limit` bytes. Beyond it, refuse the largest body that is still arriving.
 
-    So a small request gets in beside those that fill the budget. A body of the same size is refused
-    only when it had its time, so that clients that come again and again cannot churn the room.
+    So a small request is accepted even if large ones fill the budget. A body of the same size is
+    refused only after `SETTLED_SECONDS`, so that repeated requests cannot displace each other.
     """
 
     def __init__(self, limit: int) -> None:
@@ -59,7 +63,7 @@ class BodyBudget:
         self._peak = max(self._peak, self.held)
 
     def complete(self, body: HeldBody) -> None:
-        """Note that it has arrived. It is held until it is released."""
+        """Mark the body as received; it counts until it is released."""
         self._arriving.pop(body, None)
 
     def release(self, body: HeldBody) -> None:
@@ -86,4 +90,19 @@ class BodyBudget:
         if self._trimming is not None:
             self._trimming.cancel()
         loop = asyncio.get_running_loop()
-        self._trimming = loop.call_later(TRIM_SECONDS, loop.run_in_executor, None, memory.trim)
+        self._trimming = loop.call_later(TRIM_SECONDS, loop.run_in_executor, None, trim_memory)
+
+
+def trim_memory() -> None:
+    """Return freed memory to the operating system; glibc keeps it otherwise.
+
+    This takes some milliseconds, and does nothing with another C library.
+    """
+    gc.collect(TRIM_MAX_GENERATION)  # a refusal and its traceback are a cycle that holds the body
+    if (libc := _find_glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _find_glibc() -> Any:
+    return ctypes.CDLL(None) if libc_ver()[0] == "glibc" else None

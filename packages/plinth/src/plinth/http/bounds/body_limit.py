@@ -1,4 +1,4 @@
-"""Bounds on a request's body: its size, the time it takes to arrive, and the room it shares."""
+"""Limits on request bodies: size, time to arrive, and shared memory."""
 
 import asyncio
 import sys
@@ -15,27 +15,28 @@ from plinth.http.routes import route_path
 from plinth.request.context import current_request
 from plinth.request.headers import REFUSAL_SECONDS, find_header
 
-MAX_NUMBER_DIGITS = 20  # digits; beyond a few thousand int() raises
+MAX_NUMBER_DIGITS = 20  # int() raises beyond a few thousand digits
 CLOSE = {"Connection": "close"}
-TOO_LARGE = HTTPStatus(413)  # its name differs between versions of Python
+TOO_LARGE = HTTPStatus(413)  # its name depends on the version of Python
 MAX_SEPARATORS = {"x-www-form-urlencoded": (b"&", 20), "multipart/": (b"\n", 100)}
-"""By a part of the content type: what separates the fields of a form, and how often a form to sign
-in may have it. A parser takes a microsecond or two for each."""
-NO_ROOM = "Too many request bodies are arriving; try again in a moment"
+"""By content type: the separator of form fields, and its maximum count in a sign-in form. Parsing a
+field takes a microsecond or two."""
+BUDGET_EXCEEDED = "Too many request bodies are arriving; try again in a moment"
 RETRY = {"Retry-After": "1"}
 
 
 class BodyLimitMiddleware:
-    """Refuse a body of more than `limit` bytes with 413: by its declared length at once, and as it
-    arrives where it is sent in chunks or the length lies. One that takes longer to arrive than
-    `seconds` gets a 408, one for which `budget` has no room a 503. The last piece of one that is
-    costly to parse waits for its turn.
+    """Refuse request bodies that are too large, too slow, or exceed the shared budget.
 
-    FastAPI's own `max_body_size` counts as well, but answers in plain text.
+    A body of more than `limit` bytes gets a 413: immediately if the declared length exceeds it,
+    otherwise as it arrives. A body that takes longer than `seconds` gets a 408, and one that
+    exceeds `budget` a 503. The last message of a body that is costly to parse waits for its turn.
+
+    FastAPI's `max_body_size` applies too, but its response is plain text.
 
     Args:
-        limits: the limits of paths that begin so, in place of `limit`. Forms there are to sign in,
-            and so have few fields (`MAX_SEPARATORS`).
+        limits: limits by path prefix, instead of `limit`. These paths accept only sign-in forms, so
+            the number of form fields is limited too (`MAX_SEPARATORS`).
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class BodyLimitMiddleware:
         body = self.budget.begin(declared or 0)
         if body.is_refused:
             status = HTTPStatus.SERVICE_UNAVAILABLE
-            await problem(status, NO_ROOM, "overloaded", RETRY)(scope, receive, send)
+            await problem(status, BUDGET_EXCEEDED, "overloaded", RETRY)(scope, receive, send)
             return
         refusal: HTTPException | None = None
         receive_next = self._count(scope, receive, body, limit, declared)
@@ -96,7 +97,7 @@ class BodyLimitMiddleware:
         try:
             await self.app(scope, receive_or_refuse, send)
         except Exception:
-            # Within a `BaseHTTPMiddleware` the refusal becomes an exception group.
+            # `BaseHTTPMiddleware` turns the refusal into an exception group.
             request = current_request()
             if refusal is None or request is None or request.status is not None:
                 raise
@@ -107,26 +108,26 @@ class BodyLimitMiddleware:
     def _count(
         self, scope: Scope, receive: Receive, body: HeldBody, limit: int, declared: int | None
     ) -> Callable[[], Awaitable[Message]]:
-        arrived, is_arriving = 0, True
+        received, is_arriving = 0, True
         deadline = asyncio.get_running_loop().time() + self.seconds
 
         async def receive_and_count() -> Message:
-            nonlocal arrived, is_arriving
+            nonlocal received, is_arriving
             if not is_arriving:
                 return await receive()
             message = await _receive_until(deadline, receive, body)
             size = len(message.get("body", b""))
-            arrived += size
-            if arrived > limit:
+            received += size
+            if received > limit:
                 raise HTTPException(TOO_LARGE, _detail(limit))
             if declared is None:
                 self.budget.grow(body, size)
             if body.is_refused:
-                raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, NO_ROOM, RETRY | CLOSE)
+                raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, BUDGET_EXCEEDED, RETRY | CLOSE)
             is_arriving = message.get("more_body", False)
             if not is_arriving:
                 self.budget.complete(body)
-                if is_costly_body(find_header(scope, b"content-type") or "", arrived):
+                if is_costly_body(find_header(scope, b"content-type") or "", received):
                     await self._pace.wait_turn()
             return message
 
@@ -134,19 +135,19 @@ class BodyLimitMiddleware:
 
 
 def _bound_fields(scope: Scope, receive: Receive) -> Receive:
-    """Have `receive` refuse a form of more fields than `MAX_SEPARATORS` allows."""
-    kind = (find_header(scope, b"content-type") or "").lower()
-    bound = next((it for part, it in MAX_SEPARATORS.items() if part in kind), None)
+    """Return a `receive` that refuses a form with more fields than `MAX_SEPARATORS` allows."""
+    content_type = (find_header(scope, b"content-type") or "").lower()
+    bound = next((it for part, it in MAX_SEPARATORS.items() if part in content_type), None)
     if bound is None:
         return receive
-    separator, most = bound
-    found = 0
+    separator, limit = bound
+    count = 0
 
     async def receive_and_count() -> Message:
-        nonlocal found
+        nonlocal count
         message = await receive()
-        found += message.get("body", b"").count(separator)
-        if found > most:
+        count += message.get("body", b"").count(separator)
+        if count > limit:
             await asyncio.sleep(REFUSAL_SECONDS)
             raise HTTPException(TOO_LARGE, "The form has too many fields")
         return message
@@ -157,14 +158,16 @@ def _bound_fields(scope: Scope, receive: Receive) -> Receive:
 async def _receive_until(deadline: float, receive: Receive, body: HeldBody) -> Message:
     """
     Raises:
-        HTTPException: the deadline passed, or the budget refused the body.
+        HTTPException: the deadline has passed, or the budget refused the body.
     """
     try:
         async with asyncio.timeout_at(deadline) as body.timeout:
             return await receive()
     except TimeoutError:
         if body.is_refused:
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, NO_ROOM, RETRY | CLOSE) from None
+            raise HTTPException(
+                HTTPStatus.SERVICE_UNAVAILABLE, BUDGET_EXCEEDED, RETRY | CLOSE
+            ) from None
         raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers=CLOSE) from None
     finally:
         body.timeout = None
@@ -182,7 +185,7 @@ def _detail(limit: int) -> str:
 
 
 def _has_no_body(scope: Scope) -> bool:
-    """As HTTP/1.1 tells it by its headers (RFC 9112, 6.3); later versions need not."""
+    """Return whether the headers exclude a body (RFC 9112, section 6.3; only in HTTP/1.1)."""
     return (
         scope["http_version"] == "1.1"
         and find_header(scope, b"content-length") is None

@@ -1,7 +1,7 @@
-"""Bounds on a request's head, checked before any header is parsed, under any server.
+"""Limits on the request line and headers, checked before any header is parsed.
 
-`http/protocol.py` has the same for what it reads; these also hold behind another server. A head
-that is within the bounds and costly to parse waits for its turn.
+`http/protocol.py` applies the same limits in uvicorn; these also apply in other servers. A request
+within the limits whose headers are costly to parse waits for its turn.
 """
 
 from collections.abc import Awaitable
@@ -20,18 +20,18 @@ MAX_BYTES_OF = {
     b"if-none-match": 1024,
     b"range": 256,
 }
-"""Bounds of headers with costly parsers. Several headers of one name count together."""
-MAX_COOKIES = 200  # browsers store no more than 180 for a site
-MAX_QUERY_BYTES = 8192  # RFC 9110, 4.1 recommends support for 8000
+"""Limits of headers with costly parsers. Repeated headers count together."""
+MAX_COOKIES = 200  # browsers store at most 180 per site
+MAX_QUERY_BYTES = 8192  # RFC 9110, section 4.1 recommends at least 8000
 MAX_QUERY_PAIRS = 256
 CHEAP_PARTS = 100
-"""Escapes and pairs of a path and a query, or pairs and backslashes of cookies: a head of no more
-costs little beside the rest of its request."""
+"""Escapes and pairs of path and query, or pairs and backslashes of cookies. Up to this number,
+parsing them costs little compared with the rest of the request."""
 
 
 class HeaderLimitsMiddleware:
-    """Refuse a head of more than `limit` bytes or `MAX_HEADER_FIELDS` fields with 431, and a path
-    or a query over its own bounds with 414."""
+    """Return 431 for headers of more than `limit` bytes or `MAX_HEADER_FIELDS` fields, and 414 for
+    a path or query that exceeds its limit."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""A route as it is run: its body read, its plan solved, its function called, its answer sent."""
+"""Run a route: read the body, solve the plan, call the endpoint, send the response."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -21,17 +21,17 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from plinth.http.dispatch.body import read_body
-from plinth.http.dispatch.known import Found, NotPlanned, handler_of
-from plinth.http.dispatch.plan import Plan, Solving, make_plan
+from plinth.http.dispatch.known import DeclaredRoute, UnsupportedRoute, handler_variables
+from plinth.http.dispatch.plan import Plan, SolveState, make_plan
 
 JSON = (b"content-type", b"application/json")
 WITHOUT_BODY = {204, 205, 304}
 START: Message = {"type": "http.response.start", "status": HTTPStatus.OK, "headers": []}
 
 
-@dataclass(slots=True)  # frozen, it takes four times as long to make
-class Answer:
-    """What a `Response` comes to, made at a fraction of its cost."""
+@dataclass(slots=True)  # creating a frozen one takes four times as long
+class JSONAnswer:
+    """A JSON response, at a fraction of the cost of a Starlette `Response`."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -45,10 +45,10 @@ class Answer:
             await self.background()
 
 
-class Sending:
+class ResponseSender:
     """
     Attributes:
-        started: the response has begun, so that no other can take its place.
+        started: the response has started, so it can no longer be replaced.
     """
 
     __slots__ = ("_send", "started")
@@ -57,9 +57,9 @@ class Sending:
         self._send = send
         self.started = False
 
-    async def respond(self, answer: Answer | Response, request: Request) -> None:
-        if type(answer) is Answer:
-            self.started = True  # it starts at once, and so need not be watched
+    async def respond(self, answer: JSONAnswer | Response, request: Request) -> None:
+        if type(answer) is JSONAnswer:
+            self.started = True  # it starts immediately, so its messages need no check
             await answer(request.scope, request.receive, self._send)
         else:
             await answer(request.scope, request.receive, self)
@@ -73,17 +73,17 @@ class Sending:
 class Endpoint:
     """
     Attributes:
-        path: as it is declared.
+        path: as declared.
 
     Raises:
-        NotPlanned: FastAPI has to run it.
+        UnsupportedRoute: FastAPI must handle the route.
     """
 
-    def __init__(self, found: Found, app: FastAPI) -> None:
-        handler = handler_of(found)
+    def __init__(self, declared: DeclaredRoute, app: FastAPI) -> None:
+        handler = handler_variables(declared)
         if handler["dependency_overrides_provider"] is not app or not _is_plain(handler):
-            raise NotPlanned
-        self.path: str = found.effective.path or "/"
+            raise UnsupportedRoute
+        self.path: str = declared.effective.path or "/"
         self._app = app
         self._dependant = handler["dependant"]
         self._call: Callable[..., Awaitable[Any]] = self._dependant.call
@@ -95,17 +95,18 @@ class Endpoint:
         self._has_body = handler["body_field"] is not None
         self._field = handler["response_field"]
         if self._field is not None:
-            shown = self._field._type_adapter  # noqa: SLF001
-            self._validate, self._write = shown.validator.validate_python, shown.serializer.to_json
+            adapter = self._field._type_adapter  # noqa: SLF001
+            self._validate = adapter.validator.validate_python
+            self._to_json = adapter.serializer.to_json
         self._status: int | None = handler["status_code"]
-        self._scope = {"endpoint": found.effective.endpoint, "route": found.route}
-        # What FastAPI's routers note on their way.
-        self._noted = (
-            {"included_router": found.included, "effective_route_context": found.context}
-            if found.context
+        self._scope = {"endpoint": declared.effective.endpoint, "route": declared.route}
+        # FastAPI's routers set these in the scope.
+        self._router_scope = (
+            {"included_router": declared.included, "effective_route_context": declared.context}
+            if declared.context
             else {}
         )
-        self._shape: dict[str, Any] = {
+        self._json_options: dict[str, Any] = {
             name: handler[f"response_model_{name}"]
             for name in (
                 "include", "exclude", "by_alias", "exclude_unset", "exclude_defaults",
@@ -118,64 +119,66 @@ class Endpoint:
         if "router" not in scope:
             scope["router"] = self._app.router
         if "fastapi" in scope:
-            scope["fastapi"].update(self._noted)
+            scope["fastapi"].update(self._router_scope)
         else:
-            scope["fastapi"] = {**self._noted}
+            scope["fastapi"] = {**self._router_scope}
         request = Request(scope, receive, send)
-        sending = Sending(send)
+        sender = ResponseSender(send)
         async with AsyncExitStack() as files:
             scope["fastapi_middleware_astack"] = files
             try:
-                await self._run(request, sending)
-            except Exception as error:  # noqa: BLE001 - what is not handled is raised again
-                await self._handle(error, request, sending)
+                await self._run(request, sender)
+            except Exception as error:  # noqa: BLE001 - raised again unless a handler exists
+                await self._handle(error, request, sender)
 
-    async def _run(self, request: Request, sending: Sending) -> None:
-        """Within FastAPI's stacks, which packages look for in the scope."""
+    async def _run(self, request: Request, sender: ResponseSender) -> None:
+        """Answer the request within the exit stacks that packages expect in FastAPI's scope."""
         scope, is_answered = request.scope, False
         async with AsyncExitStack() as outer:
             scope["fastapi_inner_astack"] = outer
             async with AsyncExitStack() as inner:
                 scope["fastapi_function_astack"] = inner
                 answer = await self._answer(request)
-            await sending.respond(answer, request)
+            await sender.respond(answer, request)
             is_answered = True
         if not is_answered:
             raise FastAPIError(
-                "Response not awaited: most likely the application is raising an exception and a"
-                " dependency with yield catches it. Raise it again at the end of that except block"
+                "no response: a dependency with yield probably catches an exception without raising"
+                " it again. Add `raise` at the end of its except block"
             )
 
-    async def _answer(self, request: Request) -> Answer | Response:
+    async def _answer(self, request: Request) -> JSONAnswer | Response:
         body: Any = PydanticUndefined
         if self._has_body:
             body = await read_body(request, self._describe)
-        solving = Solving(request, body)
-        values = await self._plan.solve(solving)
-        if solving.errors:
+        state = SolveState(request, body)
+        values = await self._plan.solve(state)
+        if state.errors:
             sent = None if body is PydanticUndefined else body
             raise RequestValidationError(
-                solving.errors, body=sent, endpoint_ctx=self._describe(request)
+                state.errors, body=sent, endpoint_ctx=self._describe(request)
             )
         result = await self._call(**values)
         if isinstance(result, Response):
             if result.background is None:
-                result.background = solving.background
+                result.background = state.background
             return result
-        return self._shape_answer(request, result, solving)
+        return self._make_answer(request, result, state)
 
-    def _shape_answer(self, request: Request, result: Any, solving: Solving) -> Answer | Response:
-        shared = solving.response
+    def _make_answer(
+        self, request: Request, result: Any, state: SolveState
+    ) -> JSONAnswer | Response:
+        shared = state.response
         status = (shared.status_code if shared else None) or self._status or HTTPStatus.OK
-        more = shared.headers.raw if shared else []
+        added = shared.headers.raw if shared else []
         body = self._serialize(request, result)
         if status < HTTPStatus.OK or status in WITHOUT_BODY:
             response = Response(body, status, media_type="application/json")
-            response.body, response.background = b"", solving.background
-            response.headers.raw.extend(more)
+            response.body, response.background = b"", state.background
+            response.headers.raw.extend(added)
             return response
-        headers = [(b"content-length", b"%d" % len(body)), JSON, *more]
-        return Answer(status, headers, body, solving.background)
+        headers = [(b"content-length", b"%d" % len(body)), JSON, *added]
+        return JSONAnswer(status, headers, body, state.background)
 
     def _serialize(self, request: Request, result: Any) -> bytes:
         if self._field is None:
@@ -187,22 +190,22 @@ class Endpoint:
             raise ResponseValidationError(
                 errors=errors, body=result, endpoint_ctx=self._describe(request)
             ) from None
-        written: bytes = self._write(value, **self._shape)
-        return written
+        content: bytes = self._to_json(value, **self._json_options)
+        return content
 
     def _describe(self, request: Request) -> Any:
-        """Where the route is declared, for the text of an error."""
+        """Return the location of the endpoint, for error messages."""
         context = _extract_endpoint_context(self._call)
         if self._dependant.path:
             mount = request.scope.get("root_path", "").rstrip("/")
             context["path"] = f"{request.method} {mount}{self._dependant.path}"
         return context
 
-    async def _handle(self, error: Exception, request: Request, sending: Sending) -> None:
-        """By Starlette's own rules, of the route and then of its `ExceptionMiddleware`."""
+    async def _handle(self, error: Exception, request: Request, sender: ResponseSender) -> None:
+        """Apply Starlette's exception handlers: of the route, then of `ExceptionMiddleware`."""
 
         async def fail(_: Scope, __: Receive, send: Send) -> None:
-            if sending.started:
+            if sender.started:
                 await send(START)
             raise error
 
@@ -210,20 +213,20 @@ class Endpoint:
             pass
 
         scope, receive = request.scope, request.receive
-        send = discard if sending.started else sending
-        within = wrap_app_handling_exceptions(fail, request)
-        await wrap_app_handling_exceptions(within, request)(scope, receive, send)
+        send = discard if sender.started else sender
+        inner = wrap_app_handling_exceptions(fail, request)
+        await wrap_app_handling_exceptions(inner, request)(scope, receive, send)
 
 
 def _is_plain(handler: Mapping[str, Any]) -> bool:
-    """A coroutine that takes JSON, or nothing, and returns what becomes JSON, or a response."""
-    call, shown = handler["dependant"].call, handler["response_class"]
+    """Return whether the route is a coroutine with a JSON body, or none, and a JSON response."""
+    call, response_class = handler["dependant"].call, handler["response_class"]
     return (
         bool(handler["is_coroutine"])
         and not _is_gen_callable(call)
         and not _is_async_gen_callable(call)
-        and isinstance(shown, DefaultPlaceholder)
-        and shown.value is JSONResponse
+        and isinstance(response_class, DefaultPlaceholder)
+        and response_class.value is JSONResponse
         and handler["actual_response_class"] is JSONResponse
         and not (handler["is_body_form"] or handler["is_sse_stream"] or handler["is_json_stream"])
         and handler["stream_item_field"] is None

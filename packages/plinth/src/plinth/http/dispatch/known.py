@@ -1,7 +1,7 @@
-"""What is known to be FastAPI's own, and so may be done in its place.
+"""Checks that FastAPI and Starlette are unmodified, so that the dispatcher may replace them.
 
-Subclasses, wrappers of instrumentation and functions that something replaced are not known:
-FastAPI's own path runs them.
+If a function was replaced, or a route is of a subclass or wrapped by instrumentation, FastAPI
+itself handles the request.
 """
 
 import json
@@ -48,8 +48,8 @@ ORIGINALS: dict[ModuleType, tuple[str, ...]] = {
     json: ("loads",),
     starlette.responses: ("Response.__init__", "Response.__call__", "JSONResponse.render"),
 }  # fmt: skip
-"""The functions in whose place the dispatcher works, by the modules that call them: each has to be
-the one that the libraries define."""
+"""The functions that the dispatcher replaces, by the module that calls them. Each must be the
+library's original."""
 
 LIBRARIES = ("fastapi", "starlette", "json")
 ROUTER_METHODS = ("__call__", "app", "handle", "matches")
@@ -59,17 +59,16 @@ KNOWN_MATCHES = (
 )  # fmt: skip
 
 
-class NotPlanned(Exception):
-    """The route has something that is not known here."""
+class UnsupportedRoute(Exception):
+    """The dispatcher does not support the route; FastAPI handles it."""
 
 
-class Found(NamedTuple):
-    """A route in the order in which FastAPI asks them.
-
+class DeclaredRoute(NamedTuple):
+    """
     Attributes:
-        route: None where anything may match.
-        context: of a route in a router that was included, with its whole path and dependencies.
-        included: the innermost router of these.
+        route: None if it may match any path.
+        context: for a route of an included router, with the full path and all dependencies.
+        included: the innermost included router.
     """
 
     route: BaseRoute | None
@@ -83,34 +82,35 @@ class Found(NamedTuple):
 
     @property
     def has_known_path(self) -> bool:
-        """It matches by its path and methods alone."""
+        """Whether the route matches by path and methods only."""
         route = self.route
         if route is None or type(route).matches not in KNOWN_MATCHES or "matches" in vars(route):
             return False
-        ours, compiled = self.effective, ""
+        effective, compiled = self.effective, ""
         if isinstance(route, (Route, Mount)):
-            path = f"{ours.path}/{{path:path}}" if isinstance(route, Mount) else ours.path
+            path = f"{effective.path}/{{path:path}}" if isinstance(route, Mount) else effective.path
             compiled = compile_path(path)[0].pattern
-        return not compiled or bool(ours.path_regex.pattern == compiled)
+        return not compiled or bool(effective.path_regex.pattern == compiled)
 
 
-def walk(routes: list[BaseRoute]) -> Iterator[Found]:
+def walk(routes: list[BaseRoute]) -> Iterator[DeclaredRoute]:
+    """Yield the routes in the order in which FastAPI tries them."""
     for route in routes:
         if type(route) is _IncludedRouter:
             yield from _walk_included(route)
         else:
-            yield Found(route, None, None)
+            yield DeclaredRoute(route, None, None)
 
 
-def _walk_included(included: _IncludedRouter) -> Iterator[Found]:
+def _walk_included(included: _IncludedRouter) -> Iterator[DeclaredRoute]:
     if not is_known_router(included.original_router):
-        yield Found(None, None, None)
+        yield DeclaredRoute(None, None, None)
         return
     for candidate in included.effective_candidates():
         if isinstance(candidate, _IncludedRouter):
             yield from _walk_included(candidate)
         else:
-            yield Found(candidate.original_route, candidate, included)
+            yield DeclaredRoute(candidate.original_route, candidate, included)
 
 
 def included_routers(routes: list[BaseRoute]) -> Iterator[APIRouter]:
@@ -121,73 +121,73 @@ def included_routers(routes: list[BaseRoute]) -> Iterator[APIRouter]:
 
 
 def is_known_router(router: Any) -> bool:
-    """A subclass may change how routes are declared, and not how requests find them."""
+    """Return whether the router finds routes as `APIRouter` does. Subclasses may declare routes."""
     return isinstance(router, APIRouter) and all(
         getattr(type(router), name) is getattr(APIRouter, name) and name not in vars(router)
         for name in ROUTER_METHODS
     )
 
 
-def handler_of(found: Found) -> Mapping[str, Any]:
-    """The arguments of FastAPI's handler for the route, as the handler itself holds them.
+def handler_variables(declared: DeclaredRoute) -> Mapping[str, Any]:
+    """Return the closure variables of FastAPI's request handler for the route.
 
     Raises:
-        NotPlanned: something else answers: a `route_class` of its own, or a wrapper.
+        UnsupportedRoute: another `route_class` or a wrapper handles the route.
     """
-    route = found.route
+    route = declared.route
     if not isinstance(route, APIRoute) or type(route).handle is not APIRoute.handle:
-        raise NotPlanned
+        raise UnsupportedRoute
     if "handle" in vars(route):
-        raise NotPlanned
-    app = found.context.app if found.context else route.app
-    request_handler = _variables(app, "request_response.<locals>.app").get("f")
-    return _variables(request_handler, "get_request_handler.<locals>.app")
+        raise UnsupportedRoute
+    app = declared.context.app if declared.context else route.app
+    request_handler = _closure_variables(app, "request_response.<locals>.app").get("f")
+    return _closure_variables(request_handler, "get_request_handler.<locals>.app")
 
 
-def _variables(function: Any, name: str) -> dict[str, Any]:
+def _closure_variables(function: Any, name: str) -> dict[str, Any]:
     if (
         type(function) is not FunctionType
         or function.__globals__ is not vars(fastapi.routing)
         or function.__qualname__ != name
     ):
-        raise NotPlanned
+        raise UnsupportedRoute
     cells = (cell.cell_contents for cell in function.__closure__ or ())
     return dict(zip(function.__code__.co_freevars, cells, strict=True))
 
 
-def find_obstacle(inside: Any, app: Any, passed: tuple[type, ...]) -> str | None:
-    """Why the whole application has to be left to FastAPI.
+def find_obstacle(inner: Any, app: Any, skipped: tuple[type, ...]) -> str | None:
+    """Return the reason why FastAPI must handle all requests; None if there is no such reason.
 
     Args:
-        inside: what the dispatcher would go past.
-        passed: kinds of middleware that need not see what is answered before them.
+        inner: the ASGI application that the dispatcher would skip.
+        skipped: classes of middleware that may be skipped.
     """
     for module, names in ORIGINALS.items():
         for name in names:
             if not _is_original(module, name):
                 return f"{module.__name__}.{name} was replaced"
-    known = (ExceptionMiddleware, AsyncExitStackMiddleware, *passed)
-    while type(inside) in known:
-        inside = inside.app
-    if inside is not getattr(app, "router", None):
-        return f"{type(inside).__name__} stands between it and the router"
-    if not is_known_router(inside):
-        return f"{type(inside).__name__} is not FastAPI's router"
-    if getattr(inside, "middleware_stack", None) != getattr(inside, "app", None):
-        return "the router has middleware of its own"
-    if getattr(inside, "form_limits", None):
+    known = (ExceptionMiddleware, AsyncExitStackMiddleware, *skipped)
+    while type(inner) in known:
+        inner = inner.app
+    if inner is not getattr(app, "router", None):
+        return f"the middleware {type(inner).__name__} is between the dispatcher and the router"
+    if not is_known_router(inner):
+        return f"{type(inner).__name__} is not FastAPI's router"
+    if getattr(inner, "middleware_stack", None) != getattr(inner, "app", None):
+        return "the router has its own middleware"
+    if getattr(inner, "form_limits", None):
         return "the router has form limits"
     return None
 
 
 def _is_original(module: ModuleType, name: str) -> bool:
-    found: Any = module
+    function: Any = module
     for part in name.split("."):
-        found = getattr(found, part, None)
-    home = sys.modules.get(getattr(found, "__module__", None) or "")
+        function = getattr(function, part, None)
+    source = sys.modules.get(getattr(function, "__module__", None) or "")
     return (
-        home is not None
-        and home.__name__.partition(".")[0] in LIBRARIES
-        and type(found) is FunctionType
-        and found.__globals__ is vars(home)  # what `functools.wraps` dresses up has others
+        source is not None
+        and source.__name__.partition(".")[0] in LIBRARIES
+        and type(function) is FunctionType
+        and function.__globals__ is vars(source)  # differs for a wrapper with `functools.wraps`
     )

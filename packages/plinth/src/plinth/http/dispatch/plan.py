@@ -1,11 +1,11 @@
-"""A route's dependencies in the order in which FastAPI calls them, worked out once.
+"""The dependencies of a route as a list of steps, in the order in which FastAPI calls them.
 
-FastAPI solves them as a tree, anew with each request. Here they are a list: each step's arguments
-are the request, parameters of it, and results of steps before it. What a callable is, how a
-generator is entered, and which results are used again, FastAPI's own functions decide.
+FastAPI solves a tree of dependencies for each request. A plan is made once. The arguments of a step
+are the request, its parameters, and results of earlier steps. FastAPI's own functions classify
+callables, enter generators and decide which results are reused.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -24,12 +24,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from plinth.http.dispatch.body import Taken, make_taker
-from plinth.http.dispatch.known import NotPlanned
+from plinth.http.dispatch.body import ParseBody, make_body_parser
+from plinth.http.dispatch.known import UnsupportedRoute
 from plinth.http.dispatch.parameters import SOURCES, Read, make_reader
 
-# What of a Dependant is understood here; a test holds FastAPI to it.
-UNDERSTOOD = {
+# The attributes of Dependant that a plan supports. A test fails if FastAPI adds one.
+SUPPORTED = {
     "path_params", "query_params", "header_params", "cookie_params", "body_params", "dependencies",
     "name", "call", "request_param_name", "websocket_param_name", "http_connection_param_name",
     "response_param_name", "background_tasks_param_name", "security_scopes_param_name",
@@ -39,21 +39,20 @@ UNDERSTOOD = {
 Overrides = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
-class Way(Enum):
-    """How a step's function is called."""
+class CallKind(Enum):
+    COROUTINE = auto()
+    THREAD = auto()
+    """A plain function, called in a thread."""
+    FUNCTION_SCOPE = auto()
+    """A generator that ends before the response is sent (`scope="function"`)."""
+    REQUEST_SCOPE = auto()
+    """A generator that ends after the response is sent."""
+    ENDPOINT = auto()
+    """The function of the route; the caller of the plan calls it."""
 
-    AWAITED = auto()
-    IN_A_THREAD = auto()
-    UNTIL_THE_RESULT = auto()
-    """A generator whose end comes before the answer is sent (`scope="function"`)."""
-    UNTIL_THE_ANSWER = auto()
-    """A generator whose end comes when the answer was sent."""
-    LAST = auto()
-    """The route's own function, which is not called as a step."""
 
-
-class _Shared(Response):
-    """Of no content, and so without the headers of any."""
+class _SharedResponse(Response):
+    """A response without content and its headers."""
 
     def __init__(self) -> None:
         self.status_code = None  # type: ignore[assignment]
@@ -62,11 +61,11 @@ class _Shared(Response):
         self.raw_headers = []
 
 
-class Solving:
-    """One request's way through a plan.
+class SolveState:
+    """The state of one request while a plan is solved.
 
     Attributes:
-        errors: of what was sent, as Pydantic has them.
+        errors: validation errors of the request, in Pydantic's format.
     """
 
     __slots__ = ("background", "body", "errors", "request", "response")
@@ -79,9 +78,9 @@ class Solving:
         self.background: BackgroundTasks | None = None
 
     def share_response(self) -> Response:
-        """The one that dependencies set headers and the status of."""
+        """Return the response whose headers and status dependencies set."""
         if self.response is None:
-            self.response = _Shared()
+            self.response = _SharedResponse()
         return self.response
 
     def share_background(self) -> BackgroundTasks:
@@ -94,18 +93,19 @@ class Solving:
 class Step:
     """
     Attributes:
-        results: the names of arguments that are results, with the places of their steps.
-        needs: the places of all steps without which this one is not called; one that is used again
-            stands here again, since FastAPI reports its errors again.
+        results: arguments that are results, with the index of their step.
+        needs: indexes of the steps that must succeed first. A reused step is repeated, since
+            FastAPI repeats its errors.
+        special: arguments such as the request or the background tasks.
     """
 
     dependant: Dependant
-    way: Way
+    kind: CallKind
     results: Sequence[tuple[str, int]]
     needs: Sequence[int]
-    given: Sequence[tuple[str, Callable[[Solving], Any]]]
+    special: Sequence[tuple[str, Callable[[SolveState], Any]]]
     parameters: Sequence[Read]
-    take_body: Callable[[Any], Taken | Awaitable[Taken]] | None
+    parse_body: ParseBody | None
     call: Callable[..., Any]
 
 
@@ -113,48 +113,48 @@ class Step:
 class Plan:
     steps: list[Step] = field(default_factory=list)
 
-    async def solve(self, solving: Solving) -> dict[str, Any]:
-        """The arguments of the route's function, unless there are errors."""
+    async def solve(self, state: SolveState) -> dict[str, Any]:
+        """Return the arguments of the endpoint. They are incomplete if `state.errors` is set."""
         results: list[Any] = []
         failed: dict[int, list[Any]] = {}
         values: dict[str, Any] = {}
-        # Without comprehensions: each is a call, and this runs some six times a request.
+        # No comprehensions: each one is a call, and this loop runs about six times per request.
         for step in self.steps:
             values = {}
             for name, index in step.results:
                 values[name] = results[index]
             errors: list[Any] = []
             for read in step.parameters:
-                found, wrong = read(solving.request)
-                values |= found
-                errors += wrong
-            if step.take_body is not None:
-                taken = step.take_body(solving.body)
-                found, wrong = taken if isinstance(taken, tuple) else await taken
-                values |= found
-                errors += wrong
+                parsed, faults = read(state.request)
+                values |= parsed
+                errors += faults
+            if step.parse_body is not None:
+                body = step.parse_body(state.body)
+                parsed, faults = body if isinstance(body, tuple) else await body
+                values |= parsed
+                errors += faults
             if failed:
                 errors = [it for need in step.needs for it in failed.get(need, ())] + errors
             if errors:
-                failed[len(results)] = solving.errors = errors
+                failed[len(results)] = state.errors = errors
                 results.append(None)
                 continue
-            for name, give in step.given:
-                values[name] = give(solving)
-            if step.way is Way.AWAITED:
+            for name, get in step.special:
+                values[name] = get(state)
+            if step.kind is CallKind.COROUTINE:
                 results.append(await step.call(**values))
-            elif step.way is not Way.LAST:
-                results.append(await _call(step, values, solving.request))
+            elif step.kind is not CallKind.ENDPOINT:
+                results.append(await _call(step, values, state.request))
         return values
 
 
 async def _call(step: Step, values: dict[str, Any], request: Request) -> Any:
-    if step.way is Way.IN_A_THREAD:
+    if step.kind is CallKind.THREAD:
         return await run_in_threadpool(step.call, **values)
-    until = "function" if step.way is Way.UNTIL_THE_RESULT else "inner"
+    scope = "function" if step.kind is CallKind.FUNCTION_SCOPE else "inner"
     return await _solve_generator(
         dependant=step.dependant,
-        stack=request.scope[f"fastapi_{until}_astack"],
+        stack=request.scope[f"fastapi_{scope}_astack"],
         sub_values=values,
         request=request,
     )
@@ -163,58 +163,58 @@ async def _call(step: Step, values: dict[str, Any], request: Request) -> Any:
 def make_plan(route: Dependant, *, embeds_body: bool, overrides: Overrides | None = None) -> Plan:
     """
     Raises:
-        NotPlanned: it has scopes of OAuth, or a bound on concurrency.
+        UnsupportedRoute: it has OAuth scopes, or a concurrency limit.
     """
     planner = _Planner(embeds_body=embeds_body, overrides=overrides or {})
-    planner.add(route, is_last=True)
+    planner.add(route, is_endpoint=True)
     return planner.plan
 
 
 class _Planner:
     def __init__(self, *, embeds_body: bool, overrides: Overrides) -> None:
         self.plan = Plan()
-        self._embeds = embeds_body
+        self._embeds_body = embeds_body
         self._overrides = overrides
-        self._known: dict[Any, int] = {}
-        self._pure: dict[int, bool] = {}
-        """By place: all below it is called once, however often it is asked for."""
+        self._indexes: dict[Any, int] = {}
+        # By index: whether FastAPI caches all results below the step, so each is called once.
+        self._is_cached_below: dict[int, bool] = {}
 
-    def add(self, node: Dependant, *, is_last: bool = False) -> int:
-        """The place of its step: that of an earlier one, where FastAPI would use its result."""
+    def add(self, node: Dependant, *, is_endpoint: bool = False) -> int:
+        """Return the index of the step, or of an earlier step whose result FastAPI would reuse."""
         if node.own_oauth_scopes or node.parent_oauth_scopes or node.concurrency:
-            raise NotPlanned
+            raise UnsupportedRoute
         key, declared = _get_cache_key(dependant=node), node
-        if node.use_cache and key in self._known and not is_last:
-            if not self._pure[self._known[key]]:
-                raise NotPlanned  # FastAPI calls what is below it once more
-            return self._known[key]
+        if node.use_cache and key in self._indexes and not is_endpoint:
+            if not self._is_cached_below[self._indexes[key]]:
+                raise UnsupportedRoute  # FastAPI calls the dependencies below it again
+            return self._indexes[key]
         if node.call is None:
-            raise NotPlanned
-        if not is_last and node.call in self._overrides:
+            raise UnsupportedRoute
+        if not is_endpoint and node.call in self._overrides:
             node = _override(node, self._overrides[node.call])
         if node.security_scopes_param_name:
-            raise NotPlanned
-        places = [(it.name, self.add(it)) for it in node.dependencies]
+            raise UnsupportedRoute
+        needs = [(it.name, self.add(it)) for it in node.dependencies]
         self.plan.steps.append(
             Step(
                 dependant=node,
-                way=Way.LAST if is_last else _classify(node, declared.scope),
-                results=[(name, place) for name, place in places if name is not None],
-                needs=[place for _, place in places],
-                given=_given(node),
-                parameters=_read_parameters(node),
-                take_body=make_taker(node.body_params, embeds=self._embeds)
+                kind=CallKind.ENDPOINT if is_endpoint else _classify(node, declared.scope),
+                results=[(name, index) for name, index in needs if name is not None],
+                needs=[index for _, index in needs],
+                special=_special_arguments(node),
+                parameters=_parameter_readers(node),
+                parse_body=make_body_parser(node.body_params, embeds=self._embeds_body)
                 if node.body_params
                 else None,
                 call=_callable(node),
             )
         )
-        place = len(self.plan.steps) - 1
-        self._known.setdefault(key, place)
-        self._pure[place] = all(it.use_cache for it in node.dependencies) and all(
-            self._pure[below] for _, below in places
+        index = len(self.plan.steps) - 1
+        self._indexes.setdefault(key, index)
+        self._is_cached_below[index] = all(it.use_cache for it in node.dependencies) and all(
+            self._is_cached_below[below] for _, below in needs
         )
-        return place
+        return index
 
 
 def _callable(node: Dependant) -> Callable[..., Any]:
@@ -223,7 +223,7 @@ def _callable(node: Dependant) -> Callable[..., Any]:
 
 
 def _override(node: Dependant, call: Callable[..., Any]) -> Dependant:
-    """As FastAPI's `solve_dependencies` does with each request."""
+    """Apply an override as FastAPI's `solve_dependencies` does."""
     return get_dependant(
         path=node.path or "",
         call=call,
@@ -234,26 +234,26 @@ def _override(node: Dependant, call: Callable[..., Any]) -> Dependant:
     )
 
 
-def _read_parameters(node: Dependant) -> list[Read]:
+def _parameter_readers(node: Dependant) -> list[Read]:
     return [
-        make_reader(place, fields)
-        for place in SOURCES
-        if (fields := getattr(node, f"{place}_params"))
+        make_reader(location, fields)
+        for location in SOURCES
+        if (fields := getattr(node, f"{location}_params"))
     ]
 
 
-def _given(node: Dependant) -> list[tuple[str, Callable[[Solving], Any]]]:
-    sources: dict[str | None, Callable[[Solving], Any]] = {
-        node.http_connection_param_name: lambda solving: solving.request,
-        node.request_param_name: lambda solving: solving.request,
-        node.background_tasks_param_name: Solving.share_background,
-        node.response_param_name: Solving.share_response,
+def _special_arguments(node: Dependant) -> list[tuple[str, Callable[[SolveState], Any]]]:
+    sources: dict[str | None, Callable[[SolveState], Any]] = {
+        node.http_connection_param_name: lambda state: state.request,
+        node.request_param_name: lambda state: state.request,
+        node.background_tasks_param_name: SolveState.share_background,
+        node.response_param_name: SolveState.share_response,
     }
-    return [(name, give) for name, give in sources.items() if name is not None]
+    return [(name, get) for name, get in sources.items() if name is not None]
 
 
-def _classify(node: Dependant, scope: str | None) -> Way:
-    """By FastAPI's own judgment of a callable, in the order in which it asks."""
+def _classify(node: Dependant, scope: str | None) -> CallKind:
+    """Classify the callable by FastAPI's own checks, in FastAPI's order."""
     if _is_gen_callable(node.call) or _is_async_gen_callable(node.call):
-        return Way.UNTIL_THE_RESULT if scope == "function" else Way.UNTIL_THE_ANSWER
-    return Way.AWAITED if _is_coroutine_callable(node.call) else Way.IN_A_THREAD
+        return CallKind.FUNCTION_SCOPE if scope == "function" else CallKind.REQUEST_SCOPE
+    return CallKind.COROUTINE if _is_coroutine_callable(node.call) else CallKind.THREAD

@@ -1,4 +1,4 @@
-"""Routes by their paths: one lookup per segment, however many routes there are."""
+"""Route lookup by path, at a cost of one dictionary lookup per segment."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,26 +8,31 @@ T = TypeVar("T")
 
 PARAMETER = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*)\}")
 ANY_METHOD = "*"
-NEVER = 1 << 30  # an index after those of all routes
+NO_INDEX = 1 << 30  # greater than the index of every route
 
 Leaf = tuple[int, T | None, tuple[str, ...]]
 
 
 class _Node(Generic[T]):
-    __slots__ = ("below", "children", "inner", "leaves")
+    """
+    Attributes:
+        children: nodes of literal segments.
+        parameter: node of a segment that is a parameter.
+        catch_all: index of the first route that may match any path from here on.
+        leaves: by method, the index, the value and the parameter names of the path.
+    """
+
+    __slots__ = ("catch_all", "children", "leaves", "parameter")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node[T]] = {}
-        self.inner: _Node[T] | None = None
-        """Of the segment that is a parameter."""
-        self.below = NEVER
-        """The index of the first route that may match anything from here on."""
+        self.parameter: _Node[T] | None = None
+        self.catch_all = NO_INDEX
         self.leaves: dict[str, Leaf[T]] = {}
-        """By method: the index, the value, and the names of the parameters on the way."""
 
 
 class Table(Generic[T]):
-    """Find what FastAPI would find: of all routes that match, the one declared first."""
+    """Find the route that FastAPI would find: the first declared one that matches."""
 
     def __init__(self) -> None:
         self._root = _Node[T]()
@@ -37,19 +42,18 @@ class Table(Generic[T]):
     def add(self, path: str, methods: Iterable[str] | None, value: T | None) -> None:
         """
         Args:
-            path: as it was declared. A segment that is not wholly text or `{name}` makes everything
-                from there on unknown.
-            methods: None for all.
-            value: None for a route that is not to be answered here.
+            path: as declared. A segment that is neither literal nor `{name}` may match anything.
+            methods: None for all methods.
+            value: None for a route that the table does not support.
         """
         node, names = self._root, []
         for segment in path.split("/"):
-            parameter = PARAMETER.fullmatch(segment)
-            if parameter:
-                names.append(parameter[1])
-                node.inner = node = node.inner or _Node[T]()
+            match = PARAMETER.fullmatch(segment)
+            if match:
+                names.append(match[1])
+                node.parameter = node = node.parameter or _Node[T]()
             elif "{" in segment:
-                node.below = min(node.below, self._count)
+                node.catch_all = min(node.catch_all, self._count)
                 break
             else:
                 node = node.children.setdefault(segment, _Node[T]())
@@ -61,27 +65,27 @@ class Table(Generic[T]):
         self._count += 1
 
     def add_mount(self, path: str) -> None:
-        """Everything below `path` may belong to what is mounted there."""
+        """Leave all paths below `path` to the mounted application."""
         node = self._root
         for segment in path.removesuffix("/").split("/"):
             if "{" in segment:
                 break
             node = node.children.setdefault(segment, _Node[T]())
-        node.below = min(node.below, self._count)
+        node.catch_all = min(node.catch_all, self._count)
         self._count += 1
 
     def freeze(self) -> None:
-        """Look up each path without parameters once; a request then costs one look."""
+        """Resolve each path without parameters, so that a request needs only one lookup."""
         for path, methods in self._static.items():
             for method in [*methods]:
-                found = self._search(path, method)
-                if found and found[1]:
-                    del methods[method]  # taken by an earlier route, as its parameter
+                match = self._search(path, method)
+                if match and match[1]:
+                    del methods[method]  # a parameter of an earlier route matches
                 else:
-                    methods[method] = found[0] if found else None
+                    methods[method] = match[0] if match else None
 
     def find(self, path: str, method: str) -> tuple[T, dict[str, str]] | None:
-        """The value of the route and the parameters of the path."""
+        """Return the value of the route and its path parameters."""
         static = self._static.get(path)
         if static is not None and method in static:
             value = static[method]
@@ -90,52 +94,52 @@ class Table(Generic[T]):
 
     def _search(self, path: str, method: str) -> tuple[T, dict[str, str]] | None:
         if path.endswith("\n"):
-            return None  # the `$` of Starlette's patterns also matches before it
-        node, blocked, given = self._root, self._root.below, []
+            return None  # `$` in Starlette's patterns also matches before a final newline
+        node, catch_all, values = self._root, self._root.catch_all, []
         segments = path.split("/")
         for segment in segments:
             child = node.children.get(segment)
             if child is not None:
-                if node.inner is not None and segment:
+                if node.parameter is not None and segment:
                     return self._search_all(segments, method)
                 node = child
-            elif node.inner is not None and segment:
-                given.append(segment)
-                node = node.inner
+            elif node.parameter is not None and segment:
+                values.append(segment)
+                node = node.parameter
             else:
                 return None
-            blocked = min(blocked, node.below)
-        return _choose([(node, given)], method, blocked)
+            catch_all = min(catch_all, node.catch_all)
+        return _choose([(node, values)], method, catch_all)
 
     def _search_all(self, segments: Sequence[str], method: str) -> tuple[T, dict[str, str]] | None:
-        """Where a segment may be text or a parameter: along every way."""
-        blocked = NEVER
+        """Search all branches, for a segment that matches both a literal and a parameter."""
+        catch_all = NO_INDEX
         ends: list[tuple[_Node[T], list[str]]] = []
         todo: list[tuple[_Node[T], int, list[str]]] = [(self._root, 0, [])]
         while todo:
-            node, at, given = todo.pop()
-            blocked = min(blocked, node.below)
-            if at == len(segments):
-                ends.append((node, given))
+            node, depth, values = todo.pop()
+            catch_all = min(catch_all, node.catch_all)
+            if depth == len(segments):
+                ends.append((node, values))
                 continue
-            segment = segments[at]
-            if node.inner is not None and segment:
-                todo.append((node.inner, at + 1, [*given, segment]))
+            segment = segments[depth]
+            if node.parameter is not None and segment:
+                todo.append((node.parameter, depth + 1, [*values, segment]))
             if (child := node.children.get(segment)) is not None:
-                todo.append((child, at + 1, given))
-        return _choose(ends, method, blocked)
+                todo.append((child, depth + 1, values))
+        return _choose(ends, method, catch_all)
 
 
 def _choose(
-    ends: Sequence[tuple[_Node[T], list[str]]], method: str, blocked: int
+    ends: Sequence[tuple[_Node[T], list[str]]], method: str, catch_all: int
 ) -> tuple[T, dict[str, str]] | None:
-    """Of the routes that match the one declared first, unless it is not to be answered here."""
-    best: Leaf[T] = (blocked, None, ())
-    values: Sequence[str] = ()
-    for node, given in ends:
+    """Return the first declared route that matches; None if the table does not support it."""
+    first: Leaf[T] = (catch_all, None, ())
+    parameters: Sequence[str] = ()
+    for node, values in ends:
         for key in (method, ANY_METHOD):
             leaf = node.leaves.get(key)
-            if leaf is not None and leaf[0] < best[0]:
-                best, values = leaf, given
-    _, value, names = best
-    return None if value is None else (value, dict(zip(names, values, strict=True)))
+            if leaf is not None and leaf[0] < first[0]:
+                first, parameters = leaf, values
+    _, value, names = first
+    return None if value is None else (value, dict(zip(names, parameters, strict=True)))
