@@ -73,5 +73,5 @@ QUICK = Plan(
     generates=False,
     starts=3,
     names=(OURS, BARE, PREPARED, CONSTANT, GUIDE, "Fastify"),
-    skips=("search alike", "search common", "search two letters", "list deep", "register"),
+    skips=("search similar", "search common", "search two letters", "list deep", "register"),
 )

@@ -15,7 +15,7 @@ Runs = Mapping[str, Sequence[Result]]
 """Of one work by so many connections, by their target."""
 FEW = 1  # cells in a column: then it stands below the table, in a line of its own
 RULE = (
-    "What lies in the middle of the rounds decides; the smallest and the largest stand beside it."
+    "The median of the rounds decides; the smallest and the largest are in parentheses."
     " *By* is how many times the other's answers a second; *no room*: these cores cannot show it."
 )
 PLOTS = {

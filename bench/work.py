@@ -129,7 +129,7 @@ FINDING = (
         search(lambda person, users: find_family(person.id, users)),
         connections=(16,),
     ),
-    Work("search alike", search_for(ALIKE), connections=(16,), few=True),
+    Work("search similar", search_for(ALIKE), connections=(16,), few=True),
     Work("search common", search_for(COMMON), connections=(16,), few=True),
     Work("search two letters", search_for(SHORT), connections=(16,), few=True),
     Work("list first", list_page(0), connections=(16,)),
