@@ -15,11 +15,11 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from plinth.accounts.queries.user_import import ONE_AT_A_TIME
+from plinth.accounts.queries.user_import import ADVISORY_LOCK_ID
 from plinth.accounts.services import one_time_tokens
 from plinth.accounts.services.accounts import count_users
-from plinth.accounts.services.audit import digest_traces
-from plinth.accounts.services.mail_worker import PREPARED
+from plinth.accounts.services.audit import digest_personal_data
+from plinth.accounts.services.mail_worker import MATERIALIZERS
 from plinth.admin import auth
 from plinth.cache import cache
 from plinth.config import Settings
@@ -102,7 +102,7 @@ async def test_names_in_the_database(untouched: str) -> None:
 
 
 def test_kinds_of_mail() -> None:
-    check("kinds of mail", {path.stem for path in TEMPLATES.glob("*.txt")} | PREPARED.keys())
+    check("kinds of mail", {path.stem for path in TEMPLATES.glob("*.txt")} | MATERIALIZERS.keys())
 
 
 def test_purposes_of_one_time_tokens() -> None:
@@ -131,7 +131,7 @@ async def test_keys_in_redis(database: Database) -> None:
 def test_advisory_locks() -> None:
     module = LIBRARY / "db" / "schema" / "environment.py"  # only alembic can import it
     assert "ONE_AT_A_TIME = 0x506C696E7468" in module.read_text()
-    assert ONE_AT_A_TIME == 0x706C75
+    assert ADVISORY_LOCK_ID == 0x706C75
 
 
 def test_keys_made_of_the_secret_key() -> None:
@@ -173,5 +173,5 @@ def test_queued_mails() -> None:
 
 def test_hashes_of_the_audit_log() -> None:
     """The rest of its content is hashed by a function in the database, which a migration made."""
-    traces = digest_traces(b"0" * 16, "192.0.2.1", "curl/8.5")
+    traces = digest_personal_data(b"0" * 16, "192.0.2.1", "curl/8.5")
     assert traces.hex() == VALUES["event_traces"]

@@ -10,7 +10,7 @@ from httpx2 import AsyncClient
 from plinth.accounts import queries
 from plinth.accounts.queries import figures
 from plinth.accounts.queries import session as crud_session
-from plinth.accounts.services import session_cleaner
+from plinth.accounts.services.mail_worker import SessionCleaner
 from plinth.accounts.services.sessions import end_all
 from plinth.db.database import Database
 from plinth.security.refresh_tokens import parse_refresh_token
@@ -80,11 +80,14 @@ async def test_no_statement_rotates_or_graces_a_session_of_an_older_epoch(
 
     assert await queries.session.rotate(database, rotation) is None
     none = await queries.session.rotate_many(
-        database, [rotation], rest=crud_session.GRACE_PERIOD - crud_session.GRACE_PERIOD
+        database, [rotation], min_idle=crud_session.GRACE_PERIOD - crud_session.GRACE_PERIOD
     )
     assert none == {}
     async with database.transaction() as db:
-        assert await queries.session.use_grace(db, hashes["id"], hashes["previous_hash"]) is None
+        assert (
+            await queries.session.use_grace_period(db, hashes["id"], hashes["previous_hash"])
+            is None
+        )
 
 
 async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
@@ -100,7 +103,7 @@ async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
     assert (await client.delete(old, headers=here.headers)).status_code == 404
     async with database.transaction() as db:
         assert await queries.session.count_live(db) == 1
-        totals = await figures.totals(db)
+        totals = await figures.get_totals(db)
     assert (totals.live_sessions, totals.signed_in) == (1, 1)
 
 
@@ -178,9 +181,9 @@ async def test_more_than_a_request_can_mark_end_all_the_same(
     assert await status_of(client, ann) == 401
     here = await people.sign_in(ann)
 
-    cleaner = session_cleaner.SessionCleaner(database)
+    cleaner = SessionCleaner(database)
     for _ in range(20):
-        await cleaner.clean_some()
+        await cleaner.clean_batch()
     assert await second.fetchrow(marked, ann.id) == (5, 6), "those that are marked are kept a while"
     assert await second.fetchval("SELECT count(*) FROM session_cleanups") == 0
     assert [await status_of(client, it) for it in (here, ben)] == [200, 200]
@@ -240,10 +243,10 @@ async def test_a_deleted_users_sessions_are_dead_and_go(
     assert await refresh(client, ann.tokens["refresh_token"]) == 401
     async with database.transaction() as db:
         assert await queries.session.count_live(db) == 1
-        assert (await figures.totals(db)).live_sessions == 1
-    cleaner = session_cleaner.SessionCleaner(database)
+        assert (await figures.get_totals(db)).live_sessions == 1
+    cleaner = SessionCleaner(database)
     for _ in range(10):
-        await cleaner.clean_some()
+        await cleaner.clean_batch()
     assert await second.fetchval(left, ann.id) == 0
     assert await status_of(client, root) == 200
 
@@ -268,10 +271,10 @@ async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
     orphan = await people.enter()
     await second.execute("DELETE FROM users WHERE id = $1", orphan.id)
 
-    cleaner = session_cleaner.SessionCleaner(database)
-    while await cleaner.clean_some():
+    cleaner = SessionCleaner(database)
+    while await cleaner.clean_batch():
         pass
-    assert not await cleaner.clean_some(), "not again before an hour is over"
+    assert not await cleaner.clean_batch(), "not again before an hour is over"
     left = await second.fetch("SELECT user_id FROM sessions ORDER BY 1")
     assert [row["user_id"] for row in left] == [live.id, lately.id]
     assert await status_of(client, live) == 200
@@ -286,10 +289,10 @@ async def test_several_workers_clean_side_by_side(
         await second.execute(ANOTHER, ann.id, 500)
         await second.execute(INCREMENT, ann.id)
         await second.execute("INSERT INTO session_cleanups VALUES ($1)", ann.id)
-        cleaners = [session_cleaner.SessionCleaner(database) for _ in range(8)]
+        cleaners = [SessionCleaner(database) for _ in range(8)]
 
-        async def clean(cleaner: session_cleaner.SessionCleaner) -> None:
-            while await cleaner.clean_some():
+        async def clean(cleaner: SessionCleaner) -> None:
+            while await cleaner.clean_batch():
                 pass
 
         await asyncio.gather(*map(clean, cleaners))

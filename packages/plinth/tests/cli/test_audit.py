@@ -47,12 +47,12 @@ async def test_a_log_that_holds_tells_its_head(
     [
         (
             "UPDATE events SET reason = 'nothing' WHERE id = 3",
-            "event 3 is not what was written, or not in its place",
+            "event 3 was changed or moved: its hash does not match",
         ),
-        ("DELETE FROM events WHERE id = 3", "event 3 is missing: 4 stands in its place"),
+        ("DELETE FROM events WHERE id = 3", "event 3 is missing; the next event is 4"),
         (
             SWAP_2_AND_3,
-            "event 2 is not what was written, or not in its place",
+            "event 2 was changed or moved: its hash does not match",
         ),
     ],
     ids=["changed", "missing", "reordered"],

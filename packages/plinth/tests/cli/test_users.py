@@ -217,18 +217,18 @@ def test_csv_is_read_by_line_with_its_quotes_and_its_faults() -> None:
     lines = read(f'\ufeff{names}a@b.c,"ann\nlee"\r\n\r\nonly\r\nx@y.z,xyz\r\n')
     assert lines == [
         Line(2, {"email": "a@b.c", "username": "ann\nlee"}),
-        Line(5, fault="1 cells under 2 columns"),
+        Line(5, error="1 cells under 2 columns"),
         Line(6, {"email": "x@y.z", "username": "xyz"}),
     ]
     (broken,) = read(f'{names}a,"b"c\n')
-    assert broken.fault is not None
-    assert broken.fault.startswith("is no CSV")
+    assert broken.error is not None
+    assert broken.error.startswith("is no CSV")
 
 
 def test_json_lines_are_read_with_their_faults() -> None:
     lines = read('{"email": 1}\n\n{\n[]\n' + "[" * 100_000, Format.JSONL)
     assert lines[0] == Line(1, {"email": 1})
-    assert [(line.number, line.fault) for line in lines[1:]] == [
+    assert [(line.number, line.error) for line in lines[1:]] == [
         (3, "is no JSON"),
         (4, "is no JSON object"),
         (5, "is no JSON"),
@@ -259,31 +259,31 @@ def test_what_is_not_utf8_is_told_by_its_line_and_the_rest_is_read() -> None:
     many = b"".join(b"ann%d@example.com,ann%d\n" % (n, n) for n in range(5000))
     lines = read(b"\xef\xbb\xbfemail,username\n" + many + b"x@y.z,caf\xe9\n" + b"u@v.w,uvw\n")
     assert lines[-2:] == [
-        Line(5002, fault="is not UTF-8"),
+        Line(5002, error="is not UTF-8"),
         Line(5003, {"email": "u@v.w", "username": "uvw"}),
     ]
     lines = read(b'\xef\xbb\xbf{"email": "caf\xe9"}\n{"email": "caf\xc3\xa9"}\n', Format.JSONL)
-    assert lines == [Line(1, fault="is not UTF-8"), Line(2, {"email": "café"})]
+    assert lines == [Line(1, error="is not UTF-8"), Line(2, {"email": "café"})]
 
 
 def test_a_line_without_end_is_told_and_does_not_fill_the_memory() -> None:
     long = b'{"email": "' + b"x" * (4 * MAX_LINE_LENGTH) + b'"}\n'
     assert read(long + b'{"email": "a"}\n', Format.JSONL) == [
-        Line(1, fault=TOO_LONG),
+        Line(1, error=TOO_LONG),
         Line(2, {"email": "a"}),
     ]
     header = b"email,username\n"
     (told,) = read(header + b"a@b.c," + b"x" * (4 * MAX_LINE_LENGTH) + b"\n")
-    assert (told.number, told.fault) == (2, f"is no CSV: {TOO_LONG}; the rest was not read")
+    assert (told.number, told.error) == (2, f"is no CSV: {TOO_LONG}; the rest was not read")
     (told,) = read(header + b'a@b.c,"' + b"x\n" * 200_000)
     assert told.number == 2, "where the quotes began"
-    assert told.fault is not None
-    assert "field larger than field limit" in told.fault
+    assert told.error is not None
+    assert "field larger than field limit" in told.error
 
 
 def test_a_key_that_is_given_twice_is_refused() -> None:
     (told,) = read('{"email": "a", "username": "b", "email": "c"}', Format.JSONL)
-    assert told == Line(1, fault="email: given twice")
+    assert told == Line(1, error="email: given twice")
 
 
 def test_a_file_of_carriage_returns_is_read() -> None:

@@ -22,14 +22,14 @@ LIFETIME = timedelta(hours=3)
 async def begin(
     database: Database, user: Candidate, *, session_id: UUID, lifetime: timedelta | None = None
 ) -> bool:
-    epoch = await queries.sign_in.begin_session(
+    epoch = await queries.sign_in.start_session(
         database,
         user,
         session_id=session_id,
         token_hash=bytes(32),
         client=CLIENT,
         lifetime=lifetime,
-        told=audit.describe("session.started", subject_id=user.id),
+        event=audit.build_event("session.started", subject_id=user.id),
     )
     return epoch is not None
 
@@ -38,11 +38,11 @@ async def test_whoever_has_an_email_is_found_without_case(
     database: Database, people: People
 ) -> None:
     person = await people.add(email="Ada.Lovelace@Example.com", is_superuser=True)
-    found = await queries.sign_in.find(database.reader, "ada.lovelace@example.COM")
+    found = await queries.sign_in.find_candidate(database.reader, "ada.lovelace@example.COM")
     assert found == Candidate(
         person.id, CHEAP_HASH, is_active=True, is_superuser=True, credential_epoch=0
     )
-    assert await queries.sign_in.find(database.reader, "ada_lovelace@example.com") is None
+    assert await queries.sign_in.find_candidate(database.reader, "ada_lovelace@example.com") is None
 
 
 @pytest.mark.parametrize("pgbouncer", [False, True])
@@ -77,7 +77,7 @@ async def test_a_session_begins_and_is_told_of(
     assert event["actor_id"] == event["subject_id"] == person.id
     assert event["session_id"] == session_id
     async with database.transaction() as db:
-        assert await audit.verify(db) == audit.Verified(1, event["hash"].hex(), None)
+        assert await audit.verify(db) == audit.VerificationResult(1, event["hash"].hex(), None)
 
 
 @pytest.mark.parametrize("other", [{"hashed_password": "changed"}, {"is_active": False}])

@@ -3,7 +3,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
-from plinth.accounts.queries import canonical_address
 from plinth.accounts.schemas.user import UserUpdate
 from plinth.db.database import Database
 from plinth.security.addresses import Account
@@ -31,7 +30,7 @@ async def test_a_key_is_of_the_address_that_the_account_has(
     for email, key in (("earlier@example.com", person.email), (person.email, "key")):
         account = Account(person.id, email, is_verified=True, key=person.email)
         async with database.transaction() as db:
-            await canonical_address.set_key(db, account, "key")
+            await queries.user.set_canonical_email(db, account, "key")
         assert await second.fetchval("SELECT email_canonical FROM users") == key
 
 

@@ -81,7 +81,7 @@ async def test_accounts_that_collide_are_reported_and_all_of_them_are_found(
 
     database = Database(empty, settings, Base.metadata)
     for number, email in enumerate(emails, 1):
-        found = await queries.sign_in.find(database.reader, f" {email} ")
+        found = await queries.sign_in.find_candidate(database.reader, f" {email} ")
         assert found
         assert found.id == number, email
         async with database.transaction() as db:
@@ -141,7 +141,7 @@ async def test_an_account_of_the_previous_release_is_found_and_its_address_is_ta
     """It knows nothing of the column, and serves beside this one for a while."""
     made = await second.fetchval(ALICE, email, "ann")
     for typed in (email, again):
-        found = await queries.sign_in.find(database.reader, typed)
+        found = await queries.sign_in.find_candidate(database.reader, typed)
         assert found
         assert found.id == made
     with pytest.raises(asyncpg.UniqueViolationError) as refused:
@@ -169,8 +169,8 @@ async def test_an_address_that_the_previous_release_changes_is_found(
 ) -> None:
     made = await second.fetchval(ALICE, "ann@example.com", "ann")
     await second.execute("UPDATE users SET email = 'Bo@example.com' WHERE id = $1", made)
-    assert await queries.sign_in.find(database.reader, "ann@example.com") is None
-    found = await queries.sign_in.find(database.reader, "bo@EXAMPLE.com")
+    assert await queries.sign_in.find_candidate(database.reader, "ann@example.com") is None
+    found = await queries.sign_in.find_candidate(database.reader, "bo@EXAMPLE.com")
     assert found
     assert found.id == made
 

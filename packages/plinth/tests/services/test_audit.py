@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.accounts.services import audit, erasure
+from plinth.accounts.services import administration, audit
 from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People
 
@@ -25,7 +25,7 @@ async def fill(client: AsyncClient, people: People, *, sign_ins: int = 5) -> Non
         await people.sign_in(ann)
 
 
-async def verify(database: Database, *, expect: str | None = None) -> audit.Verified:
+async def verify(database: Database, *, expect: str | None = None) -> audit.VerificationResult:
     async with database.transaction() as db:
         return await audit.verify(db, expect=expect)
 
@@ -92,8 +92,8 @@ async def test_the_chain_holds_under_twenty_at_once(
 @pytest.mark.parametrize(
     ("tampering", "flaw"),
     [
-        ("UPDATE events SET reason = 'nothing' WHERE id = 3", "event 3 is not what was written"),
-        ("UPDATE events SET actor_id = 1 WHERE id = 3", "event 3 is not what was written"),
+        ("UPDATE events SET reason = 'nothing' WHERE id = 3", "event 3 was changed or moved"),
+        ("UPDATE events SET actor_id = 1 WHERE id = 3", "event 3 was changed or moved"),
         ("UPDATE events SET at = at + interval '1s' WHERE id = 3", "event 3 is not what was"),
         ("UPDATE events SET ip = '10.0.0.1' WHERE id = 3", "the address or user agent of event 3"),
         (
@@ -101,13 +101,13 @@ async def test_the_chain_holds_under_twenty_at_once(
             "the address or user agent of event 3",
         ),
         ("UPDATE events SET salt = 'other' WHERE id = 3", "the address or user agent of event 3"),
-        ("UPDATE events SET personal = hash WHERE id = 3", "event 3 is not what was written"),
+        ("UPDATE events SET personal = hash WHERE id = 3", "event 3 was changed or moved"),
         ("UPDATE events SET ip = NULL WHERE id = 3", "the address or user agent of event 3"),
         ("DELETE FROM events WHERE id = 3", "event 3 is missing"),
         ("DELETE FROM events WHERE id = 1", "event 1 is missing"),
         (
             SWAP_2_AND_3,
-            "event 2 is not what was written, or not in its place",
+            "event 2 was changed or moved: its hash does not match",
         ),
     ],
 )
@@ -169,7 +169,7 @@ async def test_traces_emptied_by_plain_sql_are_found(
     await second.execute(f"{EMPTY} WHERE id = 3")
     found = await verify(database)
     assert found.flaw is not None
-    assert found.flaw.startswith("the address and user agent of event 3 were emptied")
+    assert found.flaw.startswith("the address and user agent of event 3 were erased")
 
 
 async def leave(people: People, database: Database) -> None:
@@ -178,7 +178,7 @@ async def leave(people: People, database: Database) -> None:
     for _ in range(3):
         await people.sign_in(ann)
     async with database.transaction() as db:
-        await erasure.erase(db, ann.id)
+        await administration.erase(db, ann.id)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ async def test_an_erasure_covers_the_erased_persons_earlier_events_alone(
     assert touched != "UPDATE 0"
     flaw = (await verify(database)).flaw
     assert flaw is not None
-    assert "were emptied, and no later event user.erased explains it" in flaw
+    assert "were erased, but no later user.erased event names its user" in flaw
 
 
 async def test_traces_put_in_the_place_of_erased_ones_are_found(
@@ -217,7 +217,7 @@ async def test_traces_put_in_the_place_of_erased_ones_are_found(
     await second.execute(UNGUARDED)
     await second.execute("UPDATE events SET ip = '10.0.0.1' WHERE id = 2")
     flaw = (await verify(database)).flaw
-    assert flaw == "the address or user agent of event 2 is not what was written"
+    assert flaw == "the address or user agent of event 2 was changed"
 
 
 async def test_an_erasure_under_the_earlier_schema_is_recognized(
@@ -236,7 +236,7 @@ async def test_an_erasure_under_the_earlier_schema_is_recognized(
             " VALUES ('user.erased', 'success', $1, $2, $3)",
             ann.id,
             b"s",
-            audit.digest_traces(b"s", None, None),
+            audit.digest_personal_data(b"s", None, None),
         )
     assert emptied == "UPDATE 2"
     assert (await verify(database)).flaw is None
@@ -253,10 +253,10 @@ async def test_a_forged_erasure_of_an_account_that_exists_is_found(
         " VALUES ('user.erased', 'success', $1, $2, $3)",
         ann,
         b"s",
-        audit.digest_traces(b"s", None, None),
+        audit.digest_personal_data(b"s", None, None),
     )
     assert (await verify(database)).flaw == (
-        f"an event user.erased names the user {ann}, whose account exists"
+        f"a user.erased event names user {ann}, whose account still exists"
     )
 
 
@@ -303,7 +303,7 @@ async def test_a_temporary_table_of_the_same_name_does_not_reach_the_chain(
         "INSERT INTO public.events (event, outcome, salt, personal)"
         " VALUES ('x', 'success', $1, $2)",
         b"s",
-        audit.digest_traces(b"s", None, None),
+        audit.digest_personal_data(b"s", None, None),
     )
     found = await verify(database)
     assert (found.count, found.flaw) == (6, None)

@@ -13,7 +13,7 @@ from plinth.accounts import user_columns
 from plinth.accounts.queries import user_import
 from plinth.accounts.queries.user_import import UnstorableRow
 from plinth.accounts.services import audit, bulk
-from plinth.accounts.services.bulk import Imported, ImportRefused, Line
+from plinth.accounts.services.bulk import ImportRefused, ImportResult, Line
 from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.foreign_hashes import ARGON2ID, BCRYPT, FOREIGN, PBKDF2_BEYOND, PREFIXED, UNKNOWN
@@ -29,7 +29,7 @@ def numbered(*rows: dict[str, Any]) -> list[Line]:
     return [Line(number, row) for number, row in enumerate(rows, 2)]
 
 
-async def import_users(database: Database, *rows: dict[str, Any], **options: bool) -> Imported:
+async def import_users(database: Database, *rows: dict[str, Any], **options: bool) -> ImportResult:
     async with database.transaction() as db:
         return await bulk.import_users(db, numbered(*rows), **options)
 
@@ -37,7 +37,7 @@ async def import_users(database: Database, *rows: dict[str, Any], **options: boo
 async def refused(database: Database, *rows: dict[str, Any], **options: bool) -> list[str]:
     with pytest.raises(ImportRefused) as refusal:
         await import_users(database, *rows, **options)
-    return [f"{problem.line} {problem.what}" for problem in refusal.value.problems]
+    return [f"{problem.line} {problem.message}" for problem in refusal.value.problems]
 
 
 async def test_what_was_imported_is_there_with_the_defaults_and_can_sign_in(
@@ -188,7 +188,7 @@ async def test_a_row_that_the_database_refuses_is_told_by_line_and_column(
 
     async def try_to_stage(rows: tuple[tuple[Any, ...], ...]) -> None:
         async with database.transaction() as db:
-            await user_import.begin(db)
+            await user_import.prepare(db)
             await user_import.stage(db, rows)
 
     async def stage(*rows: tuple[Any, ...]) -> UnstorableRow:
@@ -252,7 +252,9 @@ async def test_superusers_are_made_only_when_asked_for(
     database: Database, second: asyncpg.Connection
 ) -> None:
     root = user("root", is_superuser=True)
-    assert await refused(database, root) == ["2 is_superuser: not allowed to be true"]
+    assert await refused(database, root) == [
+        "2 is_superuser: true is not allowed without --superusers"
+    ]
     await import_users(database, root, superusers=True)
     assert await second.fetchval("SELECT is_superuser FROM users")
 
@@ -332,4 +334,4 @@ async def test_hashes_go_out_only_when_asked_for(
         (row,) = [it.model_dump() async for it in bulk.export_users(db)]
     assert "argon2" not in str(row)
     event = "SELECT reason FROM events WHERE event = 'users.exported'"
-    assert await second.fetchval(event) == "1 users, without the hashes of their passwords"
+    assert await second.fetchval(event) == "1 users, without password hashes"

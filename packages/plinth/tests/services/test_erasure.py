@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.accounts.services import audit, erasure, outbox
+from plinth.accounts.services import administration, audit, outbox
 from plinth.accounts.services.accounts import UserNotFound
 from plinth.accounts.services.administration import LastSuperuser
 from plinth.db.database import Database
@@ -38,7 +38,7 @@ async def test_nothing_personal_is_left_and_the_chain_holds(
     assert "Anns-own-browser" in await everything(second)
 
     async with database.transaction() as db:
-        erased = await erasure.erase(db, ann.id)
+        erased = await administration.erase(db, ann.id)
 
     assert (erased.account, erased.sessions, erased.mails) == (True, 2, 2)
     left = (await everything(second)).lower()
@@ -61,7 +61,7 @@ async def test_what_a_deleted_account_left_can_be_erased_by_its_number(
     ann = await people.enter()
     await client.delete(f"/users/{ann.id}", headers=root.headers | {"User-Agent": "root"})
     async with database.transaction() as db:
-        erased = await erasure.erase(db, ann.id)
+        erased = await administration.erase(db, ann.id)
     assert (erased.account, erased.events) == (False, 1)
     assert "Anns-own-browser" not in await everything(second)
 
@@ -75,7 +75,7 @@ async def test_others_keep_their_mails(
         for person in (ann, bob):
             await outbox.enqueue(db, "password_changed", person.email, username="x", page="y")
     async with database.transaction() as db:
-        await erasure.erase(db, ann.id)
+        await administration.erase(db, ann.id)
     assert [row[0] for row in await second.fetch("SELECT recipient FROM mails")] == [bob.email]
 
 
@@ -87,5 +87,5 @@ async def test_the_last_superuser_and_nobody_cannot_be_erased(
     for number, refusal in ((root.id, LastSuperuser), (2**62, UserNotFound)):
         with pytest.raises(refusal):
             async with database.transaction() as db:
-                await erasure.erase(db, number)
+                await administration.erase(db, number)
     assert await second.fetchval("SELECT count(*) FROM users") == 2

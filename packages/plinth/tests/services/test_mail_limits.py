@@ -76,7 +76,7 @@ async def test_one_address_gets_so_many_of_a_kind(
     assert await second.fetchval("SELECT count(*) FROM mails") == 10, "the others are removed"
     told = await second.fetch("SELECT event, outcome, reason FROM events")
     assert [tuple(row) for row in told] == [
-        ("mail.suppressed", "failure", f"{kind}: mail-address is used up")
+        ("mail.suppressed", "failure", f"{kind}: rate limit mail-address")
     ]
 
 

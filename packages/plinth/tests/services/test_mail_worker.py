@@ -121,10 +121,10 @@ async def test_what_one_is_taking_another_passes_over_without_waiting(
     await write("first@example.com")
     lease = timedelta(minutes=1)
     async with database.transaction() as one:
-        (first,) = await queries.mail.take(one, limit=1, lease=lease)
+        (first,) = await queries.mail.lease(one, limit=1, duration=lease)
         await write("second@example.com")
         async with asyncio.timeout(PATIENCE), database.transaction() as other:
-            (second,) = await queries.mail.take(other, limit=5, lease=lease)
+            (second,) = await queries.mail.lease(other, limit=5, duration=lease)
     assert (first.recipient, second.recipient) == ("first@example.com", "second@example.com")
 
 
@@ -146,7 +146,7 @@ async def test_an_undone_cause_sends_nothing(
         ({"expires_at": 1}, "SELECT 1", "its link expired before it could be sent"),
         ({}, "UPDATE mails SET recipient = 'eve@example.com'", "sealed by another SECRET_KEY"),
         ({}, "UPDATE mails SET sealed = set_byte(sealed, 20, 0)", "sealed by another SECRET_KEY"),
-        ({}, "UPDATE mails SET sealed = NULL", "what it said is erased"),
+        ({}, "UPDATE mails SET sealed = NULL", "its content was erased (mails.sealed is null)"),
         ({}, "UPDATE mails SET attempts = 8", "taken too often by workers that did not come back"),
     ],
 )
@@ -213,7 +213,7 @@ REFUSE_MARKS = """
 async def test_a_mark_that_the_database_does_not_take_is_written_later_and_nothing_sent_twice(
     inbox: Inbox, write: Write, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plinth.accounts.services.mail_worker.SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr("plinth.accounts.services.mail_worker.SAVE_RETRY_SECONDS", 0.01)
     await second.execute(REFUSE_MARKS)
     try:
         await write()

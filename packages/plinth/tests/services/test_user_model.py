@@ -231,7 +231,7 @@ IMPORT = """if True:
                 rows = [it.model_dump(mode="json") async for it in bulk.export_users(db)]
             assert await database.reader.all(by_session, ids=[]) == []
         except bulk.ImportRefused as refusal:
-            rows = [f"{it.line} {it.what}" for it in refusal.problems]
+            rows = [f"{it.line} {it.message}" for it in refusal.problems]
         finally:
             await database.close()
         print(json.dumps(rows))
@@ -272,10 +272,10 @@ def test_what_does_not_fit_is_told_by_line_and_column(shop: Shop, column: str, v
     code = """if True:
         import json, sys
         from pydantic import ValidationError
-        from plinth.accounts.services.bulk import Line, _Reading
-        reading = _Reading(superusers=False)
-        list(reading.read([Line(3, json.loads(sys.argv[1]))]))
-        print(json.dumps([f"{it.line} {it.what.partition(':')[0]}" for it in reading.problems]))
+        from plinth.accounts.services.bulk import Line, _LineParser
+        parser = _LineParser(superusers=False)
+        list(parser.parse([Line(3, json.loads(sys.argv[1]))]))
+        print(json.dumps([f"{it.line} {it.message.partition(':')[0]}" for it in parser.problems]))
     """
     assert shop.read(code, json.dumps(ADA | {column: value})) == [f"3 {column}"]
 

@@ -2,8 +2,8 @@
 
 An application subclasses `BaseUser` once, in its `models/user.py`.
 
-The public verbs: each works in the caller's transaction and does not commit, so that they can be
-combined in one. `sign_in` takes a `Database` instead, since it holds no connection while it hashes.
+The functions work in the caller's transaction and do not commit, so they can be combined. Only
+`sign_in` takes a `Database`, since it holds no connection while it hashes the password.
 """
 
 from importlib import import_module
@@ -44,10 +44,10 @@ _MODULES = {
     "update_profile": "services.accounts",
 }
 
-if not TYPE_CHECKING:  # for a type checker every name would exist
+if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> object:
-        """Import a verb when it is first used: the models below import this package first."""
+        """Import a function on first use: the models import this package before the services."""
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The columns of the application's user model, by their use. No other module lists them."""
+"""The columns of the application's user model, grouped by use."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,18 +11,17 @@ from plinth.accounts.models import User
 
 
 def _find_columns() -> dict[str, Column[Any]]:
-    """Return columns by attribute: the library's, then the application's."""
-    found = {
+    """Return the columns by attribute name, those of the library first."""
+    columns = {
         attribute.key: attribute.columns[0]
         for attribute in User.__mapper__.column_attrs
         if isinstance(attribute.columns[0], Column)
     }
-    ours = [name for name in found if name in LIBRARY]
-    return {name: found[name] for name in (*ours, *(it for it in found if it not in LIBRARY))}
+    return {name: columns[name] for name in sorted(columns, key=lambda it: it not in LIBRARY)}
 
 
-def _is_maintained(column: Column[Any]) -> bool:
-    """Return whether only the database writes it."""
+def _is_generated(column: Column[Any]) -> bool:
+    """Return whether only the database writes the column."""
     return bool(column.primary_key or column.computed or column.server_onupdate)
 
 
@@ -34,18 +33,18 @@ LIBRARY = frozenset(
 )
 COLUMNS: Mapping[str, Column[Any]] = _find_columns()
 READABLE = tuple(name for name, column in COLUMNS.items() if not column.info.get("secret"))
-"""The columns that a request reads of its user, and those that the admin shows."""
+"""Columns that are not secret: a request reads them with its user, and the admin shows them."""
 
 EXPORTED = tuple(name for name in READABLE if COLUMNS[name].server_onupdate is None)
 IMPORTED = tuple(
     name
     for name, column in COLUMNS.items()
-    if name != "session_epoch" and not _is_maintained(column)
+    if name != "session_epoch" and not _is_generated(column)
 )
 EDITABLE = tuple(
     name for name in READABLE if name in IMPORTED and name not in {"email", "created_at"}
 )
-"""What a superuser may change of another: never the e-mail."""
+"""Columns that a superuser may change. A superuser may not change the e-mail of a user."""
 
 SHORT_TEXTS = tuple(
     name
@@ -57,6 +56,6 @@ SHORT_TEXTS = tuple(
 
 
 def find_words(user: object) -> list[str]:
-    """Return the short texts of a user, of whatever class: what a password may not be made of."""
+    """Return the short texts of a user or a schema. A password must not consist of them."""
     texts = (getattr(user, name, None) for name in SHORT_TEXTS)
     return [text for text in texts if isinstance(text, str)]

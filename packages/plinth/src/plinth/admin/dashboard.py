@@ -26,15 +26,15 @@ class Dashboard(CustomView):
         assert self.templates
         resources: Resources = request.state.resources
         db = request.state.session
-        days = await figures.by_day(db, days=DAYS)
+        days = await figures.count_by_day(db, days=DAYS)
         dates = [day.date for day in days]
         context = {
             "title": self.menu_label,
             "days": DAYS,
             "today": days[-1],
-            "totals": await figures.totals(db),
+            "totals": await figures.get_totals(db),
             "backlog": await outbox.count(db),
-            "latest": await figures.latest_events(db, limit=MAX_EVENTS),
+            "latest": await figures.get_latest_events(db, limit=MAX_EVENTS),
             "health": await readiness_of(request.state.application).get(),
             "pool": resources.database.pool_status(),
             "registrations": draw_bars(

@@ -39,7 +39,7 @@ async def sign_in(
     beginning = sessions.complete_sign_in(
         database, known.user, ("password",), client, token=token, lifetime=lifetime
     )
-    return token, (await authentication.settle(known, beginning)).account
+    return token, (await authentication.refund_on_success(known, beginning)).account
 
 
 async def authenticate(db: AsyncSession, cookie: str | None) -> Principal | None:

@@ -1,7 +1,6 @@
 """The queries of accounts: `from plinth.accounts import queries`, `queries.user.get(db, id)`."""
 
 from plinth.accounts.queries import (
-    canonical_address,
     event,
     mail,
     one_time_token,
@@ -14,7 +13,6 @@ from plinth.accounts.queries.users import CRUDUser, user
 
 __all__ = [
     "CRUDUser",
-    "canonical_address",
     "event",
     "mail",
     "one_time_token",

@@ -1,3 +1,5 @@
+"""Queries of the audit log."""
+
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -18,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import Event, User
 
-# A table's insert and not a class's: the ORM would work out anew for each event what to do.
+# An insert into the table, not the class: it skips the ORM's work for each row.
 _events = cast("Table", Event.__table__)
-_adding = insert(_events)
+_insert = insert(_events)
 ERASED = "user.erased"
 GUARDS = frozenset({"chain_event", "refuse_event_change", "refuse_event_truncate"})
 ENABLED_TRIGGERS = """
@@ -37,87 +39,91 @@ _ERASURE_ARGUMENTS = (
     "salt",
     "personal",
 )
-_given = [column for column in _events.c if column.server_default is None]  # not by the trigger
+_columns = [column for column in _events.c if column.server_default is None]  # no trigger sets it
 
 
 async def add(db: AsyncSession, event: Mapping[str, object]) -> None:
-    await db.execute(_adding, event)
+    await db.execute(_insert, event)
 
 
-def adding(cause: FromClause, **known: ColumnElement[Any]) -> Insert:
-    """For a `Query` that is a whole transaction: an event for each row of `cause`. It has to be the
-    statement's last part, for the reason for which an event is the last of a transaction.
+def insert_from(source: FromClause, **values: ColumnElement[Any]) -> Insert:
+    """Build an insert of one event for each row of `source`, as a part of a larger statement.
+
+    It must be the last part that writes, since the hash chain serializes its writers.
 
     Args:
-        known: the columns that `cause` knows. The others come with each run: `as_values`.
+        values: columns taken from `source`. The others are bound parameters (`bind_values`).
     """
-    values = [
-        known.get(column.name, bindparam(_name(column.name), type_=column.type))
-        for column in _given
+    selected = [
+        values.get(column.name, bindparam(_param_name(column.name), type_=column.type))
+        for column in _columns
     ]
-    return _adding.from_select(
-        [column.name for column in _given], select(*values).select_from(cause)
+    return _insert.from_select(
+        [column.name for column in _columns], select(*selected).select_from(source)
     )
 
 
-def as_values(event: Mapping[str, object]) -> dict[str, object]:
-    """An event for a run of such a query."""
-    return {_name(column): value for column, value in event.items()}
+def bind_values(event: Mapping[str, object]) -> dict[str, object]:
+    """Return the parameters of a statement with `insert_from`."""
+    return {_param_name(column): value for column, value in event.items()}
 
 
-def _name(column: str) -> str:
-    return f"event_{column}"  # the statement's other parts have columns of the same names
+def _param_name(column: str) -> str:
+    return f"event_{column}"  # other parts of the statement have columns of the same names
 
 
 async def get_of(db: AsyncSession, subject_id: int, *, skip: int, limit: int) -> Sequence[Event]:
-    """What happened to a user's account, newest first."""
-    found = (
+    """Return the events of a user's account, newest first."""
+    events = (
         select(Event)
         .where(Event.subject_id == subject_id)
         .order_by(Event.id.desc())
         .offset(skip)
         .limit(limit)
     )
-    return (await db.scalars(found)).all()
+    return (await db.scalars(events)).all()
 
 
 async def stream(db: AsyncSession, *, batch: int = 1000) -> AsyncIterator[Event]:
-    """Every event in order, without holding them all."""
-    last = 0
+    """Yield all events by id. Only one batch is in memory."""
+    last_id = 0
     while rows := (
-        await db.scalars(select(Event).where(Event.id > last).order_by(Event.id).limit(batch))
+        await db.scalars(select(Event).where(Event.id > last_id).order_by(Event.id).limit(batch))
     ).all():
         for row in rows:
             yield row
-        last = rows[-1].id
+        last_id = rows[-1].id
         db.expunge_all()
 
 
-async def find_newest(db: AsyncSession) -> int:
-    """The newest one's number; 0 where there is none."""
+async def get_last_id(db: AsyncSession) -> int:
+    """Return the id of the last event, or 0 for an empty log."""
     return await db.scalar(select(func.max(Event.id))) or 0
 
 
-async def knows(db: AsyncSession, user_id: int) -> bool:
-    """Whether an event speaks of this user."""
-    spoken = select(exists().where(or_(Event.subject_id == user_id, Event.actor_id == user_id)))
-    return bool(await db.scalar(spoken))
+async def has_user(db: AsyncSession, user_id: int) -> bool:
+    """Return whether an event has this user as subject or actor."""
+    found = select(exists().where(or_(Event.subject_id == user_id, Event.actor_id == user_id)))
+    return bool(await db.scalar(found))
 
 
-async def erase_traces(db: AsyncSession, evidence: Mapping[str, object]) -> int:
-    """Erase from where, and by which program, a deleted user acted, and any unknown person acted on
-    their account. What another user did to them keeps the other's traces.
+async def erase_personal_data(db: AsyncSession, evidence: Mapping[str, object]) -> int:
+    """Erase the IP address, user agent and salt of events that a deleted user caused.
 
-    A function of the database does it, because the application's role may not UPDATE events. It
-    erases the salt too, so that the digest in the chain cannot be guessed, and adds the evidence.
+    That includes events on their account without an actor, such as failed sign-ins. Events that
+    other users caused on the account keep the data of those users. Without the salt, the digest in
+    the hash chain cannot be reversed by guessing.
+
+    A database function does this and adds the evidence, because the application's role has no
+    UPDATE privilege on events.
 
     Args:
         evidence: the event `user.erased`, whose subject is the user.
 
     Returns:
-        In how many events.
+        The number of erased events.
     """
-    erasing = select(
+    erase = select(
         func.erase_event_traces(
             *(
                 bindparam(name, type_=_events.c[name].type, value=evidence[name])
@@ -125,28 +131,28 @@ async def erase_traces(db: AsyncSession, evidence: Mapping[str, object]) -> int:
             )
         )
     )
-    return int(await db.scalar(erasing) or 0)
+    return int(await db.scalar(erase) or 0)
 
 
 async def find_erasures(db: AsyncSession) -> dict[int, int]:
-    """Return the number of the last event `user.erased` of each user who was erased."""
-    found = (
+    """Return the id of the last event `user.erased` of each erased user."""
+    last = (
         select(Event.subject_id, func.max(Event.id))
         .where(Event.event == ERASED, Event.subject_id.is_not(None))
         .group_by(Event.subject_id)
     )
-    return {user_id: number for user_id, number in await db.execute(found) if user_id is not None}
+    return {user_id: last_id for user_id, last_id in await db.execute(last) if user_id is not None}
 
 
-async def find_erased_but_there(db: AsyncSession) -> int | None:
-    """Return a user who is said to be erased and still has an account."""
-    there = exists().where(User.id == Event.subject_id)
-    found = select(func.min(Event.subject_id)).where(Event.event == ERASED, there)
-    number: int | None = await db.scalar(found)
-    return number
+async def find_erased_with_account(db: AsyncSession) -> int | None:
+    """Return the lowest id of an existing user whom an event `user.erased` names."""
+    has_account = exists().where(User.id == Event.subject_id)
+    lowest = select(func.min(Event.subject_id)).where(Event.event == ERASED, has_account)
+    user_id: int | None = await db.scalar(lowest)
+    return user_id
 
 
 async def find_missing_guards(db: AsyncSession) -> list[str]:
-    """Return the triggers of the table that are missing or switched off."""
-    found = await db.scalars(text(ENABLED_TRIGGERS))
-    return sorted(GUARDS - set(found))
+    """Return the triggers of the table that are missing or disabled."""
+    enabled = await db.scalars(text(ENABLED_TRIGGERS))
+    return sorted(GUARDS - set(enabled))

@@ -1,4 +1,4 @@
-"""What a glance at the whole wants to know: counted anew each time, for few look, and seldom."""
+"""Statistics for the dashboard of the admin. Not cached, since few people look, and rarely."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _refused = or_(
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """In UTC.
+    """Counts of one day in UTC.
 
     Attributes:
-        refusals: sign-ins refused, among them those over a limit, and replayed tokens.
+        refusals: failed and rate-limited sign-ins, and replayed refresh tokens.
     """
 
     date: date
@@ -41,27 +41,27 @@ class Totals:
     """Users with a live session."""
 
 
-async def by_day(db: AsyncSession, *, days: int) -> list[Day]:
-    """The last days, today as the last of them."""
+async def count_by_day(db: AsyncSession, *, days: int) -> list[Day]:
+    """Return the counts of the last days, oldest first and up to today."""
     today = datetime.now(UTC).date()
     first = today - timedelta(days=days - 1)
-    on = cast(func.timezone("UTC", Event.at), Date)
-    counted = await db.execute(
+    day = cast(func.timezone("UTC", Event.at), Date)
+    rows = await db.execute(
         select(
-            on,
+            day,
             func.count(case((_registered, 1))),
             func.count(case((_signed_in, 1))),
             func.count(case((_refused, 1))),
         )
         .where(Event.at >= datetime(first.year, first.month, first.day, tzinfo=UTC))
-        .group_by(on)
+        .group_by(day)
     )
-    found = {row[0]: Day(*row) for row in counted}
+    counts = {row[0]: Day(*row) for row in rows}
     dates = [first + timedelta(days=number) for number in range(days)]
-    return [found.get(day, Day(day)) for day in dates]
+    return [counts.get(it, Day(it)) for it in dates]
 
 
-async def totals(db: AsyncSession) -> Totals:
+async def get_totals(db: AsyncSession) -> Totals:
     users = await db.execute(select(func.count(), func.count(case((User.is_active, 1)))))
     sessions = await db.execute(
         select(func.count(), func.count(Session.user_id.distinct()))
@@ -71,5 +71,5 @@ async def totals(db: AsyncSession) -> Totals:
     return Totals(*users.one(), *sessions.one())
 
 
-async def latest_events(db: AsyncSession, *, limit: int) -> Sequence[Event]:
+async def get_latest_events(db: AsyncSession, *, limit: int) -> Sequence[Event]:
     return (await db.scalars(select(Event).order_by(Event.id.desc()).limit(limit))).all()

@@ -1,4 +1,4 @@
-"""The outbox. Times are the database's, so that the clocks of several workers do not matter."""
+"""Queries of the outbox. All times come from the database, whatever the workers' clocks are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from plinth.security.addresses import ascii_lower
 
 
 @dataclass(frozen=True, slots=True)
-class TakenMail:
-    """A mail as its worker has it.
+class LeasedMail:
+    """A mail that one worker may send until the lease expires.
 
     Attributes:
-        attempt: the number of this attempt. Another worker that takes the mail after the lease
-            has run out gets the next one, and this one's failure is not written any more.
+        attempt: the number of this attempt, from 1. A worker that leases the mail after the expiry
+            gets the next number. From then on, a failure of this attempt is not saved.
     """
 
     id: UUID
@@ -34,52 +34,53 @@ class TakenMail:
 class Backlog:
     waiting: int
     oldest: datetime | None
-    """When the one that waits longest was written."""
+    """The creation time of the oldest waiting mail."""
     dead: int
+    """The number of failed mails, which are not retried."""
 
 
-_adding = insert(cast("Table", Mail.__table__))
-_open = (Mail.sent_at.is_(None), Mail.dead_at.is_(None))
+_insert = insert(cast("Table", Mail.__table__))
+_is_waiting = (Mail.sent_at.is_(None), Mail.dead_at.is_(None))
 
 
 async def add(db: AsyncSession, *, kind: str, recipient: str | None, sealed: bytes) -> None:
-    await db.execute(_adding, {"kind": kind, "recipient": recipient, "sealed": sealed})
+    await db.execute(_insert, {"kind": kind, "recipient": recipient, "sealed": sealed})
 
 
-async def take(db: AsyncSession, *, limit: int, lease: timedelta) -> Sequence[TakenMail]:
-    """What is due and nobody else has in hand. It is the caller's until the lease runs out."""
+async def lease(db: AsyncSession, *, limit: int, duration: timedelta) -> Sequence[LeasedMail]:
+    """Lease mails that are due and that no other worker has leased."""
     due = (
         select(Mail.id)
-        .where(*_open, Mail.next_attempt_at <= func.now())
+        .where(*_is_waiting, Mail.next_attempt_at <= func.now())
         .where(or_(Mail.leased_until.is_(None), Mail.leased_until <= func.now()))
         .order_by(Mail.next_attempt_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte("due")  # as `IN (...)` the plan could run it again for each row, and lock too many
+        .cte("due")  # with `IN (...)`, a plan may run it for each row and lock more than `limit`
     )
-    taken = await db.execute(
+    leased = await db.execute(
         update(Mail)
         .where(Mail.id == due.c.id)
-        .values(leased_until=func.now() + lease, attempts=Mail.attempts + 1)
+        .values(leased_until=func.now() + duration, attempts=Mail.attempts + 1)
         .returning(Mail.id, Mail.kind, Mail.recipient, Mail.sealed, Mail.attempts, Mail.created_at)
         .execution_options(synchronize_session=False)
     )
-    return [TakenMail(*row) for row in taken]
+    return [LeasedMail(*row) for row in leased]
 
 
-async def hold(db: AsyncSession, mail: TakenMail) -> bool:
-    """Keep it in hand until the transaction ends; False where it is another worker's by now."""
-    held = select(Mail.id).where(*_is_still(mail)).with_for_update()
-    return await db.scalar(held) is not None
+async def lock(db: AsyncSession, mail: LeasedMail) -> bool:
+    """Lock the row until the transaction ends. Return False if another worker leased it."""
+    locked = select(Mail.id).where(*_is_current(mail)).with_for_update()
+    return await db.scalar(locked) is not None
 
 
 async def materialize(
-    db: AsyncSession, mail: TakenMail, *, kind: str, recipient: str, sealed: bytes
+    db: AsyncSession, mail: LeasedMail, *, kind: str, recipient: str, sealed: bytes
 ) -> None:
-    """Put another in its place, due at once."""
-    await _change(
+    """Replace a queued request with a mail that is due at once."""
+    await _update(
         db,
-        *_is_still(mail),
+        *_is_current(mail),
         kind=kind,
         recipient=recipient,
         sealed=sealed,
@@ -88,14 +89,14 @@ async def materialize(
     )
 
 
-async def remove(db: AsyncSession, mail: TakenMail) -> None:
-    gone = delete(Mail).where(*_is_still(mail))
-    await db.execute(gone.execution_options(synchronize_session=False))
+async def remove(db: AsyncSession, mail: LeasedMail) -> None:
+    statement = delete(Mail).where(*_is_current(mail))
+    await db.execute(statement.execution_options(synchronize_session=False))
 
 
-async def mark_sent(db: AsyncSession, mail: TakenMail) -> None:
-    """True whoever has it in hand by now: it went out."""
-    await _change(
+async def mark_sent(db: AsyncSession, mail: LeasedMail) -> None:
+    """Mark a mail as sent, even if another worker has leased it since."""
+    await _update(
         db,
         Mail.id == mail.id,
         sent_at=func.now(),
@@ -106,60 +107,62 @@ async def mark_sent(db: AsyncSession, mail: TakenMail) -> None:
     )
 
 
-async def postpone(db: AsyncSession, mail: TakenMail, *, wait: timedelta, error: str) -> None:
-    await _change(
+async def postpone(db: AsyncSession, mail: LeasedMail, *, wait: timedelta, error: str) -> None:
+    await _update(
         db,
-        *_is_still(mail),
+        *_is_current(mail),
         next_attempt_at=func.now() + wait,
         leased_until=None,
         last_error=error,
     )
 
 
-async def give_up(db: AsyncSession, mail: TakenMail, *, error: str) -> None:
-    await _change(db, *_is_still(mail), dead_at=func.now(), leased_until=None, last_error=error)
+async def mark_dead(db: AsyncSession, mail: LeasedMail, *, error: str) -> None:
+    """Mark a mail as failed, so that it is not retried."""
+    await _update(db, *_is_current(mail), dead_at=func.now(), leased_until=None, last_error=error)
 
 
-async def remove_to(db: AsyncSession, recipients: Sequence[str]) -> int:
-    """Delete what was sent to these addresses, and what waits, and return how many.
+async def remove_for_recipients(db: AsyncSession, recipients: Sequence[str]) -> int:
+    """Delete all mails to these addresses and return how many there were.
 
-    In the "C" locale, for another one's `lower` could take a stranger's address for one of them.
+    The comparison uses the "C" locale: `lower` of another locale could also match the address of
+    another person.
     """
     addresses = [ascii_lower(recipient) for recipient in recipients]
     recipient = func.lower(Mail.recipient.collate("C"))
-    gone = delete(Mail).where(recipient.in_(addresses)).returning(Mail.id)
-    removed = await db.execute(gone.execution_options(synchronize_session=False))
+    statement = delete(Mail).where(recipient.in_(addresses)).returning(Mail.id)
+    removed = await db.execute(statement.execution_options(synchronize_session=False))
     return len(removed.all())
 
 
-async def revive(db: AsyncSession, mail_id: UUID) -> bool:
-    """Have it waiting again, as if it had never been tried; False where it was not given up."""
-    again = {"dead_at": None, "attempts": 0, "next_attempt_at": func.now(), "last_error": None}
-    revived = update(Mail).where(Mail.id == mail_id, Mail.dead_at.is_not(None)).values(**again)
-    return await db.scalar(revived.returning(Mail.id)) is not None
+async def requeue(db: AsyncSession, mail_id: UUID) -> bool:
+    """Reset a failed mail, so that it is due again. Return False if it has not failed."""
+    initial = {"dead_at": None, "attempts": 0, "next_attempt_at": func.now(), "last_error": None}
+    statement = update(Mail).where(Mail.id == mail_id, Mail.dead_at.is_not(None)).values(**initial)
+    return await db.scalar(statement.returning(Mail.id)) is not None
 
 
 async def purge(db: AsyncSession, *, older_than: timedelta) -> None:
-    """What has ended, and is older than that."""
-    gone = delete(Mail).where(
+    """Delete sent and failed mails that were created before `older_than`."""
+    statement = delete(Mail).where(
         Mail.created_at < func.now() - older_than,
         or_(Mail.sent_at.is_not(None), Mail.dead_at.is_not(None)),
     )
-    await db.execute(gone.execution_options(synchronize_session=False))
+    await db.execute(statement.execution_options(synchronize_session=False))
 
 
 async def count(db: AsyncSession) -> Backlog:
-    waiting = await db.execute(select(func.count(), func.min(Mail.created_at)).where(*_open))
+    waiting = await db.execute(select(func.count(), func.min(Mail.created_at)).where(*_is_waiting))
     dead = await db.scalar(select(func.count()).where(Mail.dead_at.is_not(None)))
     number, oldest = waiting.one()
     return Backlog(waiting=number, oldest=oldest, dead=dead or 0)
 
 
-def _is_still(mail: TakenMail) -> tuple[ColumnElement[bool], ...]:
-    return (Mail.id == mail.id, Mail.attempts == mail.attempt, *_open)
+def _is_current(mail: LeasedMail) -> tuple[ColumnElement[bool], ...]:
+    """Match the row unless another worker has leased it since."""
+    return (Mail.id == mail.id, Mail.attempts == mail.attempt, *_is_waiting)
 
 
-async def _change(db: AsyncSession, *which: ColumnElement[bool], **values: Any) -> None:
-    await db.execute(
-        update(Mail).where(*which).values(**values).execution_options(synchronize_session=False)
-    )
+async def _update(db: AsyncSession, *conditions: ColumnElement[bool], **values: Any) -> None:
+    statement = update(Mail).where(*conditions).values(**values)
+    await db.execute(statement.execution_options(synchronize_session=False))

@@ -1,5 +1,5 @@
-"""One-time tokens. Of one purpose a user has a newest one, and a few earlier ones that were sent to
-the same address. They end together: when one is used, all are.
+"""One-time tokens. For each purpose, a user has one newest token and a few earlier ones that were
+sent to the same address. Using one of them deletes them all.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from sqlalchemy.orm import aliased
 
 from plinth.accounts.models import EarlierOneTimeToken, OneTimeToken, User
 
-MAX_PENDING = 5  # of one purpose; past it, the oldest is void
+MAX_PENDING = 5  # for one user and purpose; a further one deletes the oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class UsedToken:
     session_id: UUID | None
 
 
-# Not by the columns' names: in an INSERT those are the values.
+# Not named like the columns: in an INSERT, those names are the bound values.
 _user: BindParameter[int] = bindparam("of_user")
 _purpose: BindParameter[str] = bindparam("of_purpose")
 _email: BindParameter[str] = bindparam("to_email")
 _is_newest = (OneTimeToken.user_id == _user, OneTimeToken.purpose == _purpose)
 _earlier = aliased(EarlierOneTimeToken)
-_kept = (
+_insert_earlier = (
     insert(EarlierOneTimeToken)
     .from_select(
         ["newest_id", "token_hash", "expires_at"],
@@ -53,7 +53,7 @@ _kept = (
     )
     .cte("kept")
 )
-_dropped = (
+_delete_earlier = (
     delete(EarlierOneTimeToken)
     .where(EarlierOneTimeToken.newest_id == OneTimeToken.id, *_is_newest)
     .where(
@@ -63,31 +63,31 @@ _dropped = (
                 select(_earlier.id)
                 .where(_earlier.newest_id == OneTimeToken.id)
                 .order_by(_earlier.id.desc())
-                .limit(MAX_PENDING - 2)  # beside the newest one so far, and the new one
+                .limit(MAX_PENDING - 2)  # the previous newest and the new one are the other two
                 .correlate(OneTimeToken)
             ),
         )
     )
     .cte("dropped")
 )
-_new = insert(cast("Table", OneTimeToken.__table__)).values(
+_insert_newest = insert(cast("Table", OneTimeToken.__table__)).values(
     created_at=func.now(), expires_at=func.now() + bindparam("lifetime", type_=Interval)
 )
-_put = (
-    _new.on_conflict_do_update(
+_store = (
+    _insert_newest.on_conflict_do_update(
         index_elements=[OneTimeToken.user_id, OneTimeToken.purpose],
         set_={
-            name: _new.excluded[name]
+            name: _insert_newest.excluded[name]
             for name in ("token_hash", "email", "session_id", "created_at", "expires_at")
         },
     )
     .returning(OneTimeToken.expires_at)
-    .add_cte(_kept, _dropped)
+    .add_cte(_insert_earlier, _delete_earlier)
 )
-_holds = (OneTimeToken.expires_at > func.now(), User.id == OneTimeToken.user_id, User.is_active)
+_is_valid = (OneTimeToken.expires_at > func.now(), User.id == OneTimeToken.user_id, User.is_active)
 
 
-async def put(
+async def store(
     db: AsyncSession,
     *,
     user_id: int,
@@ -97,12 +97,13 @@ async def put(
     session_id: UUID | None,
     lifetime: timedelta,
 ) -> datetime:
-    """Store a token and return when it expires.
+    """Store a token and return its expiry time.
 
-    Up to `MAX_PENDING` of one purpose and address are valid at once; one to another address voids
-    those before it. The user's row has to be locked, or new: else of two at once one gets lost.
+    Up to `MAX_PENDING` tokens for one purpose and address are valid at once. A token for another
+    address deletes the earlier ones. The user's row must be locked or new: otherwise one of two
+    concurrent tokens is lost.
     """
-    given = {
+    values = {
         "user_id": user_id,
         "purpose": purpose,
         "token_hash": token_hash,
@@ -113,61 +114,66 @@ async def put(
         "of_purpose": purpose,
         "to_email": email,
     }
-    expires_at: datetime = (await db.execute(_put, given)).scalar_one()
+    expires_at: datetime = (await db.execute(_store, values)).scalar_one()
     return expires_at
 
 
 async def find_owner(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> int | None:
-    """Whose it is, if it holds; `use` decides."""
+    """Return the id of the owner of a valid token. Only `use` guarantees that it is still valid."""
     return await db.scalar(select(OneTimeToken.user_id).where(*_usable(token_hash, purposes)))
 
 
 async def use(db: AsyncSession, token_hash: bytes, purposes: Sequence[str]) -> UsedToken | None:
-    """Remove the token and those beside it. Of many at once, one gets it."""
-    answer = await db.execute(
+    """Delete a valid token with its siblings. Of concurrent calls, one gets the token."""
+    result = await db.execute(
         delete(OneTimeToken)
         .where(*_usable(token_hash, purposes))
         .returning(OneTimeToken.purpose, OneTimeToken.email, OneTimeToken.session_id)
         .execution_options(synchronize_session=False)
     )
-    row = answer.one_or_none()
+    row = result.one_or_none()
     return UsedToken(*row) if row else None
 
 
 async def get_pending(db: AsyncSession, user_id: int, purpose: str) -> OneTimeToken | None:
-    found = select(OneTimeToken).where(
-        OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose, *_holds
+    """Return the user's newest valid token for a purpose."""
+    pending = select(OneTimeToken).where(
+        OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose, *_is_valid
     )
-    return await db.scalar(found)
+    return await db.scalar(pending)
 
 
 async def get_addresses(db: AsyncSession, user_id: int) -> Sequence[str]:
-    """Where mails with a link went, whether it holds or not."""
-    found = select(OneTimeToken.email).where(OneTimeToken.user_id == user_id)
-    return (await db.scalars(found)).all()
+    """Return the addresses that tokens of the user were mailed to, expired ones included."""
+    addresses = select(OneTimeToken.email).where(OneTimeToken.user_id == user_id)
+    return (await db.scalars(addresses)).all()
 
 
 async def void(db: AsyncSession, user_id: int, purpose: str | None = None) -> None:
-    """A user's tokens, of one purpose or all."""
-    gone = delete(OneTimeToken).where(OneTimeToken.user_id == user_id)
+    """Delete the user's tokens for a purpose, or for all purposes."""
+    statement = delete(OneTimeToken).where(OneTimeToken.user_id == user_id)
     if purpose:
-        gone = gone.where(OneTimeToken.purpose == purpose)
-    await db.execute(gone.execution_options(synchronize_session=False))
+        statement = statement.where(OneTimeToken.purpose == purpose)
+    await db.execute(statement.execution_options(synchronize_session=False))
 
 
 async def purge(db: AsyncSession) -> None:
+    """Delete expired tokens."""
     for table in (EarlierOneTimeToken, OneTimeToken):
-        gone = delete(table).where(table.expires_at < func.now())
-        await db.execute(gone.execution_options(synchronize_session=False))
+        statement = delete(table).where(table.expires_at < func.now())
+        await db.execute(statement.execution_options(synchronize_session=False))
 
 
 def _usable(token_hash: bytes, purposes: Sequence[str]) -> Sequence[ColumnExpressionArgument[bool]]:
-    found = OneTimeToken.id.in_(_find(token_hash))
-    return (found, OneTimeToken.purpose.in_(purposes), *_holds)
+    has_token = OneTimeToken.id.in_(_select_newest_id(token_hash))
+    return (has_token, OneTimeToken.purpose.in_(purposes), *_is_valid)
 
 
-def _find(token_hash: bytes) -> CompoundSelect[int]:
-    """Select the id of the row that the token belongs to. As a union both indexes are used."""
+def _select_newest_id(token_hash: bytes) -> CompoundSelect[int]:
+    """Select the id of the newest token that this token is or belongs to.
+
+    A union, so that PostgreSQL uses both indexes.
+    """
     newest = select(OneTimeToken.id).where(OneTimeToken.token_hash == token_hash)
     earlier = select(EarlierOneTimeToken.newest_id).where(
         EarlierOneTimeToken.token_hash == token_hash, EarlierOneTimeToken.expires_at > func.now()

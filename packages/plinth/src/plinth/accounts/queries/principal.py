@@ -1,4 +1,4 @@
-"""Who is asking: the session and its user, read fresh with each request."""
+"""The principal of a request: the session and its user, read from the database each time."""
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ from plinth.db.reading import Query, Reader, in_array
 if TYPE_CHECKING:
 
     class Principal(BaseUser):
-        """A user as they were when this request came in, and the session that it is sent in.
+        """The user and the session of a request: a named tuple of all columns that are not secret.
 
-        Only read: a named tuple with each column that is not secret.
+        For type checkers it is a user.
         """
 
         session_id: UUID
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 else:
     Principal = namedtuple("Principal", (*READABLE, "session_id", "session_is_live"))
 
-# Each by its key: the OFFSET keeps PostgreSQL from joining the tables otherwise. Of a few sessions
-# of old users it finds it cheaper to go through all users up to them.
+# OFFSET 0 forces a lookup by primary key for each session. Without it, PostgreSQL may choose a
+# merge join that scans the users up to the highest id.
 _user = (
     select(*(getattr(User, name) for name in READABLE), User.session_epoch)
     .where(User.id == Session.user_id)
     .offset(literal_column("0"))
     .lateral("their_user")
 )
-_asking = (
+_principals = (
     select(
         *(_user.c[name] for name in READABLE),
         Session.id.label("session_id"),
@@ -45,7 +45,7 @@ _asking = (
     .select_from(Session)
     .join(_user, true())
 )
-by_session = Query(_asking.where(in_array(Session.id, "ids")), Principal)
+by_session = Query(_principals.where(in_array(Session.id, "ids")), Principal)
 
 
 async def load_principals(reader: Reader, session_ids: Sequence[UUID]) -> Mapping[UUID, Principal]:
@@ -54,7 +54,7 @@ async def load_principals(reader: Reader, session_ids: Sequence[UUID]) -> Mappin
 
 
 async def load_by_token(db: AsyncSession, session_id: UUID, token_hash: bytes) -> Principal | None:
-    """Who acts in this session, where this is its token."""
-    found = _asking.where(Session.id == session_id, Session.token_hash == token_hash)
-    row = (await db.execute(found)).mappings().one_or_none()
+    """Return the principal of a session if this is the hash of its token."""
+    statement = _principals.where(Session.id == session_id, Session.token_hash == token_hash)
+    row = (await db.execute(statement)).mappings().one_or_none()
     return Principal(**row) if row else None

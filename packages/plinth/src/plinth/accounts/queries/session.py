@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens. What decides is one conditional UPDATE, never a look first."""
+"""Queries of sessions and refresh tokens. Each change is one conditional UPDATE, to avoid races."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -31,8 +31,8 @@ from plinth.db.reading import Query, array_param
 GRACE_PERIOD = timedelta(seconds=10)
 MAX_GRACE_USES = 3
 
-ENDED_AT_ONCE = 1000
-"""The most sessions that one request marks as ended; the worker does the rest."""
+MAX_ENDED_AT_ONCE = 1000
+"""The number of sessions that one request marks or deletes at most; the worker does the rest."""
 
 
 def is_live(epoch: Any) -> ColumnElement[bool]:
@@ -47,7 +47,7 @@ def is_live(epoch: Any) -> ColumnElement[bool]:
     )
 
 
-_user = and_(User.id == Session.user_id, User.is_active)
+_is_active_owner = and_(User.id == Session.user_id, User.is_active)
 
 
 def expiry() -> ColumnElement[datetime]:
@@ -56,11 +56,10 @@ def expiry() -> ColumnElement[datetime]:
 
 
 class Rotation(NamedTuple):
-    """A new token in the place of the old one, where that is the current token of a live session of
-    an active user.
+    """A replacement of a session's refresh token, if `old_hash` is that of the current token.
 
     Attributes:
-        sealed: the new token, as the holder of the old one can open it.
+        sealed: the new token, encrypted with the old one.
     """
 
     session_id: UUID
@@ -75,7 +74,7 @@ def _rotate(
     return (
         update(Session)
         .where(Session.id == session_id, Session.token_hash == old_hash)
-        .where(_user, is_live(User.session_epoch))
+        .where(_is_active_owner, is_live(User.session_epoch))
         .values(
             token_hash=new_hash,
             previous_hash=old_hash,
@@ -89,113 +88,135 @@ def _rotate(
     )
 
 
-_rotating = Query(_rotate(*map(bindparam, Rotation._fields)))
+_rotate_query = Query(_rotate(*map(bindparam, Rotation._fields)))
 
-_asked = (
+_rotations = (
     func.unnest(
         array_param("session_ids", Uuid()),
         *(array_param(it, LargeBinary()) for it in ("old", "new", "sealed")),
     )
-    .table_valued(*(column(name) for name in Rotation._fields), name="asked")
+    .table_valued(*(column(name) for name in Rotation._fields), name="rotations")
     .render_derived()
 )
-# Who waits for nobody stops nobody: of two statements that both want some sessions, in another
-# order, neither would come to an end. What is left out is tried by itself.
-_held = (
-    select(Session.id, *_asked.c)
-    .join(_asked, and_(Session.id == _asked.c.session_id, Session.token_hash == _asked.c.old_hash))
-    .where(Session.last_used_at <= func.now() - bindparam("rest", type_=Interval))
+# `SKIP LOCKED` prevents a deadlock between concurrent batches. Skipped rotations are retried alone.
+_locked = (
+    select(Session.id, *_rotations.c)
+    .join(
+        _rotations,
+        and_(Session.id == _rotations.c.session_id, Session.token_hash == _rotations.c.old_hash),
+    )
+    .where(Session.last_used_at <= func.now() - bindparam("min_idle", type_=Interval))
     .with_for_update(of=Session, key_share=True, skip_locked=True)
-    .cte("held")
+    .cte("locked")
 )
-_rotating_many = Query(_rotate(_held.c.id, _held.c.old_hash, _held.c.new_hash, _held.c.sealed))
+_rotate_many_query = Query(
+    _rotate(_locked.c.id, _locked.c.old_hash, _locked.c.new_hash, _locked.c.sealed)
+)
 
 
 async def rotate(database: Database, rotation: Rotation) -> int | None:
-    """The user's id, once it is durable; None where it was refused. Of many with the same old token
-    one gets the id."""
-    done = await database.in_one_statement(_rotating, **rotation._asdict())
-    return done[0].user_id if done else None
+    """Rotate a token in its own transaction, which is durable when this returns.
+
+    Returns:
+        The user's id, or None if the token is not current, the session has ended, or the user is
+        inactive. Of concurrent calls with the same old token, one gets the id.
+    """
+    rows = await database.in_one_statement(_rotate_query, **rotation._asdict())
+    return rows[0].user_id if rows else None
 
 
 async def rotate_many(
-    database: Database, rotations: Sequence[Rotation], *, rest: timedelta
+    database: Database, rotations: Sequence[Rotation], *, min_idle: timedelta
 ) -> Mapping[Rotation, int]:
-    """The same for those who ask at the same time, by one statement and one wait for the disk. One
-    that is left out was refused, or its session is just being changed, or was used more recently
-    than `rest` ago: `rotate` tells."""
+    """Rotate tokens of many sessions with one statement and one commit.
+
+    Returns:
+        The user's id for each successful rotation. The others are invalid, their session is locked,
+        or it was used within `min_idle`. Call `rotate` for those.
+    """
     ids, old, new, sealed = zip(*rotations, strict=True)
-    done = await database.in_one_statement(
-        _rotating_many, session_ids=ids, old=old, new=new, sealed=sealed, rest=rest
+    rows = await database.in_one_statement(
+        _rotate_many_query, session_ids=ids, old=old, new=new, sealed=sealed, min_idle=min_idle
     )
-    users = {row.token_hash: row.user_id for row in done}
-    return {it: users[it.new_hash] for it in rotations if it.new_hash in users}
+    user_ids = {row.token_hash: row.user_id for row in rows}
+    return {it: user_ids[it.new_hash] for it in rotations if it.new_hash in user_ids}
 
 
 async def count_live(db: AsyncSession) -> int:
-    counted = select(func.count()).select_from(Session).join(User, User.id == Session.user_id)
-    return await db.scalar(counted.where(is_live(User.session_epoch))) or 0
+    count = select(func.count()).select_from(Session).join(User, User.id == Session.user_id)
+    return await db.scalar(count.where(is_live(User.session_epoch))) or 0
 
 
-async def use_grace(
+async def use_grace_period(
     db: AsyncSession, session_id: UUID, previous_hash: bytes
 ) -> Row[int, bytes | None] | None:
-    """The user's id and the sealed current token, for one who comes with the token before it, soon
-    after the rotation and not too often."""
-    answer = await db.execute(
+    """Return the user's id and the encrypted current token for the holder of the previous one.
+
+    Returns:
+        None after `GRACE_PERIOD`, or after `MAX_GRACE_USES` of the same token.
+    """
+    result = await db.execute(
         update(Session)
         .where(Session.id == session_id, Session.previous_hash == previous_hash)
-        .where(_user, is_live(User.session_epoch))
+        .where(_is_active_owner, is_live(User.session_epoch))
         .where(Session.last_used_at > func.now() - GRACE_PERIOD, Session.graces < MAX_GRACE_USES)
         .values(graces=Session.graces + 1)
         .returning(Session.user_id, Session.successor)
         .execution_options(synchronize_session=False)
     )
-    return answer.one_or_none()
+    return result.one_or_none()
 
 
 async def is_replay(db: AsyncSession, session_id: UUID, token_hash: bytes) -> bool:
-    """Whether a token that was this session's has been used up: it is neither the current one, of
-    a session that may be over, nor the one before it within the grace's time."""
-    used_up = select(Session.id).where(
+    """Return whether a token of this session was used up.
+
+    That is any token but the current one, and the previous one within `GRACE_PERIOD`.
+    """
+    replayed = select(Session.id).where(
         Session.id == session_id,
         Session.token_hash != token_hash,
         Session.previous_hash.is_distinct_from(token_hash)
         | (Session.last_used_at <= func.now() - GRACE_PERIOD),
     )
-    return await db.scalar(used_up) is not None
+    return await db.scalar(replayed) is not None
 
 
 async def get_live(
     db: AsyncSession, user_id: int, *, skip: int = 0, limit: int = 100
 ) -> Sequence[Session]:
-    """A user's live sessions, newest first."""
-    # A subquery and not a join: then the index gives them in this order.
+    """Return a user's live sessions, newest first."""
+    # With a subquery instead of a join, the index returns the rows in this order.
     epoch = select(User.session_epoch).where(User.id == user_id).scalar_subquery()
-    found = (
+    sessions = (
         select(Session)
         .where(Session.user_id == user_id, is_live(epoch))
         .order_by(Session.created_at.desc(), Session.id)
         .offset(skip)
         .limit(limit)
     )
-    return (await db.scalars(found)).all()
+    return (await db.scalars(sessions)).all()
 
 
 async def revoke(
     db: AsyncSession, session_id: UUID, reason: str, *, user_id: int | None = None
 ) -> int | None:
-    """End one session; its user's id, or None where it had ended, never was, or is not
-    `user_id`'s."""
-    ending = (
+    """Revoke a session.
+
+    Args:
+        user_id: revoke it only if it belongs to this user.
+
+    Returns:
+        The id of its user, or None if there is no such session that is not revoked.
+    """
+    statement = (
         update(Session)
         .where(Session.id == session_id, Session.revoked_at.is_(None))
         .where(User.id == Session.user_id, User.session_epoch == Session.session_epoch)
     )
     if user_id is not None:
-        ending = ending.where(Session.user_id == user_id)
+        statement = statement.where(Session.user_id == user_id)
     return await db.scalar(
-        ending.values(revoked_at=func.now(), revoked_reason=reason)
+        statement.values(revoked_at=func.now(), revoked_reason=reason)
         .returning(Session.user_id)
         .execution_options(synchronize_session=False)
     )
@@ -204,30 +225,30 @@ async def revoke(
 async def revoke_all(
     db: AsyncSession, user_id: int, reason: str, *, keep: UUID | None = None
 ) -> None:
-    """End a user's sessions, however many, but for `keep`, where that is live.
+    """Revoke all sessions of a user, except `keep` if it is live.
 
-    The increment decides. The newest are also marked, which is what the code of the previous
-    release looks at (until the next major version).
+    Incrementing the user's `session_epoch` revokes them. The newest ones are also marked as
+    revoked, for the code of the previous release (until the next major version).
     """
-    counted = (
+    increment = (
         update(User)
         .where(User.id == user_id)
         .values(session_epoch=User.session_epoch + 1)
         .returning(User.session_epoch)
         .execution_options(synchronize_session=False)
     )
-    epoch = await db.scalar(counted)
+    epoch = await db.scalar(increment)
     if epoch is None:
         return
     if keep is not None:
-        await _keep(db, user_id, keep, epoch)
-    # A statement of its own: it waited for the user's row, and now sees who signed in meanwhile.
+        await _keep_live(db, user_id, keep, epoch)
+    # A separate statement, to see the sessions that started while the first waited for the lock.
     newest = (
         select(Session.id)
         .where(Session.user_id == user_id, Session.session_epoch == epoch - 1)
         .where(Session.revoked_at.is_(None))
         .order_by(Session.created_at.desc(), Session.id)
-        .limit(ENDED_AT_ONCE)
+        .limit(MAX_ENDED_AT_ONCE)
         .cte("newest")
     )
     marked = await db.execute(
@@ -237,33 +258,34 @@ async def revoke_all(
         .returning(Session.id)
         .execution_options(synchronize_session=False)
     )
-    if len(marked.all()) == ENDED_AT_ONCE:
-        await _have_cleaned_up(db, user_id)
+    if len(marked.all()) == MAX_ENDED_AT_ONCE:
+        await _schedule_cleanup(db, user_id)
 
 
 async def remove_all(db: AsyncSession, user_id: int) -> None:
-    """Delete sessions of a user who was just deleted. The worker deletes those that are left."""
-    some = select(Session.id).where(Session.user_id == user_id).limit(ENDED_AT_ONCE).cte("some")
+    """Delete the sessions of a deleted user. The worker deletes those over the limit."""
+    batch = select(Session.id).where(Session.user_id == user_id).limit(MAX_ENDED_AT_ONCE)
+    chunk = batch.cte("chunk")
     removed = await db.execute(
         delete(Session)
-        .where(Session.id == some.c.id)
+        .where(Session.id == chunk.c.id)
         .returning(Session.id)
         .execution_options(synchronize_session=False)
     )
-    if len(removed.all()) == ENDED_AT_ONCE:
-        await _have_cleaned_up(db, user_id)
+    if len(removed.all()) == MAX_ENDED_AT_ONCE:
+        await _schedule_cleanup(db, user_id)
 
 
 async def erase_all(db: AsyncSession, user_id: int) -> int:
-    """Delete all sessions of a user, however many, and return how many there were."""
-    erased = delete(Session).where(Session.user_id == user_id)
-    answer: Any = await db.execute(erased.execution_options(synchronize_session=False))
-    counted: int = answer.rowcount
-    return counted
+    """Delete all sessions of a user in one statement and return how many there were."""
+    statement = delete(Session).where(Session.user_id == user_id)
+    result: Any = await db.execute(statement.execution_options(synchronize_session=False))
+    count: int = result.rowcount
+    return count
 
 
-async def _keep(db: AsyncSession, user_id: int, session_id: UUID, epoch: int) -> None:
-    """Keep a session live across the increment. One that had ended before stays ended."""
+async def _keep_live(db: AsyncSession, user_id: int, session_id: UUID, epoch: int) -> None:
+    """Move a live session to the new epoch. An ended one stays ended."""
     await db.execute(
         update(Session)
         .where(Session.id == session_id, Session.user_id == user_id)
@@ -273,5 +295,5 @@ async def _keep(db: AsyncSession, user_id: int, session_id: UUID, epoch: int) ->
     )
 
 
-async def _have_cleaned_up(db: AsyncSession, user_id: int) -> None:
+async def _schedule_cleanup(db: AsyncSession, user_id: int) -> None:
     await db.execute(insert(SessionCleanup).values(user_id=user_id).on_conflict_do_nothing())

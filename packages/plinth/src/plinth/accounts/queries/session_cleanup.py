@@ -1,7 +1,4 @@
-"""Delete sessions that have ended, a bounded number in a statement.
-
-Several processes may do this at once: `SKIP LOCKED` leaves out what another one is deleting.
-"""
+"""Delete ended sessions in batches. `SKIP LOCKED` lets several processes do so concurrently."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,20 +13,20 @@ BATCH_SIZE = 2000
 FIRST_ID = UUID(int=0)
 
 _is_orphan = User.id.is_(None)
-# Ended by its epoch alone: there were too many to mark each of them.
+# Revoked only by the epoch of the user: there were too many to mark each one.
 _is_unmarked = and_(
     Session.revoked_at.is_(None), Session.session_epoch.is_distinct_from(User.session_epoch)
 )
 
 
 async def clean_user(db: AsyncSession) -> bool:
-    """Delete a batch of the sessions of one who is in `session_cleanups`.
+    """Delete a batch of the ended sessions of one user in `session_cleanups`.
 
     Returns:
-        Whether there was one: there may be more to do.
+        Whether there was such a user. If so, there may be more to delete.
     """
-    asked = select(SessionCleanup.user_id).limit(1).with_for_update(skip_locked=True)
-    user_id = await db.scalar(asked)
+    pending = select(SessionCleanup.user_id).limit(1).with_for_update(skip_locked=True)
+    user_id = await db.scalar(pending)
     if user_id is None:
         return False
     ended = and_(Session.user_id == user_id, or_(_is_orphan, _is_unmarked))
@@ -39,29 +36,27 @@ async def clean_user(db: AsyncSession) -> bool:
 
 
 async def clean_range(db: AsyncSession, after: UUID, *, keep: timedelta) -> UUID | None:
-    """Of the next sessions by their id, delete those that ended longer ago than `keep`.
+    """Scan the next batch of sessions by id and delete those that ended longer ago than `keep`.
 
     Returns:
-        The last id that was looked at; None at the end of the table.
+        The last scanned id, or None at the end of the table.
     """
-    following = select(Session.id).where(Session.id > after).order_by(Session.id).limit(BATCH_SIZE)
-    chunk = following.subquery()
+    batch = select(Session.id).where(Session.id > after).order_by(Session.id).limit(BATCH_SIZE)
+    chunk = batch.subquery()
     last: UUID | None = await db.scalar(select(chunk.c.id).order_by(chunk.c.id.desc()).limit(1))
     if last is None:
         return None
-    long_ago = func.now() - keep
-    ended = or_(
-        _is_orphan, _is_unmarked, Session.revoked_at < long_ago, Session.expires_at < long_ago
-    )
+    limit = func.now() - keep
+    ended = or_(_is_orphan, _is_unmarked, Session.revoked_at < limit, Session.expires_at < limit)
     await _delete(db, and_(Session.id > after, Session.id <= last, ended))
     return last
 
 
-async def _delete(db: AsyncSession, which: ColumnElement[bool]) -> int:
+async def _delete(db: AsyncSession, condition: ColumnElement[bool]) -> int:
     ended = (
         select(Session.id)
         .outerjoin(User, User.id == Session.user_id)
-        .where(which)
+        .where(condition)
         .limit(BATCH_SIZE)
         .with_for_update(of=Session, skip_locked=True)
         .cte("ended")

@@ -1,4 +1,4 @@
-"""A sign-in: whom an e-mail means, and the session that begins. Each is one statement."""
+"""The two statements of a sign-in: find the account of an e-mail, and start its session."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -21,9 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import Session, User
-from plinth.accounts.queries import event
+from plinth.accounts.queries.event import bind_values, insert_from
 from plinth.accounts.queries.session import expiry
-from plinth.accounts.queries.users import having_email
+from plinth.accounts.queries.users import filter_by_email
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.reading import Query, Readable, read_one, select_columns
@@ -34,7 +34,7 @@ OVER_LIMIT_REASON = "more than SESSIONS_PER_USER sessions"  # at most 50 charact
 
 
 class Candidate(NamedTuple):
-    """Whoever has an e-mail, as they were when they were looked up."""
+    """The account of an e-mail, before its password is verified."""
 
     id: int
     hashed_password: str
@@ -43,8 +43,8 @@ class Candidate(NamedTuple):
     credential_epoch: int
 
 
-class Proven(Protocol):
-    """A user as they were when they proved who they are: a `Candidate`, or a row of the ORM."""
+class UserWithHash(Protocol):
+    """A user with the password hash of the time of authentication: a `Candidate` or a `User`."""
 
     @property
     def id(self) -> int: ...
@@ -52,11 +52,11 @@ class Proven(Protocol):
     def hashed_password(self) -> str: ...
 
 
-class Begun(NamedTuple):
+class StartedSession(NamedTuple):
     """
     Attributes:
-        user: the columns of `User` that are not secret, as they are now.
-        surplus: the sessions that ended for this one, where nothing was written about them yet.
+        user: the columns of `User` that are not secret.
+        surplus: the sessions over `SESSIONS_PER_USER` that were ended and are not yet audited.
     """
 
     user: User
@@ -64,52 +64,60 @@ class Begun(NamedTuple):
     surplus: Sequence[UUID]
 
 
-_found = Query(having_email(select(*(getattr(User, name) for name in Candidate._fields))))
+_candidate_query = Query(
+    filter_by_email(select(*(getattr(User, name) for name in Candidate._fields)))
+)
 
-# Sign-ins of one user wait here for each other, so that the bound on sessions is exact.
-_held = (
+# The lock serializes the sign-ins of one user, so that `SESSIONS_PER_USER` is exact.
+_locked_user = (
     select_columns(User)
     .add_columns(User.session_epoch, User.credential_epoch)
     .where(User.id == bindparam("user_id"), User.hashed_password == bindparam("hashed_password"))
     .where(User.is_active)
     .with_for_update(key_share=True)
-    .cte("held")
+    .cte("locked")
 )
 _ends_at = func.now() + bindparam("lifetime", type_=Interval)
-_new = {
+_values = {
     Session.id: bindparam("session_id", type_=Session.id.type),
-    Session.user_id: _held.c.id,
-    Session.session_epoch: _held.c.session_epoch,
+    Session.user_id: _locked_user.c.id,
+    Session.session_epoch: _locked_user.c.session_epoch,
     Session.token_hash: bindparam("token_hash", type_=Session.token_hash.type),
     Session.expires_at: func.least(_ends_at, expiry()),
     Session.ends_at: _ends_at,
     Session.ip: bindparam("ip", type_=Session.ip.type),
     Session.user_agent: bindparam("user_agent", type_=Session.user_agent.type),
 }
-_begun = (
+_new_session = (
     insert(cast("Table", Session.__table__))
-    .from_select([column.key for column in _new], select(*_new.values()))
+    .from_select([column.key for column in _values], select(*_values.values()))
     .returning(Session.id, Session.user_id, Session.session_epoch)
-    .cte("begun")
+    .cte("new_session")
 )
-_ended = (
+_ended_ids = (
     func.end_surplus_sessions(
-        _begun.c.user_id,
-        _begun.c.session_epoch,
-        _begun.c.id,
-        bindparam("most", type_=BigInteger),
+        _new_session.c.user_id,
+        _new_session.c.session_epoch,
+        _new_session.c.id,
+        bindparam("max_sessions", type_=BigInteger),
         literal(OVER_LIMIT_REASON),
     )
     .table_valued(column("id", Session.id.type))
     .render_derived()
 )
 _surplus = (
-    select(_ended.c.id, _begun.c.user_id).select_from(_begun).join(_ended, true()).cte("surplus")
+    select(_ended_ids.c.id, _new_session.c.user_id)
+    .select_from(_new_session)
+    .join(_ended_ids, true())
+    .cte("surplus")
 )
-_reported = event.adding(
-    _begun, actor_id=_begun.c.user_id, subject_id=_begun.c.user_id, session_id=_begun.c.id
+_insert_event = insert_from(
+    _new_session,
+    actor_id=_new_session.c.user_id,
+    subject_id=_new_session.c.user_id,
+    session_id=_new_session.c.id,
 )
-_reported_surplus = event.adding(
+_insert_surplus_events = insert_from(
     _surplus,
     event=literal("session.ended"),
     actor_id=_surplus.c.user_id,
@@ -117,17 +125,19 @@ _reported_surplus = event.adding(
     session_id=_surplus.c.id,
     reason=literal(OVER_LIMIT_REASON),
 )
-# The main query counts the surplus, so that those sessions end before an event is written: the
-# chain of events is the last lock that is taken.
-_user = select(*(it for it in _held.c if it.name != "session_epoch")).join(_begun, true())
-_beginning = Query(
-    _user.add_columns(
-        select(func.count()).select_from(_surplus).scalar_subquery().label("ended")
-    ).add_cte(_reported.cte("told"), _reported_surplus.cte("told_surplus"))
+# The main query counts the surplus sessions, so they are ended before an event is written: the hash
+# chain must be the last lock.
+_result = select(*(it for it in _locked_user.c if it.name != "session_epoch")).join(
+    _new_session, true()
 )
-# In a transaction with other work the events come last, by `audit.record`.
-_beginning_with_others = Query(
-    _user.add_columns(
+_start_query = Query(
+    _result.add_columns(
+        select(func.count()).select_from(_surplus).scalar_subquery().label("ended")
+    ).add_cte(_insert_event.cte("event"), _insert_surplus_events.cte("surplus_events"))
+)
+# In a longer transaction, `audit.record` writes the events before the commit.
+_start_in_transaction_query = Query(
+    _result.add_columns(
         select(func.array_agg(_surplus.c.id, type_=ARRAY(Session.id.type)))
         .scalar_subquery()
         .label("ended")
@@ -135,35 +145,34 @@ _beginning_with_others = Query(
 )
 
 
-async def find(db: Readable, email: str) -> Candidate | None:
-    row = await read_one(db, _found, keys=lookup_keys(email))
+async def find_candidate(db: Readable, email: str) -> Candidate | None:
+    """Return the account of an e-mail, in any spelling, active or not."""
+    row = await read_one(db, _candidate_query, keys=lookup_keys(email))
     return Candidate(*row) if row else None
 
 
-async def begin_session(
+async def start_session(
     db: Database | AsyncSession,
-    user: Proven,
+    user: UserWithHash,
     *,
     session_id: UUID,
     token_hash: bytes,
     client: Client,
     lifetime: timedelta | None,
-    told: Mapping[str, object],
-) -> Begun | None:
-    """Begin a session of a user who proved who they are. With more than `SESSIONS_PER_USER`, the
-    least recently used one ends.
+    event: Mapping[str, object],
+) -> StartedSession | None:
+    """Start a session. Over `SESSIONS_PER_USER`, end the least recently used one.
 
     Args:
-        db: with a `Database` this is one statement and the whole transaction, with the events of
-            the audit log: when it returns, all is durable. With a session it is part of the
+        db: with a `Database`, one statement writes the session and the audit events in its own
+            transaction, which is durable when this returns. With a session, this is part of the
             caller's transaction, and the caller writes the events.
-        lifetime: after which it ends, used or not; None leaves it to the settings.
-        told: the event for the first case.
+        lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default and at most.
+        event: the audit event, written only with a `Database`.
 
     Returns:
-        None where the user's password or active flag is another by now: without that, a session by
-        an old password could be written just after the change of that password had ended all of
-        them.
+        None if the password hash or the active flag has changed. Otherwise a session for the old
+        password could be written just after a password change has revoked all sessions.
     """
     longest = timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
     values = {
@@ -174,11 +183,11 @@ async def begin_session(
         "lifetime": min(lifetime or longest, longest),
         "ip": client.ip,
         "user_agent": client.user_agent,
-        "most": settings.SESSIONS_PER_USER,
+        "max_sessions": settings.SESSIONS_PER_USER,
     }
     if isinstance(db, Database):
-        rows = await db.in_one_statement(_beginning, **values, **event.as_values(told))
-        return Begun(rows[0], rows[0].credential_epoch, ()) if rows else None
+        rows = await db.in_one_statement(_start_query, **values, **bind_values(event))
+        return StartedSession(rows[0], rows[0].credential_epoch, ()) if rows else None
     await db.flush()
-    row = await read_one(db, _beginning_with_others, **values)
-    return Begun(cast("User", row), row.credential_epoch, row.ended or ()) if row else None
+    row = await read_one(db, _start_in_transaction_query, **values)
+    return StartedSession(cast("User", row), row.credential_epoch, row.ended or ()) if row else None

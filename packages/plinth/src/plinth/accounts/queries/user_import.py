@@ -1,4 +1,4 @@
-"""An import's rows, on their way into `users` through a table that only its transaction has."""
+"""The queries of an import: copy the rows into a temporary table, then insert them into `users`."""
 
 import re
 from collections.abc import Generator, Iterable, Sequence
@@ -28,9 +28,8 @@ from sqlalchemy.schema import CreateTable
 from plinth.accounts.models import User
 from plinth.accounts.user_columns import COLUMNS, IMPORTED
 
-ONE_AT_A_TIME = 0x706C75  # of all that take advisory locks, this one's number
-
-WHERE = re.compile(r"^COPY \w+, line (\d+)(?:, column (\w+))?", re.MULTILINE)
+ADVISORY_LOCK_ID = 0x706C75
+ERROR_POSITION = re.compile(r"^COPY \w+, line (\d+)(?:, column (\w+))?", re.MULTILINE)
 
 
 def _is_optional(column: Column[Any]) -> bool:
@@ -42,12 +41,12 @@ _users = cast("Table", User.__table__)
 _staged = Table(
     "staged_users",
     MetaData(),
-    # Names that no column of users may have (`base_user.py`).
+    # The underscore avoids a column of `users`, where `base_user.py` forbids such names.
     Column("_line", BigInteger, nullable=False),
-    # Of the types that `users` has, so that what does not fit there fails by its line here. NULL
-    # stands for what was left out.
+    # The same types as in `users`, so that a bad value fails here, where its line is known. NULL is
+    # a value that the file leaves out.
     *(Column(name, COLUMNS[name].type, nullable=_is_optional(COLUMNS[name])) for name in IMPORTED),
-    # Given out here, so that it can be said later which of the rows became users.
+    # Allocated here, to find out later which rows became users.
     Column(
         "_id",
         BigInteger,
@@ -68,9 +67,9 @@ _line, _id = _staged.c["_line"], _staged.c["_id"]
 class UnstorableRow(Exception):
     """
     Attributes:
-        line: of the file.
-        column: None where it is not known.
-        reason: without any value.
+        line: the line of the file.
+        column: None if the database does not name it.
+        reason: the message, without the value.
     """
 
     def __init__(self, line: int, column: str | None, reason: str) -> None:
@@ -81,57 +80,59 @@ class UnstorableRow(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
-    """A row of the file that is no new user.
+class DuplicateRow:
+    """A row of the file whose e-mail or username is taken.
 
     Attributes:
-        field: the first that another has already.
-        of_line: the other's line; None where it is a user who was there before.
+        field: the taken field; `email` if both are.
+        other_line: the earlier line with the same value; None if an existing user has it.
     """
 
     line: int
     field: str
-    of_line: int | None
+    other_line: int | None
 
 
-async def begin(db: AsyncSession) -> None:
-    """Takes its time without being stopped; a second import waits until this one's end."""
+async def prepare(db: AsyncSession) -> None:
+    """Create the temporary table, lift the timeouts, and wait for a concurrent import to end."""
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         await db.execute(select(func.set_config(name, "0", True)))
-    await db.execute(select(func.pg_advisory_xact_lock(ONE_AT_A_TIME)))
+    await db.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK_ID)))
     await db.execute(CreateTable(_staged))
 
 
 async def stage(db: AsyncSession, rows: Iterable[Sequence[Any]]) -> None:
-    """By COPY.
+    """Copy rows into the temporary table with COPY.
 
     Args:
-        rows: the line's number and `IMPORTED`.
+        rows: the line number and the values of `IMPORTED`.
 
     Raises:
-        UnstorableRow: the database does not take one of them.
+        UnstorableRow: the driver or the database rejects a value.
     """
     raw = await (await db.connection()).get_raw_connection()
     connection = cast("asyncpg.Connection", raw.driver_connection)
-    sent: list[int] = []  # the lines of the rows that were read, to find the one that failed
-    records = _noting(rows, sent)
+    sent: list[int] = []  # the line number of each row so far, to find the one that failed
+    records = _convert(rows, sent)
     try:
         await connection.copy_records_to_table(
             _staged.name, schema_name="pg_temp", columns=("_line", *IMPORTED), records=records
         )
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-        if (found := WHERE.search(error.context or "")) is None:
+        if (position := ERROR_POSITION.search(error.context or "")) is None:
             raise
-        raise UnstorableRow(sent[int(found[1]) - 1], found[2], error.message) from None
+        raise UnstorableRow(sent[int(position[1]) - 1], position[2], error.message) from None
     except (ValueError, TypeError, OverflowError):
-        # Suspended, it is the driver that raises: a value is of another type than its column.
+        # If the generator is suspended, the driver raised: it cannot encode a value.
         if getgeneratorstate(records) != GEN_SUSPENDED:
             raise
         raise UnstorableRow(sent[-1], None, "a value does not fit its column") from None
     await db.execute(text("ANALYZE pg_temp.staged_users"))
 
 
-def _noting(rows: Iterable[Sequence[Any]], sent: list[int]) -> Generator[Sequence[Any], None, None]:
+def _convert(
+    rows: Iterable[Sequence[Any]], sent: list[int]
+) -> Generator[Sequence[Any], None, None]:
     for row in rows:
         sent.append(row[0])
         values = list(row)
@@ -142,35 +143,38 @@ def _noting(rows: Iterable[Sequence[Any]], sent: list[int]) -> Generator[Sequenc
 
 
 async def insert_staged(db: AsyncSession) -> tuple[int, int | None, int | None]:
-    """How many became users, and the smallest and the largest id among them. Who clashes with a
-    user, or with an earlier line, is left: the indexes decide, also against those who register at
-    this moment."""
+    """Insert the staged rows into `users`, except duplicates.
+
+    The unique indexes decide, so concurrent registrations are safe.
+
+    Returns:
+        The number of new users, and the smallest and the largest of their ids.
+    """
     values = {
         _users.c.id: _id,
         **{COLUMNS[name]: _default(COLUMNS[name], _staged.c[name]) for name in IMPORTED},
     }
-    chosen = select(*values.values()).order_by(_line)
-    made = (
+    inserted = (
         insert(User)
-        .from_select(list(values), chosen)
+        .from_select(list(values), select(*values.values()).order_by(_line))
         .on_conflict_do_nothing()
         .returning(User.id)
-        .cte("made")
+        .cte("inserted")
     )
-    counted = await db.execute(select(func.count(), func.min(made.c.id), func.max(made.c.id)))
-    count, first, last = counted.one()
+    summary = select(func.count(), func.min(inserted.c.id), func.max(inserted.c.id))
+    count, first, last = (await db.execute(summary)).one()
     return count, first, last
 
 
-def _default(column: Column[Any], given: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The value of a row, or what `users` gives a column that was left out."""
+def _default(column: Column[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return `value`, or the server default of the column if it is NULL."""
     ddl: Any = _dialect.ddl_compiler(_dialect, cast("Any", None))
     default = ddl.get_column_default_string(column)
-    return func.coalesce(given, literal_column(f"({default})")) if default else given
+    return func.coalesce(value, literal_column(f"({default})")) if default else value
 
 
-async def find_clashes(db: AsyncSession) -> Sequence[Clash]:
-    """Why the others did not become users, in the order of the lines."""
+async def find_duplicates(db: AsyncSession) -> Sequence[DuplicateRow]:
+    """Return the staged rows that `insert_staged` left out, by line."""
     of_email, of_name = aliased(User), aliased(User)
     line_of_email, line_of_name = _staged.alias("line_of_email"), _staged.alias("line_of_name")
     rows = await db.execute(
@@ -183,8 +187,8 @@ async def find_clashes(db: AsyncSession) -> Sequence[Clash]:
         .order_by(_line)
     )
     return [
-        Clash(line, "email", line_of_email)
+        DuplicateRow(line, "email", line_of_email)
         if email_is_taken
-        else Clash(line, "username", line_of_name)
+        else DuplicateRow(line, "username", line_of_name)
         for line, email_is_taken, line_of_email, line_of_name in rows
     ]

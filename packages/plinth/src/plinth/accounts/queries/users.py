@@ -23,29 +23,29 @@ from plinth.request.context import current_request
 from plinth.resources.conditions import contains, contains_by_trigram, like_pattern
 from plinth.resources.crud import CRUDBase
 from plinth.resources.listing import FilterKind, Listing
-from plinth.security.addresses import lookup_keys
+from plinth.security.addresses import UNUSUAL, Account, lookup_keys
 from plinth.security.passwords import Verdict, hash_password, verify_password
 
 Columns = TypeVarTuple("Columns")
 
-_matching = (
+_page_of_matches = (
     select_columns(User)
     .where(contains_by_trigram(User, SEARCHED, "query"), force_custom_plan())
     .order_by(User.id)
     .offset(bindparam("skip"))
     .limit(bindparam("limit"))
 )
-_searching = Query(_matching)
-_searching_names = Query(
-    _matching.where(contains(User.username, "query") | contains(User.full_name, "query"))
+_search_query = Query(_page_of_matches)
+_search_names_query = Query(
+    _page_of_matches.where(contains(User.username, "query") | contains(User.full_name, "query"))
 )
 
 
-def having_email(statement: Select[*Columns]) -> Select[*Columns]:
-    """Restrict `statement` to the account that an address means.
+def filter_by_email(statement: Select[*Columns]) -> Select[*Columns]:
+    """Restrict `statement` to the account of an address.
 
-    The value of `keys` is the address's `lookup_keys`. Where several accounts fit, the first key
-    decides.
+    Pass `lookup_keys(address)` as the parameter `keys`. If several accounts match, the first key
+    takes precedence.
     """
     keys = array_param("keys", Text())
     return (
@@ -55,8 +55,11 @@ def having_email(statement: Select[*Columns]) -> Select[*Columns]:
     )
 
 
-_by_email = having_email(select(User))
-_counting = Query(select(func.count().label("total")).select_from(User))
+_by_email = filter_by_email(select(User))
+_count_query = Query(select(func.count().label("total")).select_from(User))
+_addresses = select(User.id, User.email, User.is_verified, User.email_canonical)
+_unusual_addresses = _addresses.where(User.email_canonical.regexp_match(UNUSUAL))
+_address_holders = _addresses.where(User.email_canonical == any_(array_param("forms", Text())))
 
 
 class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
@@ -76,7 +79,7 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
     async def create(self, db: AsyncSession, *, obj_in: UserCreate) -> User:
         """
         Raises:
-            Unavailable: too many passwords wait to be hashed.
+            Unavailable: the queue of passwords to hash is full.
         """
         values = obj_in.model_dump(exclude={"password"})
         values["hashed_password"] = await hash_password(obj_in.password)
@@ -87,7 +90,7 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
     ) -> User:
         """
         Raises:
-            Unavailable: too many passwords wait to be hashed.
+            Unavailable: the queue of passwords to hash is full.
         """
         values = obj_in.model_dump(exclude_unset=True, exclude={"current_password"})
         if password := values.pop("password", None):
@@ -95,9 +98,9 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         return await self.change(db, db_obj, values)
 
     async def get_by_email(self, db: AsyncSession, *, email: str) -> User | None:
-        """The account that an address means, in any spelling of it."""
-        found: User | None = await db.scalar(_by_email, {"keys": lookup_keys(email)})
-        return found
+        """Return the account of an address, in any spelling (`security/addresses.py`)."""
+        account: User | None = await db.scalar(_by_email, {"keys": lookup_keys(email)})
+        return account
 
     async def get_by_username(self, db: AsyncSession, *, username: str) -> User | None:
         return await db.scalar(
@@ -107,24 +110,24 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
     async def search_users(
         self, db: Readable, *, query: str, skip: int = 0, limit: int = 20, emails: bool = True
     ) -> Sequence[User]:
-        """Users whose e-mail, username or full name holds `query`, without case, as plain text.
+        """Return users whose e-mail, username or full name contains `query`, ignoring case.
 
         Args:
-            emails: False leaves e-mails out, for one who may not read them: else they could be
-                guessed letter by letter.
+            emails: search e-mails as well. Pass False for a caller who may not read them: a search
+                would let them guess an e-mail letter by letter.
         """
-        found = _searching if emails else _searching_names
-        return await read_all(db, found, query=like_pattern(query), skip=skip, limit=limit)
+        statement = _search_query if emails else _search_names_query
+        return await read_all(db, statement, query=like_pattern(query), skip=skip, limit=limit)
 
     async def count(self, db: Readable) -> int:
-        """All of them, whatever it takes."""
-        counted = await read_one(db, _counting)
-        return counted.total if counted else 0
+        """Count all users. This reads the whole table."""
+        row = await read_one(db, _count_query)
+        return row.total if row else 0
 
     async def get_active_users(
         self, db: AsyncSession, *, skip: int = 0, limit: int = 100
     ) -> Sequence[User]:
-        """Newest first."""
+        """Return active users, newest first."""
         newest = (
             select(User)
             .where(User.is_active)
@@ -135,7 +138,7 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         return (await db.scalars(newest)).all()
 
     async def stream(self, db: AsyncSession) -> AsyncIterator[User]:
-        """Everyone as they are at this moment, by id, without holding them all."""
+        """Yield all users by id, from one snapshot, with a server-side cursor."""
         rows = await db.stream_scalars(
             select(User).order_by(User.id).execution_options(yield_per=1000)
         )
@@ -144,26 +147,25 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             db.expunge(row)
 
     async def lock_superusers(self, db: AsyncSession) -> Sequence[int]:
-        """The ids of those who can act as superusers, held so until the transaction ends."""
-        held = (
+        """Lock the active superusers until the transaction ends, and return their ids."""
+        locked = (
             select(User.id)
             .where(User.is_superuser, User.is_active)
-            .order_by(User.id)  # one order for all, or two who do this at once could deadlock
+            .order_by(User.id)  # a fixed lock order prevents deadlocks
             .with_for_update()
         )
-        return (await db.scalars(held)).all()
+        return (await db.scalars(locked)).all()
 
     async def authenticate(self, db: AsyncSession, *, email: str, password: str) -> User | None:
-        """Return the user whose password this is, active or not, without beginning a session.
+        """Return the user with this e-mail and password, active or not. Do not start a session.
 
-        Failures count together with those of the sign-in routes, as from an unknown device. An
-        unknown e-mail costs the same work as a known one. The connection is given back while the
-        password is hashed. A hash by an older method is replaced, unless the password was changed
-        in between.
+        Failures count toward the limits of the sign-in routes, as from an unknown device. An
+        unknown e-mail costs the same work as a known one. The connection is released while the
+        password is hashed. An outdated hash is replaced.
 
         Raises:
-            TooMany
-            Unavailable: too many passwords wait to be hashed.
+            RateLimited
+            Unavailable: the queue of passwords to hash is full.
         """
         request = current_request()
         client = request.client if request else Client(None, None)
@@ -171,7 +173,7 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         try:
             user = await self._find_by_password(db, email, password)
         except Exception:
-            await attempt.refund()  # nobody was told whether the password is right
+            await attempt.refund()  # the result does not reveal whether the password is right
             raise
         if user is not None:
             await attempt.refund()
@@ -192,24 +194,26 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
     async def renew_hash(
         self, db: AsyncSession, user_id: int, stored: str, password: str
     ) -> str | None:
-        """Put a hash of our own in the place of the stored one, which the password fits; the one
-        that is stored then, or None where the password is another by now.
+        """Replace an outdated hash with an argon2 hash of the same password.
+
+        Returns:
+            The hash that is stored afterwards, or None if the password changed meanwhile.
 
         Raises:
-            Unavailable: too many passwords wait to be hashed.
+            Unavailable: the queue of passwords to hash is full.
         """
         new = await hash_password(password)
         if await self.replace_hash(db, user_id, stored, new):
             return new
-        # Another sign-in at the same moment was first, or the password is another by now.
-        found = await db.get(User, user_id, populate_existing=True)
+        # A concurrent sign-in has replaced the hash, or the password has changed.
+        user = await db.get(User, user_id, populate_existing=True)
         await release(db)
-        if found and await verify_password(password, found.hashed_password):
-            return found.hashed_password
+        if user and await verify_password(password, user.hashed_password):
+            return user.hashed_password
         return None
 
     async def replace_hash(self, db: AsyncSession, user_id: int, old: str, new: str) -> bool:
-        """Unless it was changed meanwhile."""
+        """Replace the hash if it is still `old`. Return whether it was."""
         replaced = await db.scalar(
             update(User)
             .where(User.id == user_id, User.hashed_password == old)
@@ -218,6 +222,33 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             .execution_options(synchronize_session="fetch")
         )
         return replaced is not None
+
+    async def get_unusual_addresses(self, db: AsyncSession) -> Sequence[Account]:
+        """Return accounts whose canonical e-mail may be wrong, as plain SQL or an older release
+        wrote it.
+
+        This reads the whole table: about a second for a million users.
+        """
+        return [Account(*row) for row in await db.execute(_unusual_addresses)]
+
+    async def get_address_holders(
+        self, db: AsyncSession, forms: Sequence[str]
+    ) -> Sequence[Account]:
+        """Return the accounts that have these canonical e-mails."""
+        return [Account(*row) for row in await db.execute(_address_holders, {"forms": forms})]
+
+    async def set_canonical_email(self, db: AsyncSession, account: Account, form: str) -> None:
+        """Set the canonical e-mail, unless the account's address has changed.
+
+        Raises:
+            IntegrityError: another account has this canonical e-mail.
+        """
+        await db.execute(
+            update(User)
+            .where(User.id == account.id, User.email == account.email)
+            .values(email_canonical=form)
+            .execution_options(synchronize_session=False)
+        )
 
 
 user = CRUDUser(User)

@@ -1,4 +1,4 @@
-"""A person's account: made, changed, removed, found."""
+"""Create, update and read user accounts."""
 
 from uuid import UUID
 
@@ -30,11 +30,12 @@ class WrongPassword(Rejected):
 
 
 async def register(db: AsyncSession, account: UserCreate) -> User:
-    """
+    """Create an account and enqueue the mail that verifies its address.
+
     Raises:
-        InvalidField: the password is too easily guessed.
-        Rejected: the e-mail or the username is taken, whatever its case.
-        Unavailable: too many passwords wait to be hashed.
+        InvalidField: the password is too easy to guess.
+        Rejected: the e-mail or the username is taken; case does not matter.
+        Unavailable: the queue of passwords to hash is full.
     """
     await password_policy.check(account.password, *find_words(account))
     user = await _create(db, account)
@@ -43,11 +44,11 @@ async def register(db: AsyncSession, account: UserCreate) -> User:
 
 
 async def create_superuser(db: AsyncSession, account: UserCreate) -> User:
-    """Somebody who can do everything. Over HTTP there is no way to this.
+    """Create a verified superuser. No route calls this; only the command line does.
 
     Raises:
-        InvalidField: the password is too easily guessed.
-        Rejected: the e-mail or the username is taken, whatever its case.
+        InvalidField: the password is too easy to guess.
+        Rejected: the e-mail or the username is taken; case does not matter.
     """
     await password_policy.check(account.password, *find_words(account))
     user = await _create(db, account)
@@ -56,9 +57,7 @@ async def create_superuser(db: AsyncSession, account: UserCreate) -> User:
 
 
 async def promote(db: AsyncSession, user_id: int) -> User:
-    """Make a superuser of one who is there, able to sign in, with the password they have.
-
-    Sessions end with a change of role, like with any that matters.
+    """Make an existing user an active superuser. The password stays; all sessions are revoked.
 
     Raises:
         UserNotFound
@@ -80,29 +79,31 @@ async def update_profile(
     password_for_password: bool = True,
     email_by_link: bool = True,
 ) -> User:
-    """Change what was sent. A new e-mail or password asks for the current password. A new password
-    ends the other sessions; a new e-mail takes effect when the link in the mail to it is used.
+    """Apply the fields that were sent. A new e-mail or password requires the current password.
+
+    A new password revokes the other sessions. A new e-mail takes effect when its owner opens the
+    link that is mailed to it.
 
     Args:
-        password_for_email: with False a new e-mail asks for no password, and whoever has a stolen
-            access token can take over the account by a link to an address of theirs.
-        password_for_password: with False a new password asks for no current one, and a stolen
+        password_for_email: require the current password for a new e-mail. Without it, a stolen
+            access token is enough to move the account to the thief's address.
+        password_for_password: require the current password for a new password. Without it, a stolen
             access token is enough to lock the owner out.
-        email_by_link: with False a new e-mail takes effect at once and is unverified until the link
-            in the mail to it is used; the other sessions end.
+        email_by_link: apply a new e-mail only after its link is opened. Otherwise it applies at
+            once, unverified, and the other sessions are revoked.
 
     Raises:
-        WrongPassword: the current password is missing, wrong, or was changed meanwhile.
-        InvalidField: the new password is too easily guessed.
+        WrongPassword: the current password is missing or wrong, or it changed during the request.
+        InvalidField: the new password is too easy to guess.
         Rejected: the e-mail or the username is taken.
-        TooMany: wrong passwords, or mails to new addresses.
-        Unavailable: too many passwords wait to be hashed.
+        RateLimited: too many wrong passwords, or too many mails to new addresses.
+        Unavailable: the queue of passwords to hash is full.
     """
     values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
     password, email = values.pop("password", None), values.pop("email", None)
-    proven = hashed = None
+    verified_hash = hashed = None
     if (password and password_for_password) or (email and password_for_email):
-        proven = await _prove(db, user_id, session_id, changes)
+        verified_hash = await _verify_current_password(db, user_id, session_id, changes)
     elif password:
         owner = await get(db, user_id)
         await release(db)
@@ -112,7 +113,7 @@ async def update_profile(
     if password:
         hashed = await hash_password(password)
     user = await get_locked(db, user_id)
-    if proven and user.hashed_password != proven:
+    if verified_hash and user.hashed_password != verified_hash:
         raise WrongPassword
     await queries.user.change(db, user, values)
     if hashed:
@@ -137,7 +138,11 @@ async def get(db: AsyncSession, user_id: int) -> User:
 
 
 async def get_locked(db: AsyncSession, user_id: int) -> User:
-    """As `get`, and nobody else changes the row until the transaction ends."""
+    """Return the user and lock the row until the transaction ends.
+
+    Raises:
+        UserNotFound
+    """
     user = await queries.user.get(db, user_id, lock=True)
     if user is None:
         raise UserNotFound
@@ -145,7 +150,7 @@ async def get_locked(db: AsyncSession, user_id: int) -> User:
 
 
 async def get_user(db: Readable, user_id: int) -> User:
-    """Somebody to look at.
+    """Return a user for reading only.
 
     Raises:
         UserNotFound
@@ -156,18 +161,18 @@ async def get_user(db: Readable, user_id: int) -> User:
     return user
 
 
-async def list_users(db: Readable, wanted: ListParams) -> Rows[User]:
+async def list_users(db: Readable, params: ListParams) -> Rows[User]:
     """
     Raises:
-        InvalidField: the cursor does not fit.
+        InvalidField: the cursor is invalid, or it belongs to another sort order or filter.
     """
-    known = await count_users(db) if wanted.total and wanted.is_all else None
-    return await queries.user.listing.fetch(db, wanted, total=known)
+    total = await count_users(db) if params.total and params.is_all else None
+    return await queries.user.listing.fetch(db, params, total=total)
 
 
 @cached(expire=60, key_prefix="users:count")
 async def count_users(db: Readable) -> int:
-    # Counting reads the whole table: 6 ms for 100,000 users, 80 for a million.
+    # Cached because counting reads the whole table: 6 ms for 100,000 users, 80 ms for a million.
     return await queries.user.count(db)
 
 
@@ -178,9 +183,13 @@ async def _create(db: AsyncSession, account: UserCreate) -> User:
     return user
 
 
-async def _prove(db: AsyncSession, user_id: int, session_id: UUID, changes: UserUpdate) -> str:
-    """The stored hash that the current password fits. A new password is checked before, which needs
-    no hash. No connection is held meanwhile."""
+async def _verify_current_password(
+    db: AsyncSession, user_id: int, session_id: UUID, changes: UserUpdate
+) -> str:
+    """Verify the current password and return the stored hash that it matched.
+
+    The new password is checked first, since that needs no hashing. The connection is released.
+    """
     if changes.current_password is None:
         raise WrongPassword
     user = await get(db, user_id)
@@ -192,7 +201,7 @@ async def _prove(db: AsyncSession, user_id: int, session_id: UUID, changes: User
         await _check_new_password(user, changes)
         verdict = await verify_password(changes.current_password, user.hashed_password)
     except Exception:
-        await attempt.refund()  # nobody was told whether the password is right
+        await attempt.refund()  # the response does not reveal whether the password is right
         raise
     if not verdict:
         raise WrongPassword
@@ -201,6 +210,6 @@ async def _prove(db: AsyncSession, user_id: int, session_id: UUID, changes: User
 
 
 async def _check_new_password(user: User, changes: UserUpdate) -> None:
-    """Against what is known of the user now and what is about to be."""
+    """Compare the new password with the user's current and new names and addresses."""
     if isinstance(changes.password, str):
         await password_policy.check(changes.password, *find_words(user), *find_words(changes))

@@ -1,4 +1,6 @@
-"""What superusers do to others' accounts. One who can act as a superuser always remains."""
+"""Change, delete and erase the accounts of others. At least one active superuser always remains."""
+
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -9,8 +11,9 @@ from plinth.accounts.services import accounts, audit, credentials, throttle
 from plinth.accounts.user_columns import LIBRARY
 from plinth.db.database import after_commit
 from plinth.errors import PermissionDenied, Rejected
+from plinth.security.addresses import Plan, canonical, plan_keys
 
-ENDS_SESSIONS = ("is_active", "is_superuser")
+REVOKING_FIELDS = ("is_active", "is_superuser")
 
 
 class CannotDeleteYourself(Rejected):
@@ -23,11 +26,30 @@ class LastSuperuser(Rejected):
     detail = "The last superuser cannot be demoted or deactivated"
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureResult:
+    """
+    Attributes:
+        account: whether an account was deleted.
+        sessions: the number of deleted sessions.
+        mails: the number of deleted mails.
+        events: the number of events whose IP address and user agent were erased.
+    """
+
+    account: bool
+    sessions: int
+    mails: int
+    events: int
+
+
 async def change_user(db: AsyncSession, user_id: int, changes: UserAdminUpdate, *, by: int) -> User:
-    """Change what was sent. A change of role or of the active flag ends the user's sessions.
+    """Apply the fields that were sent. A change of role or active flag revokes the sessions.
+
+    Args:
+        by: the id of the acting superuser.
 
     Raises:
-        Denied: the one who asks was demoted, deactivated or deleted meanwhile.
+        PermissionDenied: the acting user is no longer an active superuser.
         LastSuperuser
         UserNotFound
         Rejected: the username is taken.
@@ -39,20 +61,24 @@ async def change_user(db: AsyncSession, user_id: int, changes: UserAdminUpdate, 
     if superusers == {user_id} and not (user.is_superuser and user.is_active):
         raise LastSuperuser
     changed = sorted(name for name, value in old.items() if getattr(user, name) != value)
-    if any(name in ENDS_SESSIONS for name in changed):
+    if any(name in REVOKING_FIELDS for name in changed):
         await queries.session.revoke_all(db, user_id, "role or active flag changed")
     if changed:
-        told = ", ".join(_describe(name, getattr(user, name)) for name in changed)
-        audit.record(db, "user.changed", subject_id=user_id, reason=told)
+        reason = ", ".join(_describe_change(name, getattr(user, name)) for name in changed)
+        audit.record(db, "user.changed", subject_id=user_id, reason=reason)
     return user
 
 
 async def delete_user(db: AsyncSession, user_id: int, *, by: int) -> None:
-    """
+    """Delete an account and its sessions. Audit events and mails stay; `erase` removes them.
+
+    Args:
+        by: the id of the acting superuser.
+
     Raises:
         CannotDeleteYourself
-        Denied: the one who asks was demoted or deleted meanwhile. So of two superusers who delete
-            each other at once, one remains.
+        PermissionDenied: the acting user is no longer an active superuser. So when two superusers
+            delete each other, one remains.
         UserNotFound
     """
     if user_id == by:
@@ -66,10 +92,10 @@ async def delete_user(db: AsyncSession, user_id: int, *, by: int) -> None:
 
 
 async def resend_verification(db: AsyncSession, user_id: int) -> None:
-    """The mail that somebody did not find, once more.
+    """Enqueue the verification mail again.
 
     Raises:
-        TooMany: mails to this user.
+        RateLimited: too many mails to this user.
         UserNotFound
     """
     await throttle.limit_verification(user_id)
@@ -78,13 +104,63 @@ async def resend_verification(db: AsyncSession, user_id: int) -> None:
     audit.record(db, "email.verification_resent", subject_id=user_id)
 
 
-def _describe(name: str, value: object) -> str:
-    """What is personal is not told: a reason cannot be erased without breaking the chain."""
+async def erase(db: AsyncSession, user_id: int) -> ErasureResult:
+    """Delete an account with its sessions, tokens and mails, and erase its traces in the audit log.
+
+    The hash chain of the log stays valid. For an account that was deleted before, the remaining
+    data is removed.
+
+    Raises:
+        LastSuperuser
+        UserNotFound: there is no account, and no event names this user.
+    """
+    superusers = set(await queries.user.lock_superusers(db))
+    if superusers == {user_id}:
+        raise LastSuperuser("The last superuser cannot be erased")
+    user = await queries.user.get(db, user_id, lock=True)
+    mails = 0
+    if user is not None:
+        addresses = [user.email, *await queries.one_time_token.get_addresses(db, user_id)]
+        mails = await queries.mail.remove_for_recipients(db, addresses)
+        await queries.user.remove(db, id=user_id)
+    elif not await queries.event.has_user(db, user_id):
+        raise accounts.UserNotFound
+    sessions = await queries.session.erase_all(db, user_id)
+    evidence = audit.build_event(queries.event.ERASED, subject_id=user_id)
+    events = await queries.event.erase_personal_data(db, evidence)
+    after_commit(db, lambda: accounts.count_users.forget(db))
+    return ErasureResult(user is not None, sessions, mails, events)
+
+
+async def plan_canonical_emails(db: AsyncSession) -> Plan:
+    """Find accounts whose addresses collide, and canonical forms that are missing."""
+    unusual = await queries.user.get_unusual_addresses(db)
+    forms = {canonical(account.email) for account in unusual}
+    holders = await queries.user.get_address_holders(db, list(forms))
+    return plan_keys({account.id: account for account in (*unusual, *holders)}.values())
+
+
+async def compute_canonical_emails(db: AsyncSession) -> Plan:
+    """Write the canonical forms that plain SQL or an older release left out.
+
+    Accounts that collide are reported in the plan and never merged.
+
+    Raises:
+        Rejected: another account registered one of the addresses. Nothing was written.
+    """
+    plan = await plan_canonical_emails(db)
+    for account, form in plan.changes:
+        await queries.user.set_canonical_email(db, account, form)
+    return plan
+
+
+def _describe_change(name: str, value: object) -> str:
+    """Leave out personal values: a reason cannot be erased without breaking the hash chain."""
     return f"{name}={value}" if isinstance(value, bool) and name in LIBRARY else name
 
 
 async def _lock_superusers(db: AsyncSession, by: int) -> set[int]:
-    """Nobody else changes who they are, until the transaction ends."""
+    """Lock the active superusers until the transaction ends, and return their ids."""
     superusers = set(await queries.user.lock_superusers(db))
     if by not in superusers:
         raise PermissionDenied

@@ -1,4 +1,4 @@
-"""The audit log: what happened, in the same transaction as what it speaks of."""
+"""The audit log. An event is written in the transaction of the change that it records."""
 
 import hashlib
 import json
@@ -31,14 +31,14 @@ def record(
     session_id: UUID | None = None,
     reason: str | None = None,
 ) -> None:
-    """Have a row written when, and only when, the transaction is committed.
+    """Write an event when the transaction commits.
 
     Args:
-        subject_id: whom it happened to.
-        actor_id: who did it; the one who asks where it is left out.
-        reason: never a token or a password.
+        subject_id: the user who is affected.
+        actor_id: the user who acts; by default the user of the current request.
+        reason: a short text. It must not contain a token or a password.
     """
-    row = describe(
+    row = build_event(
         event,
         subject_id=subject_id,
         outcome=outcome,
@@ -46,11 +46,11 @@ def record(
         session_id=session_id,
         reason=reason,
     )
-    # Last of all: the chain makes its writers wait for each other until they commit.
+    # The chain serializes its writers until they commit, so write to it last.
     before_commit(db, lambda: queries.event.add(db, row))
 
 
-def describe(
+def build_event(
     event: str,
     *,
     subject_id: int | None,
@@ -59,8 +59,7 @@ def describe(
     session_id: UUID | None = None,
     reason: str | None = None,
 ) -> dict[str, object]:
-    """The row as it is to be written: by `record`, or by a statement that is a whole transaction
-    (`queries.event.adding`)."""
+    """Build the row of an event from the arguments and the current request."""
     request = current_request()
     ip = request.client.ip if request else None
     user_agent = request.client.user_agent if request else None
@@ -76,21 +75,22 @@ def describe(
         "ip": ip,
         "user_agent": user_agent,
         "salt": salt,
-        "personal": digest_traces(salt, ip, user_agent),
+        "personal": digest_personal_data(salt, ip, user_agent),
     }
 
 
-def digest_traces(salt: bytes, ip: str | None, user_agent: str | None) -> bytes:
+def digest_personal_data(salt: bytes, ip: str | None, user_agent: str | None) -> bytes:
     return hashlib.sha256(salt + json.dumps([ip, user_agent]).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerificationResult:
     """
     Attributes:
-        count: how many events hold together, from the first.
-        head: the last one's hash. Kept elsewhere, it tells later whether the end was cut off.
-        flaw: what is wrong with the event after them; None where all are sound.
+        count: the number of valid events, from the first.
+        head: the hash of the last valid event, as hex. An external copy of it reveals later whether
+            the end of the log was cut off.
+        flaw: the error in the next event, or None if all are valid.
     """
 
     count: int
@@ -99,86 +99,90 @@ class Verified:
 
 
 async def verify(
-    db: AsyncSession, *, expect: str | None = None, tell: Callable[[int], object] = lambda _: None
-) -> Verified:
-    """Go through the chain, and say where it breaks: a row changed, missing, or out of order.
+    db: AsyncSession,
+    *,
+    expect: str | None = None,
+    report: Callable[[int], object] = lambda _: None,
+) -> VerificationResult:
+    """Verify the hash chain up to the first event that was changed, removed or moved.
 
     Args:
-        expect: a head that was seen before; it must still be in the chain.
-        tell: is called now and then with how many events held so far.
+        expect: a head of an earlier verification; it must still be in the chain.
+        report: called with the number of verified events after each `PROGRESS_INTERVAL`.
     """
-    before, count, seen = b"", 0, expect is None
+    previous, count, is_expected_seen = b"", 0, expect is None
     erasures = _Erasures(db)
     async for event in queries.event.stream(db):
-        flaw = _find_flaw(event, number=count + 1, before=before)
+        flaw = _find_flaw(event, number=count + 1, previous=previous)
         if flaw is None and event.salt is None and not await erasures.cover(event):
             flaw = (
-                f"the address and user agent of event {event.id} were emptied, and no later event "
-                f"{queries.event.ERASED} explains it"
+                f"the address and user agent of event {event.id} were erased, but no later "
+                f"{queries.event.ERASED} event names its user"
             )
         if flaw:
-            return Verified(count, before.hex(), flaw)
-        before, count = event.hash, count + 1
-        seen = seen or before.hex() == expect
+            return VerificationResult(count, previous.hex(), flaw)
+        previous, count = event.hash, count + 1
+        is_expected_seen = is_expected_seen or previous.hex() == expect
         if count % PROGRESS_INTERVAL == 0:
-            tell(count)
-    flaw = None if seen else "the expected head is not in the chain"
-    return Verified(count, before.hex(), flaw or await _find_wrong_around(db))
+            report(count)
+    flaw = None if is_expected_seen else "the expected head is not in the chain"
+    return VerificationResult(count, previous.hex(), flaw or await _check_table(db))
 
 
 class _Erasures:
-    """The events that say whose traces were erased.
+    """The events that record erasures.
 
-    They are read again for an emptied event that none of them covers: an erasure may be committed
-    while the log is being read.
+    They are read again for an erased event that none of them covers, since an erasure may commit
+    while the log is being verified.
     """
 
     def __init__(self, db: AsyncSession) -> None:
         self._db = db
-        self._last: dict[int, int] = {}
+        self._last_ids: dict[int, int] = {}
 
     async def cover(self, event: Event) -> bool:
-        person = event.subject_id if event.actor_id is None else event.actor_id
-        if person is None:
+        user_id = event.subject_id if event.actor_id is None else event.actor_id
+        if user_id is None:
             return False
-        if self._last.get(person, 0) <= event.id:
-            self._last = await queries.event.find_erasures(self._db)
-        return self._last.get(person, 0) > event.id
+        if self._last_ids.get(user_id, 0) <= event.id:
+            self._last_ids = await queries.event.find_erasures(self._db)
+        return self._last_ids.get(user_id, 0) > event.id
 
 
-async def _find_wrong_around(db: AsyncSession) -> str | None:
-    """Return what is wrong beside the rows themselves."""
+async def _check_table(db: AsyncSession) -> str | None:
+    """Return an error of the table as a whole: a missing trigger, or a wrong erasure."""
     if missing := await queries.event.find_missing_guards(db):
         return (
             f"the triggers {', '.join(missing)} of the table events are missing or disabled, so "
-            "that rows can be changed"
+            "rows can be changed"
         )
-    if (user_id := await queries.event.find_erased_but_there(db)) is not None:
-        return f"an event {queries.event.ERASED} names the user {user_id}, whose account exists"
+    if (user_id := await queries.event.find_erased_with_account(db)) is not None:
+        return f"a {queries.event.ERASED} event names user {user_id}, whose account still exists"
     return None
 
 
-async def find_newest(db: AsyncSession) -> int:
-    """The newest event's number; in a chain that holds, how many there are."""
-    return await queries.event.find_newest(db)
+async def get_last_id(db: AsyncSession) -> int:
+    """Return the id of the last event, which in a valid chain is the number of events."""
+    return await queries.event.get_last_id(db)
 
 
-def _find_flaw(event: Event, *, number: int, before: bytes) -> str | None:
+def _find_flaw(event: Event, *, number: int, previous: bytes) -> str | None:
     if event.id != number:
-        return f"event {number} is missing: {event.id} stands in its place"
-    if event.hash != hashlib.sha256(before + _content(event)).digest():
-        return f"event {event.id} is not what was written, or not in its place"
+        return f"event {number} is missing; the next event is {event.id}"
+    if event.hash != hashlib.sha256(previous + _serialize(event)).digest():
+        return f"event {event.id} was changed or moved: its hash does not match"
     ip = str(event.ip) if event.ip is not None else None
-    # Without a salt they were erased, and nothing has come in their place.
+    # The salt is erased together with the address and the user agent.
     if (event.salt is None and (ip or event.user_agent)) or (
-        event.salt is not None and event.personal != digest_traces(event.salt, ip, event.user_agent)
+        event.salt is not None
+        and event.personal != digest_personal_data(event.salt, ip, event.user_agent)
     ):
-        return f"the address or user agent of event {event.id} is not what was written"
+        return f"the address or user agent of event {event.id} was changed"
     return None
 
 
-def _content(event: Event) -> bytes:
-    """As the function `event_content` in the database has it."""
+def _serialize(event: Event) -> bytes:
+    """Return the same bytes as the database function `event_content`."""
     content: list[Any] = [
         event.id,
         event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),

@@ -1,4 +1,4 @@
-"""Who comes with an e-mail and a password: asked at every door, before a session begins."""
+"""Authentication by e-mail and password, shared by the sign-in routes and the admin."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -27,7 +27,7 @@ T = TypeVar("T")
 class WrongCredentials(Unauthenticated):
     code = "wrong_credentials"
     detail = "Incorrect email or password"
-    commit_on_error = True  # the audit log's row
+    commit_on_error = True  # keeps the audit event
 
 
 class InactiveUser(Rejected):
@@ -40,92 +40,96 @@ class InactiveUser(Rejected):
 class AuthenticatedUser:
     """
     Attributes:
-        user: as they were when their password was found right.
-        attempt: to be refunded when it is known how it ended.
-        began: when it did, by the monotonic clock.
+        user: the user's row when the password was verified.
+        attempt: the reservation to refund when the sign-in succeeds.
+        started_at: `time.monotonic()` at the start of the attempt.
     """
 
     user: Candidate
     attempt: Reservation
-    began: float
+    started_at: float
 
 
 async def authenticate_credentials(
     database: Database, email: str, password: str, client: Client, device: str | None
 ) -> AuthenticatedUser:
-    """Who has this e-mail and this password. They may change from then on: what is written for them
-    has to see that they did not (`queries.sign_in.begin_session`).
+    """Return the user with this e-mail and password.
+
+    The user may change before the session is written. `queries.sign_in.start_session` checks that.
 
     Args:
-        device: the cookie by which a device is known (`security/devices.py`).
+        device: the value of the device cookie (`security/devices.py`).
 
     Raises:
-        WrongCredentials: an unknown e-mail or a wrong password, which cost the same work.
-        InactiveUser: the password was right.
-        TooMany: whether the password is right or not, which nobody looked at.
-        Unavailable: too many passwords wait to be hashed.
+        WrongCredentials: unknown e-mail or wrong password; both do the same work.
+        InactiveUser: the password is right.
+        RateLimited: raised before the password is verified.
+        Unavailable: the queue of passwords to hash is full.
     """
-    began = monotonic()
-    user = await queries.sign_in.find(database.reader, email)
+    started_at = monotonic()
+    user = await queries.sign_in.find_candidate(database.reader, email)
     attempt = await _reserve(database, email, user, client, device)
     try:
         user, is_right = await _authenticate(database, user, password)
     except Exception:
-        await attempt.refund()  # nobody was told whether the password is right
+        await attempt.refund()  # the response does not reveal whether the password is right
         raise
     if user is None or not is_right:
-        await _refuse_late(database, user, began)
+        await _reject_after_delay(database, user, started_at)
     if not user.is_active:
-        await _refuse_late(database, user, began, InactiveUser)
-    return AuthenticatedUser(user, attempt, began)
+        await _reject_after_delay(database, user, started_at, InactiveUser)
+    return AuthenticatedUser(user, attempt, started_at)
 
 
 async def find_device(db: Readable, email: str, device: str | None) -> KnownDevice | None:
-    """The device that the cookie names, where the account of this e-mail has signed in on it."""
+    """Return the device of the cookie if the account of this e-mail has signed in on it."""
     if device is None:
         return None
-    return _find_device(await queries.sign_in.find(db, email), email, device)
+    return _find_device(await queries.sign_in.find_candidate(db, email), email, device)
 
 
-async def settle(known: AuthenticatedUser, beginning: Awaitable[T]) -> T:
-    """Return the session that begins, and refund the attempt. A refusal is delayed as any other."""
+async def refund_on_success(authenticated: AuthenticatedUser, sign_in: Awaitable[T]) -> T:
+    """Await the rest of a sign-in and refund the attempt. Delay a failure like any other."""
     try:
-        begun = await beginning
+        result = await sign_in
     except WrongCredentials:
-        await _delay(known.began)
+        await _delay(authenticated.started_at)
         raise
-    await known.attempt.refund()
-    return begun
+    await authenticated.attempt.refund()
+    return result
 
 
-async def refuse_changed(db: Database | AsyncSession, user_id: int) -> NoReturn:
-    """Refuse a user who was changed after they proved who they are."""
+async def reject_changed_user(db: Database | AsyncSession, user_id: int) -> NoReturn:
+    """Audit and reject a sign-in whose user changed after the password was verified."""
     if isinstance(db, Database):
-        async with db.transaction() as own:
-            _refuse(own, user_id, WrongCredentials)
-    _refuse(db, user_id, WrongCredentials)
+        async with db.transaction() as session:
+            _reject(session, user_id, WrongCredentials)
+    _reject(db, user_id, WrongCredentials)
 
 
-async def _refuse_late(
+async def _reject_after_delay(
     database: Database,
     user: Candidate | None,
-    began: float,
-    why: type[PlinthError] = WrongCredentials,
+    started_at: float,
+    error: type[PlinthError] = WrongCredentials,
 ) -> NoReturn:
-    await _delay(began)
+    await _delay(started_at)
     async with database.transaction() as db:
-        _refuse(db, user.id if user else None, why)
+        _reject(db, user.id if user else None, error)
 
 
-async def _delay(began: float) -> None:
-    """Answer no failed sign-in sooner than another: a bcrypt hash takes ten times as long to verify
-    as ours, and the time would tell which e-mails have one. Nothing is held meanwhile."""
-    await asyncio.sleep(began + settings.LOGIN_FAILURE_MS / 1000 - monotonic())
+async def _delay(started_at: float) -> None:
+    """Sleep until `LOGIN_FAILURE_MS` after the start, so that every failed sign-in takes as long.
+
+    An imported bcrypt hash takes ten times as long to verify as an argon2 hash. Without the delay,
+    the response time would reveal which e-mails have one.
+    """
+    await asyncio.sleep(started_at + settings.LOGIN_FAILURE_MS / 1000 - monotonic())
 
 
-def _refuse(db: AsyncSession, user_id: int | None, why: type[PlinthError]) -> NoReturn:
-    audit.record(db, "session.started", outcome="failure", subject_id=user_id, reason=why.detail)
-    raise why
+def _reject(db: AsyncSession, user_id: int | None, error: type[PlinthError]) -> NoReturn:
+    audit.record(db, "session.started", outcome="failure", subject_id=user_id, reason=error.detail)
+    raise error
 
 
 async def _reserve(
@@ -133,9 +137,9 @@ async def _reserve(
 ) -> Reservation:
     try:
         return await throttle.limit_sign_in(email, client, _find_device(user, email, device))
-    except RateLimited as refusal:
-        if refusal.is_first:
-            await _report(database, user, refusal)
+    except RateLimited as error:
+        if error.is_first:
+            await _record_limit(database, user, error)
         raise
 
 
@@ -147,8 +151,8 @@ def _find_device(user: Candidate | None, email: str, cookie: str | None) -> Know
     return KnownDevice(device, account) if device else None
 
 
-async def _report(database: Database, user: Candidate | None, refusal: RateLimited) -> None:
-    limits = ", ".join(limit.name for limit in refusal.exceeded)
+async def _record_limit(database: Database, user: Candidate | None, error: RateLimited) -> None:
+    limits = ", ".join(limit.name for limit in error.exceeded)
     async with database.transaction() as db:
         audit.record(
             db,
@@ -162,8 +166,10 @@ async def _report(database: Database, user: Candidate | None, refusal: RateLimit
 async def _authenticate(
     database: Database, user: Candidate | None, password: str
 ) -> tuple[Candidate | None, bool]:
-    """The user, and whether the password is theirs. No connection is held while it is verified. A
-    hash by an older method is replaced."""
+    """Return the user, and whether the password is right. Replace an outdated hash.
+
+    No database connection is held while the password is verified.
+    """
     verdict = await verify_password(password, user.hashed_password if user else None)
     if user is None or verdict is not Verdict.RIGHT_BUT_OLD:
         return user, bool(verdict)

@@ -1,7 +1,4 @@
-"""Many users at once, from a file: all of them or none.
-
-It is one transaction, so an import that was broken off has done nothing, and is begun again.
-"""
+"""Import and export of users. An import is one transaction: all rows of the file or none."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
-from plinth.accounts.queries.user_import import Clash
+from plinth.accounts.queries.user_import import DuplicateRow
 from plinth.accounts.schemas.bulk import ExportedUser, ImportedUser, exported_user
 from plinth.accounts.services import accounts, audit
 from plinth.accounts.user_columns import IMPORTED
@@ -28,26 +25,26 @@ class Line:
     """A line of the file.
 
     Attributes:
-        fault: why it could not even be read.
+        error: why the line could not be parsed.
     """
 
     number: int
     values: dict[str, Any] = field(default_factory=dict)
-    fault: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     line: int
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """
     Attributes:
-        skipped: lines of those who were there already, where that was asked for.
-        hashes: one of each kind and cost, so that it can be tried how long they take.
+        skipped: duplicate lines that were left out (`skip_duplicates`).
+        hashes: one password hash of each algorithm and cost, to measure their verification.
     """
 
     count: int
@@ -62,7 +59,7 @@ class ImportRefused(Rejected):
     """
 
     code = "import_refused"
-    detail = "The file has lines that are no new users; nothing was imported"
+    detail = "Nothing was imported: the file has invalid or duplicate lines"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__()
@@ -75,88 +72,93 @@ async def import_users(
     *,
     skip_duplicates: bool = False,
     superusers: bool = False,
-) -> Imported:
+) -> ImportResult:
     """
     Args:
-        skip_duplicates: leave out who has the e-mail or username of a user or of an earlier line.
-        superusers: let the file make superusers.
+        skip_duplicates: skip lines whose e-mail or username a user or an earlier line has.
+        superusers: allow lines with `is_superuser`.
 
     Raises:
-        ImportRefused: a line is not valid, or not new. Every such line is told.
+        ImportRefused: at least one line is invalid or a duplicate. It lists all of them.
     """
-    reading = _Reading(superusers=superusers)
-    await queries.user_import.begin(db)
+    parser = _LineParser(superusers=superusers)
+    await queries.user_import.prepare(db)
     try:
-        await queries.user_import.stage(db, reading.read(lines))
+        await queries.user_import.stage(db, parser.parse(lines))
     except queries.user_import.UnstorableRow as row:
-        said = f"{row.column}: {row.reason}" if row.column else row.reason
-        problems = [*reading.problems, Problem(row.line, said)]
-        raise ImportRefused(sorted(problems, key=lambda found: found.line)) from row
+        message = f"{row.column}: {row.reason}" if row.column else row.reason
+        raise _refuse([*parser.problems, Problem(row.line, message)]) from row
     count, first, last = await queries.user_import.insert_staged(db)
-    clashes = [_describe_clash(clash) for clash in await queries.user_import.find_clashes(db)]
-    if reading.problems or (clashes and not skip_duplicates):
-        raise ImportRefused(sorted([*reading.problems, *clashes], key=lambda found: found.line))
+    duplicates = [_describe(row) for row in await queries.user_import.find_duplicates(db)]
+    if parser.problems or (duplicates and not skip_duplicates):
+        raise _refuse([*parser.problems, *duplicates])
     if count:
-        # One for all of them: who writes to the chain holds it until the commit.
-        told = f"{count} users, with ids from {first} to {last}"
-        audit.record(db, "users.imported", subject_id=None, reason=told)
+        # One event for the whole import: each event extends the locked chain until the commit.
+        reason = f"{count} users, with ids from {first} to {last}"
+        audit.record(db, "users.imported", subject_id=None, reason=reason)
         after_commit(db, lambda: accounts.count_users.forget(db))
-    return Imported(count, clashes, list(reading.hashes.values()))
+    return ImportResult(count, duplicates, list(parser.hashes.values()))
 
 
 async def export_users(db: AsyncSession, *, hashes: bool = False) -> AsyncIterator[ExportedUser]:
-    """Everyone, as they were at one moment, by id. Who took them along stands in the audit log.
+    """Yield all users by id, from one snapshot, and audit the export.
 
     Args:
-        hashes: of their passwords, for another system to go on with.
+        hashes: include the password hashes.
     """
-    shape = exported_user(hashes=hashes)
+    schema = exported_user(hashes=hashes)
     count = 0
     async for user in queries.user.stream(db):
-        yield shape.model_validate(user)
+        yield schema.model_validate(user)
         count += 1
-    told = f"{count} users, {'with' if hashes else 'without'} the hashes of their passwords"
-    audit.record(db, "users.exported", subject_id=None, reason=told)
+    reason = f"{count} users, {'with' if hashes else 'without'} password hashes"
+    audit.record(db, "users.exported", subject_id=None, reason=reason)
 
 
-class _Reading:
-    """Lines on their way to becoming rows, and what was noticed of them."""
+class _LineParser:
+    """Parses lines into rows, and collects the problems and a sample of the hashes."""
 
     def __init__(self, *, superusers: bool) -> None:
         self._superusers = superusers
         self.problems: list[Problem] = []
         self.hashes: dict[str, str] = {}
 
-    def read(self, lines: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
+    def parse(self, lines: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
         for line in lines:
-            if line.fault:
-                self.problems.append(Problem(line.number, line.fault))
+            if line.error:
+                self.problems.append(Problem(line.number, line.error))
                 continue
             try:
                 user = ImportedUser.model_validate(line.values)
             except ValidationError as error:
-                self.problems.extend(_explain(line.number, error))
+                self.problems.extend(_describe_errors(line.number, error))
                 continue
             if user.is_superuser and not self._superusers:
-                self.problems.append(Problem(line.number, "is_superuser: not allowed to be true"))
+                self.problems.append(
+                    Problem(line.number, "is_superuser: true is not allowed without --superusers")
+                )
                 continue
-            self._remember(user.hashed_password)
+            self._sample(user.hashed_password)
             yield (line.number, *(getattr(user, name) for name in IMPORTED))
 
-    def _remember(self, stored: str) -> None:
+    def _sample(self, stored: str) -> None:
         if stored != NO_PASSWORD and len(self.hashes) < MAX_COSTS:
             self.hashes.setdefault(name_cost(stored), stored)
 
 
-def _explain(line: int, error: ValidationError) -> Iterator[Problem]:
-    """The messages alone: a value may be a hash, or a password in the wrong column."""
+def _describe_errors(line: int, error: ValidationError) -> Iterator[Problem]:
+    """Leave out the values: one may be a hash, or a password in the wrong column."""
     for detail in error.errors(include_input=False, include_url=False):
-        said = detail["msg"].removeprefix("Value error, ")
-        yield Problem(line, f"{detail['loc'][0]}: {said}" if detail["loc"] else said)
+        message = detail["msg"].removeprefix("Value error, ")
+        yield Problem(line, f"{detail['loc'][0]}: {message}" if detail["loc"] else message)
 
 
-def _describe_clash(clash: Clash) -> Problem:
-    if clash.of_line is None:
+def _describe(row: DuplicateRow) -> Problem:
+    if row.other_line is None:
         taken = {"email": "Email already registered", "username": "Username already taken"}
-        return Problem(clash.line, f"{clash.field}: {taken[clash.field]}")
-    return Problem(clash.line, f"{clash.field}: the same as in line {clash.of_line}")
+        return Problem(row.line, f"{row.field}: {taken[row.field]}")
+    return Problem(row.line, f"{row.field}: the same as in line {row.other_line}")
+
+
+def _refuse(problems: Iterable[Problem]) -> ImportRefused:
+    return ImportRefused(sorted(problems, key=lambda problem: problem.line))

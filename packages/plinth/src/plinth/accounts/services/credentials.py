@@ -1,4 +1,4 @@
-"""Credentials, changed by who proves to read the mail: a forgotten password, an address."""
+"""Change credentials by a link in a mail: password resets and e-mail verification."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
 from plinth.accounts.models import User
-from plinth.accounts.queries.mail import TakenMail
+from plinth.accounts.queries.mail import LeasedMail
 from plinth.accounts.services import audit, one_time_tokens, outbox
 from plinth.accounts.services.one_time_tokens import CHANGE, RESET, VERIFY, InvalidToken
 from plinth.accounts.user_columns import find_words
@@ -32,9 +32,9 @@ class EmailTaken(Rejected):
 
 
 async def request_reset(db: AsyncSession, email: str) -> None:
-    """Note that somebody forgot the password of an account that may exist.
+    """Enqueue a password reset for an account that may not exist.
 
-    Whether it does is not looked up here: the work, and so the time, is the same for any address.
+    The mail worker looks up the account, so the response time is the same for every address.
     """
     request = current_request()
     await outbox.enqueue(
@@ -50,17 +50,20 @@ async def request_reset(db: AsyncSession, email: str) -> None:
 
 async def materialize_reset(
     db: AsyncSession,
-    mail: TakenMail,
+    mail: LeasedMail,
     *,
     email: str,
     request_id: str | None,
     ip: str | None,
     user_agent: str | None,
 ) -> None:
-    """Turn that note into a mail to the address that the account has: what was typed may only look
-    like it, and be somebody else's. Where there is no active account, into nothing.
+    """Replace a queued reset request with a mail to the stored address of the account.
 
-    The arguments are who asked, for the audit log.
+    The typed address may only resemble the stored one and belong to another person. Without an
+    active account, the request is removed.
+
+    Args:
+        request_id: with `ip` and `user_agent`, the origin of the request, for the audit log.
     """
     begin_request(request_id, Client(ip, user_agent))
     user = await queries.user.get_by_email(db, email=email)
@@ -91,23 +94,24 @@ async def materialize_reset(
 
 
 async def reset_password(db: AsyncSession, token: str, password: str) -> User:
-    """Set a new password, by a token from a mail, and return its user. All sessions end.
+    """Set a new password with a token from a mail, revoke all sessions, and return the user.
 
     Raises:
+        InvalidField: the new password is too easy to guess.
         InvalidToken
-        Unavailable: too many passwords wait to be hashed.
+        Unavailable: the queue of passwords to hash is full.
     """
     owner = await queries.user.get(db, await one_time_tokens.find_owner(db, token, RESET))
     await release(db)
     if owner is None:
         raise InvalidToken
     await password_policy.check(password, *find_words(owner))
-    hashed = await hash_password(password)  # of twenty at once each gets so far, and one further
+    hashed = await hash_password(password)  # concurrent requests get this far; one continues
     user = await one_time_tokens.lock_owner(db, token, RESET)
     used = await one_time_tokens.use(db, token, RESET)
     if used.email != user.email:
         raise InvalidToken
-    await _confirm(db, user)  # first: the owner of a proven address is told of the new password
+    await _mark_verified(db, user)  # before `set_password`, which notifies only verified addresses
     await set_password(db, user, hashed, keep=None)
     audit.record(db, "password.reset", actor_id=user.id, subject_id=user.id)
     return user
@@ -116,12 +120,13 @@ async def reset_password(db: AsyncSession, token: str, password: str) -> User:
 async def set_password(
     db: AsyncSession, user: User, hashed_password: str, *, keep: UUID | None
 ) -> None:
-    """Every change of a password comes here: sessions end, links in older mails are void, the owner
-    is told.
+    """Store a new password hash, revoke sessions and mailed tokens, and notify the owner.
+
+    Every change of a password calls this.
 
     Args:
-        user: locked.
-        keep: the session that did it.
+        user: the user, whose row is locked.
+        keep: the session that stays.
     """
     await queries.user.change(db, user, {"hashed_password": hashed_password})
     await queries.session.revoke_all(db, user.id, "password changed", keep=keep)
@@ -130,13 +135,13 @@ async def set_password(
 
 
 async def send_verification(db: AsyncSession, user: User) -> None:
-    """A mail to the address of the account, whose link proves that its owner reads it."""
+    """Enqueue the mail whose link verifies the account's address."""
     issued = await one_time_tokens.issue(db, user, VERIFY, user.email)
     await _send_link(db, user, "email_verify", user.email, issued)
 
 
 async def resend_verification(db: AsyncSession, user_id: int) -> None:
-    """The mail that was not found: of the change under way, else of the address as it is."""
+    """Enqueue the verification mail again: for a pending new address, else for the current one."""
     user = await queries.user.get(db, user_id, lock=True)
     if user is None:
         return
@@ -150,15 +155,18 @@ async def resend_verification(db: AsyncSession, user_id: int) -> None:
 
 
 async def request_email(db: AsyncSession, user: User, email: str, *, session_id: UUID) -> None:
-    """Send a link to the new address, which takes effect when the link is used, and a word to the
-    one so far. The address that the account has takes back what was asked before.
+    """Enqueue a link to the new address and a notice to the current one.
+
+    The new address takes effect when the link is opened. If `email` is the current address, a
+    pending change is canceled.
 
     Args:
-        user: locked, and known by their password.
-        session_id: the one that will stay.
+        user: the user, whose row is locked and whose password was verified.
+        session_id: the session that stays when the address changes.
 
     Raises:
-        EmailTaken: as of now; the constraint decides when the link is used.
+        EmailTaken: another account has the address now. The unique index checks again when the
+            link is opened.
     """
     if email == user.email:
         await queries.one_time_token.void(db, user.id, CHANGE)
@@ -173,14 +181,14 @@ async def request_email(db: AsyncSession, user: User, email: str, *, session_id:
 
 
 async def replace_email(db: AsyncSession, user: User, email: str, *, keep: UUID) -> None:
-    """Change the address at once, and send a link that verifies it to the new one.
+    """Change the address immediately and enqueue the mail that verifies it.
 
     Args:
-        user: locked.
-        keep: the session that did it.
+        user: the user, whose row is locked.
+        keep: the session that stays.
 
     Raises:
-        Rejected: another account has it.
+        Rejected: another account has the address.
     """
     if email == user.email:
         await queries.one_time_token.void(db, user.id, CHANGE)
@@ -192,32 +200,32 @@ async def replace_email(db: AsyncSession, user: User, email: str, *, keep: UUID)
 async def verify_email(
     db: AsyncSession, token: str, *, signed_in_as: int | None, device: str | None
 ) -> User:
-    """Take the address as its user's, and a new one as the account's. Return the user.
+    """Mark the address as verified, or apply a pending new address. Return the user.
 
-    The token proves that its sender reads the mail, and not that the account is theirs: a stranger
-    may have registered with the address, or asked to change theirs to it, and knows the account's
-    password. So the account has to be proven too.
+    The token proves access to the mailbox, not to the account. A stranger who knows the account's
+    password may have registered it with this address. So the request must also come from the
+    signed-in user or from a known device.
 
     Args:
         signed_in_as: the id of the user who sends the token.
-        device: the cookie (`security/devices.py`) of one where the account registered or signed in.
+        device: the value of the device cookie (`security/devices.py`).
 
     Raises:
         InvalidToken
-        NotSignedIn: neither of them is the account's; the token is not used up.
-        Rejected: another account has got the new address meanwhile.
+        NotSignedIn: neither identifies the account. The token stays valid.
+        Rejected: another account has taken the new address.
     """
     user = await one_time_tokens.lock_owner(db, token, VERIFY, CHANGE)
     used = await one_time_tokens.use(db, token, VERIFY, CHANGE)
     account = devices.Account(user.id, user.credential_epoch)
     if signed_in_as != user.id and not devices.recognize_device(device, account, email=user.email):
-        raise NotSignedIn  # the transaction is undone, so the token stays
+        raise NotSignedIn  # rolls back, so the token stays valid
     if used.purpose == CHANGE:
         await _change_email(db, user, used.email, keep=used.session_id, is_verified=True)
     elif used.email != user.email:
         raise InvalidToken
     else:
-        await _confirm(db, user)
+        await _mark_verified(db, user)
     return user
 
 
@@ -231,22 +239,23 @@ async def _change_email(
     audit.record(db, "email.changed", actor_id=user.id, subject_id=user.id)
 
 
-async def _confirm(db: AsyncSession, user: User) -> None:
-    """Who used a link in a mail to the account's address reads that address."""
+async def _mark_verified(db: AsyncSession, user: User) -> None:
     if not user.is_verified:
         await queries.user.change(db, user, {"is_verified": True})
         audit.record(db, "email.verified", actor_id=user.id, subject_id=user.id)
 
 
 async def _notify(db: AsyncSession, user: User, kind: str, **context: str) -> None:
-    """Tell the owner at the address that the account has, if it is proven to be theirs. Any address
-    can be registered by anyone: an unproven one gets only what proves it, and resets."""
+    """Enqueue a notice to the owner if the address is verified.
+
+    Anyone can register any address, so an unverified one gets only verification and reset mails.
+    """
     if user.is_verified:
         await outbox.enqueue(db, kind, user.email, username=user.username, **context)
 
 
 async def _send_link(
-    db: AsyncSession, user: User, kind: str, email: str, issued: one_time_tokens.Issued
+    db: AsyncSession, user: User, kind: str, email: str, issued: one_time_tokens.IssuedToken
 ) -> None:
     await outbox.enqueue(
         db,

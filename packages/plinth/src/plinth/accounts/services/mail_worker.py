@@ -1,8 +1,8 @@
-"""Sends the mails of the outbox, in the server or in a process of its own (`plinth worker`).
+"""The worker of the outbox, run by the server or by `plinth worker`. It also deletes old rows.
 
-A mail is taken by one worker for the time of a lease, sent outside of any transaction, and then
-marked. It arrives at least once. A second copy needs that a process dies, or loses the database,
-between the mail server's yes and the mark; it has the same Message-ID.
+A worker leases a mail, sends it outside of a transaction, and then saves the result. Delivery is at
+least once: a mail is sent again, with the same Message-ID, if the process dies or loses the
+database between the mail server's reply and the saved result.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
-from plinth.accounts.queries.mail import TakenMail
+from plinth.accounts.queries.mail import LeasedMail
 from plinth.accounts.services import audit, credentials, outbox, throttle
-from plinth.accounts.services.session_cleaner import SessionCleaner
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import PlinthError, RateLimited
@@ -29,23 +29,24 @@ from plinth.resources import idempotency
 
 logger = logging.getLogger(__name__)
 
-FINISH_SECONDS = 10  # for the mails in hand, when the process is asked to end
-LEASE_SHARE = 0.8  # of the lease is for sending; the rest for being late
+SHUTDOWN_SECONDS = 10  # for the mails in progress when the process stops
+SENDING_SHARE = 0.8  # of the lease; the rest is a margin for delays
 RETRY_FACTOR, MAX_RETRY_SECONDS = 5, 6 * 3600
-TIDY_SECONDS = 3600
-SETTLE_SECONDS = 0.5
+PURGE_INTERVAL_SECONDS = 3600
+SCAN_INTERVAL_SECONDS = 3600  # from the end of one scan of the sessions to the start of the next
+SAVE_RETRY_SECONDS = 0.5
 MAX_ERROR_LENGTH = 500
 
-Prepare = Callable[..., Awaitable[None]]
-PREPARED: dict[str, Prepare] = {credentials.FORGOTTEN: credentials.materialize_reset}
-"""Kinds that are no mail yet: what makes one of them, in a transaction of its own."""
+Materialize = Callable[..., Awaitable[None]]
+MATERIALIZERS: dict[str, Materialize] = {credentials.FORGOTTEN: credentials.materialize_reset}
+"""Kinds of queued requests, each with the function that replaces one by a mail."""
 
-Settle = Callable[[AsyncSession], Awaitable[None]]
+SaveResult = Callable[[AsyncSession], Awaitable[None]]
 
 
 @asynccontextmanager
 async def mail_worker(database: Database) -> AsyncIterator[None]:
-    """Mails are sent meanwhile. At the end those in hand are finished, within a bound."""
+    """Run a worker. On exit, wait at most `SHUTDOWN_SECONDS` for the mails in progress."""
     worker = MailWorker(database)
     task = asyncio.create_task(worker.run())
     try:
@@ -58,133 +59,132 @@ async def mail_worker(database: Database) -> AsyncIterator[None]:
 class MailWorker:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._bell = asyncio.Event()
-        self._stopping = False
-        self._in_hand: set[asyncio.Task[None]] = set()
-        self._unsettled = 0
-        self._tidied = -float(TIDY_SECONDS)
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsaved_results = 0
+        self._purged_at = -float(PURGE_INTERVAL_SECONDS)
         self._sessions = SessionCleaner(database)
 
     async def run(self) -> None:
         if not is_configured():
-            logger.warning("SMTP_HOST is not set: mails wait in the database")
-        with outbox.listening(self._bell):
-            while not self._stopping:
-                self._bell.clear()
+            logger.warning("SMTP_HOST is not set: mails stay in the outbox until it is")
+        with outbox.wake_on_enqueue(self._wake):
+            while not self._is_stopping:
+                self._wake.clear()
                 try:
-                    await self._start_what_is_due()
-                    await self._tidy()
-                    if await self._sessions.clean_some():
-                        self._bell.set()  # there is more, and mails take their turn in between
+                    await self._start_due_mails()
+                    await self._purge()
+                    if await self._sessions.clean_batch():
+                        self._wake.set()  # continue with the next batch after the due mails
                 except PlinthError:
-                    logger.warning("the database does not answer; mails wait")
+                    logger.warning("the database is unavailable: mails stay in the outbox")
                 except Exception:
-                    logger.exception("the mail worker goes on")
-                await self._rest()
+                    logger.exception("unexpected error in the mail worker; it continues")
+                await self._wait()
         await self._finish()
 
     def stop(self) -> None:
-        self._stopping = True
-        self._bell.set()
+        self._is_stopping = True
+        self._wake.set()
 
-    async def _start_what_is_due(self) -> None:
-        free = settings.MAIL_CONCURRENCY - len(self._in_hand)
-        # While the database does not take the mark of a mail that went out, no other is begun: the
-        # first thing it shall hear when it is back is that mark.
-        if free <= 0 or self._unsettled or not is_configured():
+    async def _start_due_mails(self) -> None:
+        free = settings.MAIL_CONCURRENCY - len(self._tasks)
+        # Start nothing while a result is unsaved: after an outage, saving the results of the mails
+        # that were sent comes first, or they would be sent again.
+        if free <= 0 or self._unsaved_results or not is_configured():
             return
-        deadline = time.monotonic() + settings.MAIL_LEASE_SECONDS * LEASE_SHARE
-        lease = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
-        taken = await self._database.repeated(
-            lambda db: queries.mail.take(db, limit=free, lease=lease)
+        deadline = time.monotonic() + settings.MAIL_LEASE_SECONDS * SENDING_SHARE
+        duration = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
+        mails = await self._database.repeated(
+            lambda db: queries.mail.lease(db, limit=free, duration=duration)
         )
-        for mail in taken:
-            task = asyncio.create_task(self._handle(mail, deadline))
-            self._in_hand.add(task)
-            task.add_done_callback(self._put_down)
+        for mail in mails:
+            task = asyncio.create_task(self._process(mail, deadline))
+            self._tasks.add(task)
+            task.add_done_callback(self._discard)
 
-    def _put_down(self, task: asyncio.Task[None]) -> None:
-        self._in_hand.discard(task)
-        self._bell.set()
+    def _discard(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
 
-    async def _handle(self, mail: TakenMail, deadline: float) -> None:
-        settle = await _try(self._database, mail, deadline)
-        if settle is None or await self._write_down(settle):
+    async def _process(self, mail: LeasedMail, deadline: float) -> None:
+        save_result = await _deliver(self._database, mail, deadline)
+        if save_result is None or await self._try_save(save_result):
             return
-        self._unsettled += 1
-        while not await self._write_down(settle):  # noqa: ASYNC110 - the database does not ring
-            await asyncio.sleep(SETTLE_SECONDS)
-        self._unsettled -= 1
+        self._unsaved_results += 1
+        while not await self._try_save(save_result):  # noqa: ASYNC110 - nothing signals recovery
+            await asyncio.sleep(SAVE_RETRY_SECONDS)
+        self._unsaved_results -= 1
 
-    async def _write_down(self, settle: Settle) -> bool:
+    async def _try_save(self, save_result: SaveResult) -> bool:
         try:
-            await self._database.repeated(settle)
+            await self._database.repeated(save_result)
         except PlinthError:
             return False
         return True
 
-    async def _tidy(self) -> None:
-        if time.monotonic() - self._tidied < TIDY_SECONDS:
+    async def _purge(self) -> None:
+        if time.monotonic() - self._purged_at < PURGE_INTERVAL_SECONDS:
             return
         async with self._database.transaction() as db:
             await queries.mail.purge(db, older_than=timedelta(days=settings.MAIL_KEEP_DAYS))
             await queries.one_time_token.purge(db)
             await idempotency.purge(db)
-        self._tidied = time.monotonic()
+        self._purged_at = time.monotonic()
 
-    async def _rest(self) -> None:
-        """Until this process writes a mail, one is put down, or it is time to look what others
-        wrote and what is to be tried again."""
+    async def _wait(self) -> None:
+        """Wait for a mail of this process, a finished task, or the next poll of the outbox."""
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.MAIL_POLL_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311
-                await self._bell.wait()
+                await self._wake.wait()
 
     async def _finish(self) -> None:
-        if not self._in_hand:
+        if not self._tasks:
             return
-        _, late = await asyncio.wait(self._in_hand, timeout=FINISH_SECONDS)
-        for task in late:
+        _, pending = await asyncio.wait(self._tasks, timeout=SHUTDOWN_SECONDS)
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
-async def _try(database: Database, mail: TakenMail, deadline: float) -> Settle | None:
-    """Send it, or prepare it. What is left is to write down how it went."""
+async def _deliver(database: Database, mail: LeasedMail, deadline: float) -> SaveResult | None:
+    """Send or materialize a mail. Return a function that saves the result, if any is to save."""
     try:
         await _send(database, mail, deadline)
     except NeverDeliverable as error:
-        return _giving_up(mail, str(error))
+        return _fail(mail, str(error))
     except RateLimited as error:
-        return _suppressing(mail, error)
+        return _suppress(mail, error)
     except NotDelivered as error:
-        return _postponing(mail, str(error))
+        return _postpone(mail, str(error))
     except PlinthError as error:
-        return _postponing(mail, f"the database: {error.detail}")
+        return _postpone(mail, f"database: {error.detail}")
     except Exception as error:
-        logger.exception("mail %s (%s) could not be made", mail.id, mail.kind)
-        return _postponing(mail, f"{type(error).__name__}: {error}")
-    return None if mail.kind in PREPARED else _marking(mail)
+        logger.exception("mail %s (%s): unexpected error", mail.id, mail.kind)
+        return _postpone(mail, f"{type(error).__name__}: {error}")
+    return None if mail.kind in MATERIALIZERS else _succeed(mail)
 
 
-async def _send(database: Database, mail: TakenMail, deadline: float) -> None:
+async def _send(database: Database, mail: LeasedMail, deadline: float) -> None:
     if mail.attempt > settings.MAIL_MAX_ATTEMPTS:
-        raise NeverDeliverable("taken too often by workers that did not come back")
+        raise NeverDeliverable("too many workers stopped while they were sending it")
     try:
         context = outbox.read_context(mail)
     except ValueError as error:
         raise NeverDeliverable(str(error)) from None
-    if prepare := PREPARED.get(mail.kind):
-        await _prepare(database, mail, prepare, context)
+    if materialize := MATERIALIZERS.get(mail.kind):
+        await _materialize(database, mail, materialize, context)
         return
     if context.get("expires_at", math.inf) < time.time():
         raise NeverDeliverable("its link expired before it could be sent")
     assert mail.recipient is not None
-    if mail.attempt == 1:  # a later attempt sends the same mail
+    if mail.attempt == 1:  # a retry was counted by the first attempt
         await throttle.limit_mail(
             mail.kind, mail.recipient, is_reset=mail.kind == credentials.RESET_MAIL
         )
     try:
-        letter = render_message(
+        message = render_message(
             mail.kind,
             number=mail.id,
             written=mail.created_at,
@@ -192,57 +192,88 @@ async def _send(database: Database, mail: TakenMail, deadline: float) -> None:
             context=context,
         )
     except ValueError as error:
-        raise NeverDeliverable(f"the mail cannot be written: {error}") from error
-    await send(letter, seconds=deadline - time.monotonic())
+        raise NeverDeliverable(f"rendering failed: {error}") from error
+    await send(message, seconds=deadline - time.monotonic())
 
 
-async def _prepare(
-    database: Database, mail: TakenMail, prepare: Prepare, context: dict[str, Any]
+async def _materialize(
+    database: Database, mail: LeasedMail, materialize: Materialize, context: dict[str, Any]
 ) -> None:
     async with database.transaction() as db:
-        if await queries.mail.hold(db, mail):
-            await prepare(db, mail, **context)
+        if await queries.mail.lock(db, mail):
+            await materialize(db, mail, **context)
 
 
-def _marking(mail: TakenMail) -> Settle:
-    logger.info("mail %s (%s) is sent", mail.id, mail.kind)
+def _succeed(mail: LeasedMail) -> SaveResult:
+    logger.info("mail %s (%s): sent", mail.id, mail.kind)
     return lambda db: queries.mail.mark_sent(db, mail)
 
 
-def _postponing(mail: TakenMail, error: str) -> Settle:
+def _postpone(mail: LeasedMail, error: str) -> SaveResult:
     if mail.attempt >= settings.MAIL_MAX_ATTEMPTS:
-        return _giving_up(mail, error)
+        return _fail(mail, error)
     seconds = settings.MAIL_RETRY_SECONDS * RETRY_FACTOR ** (mail.attempt - 1)
-    # Jitter, so that what failed together does not come back together.
+    # Jitter spreads the retries of mails that failed together.
     wait = timedelta(seconds=min(seconds, MAX_RETRY_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311
-    logger.warning("mail %s (%s) waits: %s", mail.id, mail.kind, _clean(error))
+    logger.warning("mail %s (%s): will be retried: %s", mail.id, mail.kind, _clean(error))
     return lambda db: queries.mail.postpone(db, mail, wait=wait, error=_clean(error))
 
 
-def _suppressing(mail: TakenMail, error: RateLimited) -> Settle:
+def _suppress(mail: LeasedMail, error: RateLimited) -> SaveResult:
     limits = ", ".join(limit.name for limit in error.exceeded)
-    logger.warning("mail %s (%s) is suppressed: its address has had %s", mail.id, mail.kind, limits)
+    logger.warning("mail %s (%s): suppressed by rate limit %s", mail.id, mail.kind, limits)
 
-    async def settle(db: AsyncSession) -> None:
+    async def save_result(db: AsyncSession) -> None:
         await queries.mail.remove(db, mail)
-        if error.is_first:  # one row a window, and not one for each mail of a flood
+        if error.is_first:  # one event for each window, however many mails are suppressed
             audit.record(
                 db,
                 "mail.suppressed",
                 outcome="failure",
                 subject_id=None,
-                reason=f"{mail.kind}: {limits} is used up",
+                reason=f"{mail.kind}: rate limit {limits}",
             )
 
-    return settle
+    return save_result
 
 
-def _giving_up(mail: TakenMail, error: str) -> Settle:
-    logger.error("mail %s (%s) is given up: %s", mail.id, mail.kind, _clean(error))
-    return lambda db: queries.mail.give_up(db, mail, error=_clean(error))
+def _fail(mail: LeasedMail, error: str) -> SaveResult:
+    logger.error("mail %s (%s): failed, no more retries: %s", mail.id, mail.kind, _clean(error))
+    return lambda db: queries.mail.mark_dead(db, mail, error=_clean(error))
 
 
 def _clean(error: str) -> str:
-    """What a server said may hold anything; a line of the log may not."""
+    """Return one printable line: a mail server's reply may contain anything."""
     line = " ".join(error.split())
     return "".join(char for char in line if char.isprintable())[:MAX_ERROR_LENGTH]
+
+
+class SessionCleaner:
+    """Deletes ended sessions in small transactions. Several processes may do so concurrently."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._after: UUID | None = queries.session_cleanup.FIRST_ID
+        self._scanned_at = 0.0
+
+    async def clean_batch(self) -> bool:
+        """Delete one batch: of a user in `session_cleanups`, else of the hourly scan of the table.
+
+        Returns:
+            Whether there may be more to delete now.
+
+        Raises:
+            PlinthError: the database is unavailable.
+        """
+        async with self._database.transaction() as db:
+            if await queries.session_cleanup.clean_user(db):
+                return True
+        if self._after is None:
+            if time.monotonic() - self._scanned_at < SCAN_INTERVAL_SECONDS:
+                return False
+            self._after = queries.session_cleanup.FIRST_ID
+        keep = timedelta(days=settings.SESSION_KEEP_DAYS)
+        async with self._database.transaction() as db:
+            self._after = await queries.session_cleanup.clean_range(db, self._after, keep=keep)
+        self._scanned_at = time.monotonic()
+        return self._after is not None

@@ -1,4 +1,4 @@
-"""One-time tokens: 32 random bytes in a mail's link, in the database only their hash."""
+"""One-time tokens: 32 random bytes in the link of a mail. The database has only their hash."""
 
 import hashlib
 import secrets
@@ -25,23 +25,25 @@ class InvalidToken(Rejected):
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedToken:
     token: str
     expires_at: int
-    """An epoch."""
+    """Unix time in seconds."""
 
 
 async def issue(
     db: AsyncSession, user: User, purpose: str, email: str, *, session_id: UUID | None = None
-) -> Issued:
-    """Return a token for a mail to `email`. Earlier ones of this purpose stay valid beside it,
-    unless they went to another address.
+) -> IssuedToken:
+    """Create a token to be mailed to `email`.
+
+    Earlier tokens for the same purpose and address stay valid. Those for another address become
+    invalid.
 
     Args:
-        user: locked, or new.
+        user: a new user, or one whose row is locked.
     """
     secret = secrets.token_bytes(TOKEN_BYTES)
-    expires_at = await queries.one_time_token.put(
+    expires_at = await queries.one_time_token.store(
         db,
         user_id=user.id,
         purpose=purpose,
@@ -50,18 +52,17 @@ async def issue(
         session_id=session_id,
         lifetime=_lifetime(purpose),
     )
-    return Issued(_spell(secret), int(expires_at.timestamp()))
+    return IssuedToken(_encode(secret), int(expires_at.timestamp()))
 
 
 async def lock_owner(db: AsyncSession, text: str, *purposes: str) -> User:
-    """Whose token it is, kept from changing until the transaction ends. It is not used yet.
+    """Return the owner of a token and lock the row. The token stays valid.
 
     Raises:
         InvalidToken
     """
     user_id = await find_owner(db, text, *purposes)
-    # The user before the token, as everyone does who voids tokens: else two could wait for each
-    # other.
+    # Lock the user before the token, as all code that deletes tokens does, to avoid a deadlock.
     user = await queries.user.get(db, user_id, lock=True)
     if user is None:
         raise InvalidToken
@@ -69,7 +70,8 @@ async def lock_owner(db: AsyncSession, text: str, *purposes: str) -> User:
 
 
 async def find_owner(db: AsyncSession, text: str, *purposes: str) -> int:
-    """
+    """Return the id of the token's owner.
+
     Raises:
         InvalidToken
     """
@@ -80,10 +82,11 @@ async def find_owner(db: AsyncSession, text: str, *purposes: str) -> int:
 
 
 async def use(db: AsyncSession, text: str, *purposes: str) -> UsedToken:
-    """
+    """Use up a token.
+
     Raises:
-        InvalidToken: it is unknown, used, expired, void, for something else, or its user is not
-            active. The answer does not say which.
+        InvalidToken: the token is unknown, used, expired, revoked or for another purpose, or its
+            user is inactive. The message is the same for all of them.
     """
     used = await queries.one_time_token.use(db, _parse(text), purposes)
     if used is None:
@@ -98,20 +101,20 @@ def _lifetime(purpose: str) -> timedelta:
 
 
 def _parse(text: str) -> bytes:
-    """The hash to look for."""
+    """Return the hash of a token as received."""
     try:
         secret = urlsafe_b64decode(text.encode("ascii") + b"=")
     except ValueError:
         raise InvalidToken from None
-    if len(secret) != TOKEN_BYTES or _spell(secret) != text:
+    if len(secret) != TOKEN_BYTES or _encode(secret) != text:
         raise InvalidToken
     return _hash(secret)
 
 
-def _spell(secret: bytes) -> str:
+def _encode(secret: bytes) -> str:
     return urlsafe_b64encode(secret).rstrip(b"=").decode()
 
 
 def _hash(secret: bytes) -> bytes:
-    # A plain hash is enough: nobody guesses 256 random bits, however fast the hash.
+    # 256 random bits cannot be guessed, so a fast hash is enough.
     return hashlib.sha256(secret).digest()

@@ -1,7 +1,8 @@
-"""The outbox: mails are written in the transaction of their cause, and sent after it.
+"""The outbox: a mail is written in the transaction that causes it, and sent after the commit.
 
-What a mail says may hold a token, so it is sealed until it is sent and then erased. The kind and
-the recipient belong to the seal: who may only write to the table cannot send a link elsewhere.
+The context of a mail may contain a token, so it is encrypted, and erased once the mail is sent. The
+kind and the recipient are authenticated with it (AES-GCM associated data): write access to the
+table is not enough to redirect a link.
 """
 
 import asyncio
@@ -13,77 +14,79 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
-from plinth.accounts.queries.mail import Backlog, TakenMail
+from plinth.accounts.queries.mail import Backlog, LeasedMail
 from plinth.accounts.services import audit
 from plinth.db.database import after_commit
 from plinth.errors import NotFound
 from plinth.security.encryption import decrypt, encrypt
 
-_bells: set[asyncio.Event] = set()
+_listeners: set[asyncio.Event] = set()
 
 
 async def enqueue(db: AsyncSession, kind: str, recipient: str | None, **context: Any) -> None:
-    """
+    """Write a mail to the outbox.
+
     Args:
-        kind: a template in `plinth/mail/templates/`, or what `mail_worker.PREPARED` makes out.
-        recipient: None leaves it to the latter.
-        filling: what the template asks for; what JSON can hold.
+        kind: a template in `plinth/mail/templates/`, or a key of `mail_worker.MATERIALIZERS`.
+        recipient: None if the materializer looks it up.
+        context: the variables of the template, as JSON values.
     """
-    sealed = encrypt(context, belongs_to=_owner(kind, recipient))
+    sealed = encrypt(context, belongs_to=_purpose(kind, recipient))
     await queries.mail.add(db, kind=kind, recipient=recipient, sealed=sealed)
-    after_commit(db, _ring)
+    after_commit(db, _wake_workers)
 
 
 async def materialize(
-    db: AsyncSession, mail: TakenMail, kind: str, recipient: str, **context: Any
+    db: AsyncSession, mail: LeasedMail, kind: str, recipient: str, **context: Any
 ) -> None:
-    """Put the mail to be sent in the place of one that only asked for it."""
-    sealed = encrypt(context, belongs_to=_owner(kind, recipient))
+    """Replace a queued request with the mail to send."""
+    sealed = encrypt(context, belongs_to=_purpose(kind, recipient))
     await queries.mail.materialize(db, mail, kind=kind, recipient=recipient, sealed=sealed)
-    after_commit(db, _ring)
+    after_commit(db, _wake_workers)
 
 
-def read_context(mail: TakenMail) -> dict[str, Any]:
-    """
+def read_context(mail: LeasedMail) -> dict[str, Any]:
+    """Decrypt the context of a mail.
+
     Raises:
-        ValueError: it was sealed by another SECRET_KEY, or the row was changed.
+        ValueError: it was encrypted with another `SECRET_KEY`, or the row was modified.
     """
     if mail.sealed is None:
-        raise ValueError("what it said is erased")
-    return decrypt(mail.sealed, belongs_to=_owner(mail.kind, mail.recipient))
+        raise ValueError("its content was erased (mails.sealed is null)")
+    return decrypt(mail.sealed, belongs_to=_purpose(mail.kind, mail.recipient))
 
 
 async def count(db: AsyncSession) -> Backlog:
-    """How many mails wait, since when, and how many were given up."""
+    """Count the waiting and the failed mails."""
     return await queries.mail.count(db)
 
 
 async def retry(db: AsyncSession, mail_id: UUID) -> None:
-    """Send a mail after all that was given up.
+    """Queue a failed mail again.
 
     Raises:
-        NotFound: it is not there, or was not given up.
+        NotFound: the mail does not exist, or it has not failed.
     """
-    if not await queries.mail.revive(db, mail_id):
-        raise NotFound("This mail was not given up")
+    if not await queries.mail.requeue(db, mail_id):
+        raise NotFound("No failed mail has this id: it may be waiting, sent or removed")
     audit.record(db, "mail.retried", subject_id=None, reason=str(mail_id))
-    after_commit(db, _ring)
+    after_commit(db, _wake_workers)
 
 
 @contextmanager
-def listening(bell: asyncio.Event) -> Iterator[None]:
-    """Have `bell` rung when this process has written a mail. Other processes have to look."""
-    _bells.add(bell)
+def wake_on_enqueue(event: asyncio.Event) -> Iterator[None]:
+    """Set `event` whenever this process commits a mail. Mails of other processes do not set it."""
+    _listeners.add(event)
     try:
         yield
     finally:
-        _bells.discard(bell)
+        _listeners.discard(event)
 
 
-async def _ring() -> None:
-    for bell in _bells:
-        bell.set()
+async def _wake_workers() -> None:
+    for event in _listeners:
+        event.set()
 
 
-def _owner(kind: str, recipient: str | None) -> str:
+def _purpose(kind: str, recipient: str | None) -> str:
     return f"mail {kind} to {recipient or 'nobody yet'}"

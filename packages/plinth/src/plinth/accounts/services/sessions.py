@@ -1,4 +1,4 @@
-"""A session: begun by a sign-in, carried on by its refresh token, asked for with each request."""
+"""The lifecycle of a session: sign-in, refresh, authentication of requests, and its end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.session import Rotation
-from plinth.accounts.queries.sign_in import Proven
+from plinth.accounts.queries.sign_in import UserWithHash
 from plinth.accounts.services import audit, authentication, throttle
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.config import settings
@@ -31,7 +31,7 @@ from plinth.security.refresh_tokens import (
 from plinth.security.tokens import issue_access_token, read_access_token
 
 Method = Literal["password"]
-"""How a user proves who they are."""
+"""A way to authenticate."""
 METHODS: frozenset[Method] = frozenset(get_args(Method))
 
 
@@ -46,9 +46,10 @@ class InvalidRefreshToken(Unauthenticated):
 
 
 class ReplayedRefreshToken(InvalidRefreshToken):
-    """The answer is that of any invalid one; the family's end is kept."""
+    """A used refresh token was sent again. The client gets the same response as for any invalid
+    token."""
 
-    commit_on_error = True
+    commit_on_error = True  # keeps the revocation of the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Tokens:
     access_token: str
     refresh_token: str
     expires_in: int
-    """Seconds for which the access token holds."""
+    """Lifetime of the access token in seconds."""
 
 
 class SessionToken(Protocol):
@@ -72,11 +73,11 @@ class SessionToken(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session that has begun.
+    """The result of a sign-in.
 
     Attributes:
-        user: the columns of `User` that are not secret, as the session found them.
-        account: what the device may be remembered for (`security/devices.py`).
+        user: the columns of `User` that are not secret, read when the session started.
+        account: the value for the device cookie (`security/devices.py`).
     """
 
     user: User
@@ -85,7 +86,7 @@ class SignedIn:
 
     @property
     def tokens(self) -> Tokens:
-        """An access token and the session's own. Not for a session that a cookie holds."""
+        """Issue an access token beside the refresh token. Not for a cookie session."""
         return _issue_tokens(self.user.id, self.token)
 
 
@@ -95,76 +96,79 @@ async def sign_in(
     """Sign in by e-mail and password.
 
     Args:
-        device: the cookie by which a device is known (`security/devices.py`).
+        device: the value of the device cookie (`security/devices.py`).
 
     Raises:
-        PlinthError: as `recognition.recognise`.
+        PlinthError: see `authentication.authenticate_credentials`.
     """
-    known = await authentication.authenticate_credentials(database, email, password, client, device)
-    return await authentication.settle(
-        known, complete_sign_in(database, known.user, ("password",), client)
+    authenticated = await authentication.authenticate_credentials(
+        database, email, password, client, device
+    )
+    return await authentication.refund_on_success(
+        authenticated, complete_sign_in(database, authenticated.user, ("password",), client)
     )
 
 
 async def complete_sign_in(
     db: Database | AsyncSession,
-    user: Proven,
+    user: UserWithHash,
     methods: Sequence[Method],
     client: Client,
     *,
     token: SessionToken | None = None,
     lifetime: timedelta | None = None,
 ) -> SignedIn:
-    """Begin a session of a user who has proved who they are. Nothing else begins one.
+    """Start a session for an authenticated user. Every sign-in ends here.
 
     Args:
-        db: the caller's transaction; or a `Database`, for a transaction of its own that is one
-            statement and durable when this returns.
-        user: as they were when they proved it, such as what `register` returned.
-        methods: how they proved it.
-        token: a new one that the session is known by; a refresh token is made where none is given.
-        lifetime: after which the session ends, used or not; None leaves it to the settings.
+        db: the caller's transaction. With a `Database`, the session is written by one statement in
+            its own transaction, which is durable when this returns.
+        user: the user as read during authentication, or as returned by `register`.
+        methods: how the user authenticated.
+        token: the token of the session; a new refresh token by default.
+        lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default.
 
     Raises:
-        WrongCredentials: the user's password or active flag was changed since. The audit log has
-            it, and with it everything else in the caller's transaction is committed.
-        ValueError: no method, or an unknown one.
+        WrongCredentials: the password or the active flag changed after authentication. The failure
+            is audited, so the rest of the caller's transaction is committed as well.
+        ValueError: `methods` is empty or has an unknown method.
     """
     if not methods or not set(methods) <= METHODS:
-        raise ValueError(f"methods must name how {user.id} signed in: some of {sorted(METHODS)}")
+        raise ValueError(f"methods must be one or more of {sorted(METHODS)}, not {methods!r}")
     token = token or make_refresh_token(uuid4())
-    begun = await queries.sign_in.begin_session(
+    started = await queries.sign_in.start_session(
         db,
         user,
         session_id=token.session_id,
         token_hash=token.hash,
         client=client,
         lifetime=lifetime,
-        told=audit.describe("session.started", subject_id=user.id),
+        event=audit.build_event("session.started", subject_id=user.id),
     )
-    if begun is None:
-        await authentication.refuse_changed(db, user.id)
+    if started is None:
+        await authentication.reject_changed_user(db, user.id)
     if not isinstance(db, Database):
-        _record_start(db, user.id, token.session_id, begun.surplus)
-    return SignedIn(begun.user, token, devices.Account(user.id, begun.credential_epoch))
+        _record_start(db, user.id, token.session_id, started.surplus)
+    return SignedIn(started.user, token, devices.Account(user.id, started.credential_epoch))
 
 
 async def refresh(
     database: Database, rotations: DataLoader[Rotation, int], text: str, client: Client
 ) -> Tokens:
-    """Put a new refresh token in the place of this one.
+    """Rotate a refresh token and issue a new access token.
 
-    The token before the current one is met kindly for a moment: a client that lost the answer, or
-    has two tabs, gets the current token, and never a second line. An older one is a replay.
+    For `GRACE_PERIOD` the previous token still returns the current one, so that a client that lost
+    the response, or that has two tabs, stays signed in. An older token is a replay (RFC 9700,
+    section 4.14.2).
 
     Args:
-        rotations: `rotate_idle`, for all who ask at the same time. Whom it leaves out is looked
-            at by themselves, and counted first.
+        rotations: the batched `rotate_idle`. A rotation that it omits is retried alone, after a
+            rate limit.
 
     Raises:
         InvalidRefreshToken
-        TooMany
-        ReplayedRefreshToken: and the session has ended, for whoever holds its tokens.
+        RateLimited
+        ReplayedRefreshToken: the session is revoked.
     """
     token = parse_refresh_token(text)
     if token is None:
@@ -177,7 +181,7 @@ async def refresh(
     except InvalidRefreshToken:
         raise
     except Exception:
-        await attempt.refund()  # nobody was told whether the token is good
+        await attempt.refund()  # the response does not reveal whether the token is valid
         raise
     await attempt.refund()
     return tokens
@@ -200,17 +204,22 @@ async def _refresh(
 
 
 async def rotate_idle(database: Database, rotations: Sequence[Rotation]) -> Mapping[Rotation, int]:
-    """Of sessions that nobody used for so long that no limit can have them: the ordinary refresh,
-    once in the life of an access token. The row itself tells, and Redis is not asked."""
-    return await queries.session.rotate_many(database, rotations, rest=throttle.refresh_window())
+    """Rotate sessions whose last use is older than the window of the refresh limit.
+
+    This is the common case: one refresh in the lifetime of an access token. The limit cannot be
+    used up then, so Redis is not queried.
+    """
+    return await queries.session.rotate_many(
+        database, rotations, min_idle=throttle.refresh_window()
+    )
 
 
 async def authenticate(principals: DataLoader[UUID, Principal], access_token: str) -> Principal:
-    """
+    """Return the user and the session of an access token.
+
     Raises:
-        Unauthenticated: the token does not hold, or its session has ended, as it does when its user
-            is deactivated.
-        InactiveUser: the session is live, and its user inactive all the same.
+        Unauthenticated: the token is invalid or expired, or its session has ended.
+        InactiveUser: the session is live, but its user is inactive.
     """
     token = read_access_token(access_token)
     principal = await principals.get(token.session_id)
@@ -226,7 +235,7 @@ async def authenticate(principals: DataLoader[UUID, Principal], access_token: st
 async def end(db: AsyncSession, user_id: int, session_id: UUID, *, reason: str) -> None:
     """
     Raises:
-        SessionNotFound: it has ended, never was, or is another's.
+        SessionNotFound: the session has ended, does not exist, or belongs to another user.
     """
     if await queries.session.revoke(db, session_id, reason, user_id=user_id) is None:
         raise SessionNotFound
@@ -239,7 +248,9 @@ async def end_all(db: AsyncSession, user_id: int, *, reason: str) -> None:
 
 
 async def _handle_reused_token(db: AsyncSession, token: RefreshToken) -> Tokens:
-    if (grace := await queries.session.use_grace(db, token.session_id, token.hash)) is not None:
+    if (
+        grace := await queries.session.use_grace_period(db, token.session_id, token.hash)
+    ) is not None:
         user_id, sealed = grace
         if sealed and (current := decrypt_successor(sealed, token)):
             return _issue_tokens(user_id, current)
@@ -252,7 +263,7 @@ async def _handle_reused_token(db: AsyncSession, token: RefreshToken) -> Tokens:
                 outcome="failure",
                 subject_id=owner_id,
                 session_id=token.session_id,
-                reason="a used refresh token came again; the session has ended",
+                reason="a used refresh token was sent again; the session is revoked",
             )
         raise ReplayedRefreshToken
     raise InvalidRefreshToken
@@ -262,13 +273,13 @@ def _record_start(
     db: AsyncSession, user_id: int, session_id: UUID, surplus: Sequence[UUID]
 ) -> None:
     audit.record(db, "session.started", actor_id=user_id, subject_id=user_id, session_id=session_id)
-    for ended in surplus:
+    for surplus_id in surplus:
         audit.record(
             db,
             "session.ended",
             actor_id=user_id,
             subject_id=user_id,
-            session_id=ended,
+            session_id=surplus_id,
             reason=queries.sign_in.OVER_LIMIT_REASON,
         )
 

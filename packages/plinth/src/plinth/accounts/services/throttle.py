@@ -1,4 +1,4 @@
-"""The limits, each with what it counts. They are asked before the work that they guard."""
+"""Rate limits for accounts. Each is checked before the work that it protects."""
 
 from datetime import timedelta
 from typing import NamedTuple
@@ -16,8 +16,8 @@ from plinth.security.devices import Account
 class KnownDevice(NamedTuple):
     """
     Attributes:
-        device: its id (`security/devices.py`).
-        account: the one that signed in on it.
+        device: the id of the device (`security/devices.py`).
+        account: the account that signed in on it.
     """
 
     device: str
@@ -25,19 +25,19 @@ class KnownDevice(NamedTuple):
 
 
 async def limit_sign_in(email: str, client: Client, known: KnownDevice | None) -> Reservation:
-    """Reserve an attempt; refund it when it succeeds.
+    """Reserve a sign-in attempt. The caller refunds it if the sign-in succeeds.
 
-    A device on which the account signed in before counts for itself: a stranger's attempts cannot
-    lock it out, neither from elsewhere nor from behind the same address. However many devices an
-    account has, together they have a limit as well. These counts begin anew with each change of
-    the account's credentials, so that an owner who resets the password is not locked out.
+    A device on which the account signed in before has its own buckets, so attempts by others, even
+    from the same IP address, cannot lock it out. All known devices of an account share one more
+    bucket. A change of the credentials starts new buckets, so an owner who resets the password is
+    not locked out.
 
     Args:
-        email: as it was typed, whether an account has it or not.
-        known: where the request came from such a device.
+        email: the e-mail as typed; it need not belong to an account.
+        known: the known device that sent the request, if any.
 
     Raises:
-        TooMany
+        RateLimited
     """
     if known:
         device, user = known.device, known.account.key
@@ -50,29 +50,33 @@ async def limit_sign_in(email: str, client: Client, known: KnownDevice | None) -
 
 
 async def limit_registration(client: Client) -> None:
-    """
+    """Count a registration for the client's network.
+
     Raises:
-        TooMany
+        RateLimited
     """
     await reserve(*per_network("register-ip", settings.LIMIT_REGISTER_IP, client))
 
 
 def refresh_window() -> timedelta:
-    """For how long a session's refreshes are counted. Longer after its last use it has none in its
-    bucket, and nobody need ask."""
+    """Return the window of the refresh limit.
+
+    The bucket of a session that was last used before the window is full, so it need not be checked.
+    """
     if not settings.LIMITS_ENABLED:
         return timedelta()
     return timedelta(seconds=parse_rate(settings.LIMIT_REFRESH_SESSION).seconds)
 
 
 async def limit_refresh(session_id: UUID) -> None:
-    """
+    """Count a refresh for the session.
+
     Args:
-        session_id: of a token that we made. It is no secret, and nobody may fill the bucket by
-            another.
+        session_id: from a token with a valid signature. The id is not secret, so an unsigned one
+            would let anyone use up the session's limit.
 
     Raises:
-        TooMany
+        RateLimited
     """
     await reserve(
         Bucket.of("refresh-session", settings.LIMIT_REFRESH_SESSION, str(session_id)),
@@ -80,12 +84,13 @@ async def limit_refresh(session_id: UUID) -> None:
 
 
 async def limit_unknown_refresh(client: Client) -> Reservation:
-    """For a refresh token without a mark of ours, which is made up, or older than the present
-    `SECRET_KEY`; refund it when it was good. By address alone: anyone can make any number of
-    them, and each would have a bucket of its own.
+    """Reserve an attempt with a refresh token that has no valid signature. The caller refunds it if
+    the token is valid, for example from before a change of `SECRET_KEY`.
+
+    Counted by IP address only: a bucket for each token would not limit invented tokens.
 
     Raises:
-        TooMany
+        RateLimited
     """
     return await reserve(
         *per_network("refresh-unknown-ip", settings.LIMIT_REFRESH_UNKNOWN_IP, client)
@@ -93,10 +98,10 @@ async def limit_unknown_refresh(client: Client) -> Reservation:
 
 
 async def limit_forgot_password(email: str, client: Client, known: KnownDevice | None) -> None:
-    """For a mail that anyone can have sent to an address by typing it.
+    """Count a request for a password reset, which anyone can make for any address.
 
     Raises:
-        TooMany
+        RateLimited
     """
     account = canonical(email)
     if known is None:
@@ -111,15 +116,17 @@ async def limit_forgot_password(email: str, client: Client, known: KnownDevice |
 
 
 async def limit_mail(kind: str, recipient: str, *, is_reset: bool) -> None:
-    """For a mail that is about to be sent, whoever caused it. Each kind is counted apart, so that
-    many of one kind do not suppress another, such as the notice that the password was changed.
+    """Count a mail to an address, just before it is sent.
+
+    Each kind has its own buckets, so a flood of one kind does not suppress another, such as the
+    notice that the password was changed.
 
     Args:
-        is_reset: it may be asked for by anyone, so that a limit over a day would lock the owner out
-            for the day.
+        is_reset: a password reset. Anyone can request one, so a daily limit would let a stranger
+            lock the owner out for a day.
 
     Raises:
-        TooMany
+        RateLimited
     """
     parts = kind, canonical(recipient)
     buckets = [Bucket.of("mail-address", settings.LIMIT_MAIL_ADDRESS, *parts)]
@@ -129,22 +136,22 @@ async def limit_mail(kind: str, recipient: str, *, is_reset: bool) -> None:
 
 
 async def limit_verification(user_id: int) -> None:
-    """For a mail to an address that nobody proved to be theirs.
+    """Count a mail to an address that is not verified.
 
     Raises:
-        TooMany
+        RateLimited
     """
     await reserve(Bucket.of("verify-account", settings.LIMIT_VERIFY_ACCOUNT, str(user_id)))
 
 
 async def limit_password_check(account: Account, session_id: UUID) -> Reservation:
-    """For the current password, asked again of one who is signed in; refund it when it is right.
+    """Reserve a check of a signed-in user's current password. The caller refunds it if it is right.
 
-    The account's count begins anew with each change of its credentials: a stolen session cannot
-    keep an owner who resets the password from the next change.
+    A change of the credentials starts a new bucket for the account, so a stolen session cannot use
+    up the limit of an owner who has reset the password.
 
     Raises:
-        TooMany
+        RateLimited
     """
     return await reserve(
         Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id)),

@@ -4,7 +4,7 @@ import json
 from rich.progress import Progress
 
 from plinth.accounts.services import audit
-from plinth.accounts.services.audit import Verified
+from plinth.accounts.services.audit import VerificationResult
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out
@@ -26,16 +26,16 @@ def run(expect: str | None, *, as_json: bool) -> None:
         raise Failure(f"The audit log does not hold: {found.flaw}.")
 
 
-async def _verify(backing: ServiceUrls, expect: str | None) -> Verified:
+async def _verify(backing: ServiceUrls, expect: str | None) -> VerificationResult:
     # Seen at a terminal only: a log of a nightly run needs none.
     progress = Progress(console=err, transient=True, disable=not err.is_terminal)
     async with connected(backing) as database, database.transaction() as db:
         with progress:
-            task = progress.add_task("events", total=await audit.find_newest(db))
+            task = progress.add_task("events", total=await audit.get_last_id(db))
             return await audit.verify(
-                db, expect=expect, tell=lambda count: progress.update(task, completed=count)
+                db, expect=expect, report=lambda count: progress.update(task, completed=count)
             )
 
 
-def _name_head(found: Verified) -> str | None:
+def _name_head(found: VerificationResult) -> str | None:
     return f"{found.count}:{found.head}" if found.count else None

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.services import addresses
+from plinth.accounts.services import administration
 from plinth.cli.application import load_metadata
 from plinth.cli.doctor.finding import Finding, doubtful, fine
 from plinth.config import Settings
@@ -28,7 +28,10 @@ async def examine(url: str, settings: Settings) -> list[Finding]:
     database = Database(url, settings, load_metadata())
     try:
         async with database.transaction() as db:
-            return [await _check_locale(db), check_collisions(await addresses.plan(db))]
+            return [
+                await _check_locale(db),
+                check_collisions(await administration.plan_canonical_emails(db)),
+            ]
     except (PlinthError, SQLAlchemyError):
         return []  # away, not migrated, or not in UTF-8: the database's own checks say so
     finally:

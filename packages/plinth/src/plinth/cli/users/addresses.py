@@ -1,6 +1,6 @@
 import asyncio
 
-from plinth.accounts.services import addresses
+from plinth.accounts.services import administration
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.output import out
 from plinth.config import settings
@@ -25,4 +25,4 @@ def run() -> None:
 
 async def _compute(backing: ServiceUrls) -> Plan:
     async with connected(backing) as database:
-        return await database.repeated(addresses.compute)
+        return await database.repeated(administration.compute_canonical_emails)

@@ -1,8 +1,8 @@
 import asyncio
 
 from plinth.accounts import queries
-from plinth.accounts.services import accounts, erasure
-from plinth.accounts.services.erasure import Erased
+from plinth.accounts.services import accounts, administration
+from plinth.accounts.services.administration import ErasureResult
 from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
@@ -44,18 +44,18 @@ async def _find(backing: ServiceUrls, who: str) -> tuple[int, str]:
     return number, f"User {number} has no account any more, or never had"
 
 
-async def _erase(backing: ServiceUrls, number: int) -> Erased:
+async def _erase(backing: ServiceUrls, number: int) -> ErasureResult:
     async with connected(backing) as database:
         try:
             async with database.transaction() as db:
-                return await erasure.erase(db, number)
+                return await administration.erase(db, number)
         except accounts.UserNotFound as error:
             raise Failure(
                 f"There never was a user {number}, or nothing is left of them."
             ) from error
 
 
-def _tell(number: int, erased: Erased) -> None:
+def _tell(number: int, erased: ErasureResult) -> None:
     account = "The account" if erased.account else "What was left"
     out.print(
         f"{account} of user {number} is gone: {erased.sessions} sessions, {erased.mails} mails, "

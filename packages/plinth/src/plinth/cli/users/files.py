@@ -76,15 +76,15 @@ def _read_csv(lines: Iterator[str]) -> Iterator[Line]:
         number = rows.line_num + 1
         for cells in rows:
             if not _is_utf8("".join(cells)):
-                yield Line(number, fault=NOT_UTF8)
+                yield Line(number, error=NOT_UTF8)
             elif len(cells) == len(names):
                 # An empty cell says nothing, not "".
                 yield Line(number, {name: it for name, it in zip(names, cells, strict=True) if it})
             elif cells:
-                yield Line(number, fault=f"{len(cells)} cells under {len(names)} columns")
+                yield Line(number, error=f"{len(cells)} cells under {len(names)} columns")
             number = rows.line_num + 1
     except csv.Error as error:
-        yield Line(number, fault=f"is no CSV: {error}; the rest was not read")
+        yield Line(number, error=f"is no CSV: {error}; the rest was not read")
 
 
 def _refuse_long(lines: Iterator[str]) -> Iterator[str]:
@@ -121,17 +121,17 @@ def _read_jsonl(lines: Iterator[str]) -> Iterator[Line]:
 
 def _parse_json(number: int, line: str) -> Line:
     if len(line) > MAX_LINE_LENGTH:
-        return Line(number, fault=TOO_LONG)
+        return Line(number, error=TOO_LONG)
     if not _is_utf8(line):
-        return Line(number, fault=NOT_UTF8)
+        return Line(number, error=NOT_UTF8)
     try:
         values = json.loads(line, object_pairs_hook=_refuse_repeats)
     except _Repeated as error:
-        return Line(number, fault=f"{error}: given twice")
+        return Line(number, error=f"{error}: given twice")
     except (ValueError, RecursionError):
-        return Line(number, fault="is no JSON")
+        return Line(number, error="is no JSON")
     if not isinstance(values, dict):
-        return Line(number, fault="is no JSON object")
+        return Line(number, error="is no JSON object")
     return Line(number, values)
 
 

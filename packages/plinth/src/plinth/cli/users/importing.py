@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from plinth.accounts.services import bulk
-from plinth.accounts.services.bulk import Imported, ImportRefused, Line, Problem
+from plinth.accounts.services.bulk import ImportRefused, ImportResult, Line, Problem
 from plinth.cli.connecting import connected, reaching
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out, warn
@@ -47,7 +47,7 @@ def run(file: Path, given: Format | None, *, skip_duplicates: bool, superusers: 
 
 async def _import(
     backing: ServiceUrls, source: BinaryIO, kind: Format, *, skip: bool, superusers: bool
-) -> Imported:
+) -> ImportResult:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     # Seen at a terminal only: a log of a nightly run needs none.
     progress = Progress(
@@ -73,7 +73,7 @@ def _show(problems: Sequence[Problem]) -> None:
     """Each at its line; at a terminal no more than one can read, in a file all."""
     shown = problems[:SHOWN_AT_A_TERMINAL] if err.is_terminal else problems
     for problem in shown:
-        err.print(Text(f"line {problem.line}: {problem.what}"))
+        err.print(Text(f"line {problem.line}: {problem.message}"))
     if len(shown) < len(problems):
         err.print(f"... and {len(problems) - len(shown)} more; 2> FILE has them all.")
 
