@@ -94,7 +94,7 @@ async def test_the_chain_holds_under_twenty_at_once(
     [
         ("UPDATE events SET reason = 'nothing' WHERE id = 3", "event 3 was changed or moved"),
         ("UPDATE events SET actor_id = 1 WHERE id = 3", "event 3 was changed or moved"),
-        ("UPDATE events SET at = at + interval '1s' WHERE id = 3", "event 3 is not what was"),
+        ("UPDATE events SET at = at + interval '1s' WHERE id = 3", "event 3 was changed or moved"),
         ("UPDATE events SET ip = '10.0.0.1' WHERE id = 3", "the address or user agent of event 3"),
         (
             "UPDATE events SET ip = '10.0.0.1', salt = NULL WHERE id = 3",

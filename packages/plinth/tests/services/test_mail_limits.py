@@ -72,7 +72,7 @@ async def test_one_address_gets_so_many_of_a_kind(
     with logging_to_memory() as log:
         await send(kind, address, times=13)
     assert arrived(inbox) == {address: 10}
-    assert log.text.count("is suppressed: its address has had mail-address") == 3
+    assert log.text.count("suppressed by rate limit mail-address") == 3
     assert await second.fetchval("SELECT count(*) FROM mails") == 10, "the others are removed"
     told = await second.fetch("SELECT event, outcome, reason FROM events")
     assert [tuple(row) for row in told] == [
