@@ -197,8 +197,8 @@ def test_nothing_else_inserts_a_session() -> None:
     calls = LIBRARY / "accounts" / "services" / "sessions.py"
     sources = {it: it.read_text() for it in [*(ROOT / "app").rglob("*.py"), *LIBRARY.rglob("*.py")]}
     inserting = {it for it, text in sources.items() if INSERTS.search(text)}
-    calling = {it for it, text in sources.items() if "begin_session(" in text}
+    calling = {it for it, text in sources.items() if "start_session(" in text}
     assert inserting == {begins}, "call `accounts.complete_sign_in`"
     assert calling == {begins, calls}, "call `accounts.complete_sign_in`"
     verb = sources[calls].partition("async def complete_sign_in(")[2].partition("\nasync def ")[0]
-    assert sources[calls].count("begin_session(") == verb.count("begin_session(") == 1
+    assert sources[calls].count("start_session(") == verb.count("start_session(") == 1

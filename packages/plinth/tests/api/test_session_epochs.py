@@ -168,8 +168,8 @@ async def test_more_than_a_request_can_mark_end_all_the_same(
     second: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
-    monkeypatch.setattr(queries.session_cleanup, "BATCH", 4)
+    monkeypatch.setattr(crud_session, "MAX_ENDED_AT_ONCE", 5)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH_SIZE", 4)
     ann, ben = await people.enter(), await people.enter()
     await second.execute(ANOTHER, ann.id, 20)
     with recorded_statements(database) as sent:
@@ -193,7 +193,7 @@ async def test_the_newest_are_marked_first(
     database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are the likeliest to be in use, and old code looks at the mark alone."""
-    monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
+    monkeypatch.setattr(crud_session, "MAX_ENDED_AT_ONCE", 5)
     ann = await people.enter()
     await second.execute(ANOTHER, ann.id, 20)
     async with database.transaction() as db:
@@ -231,8 +231,8 @@ async def test_a_deleted_users_sessions_are_dead_and_go(
     second: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crud_session, "ENDED_AT_ONCE", 5)
-    monkeypatch.setattr(queries.session_cleanup, "BATCH", 4)
+    monkeypatch.setattr(crud_session, "MAX_ENDED_AT_ONCE", 5)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH_SIZE", 4)
     root, ann = await people.enter(is_superuser=True), await people.enter()
     await second.execute(ANOTHER, ann.id, 20)
     answer = await client.delete(f"/users/{ann.id}", headers=root.headers)
@@ -258,7 +258,7 @@ async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
     second: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queries.session_cleanup, "BATCH", 3)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH_SIZE", 3)
     live = await people.enter()
     lately, long_ago = await people.enter(), await people.enter()
     expired, behind = await people.enter(), await people.enter()
@@ -283,7 +283,7 @@ async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
 async def test_several_workers_clean_side_by_side(
     database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries.session_cleanup, "BATCH", 50)
+    monkeypatch.setattr(queries.session_cleanup, "BATCH_SIZE", 50)
     ann = await people.add()
     for _ in range(3):
         await second.execute(ANOTHER, ann.id, 500)

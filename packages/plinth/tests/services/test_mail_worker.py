@@ -148,10 +148,6 @@ async def test_an_undone_cause_sends_nothing(
         ({}, "UPDATE mails SET sealed = set_byte(sealed, 20, 0)", "sealed by another SECRET_KEY"),
         ({}, "UPDATE mails SET sealed = NULL", "its content was erased (mails.sealed is null)"),
         ({}, "UPDATE mails SET attempts = 8", "too many workers stopped while they were"),
-            {},
-            "UPDATE mails SET attempts = 8",
-            "too many workers stopped while they were sending it",
-        ),
     ],
 )
 async def test_what_must_not_go_out_does_not(

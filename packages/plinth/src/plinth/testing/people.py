@@ -70,7 +70,7 @@ class People:
     async def sign_in(self, person: Person) -> Person:
         answer = await self.try_to_sign_in(person)
         if answer.status_code == 404 and self._database:
-            return await self._begin_session(person, self._database)
+            return await self._sign_in_directly(person, self._database)
         assert answer.status_code == 200, answer.text
         return Person(person.id, person.email, person.username, person.password, answer.json())
 
@@ -79,7 +79,7 @@ class People:
             "/auth/login", json={"email": person.email, "password": person.password}
         )
 
-    async def _begin_session(self, person: Person, database: Database) -> Person:
+    async def _sign_in_directly(self, person: Person, database: Database) -> Person:
         proven = Proven(person.id, CHEAP_HASH)
         signed_in = await complete_sign_in(database, proven, ("password",), Client(None, None))
         tokens = asdict(signed_in.tokens)
