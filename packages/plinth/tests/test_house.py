@@ -10,7 +10,7 @@ from tests.support.environment import LIBRARY, ROOT, TESTS
 SOURCES = sorted([*(ROOT / "app").rglob("*.py"), *LIBRARY.rglob("*.py")])
 
 
-COMMITS = re.compile(r"\.(commit|rollback)\(|[^#\n]\b_lane\.write\b")
+COMMITS = re.compile(r"\.(commit|rollback)\(|[^#\n]\b_executor\.write\b")
 
 
 def test_only_the_database_module_commits() -> None:

@@ -130,7 +130,7 @@ async def test_keys_in_redis(database: Database) -> None:
 
 def test_advisory_locks() -> None:
     module = LIBRARY / "db" / "schema" / "environment.py"  # only alembic can import it
-    assert "ONE_AT_A_TIME = 0x506C696E7468" in module.read_text()
+    assert "MIGRATION_LOCK_ID = 0x506C696E7468" in module.read_text()
     assert ADVISORY_LOCK_ID == 0x706C75
 
 

@@ -133,7 +133,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.readiness = Readiness(lambda: check_readiness(database, cache))
         app.state.resources = Resources(
             database,
-            principals=database.reader.together(load_principals),
+            principals=database.reader.batched(load_principals),
             rotations=DataLoader(partial(rotate_idle, database)),
         )
         await _warn_of_missing_migrations(database)

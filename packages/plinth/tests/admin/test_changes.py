@@ -204,7 +204,7 @@ async def test_a_button_for_what_can_be_no_row_is_refused(root: Superuser) -> No
 async def test_the_pages_read_by_a_session_that_cannot_write(database: Database) -> None:
     """Whatever starlette-admin may do by itself one day."""
     with pytest.raises(Unavailable) as refused:
-        async with database.looking() as session:
+        async with database.read_only_session() as session:
             await session.execute(text("DELETE FROM users"))
     assert "read-only transaction" in str(refused.value.__cause__)
     async with database.transaction() as session:

@@ -55,7 +55,7 @@ async def test_a_journey_is_the_same_on_the_ordinary_paths(
     app: FastAPI, database: Database, plain: FastAPI
 ) -> None:
     ours = plain.state.resources.database
-    assert type(ours._lane) is SQLAlchemyExecutor  # noqa: SLF001
+    assert type(ours._executor) is SQLAlchemyExecutor  # noqa: SLF001
     assert type(ours.engine.pool) is BoundedPool
 
     slow, fast = await journey(plain, "ann"), await journey(app, "bob")

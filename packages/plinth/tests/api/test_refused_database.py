@@ -92,12 +92,12 @@ CASES = {
     "no such role": ("nobody:right@127.0.0.1:{p}/plinth", "the password is wrong"),
     "pg_hba": ("blocked@127.0.0.1:{p}/plinth", "the role does not exist, or may not connect"),
     "no such database": ("app:right@127.0.0.1:{p}/renamed", "the database does not exist"),
-    "no connection left": ("crowded:right@127.0.0.1:{p}/plinth", "no connection left:"),
+    "no connection left": ("crowded:right@127.0.0.1:{p}/plinth", "no connection left."),
     "database closed": ("app:right@127.0.0.1:{p}/closed", "accepts no connections"),
     "no right to connect": ("app:right@127.0.0.1:{p}/locked", "lacks a privilege"),
     "no tables": ("app:right@127.0.0.1:{p}/blank", "un `plinth db upgrade`"),
     "no right to the tables": ("bare:right@127.0.0.1:{p}/plinth", "lacks a privilege"),
-    "no TLS there": ("app:right@127.0.0.1:{p}/plinth?sslmode=require", "it has no TLS"),
+    "no TLS there": ("app:right@127.0.0.1:{p}/plinth?sslmode=require", "the server has no TLS"),
     "another authority": (
         "app:right@db:{tls}/plinth?sslmode=verify-full&sslrootcert=system&hostaddr=127.0.0.1",
         "certificate is not trusted",
@@ -107,7 +107,7 @@ CASES = {
         "certificate is not trusted",
     ),
     "no such host": ("app:right@db.invalid:{p}/plinth", "the host name cannot be resolved"),
-    "nobody listens": ("app:right@127.0.0.1:1/plinth", "is it running?"),
+    "nobody listens": ("app:right@127.0.0.1:1/plinth", "Is the server running?"),
     "no socket": ("app@/plinth?host=/nonexistent", "no socket in that folder"),
     "not a PostgreSQL": ("app:right@127.0.0.1:{http}/plinth", "cannot be used"),
 }

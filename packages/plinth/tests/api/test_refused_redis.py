@@ -48,9 +48,9 @@ CASES = {
     "another authority": ("rediss://:right@localhost:{tls}/0", "certificate is not trusted"),
     "not a Redis": ("redis://:right@127.0.0.1:{http}/0", "is not Redis"),
     "no such host": ("redis://:right@cache.invalid:6379/0", "the host name cannot be resolved"),
-    "nobody listens": ("redis://:right@127.0.0.1:1/0", "is it running?"),
-    "replica": ("redis://:right@127.0.0.1:{replica}/0", "it is a replica"),
-    "memory full": ("redis://:right@127.0.0.1:{full}/0", "its memory is full"),
+    "nobody listens": ("redis://:right@127.0.0.1:1/0", "Is the server running?"),
+    "replica": ("redis://:right@127.0.0.1:{replica}/0", "is a replica"),
+    "memory full": ("redis://:right@127.0.0.1:{full}/0", "memory is full"),
 }
 
 
@@ -185,7 +185,7 @@ def test_a_process_ends_with_the_sentence(
         (exceptions.MovedError("3999 127.0.0.1:6381"), "cluster mode"),
         (exceptions.ClusterCrossSlotError("Keys don't hash to the same slot"), "cluster mode"),
         (exceptions.ClusterDownError("The cluster is down"), "cluster mode"),
-        (exceptions.ResponseError("ERR unknown command"), "it refuses"),
+        (exceptions.ResponseError("ERR unknown command"), "reported an error"),
     ],
 )
 def test_what_is_hard_to_bring_about_has_its_sentence_too(error: Exception, words: str) -> None:

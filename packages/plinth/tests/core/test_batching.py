@@ -84,7 +84,7 @@ async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_
 
 
 async def test_nobody_joins_a_query_that_was_sent(loader: Loader) -> None:
-    batcher = DataLoader(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, max_concurrent=1)
     before = ask(batcher, 1)
     await begun(loader, 1)
     loader.truth = "new"  # a session is revoked, and the revoke has answered
@@ -105,7 +105,7 @@ async def test_a_key_without_a_value_is_none(loader: Loader) -> None:
 
 
 async def test_who_hangs_up_does_not_take_the_answer_from_the_others(loader: Loader) -> None:
-    batcher = DataLoader(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, max_concurrent=1)
     blocking = ask(batcher, 0)
     await begun(loader, 1)
     leaver, stayer = ask(batcher, 1, 1)
@@ -121,7 +121,7 @@ async def test_who_hangs_up_does_not_take_the_answer_from_the_others(loader: Loa
 
 
 async def test_when_all_have_hung_up_the_next_are_served(loader: Loader) -> None:
-    batcher = DataLoader(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, max_concurrent=1)
     (leaver,) = ask(batcher, 1)
     await begun(loader, 1)
     leaver.cancel()
@@ -133,7 +133,7 @@ async def test_when_all_have_hung_up_the_next_are_served(loader: Loader) -> None
 
 
 async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader) -> None:
-    batcher = DataLoader(loader.load, in_flight=1)
+    batcher = DataLoader(loader.load, max_concurrent=1)
     blocking = ask(batcher, 0)
     await begun(loader, 1)
     asked = ask(batcher, 1, 2, 1)
@@ -153,7 +153,7 @@ async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader)
 
 
 async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader) -> None:
-    batcher = DataLoader(loader.load, in_flight=1, largest=3)
+    batcher = DataLoader(loader.load, max_concurrent=1, max_batch_size=3)
     asked = ask(batcher, *range(8))
     for number in range(1, 4):
         await begun(loader, number)
@@ -163,7 +163,7 @@ async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader
 
 
 async def test_of_more_than_fit_in_one_batch_two_are_under_way(loader: Loader) -> None:
-    asked = ask(DataLoader(loader.load, in_flight=2, largest=3), *range(8))
+    asked = ask(DataLoader(loader.load, max_concurrent=2, max_batch_size=3), *range(8))
     await begun(loader, 2)
     loader.invalidate_all()
     await begun(loader, 3)
@@ -174,7 +174,7 @@ async def test_of_more_than_fit_in_one_batch_two_are_under_way(loader: Loader) -
 
 
 async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None:
-    batcher = DataLoader(loader.load, in_flight=1, patience=lambda: 0.05)
+    batcher = DataLoader(loader.load, max_concurrent=1, timeout=lambda: 0.05)
     (first,) = ask(batcher, 1)
     await begun(loader, 1)
     (late,) = ask(batcher, 2)
@@ -187,7 +187,7 @@ async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None
 
 
 def test_it_serves_one_loop_after_another(loader: Loader) -> None:
-    batcher = DataLoader(loader.load, in_flight=1, patience=lambda: 0.05)
+    batcher = DataLoader(loader.load, max_concurrent=1, timeout=lambda: 0.05)
 
     async def hang_up() -> None:
         await batcher.get(2)

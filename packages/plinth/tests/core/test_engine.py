@@ -60,7 +60,7 @@ async def test_the_wait_for_a_free_connection_is_bounded(database_url: str) -> N
     async with opened(database_url, **few) as database, database.transaction() as db:
         await db.execute(text("SELECT 1"))
         with pytest.raises(Unavailable):
-            async with database.reading():
+            async with database.read_connection():
                 pass
 
 
@@ -85,7 +85,7 @@ async def test_a_server_that_became_read_only_is_left(database_url: str) -> None
     pids: list[int | None] = []
     async with opened(database_url) as database:
         with pytest.raises(Unavailable):
-            await database.repeated(write_as_on_a_standby)
+            await database.run_with_retries(write_as_on_a_standby)
         async with database.transaction() as db:
             assert await db.scalar(text("SELECT pg_backend_pid()")) not in pids
 
@@ -112,8 +112,8 @@ async def test_a_unit_that_lost_is_done_again(database: Database) -> None:
         await db.execute(text(f"SELECT pg_advisory_xact_lock(77, {then})"))
 
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as both:
-        both.create_task(database.repeated(lambda db: lock_both(db, 1, 2)))
-        both.create_task(database.repeated(lambda db: lock_both(db, 2, 1)))
+        both.create_task(database.run_with_retries(lambda db: lock_both(db, 1, 2)))
+        both.create_task(database.run_with_retries(lambda db: lock_both(db, 2, 1)))
     assert tries == 3
 
 
@@ -126,5 +126,5 @@ async def test_a_unit_that_loses_each_time_says_so(database: Database) -> None:
         await db.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
 
     with pytest.raises(Contended):
-        await database.repeated(lose)
+        await database.run_with_retries(lose)
     assert tries == 4

@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from plinth.db.hosts import connect_to_first
+from plinth.db.driver import connect_to_first
 from tests.support.waiting import PATIENCE
 
 STAGGER = 0.01

@@ -130,7 +130,7 @@ async def test_a_query_that_fails_was_slow_as_well(
     database: Database, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "SLOW_QUERY_MS", 20)
-    async with database.reading() as connection:
+    async with database.read_connection() as connection:
         await connection.execute(text("SET statement_timeout = 30"))
         with pytest.raises(Exception, match="statement timeout"):
             await connection.execute(text("SELECT pg_sleep(5)"))

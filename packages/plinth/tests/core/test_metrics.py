@@ -81,7 +81,7 @@ async def test_the_pool_shows_who_has_a_connection_and_who_waits(database_url: s
         database = Database(database_url, settings, Base.metadata)
         async with shown_metrics(database) as port:
             await scrape(port)  # so that the figures of the database are at hand
-            async with database.reading() as connection:
+            async with database.read_connection() as connection:
                 await connection.execute(text("SELECT 1"))
                 waiting = asyncio.create_task(take_and_leave(database))
                 while metrics.pool_waiting._value.get() == 0:  # noqa: ASYNC110, SLF001
@@ -100,7 +100,7 @@ async def test_the_pool_shows_who_has_a_connection_and_who_waits(database_url: s
 
 
 async def take_and_leave(database: Database) -> None:
-    async with database.reading() as connection:
+    async with database.read_connection() as connection:
         await connection.execute(text("SELECT 1"))
 
 

@@ -67,7 +67,9 @@ async def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_done(held:
 
 async def test_the_loop_keeps_turning_while_thirty_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_profile", PasswordHasher(2, 19456, 1))
-    monkeypatch.setattr(passwords, "LONGEST_WAIT", 60)  # seconds: here all thirty are to be hashed
+    monkeypatch.setattr(
+        passwords, "MAX_WAIT_SECONDS", 60
+    )  # seconds: here all thirty are to be hashed
     turns = 0
     seen = []
 
@@ -107,7 +109,7 @@ async def test_a_sign_in_beyond_the_queue_is_told_when_to_try_again(
 async def test_who_waited_too_long_is_told_so_and_is_not_hashed(
     held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passwords, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(passwords, "MAX_WAIT_SECONDS", 0.02)
     pool = _Pool(threads=1, queue=5)
     running = asyncio.create_task(pool.run(held.work))
     await until(lambda: held.begun == 1)

@@ -27,7 +27,7 @@ LISTED = [
     for module, names in modules.items()
     for name in names
 ]
-OURS = {"_exception_handler", "_lane"}  # used in other modules than those that define them
+OURS = {"_exception_handler", "_executor"}  # used in other modules than those that define them
 SOURCES = sorted(LIBRARY.rglob("*.py"))
 
 
@@ -153,7 +153,7 @@ async def test_one_setting_switches_all_of_them_off(
     for is_on, lane in ((False, SQLAlchemyExecutor), (True, AutocommitExecutor)):
         monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", is_on)
         database = Database(database_url, settings, Base.metadata)
-        assert type(database._lane) is lane  # noqa: SLF001
+        assert type(database._executor) is lane  # noqa: SLF001
         await database.close()
 
 

@@ -147,7 +147,7 @@ async def test_those_who_ask_together_share_a_query(
 ) -> None:
     ids = [(await people.enter()).id for _ in range(5)]
     asked: list[object] = []
-    lane: Any = database.reader._lane  # noqa: SLF001
+    lane: Any = database.reader._executor  # noqa: SLF001
     read = lane.read
 
     async def note(sql: str, values: list[object], **more: float | None) -> object:
@@ -260,14 +260,14 @@ async def test_one_statement_is_a_whole_transaction(
 ) -> None:
     one, two = await people.enter(), await people.enter()
     async with opened(database_url, DB_PGBOUNCER=pgbouncer) as database:
-        (row,) = await database.in_one_statement(RENAME, user_id=one.id, new_name="renamed")
+        (row,) = await database.execute_autocommit(RENAME, user_id=one.id, new_name="renamed")
         assert tuple(row) == (one.id, "renamed")
         name = "SELECT username FROM users WHERE id = $1"
         assert await second.fetchval(name, one.id) == "renamed"
 
         with pytest.raises(Rejected, match="Username already taken"):
-            await database.in_one_statement(RENAME, user_id=two.id, new_name="RENAMED")
-        assert await database.in_one_statement(RENAME, user_id=0, new_name="nobody") == []
+            await database.execute_autocommit(RENAME, user_id=two.id, new_name="RENAMED")
+        assert await database.execute_autocommit(RENAME, user_id=0, new_name="nobody") == []
 
 
 async def test_whether_a_lost_one_was_done_nobody_knows(
@@ -275,7 +275,7 @@ async def test_whether_a_lost_one_was_done_nobody_knows(
 ) -> None:
     async with opened(database_url, DB_POOL_SIZE=1) as database:
         (row,) = await database.reader.all(PID)
-        writing = asyncio.ensure_future(database.in_one_statement(NAP, seconds=Decimal(60)))
+        writing = asyncio.ensure_future(database.execute_autocommit(NAP, seconds=Decimal(60)))
         await is_under_way(second, row.pid)
         await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
         with pytest.raises(OutcomeUnknown):
@@ -296,9 +296,9 @@ async def test_a_server_that_became_read_only_is_left(database_url: str, people:
 
         await asyncio.gather(become_a_standby(), become_a_standby())
         with pytest.raises(Unavailable):
-            await database.in_one_statement(RENAME, user_id=person.id, new_name="renamed")
+            await database.execute_autocommit(RENAME, user_id=person.id, new_name="renamed")
         for _ in range(3):
-            assert await database.in_one_statement(RENAME, user_id=person.id, new_name="renamed")
+            assert await database.execute_autocommit(RENAME, user_id=person.id, new_name="renamed")
 
 
 async def test_a_reader_does_not_write(
@@ -308,7 +308,7 @@ async def test_a_reader_does_not_write(
     person = await people.enter()
     hidden = RENAME.statement.cte("hidden")
     for query in (RENAME, Query(select(hidden.c.id))):
-        with pytest.raises(RuntimeError, match="only reads"):
+        with pytest.raises(RuntimeError, match="cannot run a statement that writes"):
             await database.reader.all(query, user_id=person.id, new_name="renamed")
     name = "SELECT username FROM users WHERE id = $1"
     assert await second.fetchval(name, person.id) != "renamed"

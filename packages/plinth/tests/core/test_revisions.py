@@ -40,22 +40,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_ours_are_alembics() -> None:
-    assert revisions.newest() == read_by_alembic()[0]
-    assert revisions.outgrown() == read_by_alembic()[1]
-    assert len(revisions.outgrown()) + 1 == len(list((ROOT / "alembic/versions").glob("*.py")))
+    assert revisions.head() == read_by_alembic()[0]
+    assert revisions.ancestors() == read_by_alembic()[1]
+    assert len(revisions.ancestors()) + 1 == len(list((ROOT / "alembic/versions").glob("*.py")))
 
 
 def test_branches_that_meet_again_are_read_as_alembic_reads_them(folder: Path) -> None:
     (folder / "merge.py").write_text(MERGE)
-    assert revisions.newest() == "c1"
-    assert (revisions.newest(), revisions.outgrown()) == read_by_alembic()
+    assert revisions.head() == "c1"
+    assert (revisions.head(), revisions.ancestors()) == read_by_alembic()
 
 
 @pytest.mark.usefixtures("folder")
 def test_two_ends_are_both_named_and_no_database_is_there() -> None:
-    assert revisions.newest() == "b1, b2"
+    assert revisions.head() == "b1, b2"
     assert revisions.compare("b1") == (
-        "at b1, and b1, b2 is the newest",
+        "at revision b1; this code needs b1, b2",
         "Run `plinth db upgrade` or `alembic upgrade head`.",
     )
 

@@ -87,7 +87,7 @@ async def test_a_traceparent_that_is_none_begins_a_trace(app: FastAPI, tracepare
 
 async def test_a_query_outside_of_a_request_is_in_no_trace(database: Database) -> None:
     with collecting() as collector:
-        async with sending_traces(collector.url), database.reading() as connection:
+        async with sending_traces(collector.url), database.read_connection() as connection:
             await connection.execute(text("SELECT 1"))
 
     assert collector.spans == []

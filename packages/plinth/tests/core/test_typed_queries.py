@@ -199,18 +199,18 @@ def test_a_wrong_row_is_an_error_at_import() -> None:
     def nulls(*, one: int) -> Select[int, str | None]:
         return select(User.id, User.full_name).where(User.id == one)
 
-    with pytest.raises(TypeError, match="id is str, and int in the row"):
+    with pytest.raises(TypeError, match=r"the column is str, but Shown\.id is int"):
         typed_query(Shown)(kinds_of_model)
-    with pytest.raises(TypeError, match=r"the columns are \('id', 'username'\), and Shown has"):
+    with pytest.raises(TypeError, match=r"the columns are \('id', 'username'\), but Shown has"):
         typed_query(Shown)(names)
-    with pytest.raises(TypeError, match="username is str, and int in the row"):
+    with pytest.raises(TypeError, match=r"the column is str, but int\.username is int"):
         typed_query(int)(lambda: select(User.username))
-    with pytest.raises(TypeError, match=r"the columns are \('id', 'username'\), and int has"):
+    with pytest.raises(TypeError, match=r"the columns are \('id', 'username'\), but int has"):
         typed_query(int)(names)
     for function, text in (
-        (names, r"the columns are \('id', 'username'\), and Wrong has \('id', 'full_name'\)"),
-        (kinds, "id is str, and int in the row"),
-        (nulls, "full_name may be NULL"),
+        (names, r"the columns are \('id', 'username'\), but Wrong has \('id', 'full_name'\)"),
+        (kinds, "the column is str, but Wrong.id is int"),
+        (nulls, "may be NULL, but Wrong.full_name does not"),
     ):
         with pytest.raises(TypeError, match=text):
             typed_query(Wrong)(function)
@@ -220,7 +220,7 @@ def test_a_parameter_has_a_name_and_a_type() -> None:
     def positional(one: int) -> Select[int]:
         return select(User.id).where(User.id == one)
 
-    with pytest.raises(TypeError, match="give the parameter one a type and put it behind"):
+    with pytest.raises(TypeError, match="give the parameter one a type and move it after"):
         typed_query(Wrong)(positional)
 
 

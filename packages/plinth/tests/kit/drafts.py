@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from plinth.accounts.deps import CurrentUser
 from plinth.accounts.models import User
-from plinth.db.models import NAMES, NumberedBase, Owned, Timestamped, Versioned
+from plinth.db.models import NAMING_CONVENTION, NumberedBase, Owned, Timestamped, Versioned
 from plinth.errors import Conflict, NotFound, VersionMismatch
 from plinth.http.problems import responses
 from plinth.resources import fields
@@ -39,7 +39,7 @@ class Apart(NumberedBase):
     """Not among the application's tables, so that nobody misses these in its migrations."""
 
     __abstract__ = True
-    metadata = MetaData(naming_convention=NAMES)
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
 users = cast("Table", User.__table__).to_metadata(Apart.metadata)

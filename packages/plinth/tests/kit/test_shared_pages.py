@@ -99,7 +99,7 @@ async def test_more_than_fit_into_one_statement_take_the_next(
     async with filled.transaction() as db:
         wanted = [it for it in await walk(db, "-title") if it.cursor]
         alone = [await drafts.listing.fetch(db, it) for it in wanted]
-    monkeypatch.setattr("plinth.db.reading.reader.RUNS_AT_ONCE", 2)
+    monkeypatch.setattr("plinth.db.reading.reader.MAX_RUNS_PER_STATEMENT", 2)
     monkeypatch.setattr(filled.reader, "_shared", {})
     with recorded_statements(filled) as sent:
         together = await fetch_together(filled, wanted)
@@ -148,7 +148,7 @@ async def test_an_error_is_everyones(filled: Database, monkeypatch: pytest.Monke
         raise ConnectionRefusedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(filled.reader._lane, "read", refuse)  # noqa: SLF001
+        patch.setattr(filled.reader._executor, "read", refuse)  # noqa: SLF001
         asked = [drafts.listing.fetch(filled.reader, ListParams(limit=LIMIT)) for _ in range(3)]
         found = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(it) for it in found] == [Unavailable] * 3

@@ -248,7 +248,7 @@ async def test_a_page_whose_way_depends_on_its_values_is_planned_for_them(
 async def send_often(many: Database, wanted: ListParams) -> tuple[str, list[Any]]:
     """By one connection; what is sent."""
     sent: list[tuple[str, list[Any]]] = []
-    lane: Any = many.reader._lane  # noqa: SLF001
+    lane: Any = many.reader._executor  # noqa: SLF001
     read = lane.read
 
     async def note(sql: str, values: list[Any], **more: float | None) -> Any:

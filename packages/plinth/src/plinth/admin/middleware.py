@@ -69,7 +69,7 @@ class AdminMiddleware:
             answer.append(message)
 
         resources: Resources = self._app.state.resources
-        async with resources.database.looking() as session:
+        async with resources.database.read_only_session() as session:
             scope["state"] = {
                 **scope.get("state", {}),
                 "resources": resources,

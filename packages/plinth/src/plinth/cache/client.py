@@ -134,7 +134,7 @@ class Cache:
 
         return await self.call(look_and_write, None)
 
-    def together(
+    def batched(
         self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
     ) -> Callable[[K], Awaitable[V | None]]:
         """Have calls that are made at the same time share a command: the library's part of one
@@ -143,7 +143,7 @@ class Cache:
         Args:
             load: answers them all by `call`; those that it leaves out get None.
         """
-        return DataLoader(load, in_flight=1, patience=lambda: self._budget).get
+        return DataLoader(load, max_concurrent=1, timeout=lambda: self._budget).get
 
     def name(self, key: str) -> str:
         return f"{self._prefix}:{key}"

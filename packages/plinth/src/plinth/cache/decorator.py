@@ -62,7 +62,7 @@ class Cached(Generic[P, R]):
         self._expire = expire
         self._prefix = prefix
         self._cache = store
-        self._look = store.together(self._read)
+        self._look = store.batched(self._read)
         self._flights: dict[tuple[str, bytes], asyncio.Future[R]] = {}
         update_wrapper(self, function)
 

@@ -1,4 +1,4 @@
-"""Single statements, each a transaction by itself, on connections that are lent without ado."""
+"""Run single statements outside a transaction, past SQLAlchemy's connection handling."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ Rows = Sequence[Any]
 class AutocommitExecutor:
     """
     Args:
-        in_transactions: wrap each read in one, where that is all that holds a statement's steps
-            together (PgBouncer). A write is not for this lane then.
+        in_transactions: wrap each read in a transaction. PgBouncer needs it: only a transaction
+            keeps the protocol steps of a statement on one server. `write` must not be used then.
     """
 
     def __init__(self, engine: AsyncEngine, *, in_transactions: bool) -> None:
@@ -33,7 +33,7 @@ class AutocommitExecutor:
     async def read(self, sql: str, values: Sequence[Any], *, seconds: float | None = None) -> Rows:
         """
         Args:
-            seconds: the most that it may take; None leaves it to the engine.
+            seconds: the timeout; None uses the engine's.
         """
         if not self._in_transactions:
             return await self._fetch(sql, values, seconds=seconds)
@@ -41,10 +41,10 @@ class AutocommitExecutor:
             return (await connection.exec_driver_sql(sql, tuple(values))).all()
 
     async def write(self, sql: str, values: Sequence[Any]) -> Rows:
-        """When this returns, it is durable.
+        """Run a statement that is its own transaction; it is committed when this returns.
 
         Raises:
-            Unresolved: nobody answered whether it is.
+            OutcomeUnknown: the connection was lost before the server confirmed the commit.
         """
         return await self._fetch(sql, values, durably=True)
 
@@ -56,37 +56,37 @@ class AutocommitExecutor:
         durably: bool = False,
         seconds: float | None = None,
     ) -> Rows:
-        lent = await self._pool.acquire()
-        connection = lent.driver
+        pooled = await self._pool.acquire()
+        connection = pooled.driver
         fetch = connection.fetch_durably if durably else connection.fetch
-        began, failed = perf_counter(), True
+        started, failed = perf_counter(), True
         try:
-            found: Rows = await fetch(sql, *values, timeout=seconds)
+            rows: Rows = await fetch(sql, *values, timeout=seconds)
             failed = False
         except BaseException as error:
-            # A refusal leaves a connection as it was; of all else, a cancellation too, one cannot
-            # know what the server is about to send.
+            # After an error reported by the server, the connection is in a known state. After any
+            # other error, including a cancellation, the server may still be sending.
             refused = isinstance(error, PostgresError) and not connection.is_closed()
             if getattr(error, "sqlstate", None) == READ_ONLY:
-                await greenlet_spawn(self._pool.leave, lent, error)
+                await greenlet_spawn(self._pool.abandon_server, pooled, error)
             elif not refused:
-                await greenlet_spawn(lent.connection.invalidate, error)
-            await greenlet_spawn(lent.connection.close)
+                await greenlet_spawn(pooled.connection.invalidate, error)
+            await greenlet_spawn(pooled.connection.close)
             lost = isinstance(error, (PostgresConnectionError, OSError)) or not refused
             if durably and lost and isinstance(error, Exception):
                 raise OutcomeUnknown from error
             raise
         finally:
-            queries.record(sql, perf_counter() - began, failed=failed)
-        await self._pool.keep(lent)
-        return found
+            queries.record(sql, perf_counter() - started, failed=failed)
+        await self._pool.release(pooled)
+        return rows
 
 
 class SQLAlchemyExecutor:
-    """The same by SQLAlchemy's own ways, where the fast paths are off.
+    """Run single statements through SQLAlchemy; used when the fast paths are off.
 
     Args:
-        engine: whose connections read outside a transaction, or through PgBouncer in one.
+        engine: in autocommit mode; through PgBouncer, with transactions.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:

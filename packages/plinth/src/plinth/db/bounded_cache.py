@@ -1,4 +1,4 @@
-"""What is made for what clients choose, and so is kept for the newest of it alone."""
+"""A dictionary with a maximum size, for keys that clients choose."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,11 +7,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def get_or_create(kept: dict[K, V], key: K, make: Callable[[], V], *, most: int) -> V:
-    """What is kept for a key; made where there is none, and then the oldest goes if need be."""
-    found = kept.get(key)
-    if found is None:
-        if len(kept) >= most:
-            del kept[next(iter(kept))]
-        found = kept[key] = make()
-    return found
+def get_or_create(cache: dict[K, V], key: K, create: Callable[[], V], *, size: int) -> V:
+    """Return the value of a key. Create it if it is missing, and evict the oldest if full."""
+    value = cache.get(key)
+    if value is None:
+        if len(cache) >= size:
+            del cache[next(iter(cache))]
+        value = cache[key] = create()
+    return value

@@ -1,13 +1,13 @@
-"""What PostgreSQL refused, as a meaning: by the constraint's name, else by the SQLSTATE.
+"""Translate PostgreSQL errors to domain errors, by the constraint's name or else the SQLSTATE.
 
-A constraint or index says what its violation means in its `info`, where it is declared:
+A constraint or index declares the error of its violation in its `info`:
 
     Index("uq_users_email_lower", ..., info={"violated": ("email_taken", "Email already taken")})
     UniqueConstraint("name", info={"conflict": ("name_taken", "Another one has this name")})
     ForeignKeyConstraint(["project_id"], ["projects.id"], info={"refers": "project_id"})
 
-`violated` answers 400, as the contract has it for accounts; `conflict` 409; `refers` 422 with the
-field whose value names nothing that is there.
+`violated` is a 400, which clients of the account routes expect; `conflict` is a 409; `refers` is a
+422 that names the field.
 """
 
 import logging
@@ -37,9 +37,9 @@ from plinth.errors import (
 
 logger = logging.getLogger(__name__)
 
-# PostgreSQL's documentation, appendix A. By the whole code first, then by its class.
+# SQLSTATE codes or their classes: PostgreSQL's documentation, appendix A.
 BY_SQLSTATE = {
-    "23503": NotFound,  # foreign_key_violation: what it refers to is not there
+    "23503": NotFound,  # foreign_key_violation
     "23505": Conflict,  # unique_violation
     "23P01": Conflict,  # exclusion_violation
     "08007": OutcomeUnknown,  # transaction_resolution_unknown: see db/driver.py
@@ -48,37 +48,37 @@ BY_SQLSTATE = {
     "25006": Unavailable,  # read_only_sql_transaction: this server was the primary
     "55P03": TimedOut,  # lock_not_available
     "57014": TimedOut,  # query_canceled: a statement timeout
-    "57": Unavailable,  # operator_intervention: shutdown, a database that is dropped
+    "57": Unavailable,  # operator_intervention: shutdown, dropped database
     "08": Unavailable,  # connection_exception
     "22": Invalid,  # data_exception: NUL, out of range, too long
     "23": Invalid,  # not null, check
     "54": Invalid,  # program_limit_exceeded: a value too large for an index
     "53": Unavailable,  # insufficient_resources: too many connections, disk full
-    "58": Unavailable,  # system_error: a disk that fails
+    "58": Unavailable,  # system_error: disk failure
 }
-TIME_LIMITS = {"55P03": "DB_LOCK_TIMEOUT", "57014": "DB_STATEMENT_TIMEOUT"}
+TIMEOUT_SETTINGS = {"55P03": "DB_LOCK_TIMEOUT", "57014": "DB_STATEMENT_TIMEOUT"}
 TIMEOUTS = (TimeoutError, PoolTimeoutError)
-# The database refuses us, and not what a client sent: a privilege that was revoked, migrations that
-# have not run. Only a person can mend it, so it is logged as well.
+# Configuration faults such as a missing privilege or pending migrations. They are logged, because
+# an operator has to fix them.
 SERVER_REFUSALS = ("28", "3D", "3F", "42501", "42P01")
-DRIVERS = (InterfaceError, DriverError)
-UNSENDABLE = (DataError, UnicodeEncodeError, OverflowError)  # PostgreSQL was not even asked
+DRIVER_ERRORS = (InterfaceError, DriverError)
+ENCODING_ERRORS = (DataError, UnicodeEncodeError, OverflowError)  # raised before anything is sent
 
 
 class ConstraintErrors:
-    """The meanings that a schema's constraints declare, by name."""
+    """The errors that the constraints of a schema declare."""
 
     def __init__(self, metadata: MetaData) -> None:
         self._faults = FaultLog(logger, "the database")
         self._by_name: dict[str, Callable[[], PlinthError]] = {
-            str(getattr(item, "name", None)): meaning
+            str(getattr(item, "name", None)): make_error
             for table in metadata.tables.values()
             for item in (*table.constraints, *table.indexes)
-            if (meaning := _read_meaning(item.info))
+            if (make_error := _read_info(item.info))
         }
 
-    def explain(self, error: Exception) -> PlinthError | None:
-        """The meaning of a database error, or None where it is a fault of this program."""
+    def translate(self, error: Exception) -> PlinthError | None:
+        """Return the domain error for a database error; None if it is a bug in the program."""
         if isinstance(error, TIMEOUTS):
             return TimedOut()
         if isinstance(error, OSError):
@@ -87,18 +87,18 @@ class ConstraintErrors:
         if isinstance(cause, AsyncAdapt_asyncpg_dbapi.Error):
             cause = cause.__cause__
         if isinstance(cause, PostgresError):
-            return self._translate_refusal(cause)
-        if isinstance(cause, UNSENDABLE):
+            return self._translate_postgres_error(cause)
+        if isinstance(cause, ENCODING_ERRORS):
             return Invalid()
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        return Unavailable() if lost or isinstance(error, DRIVERS) else None
+        return Unavailable() if lost or isinstance(error, DRIVER_ERRORS) else None
 
-    def _translate_refusal(self, cause: PostgresError) -> PlinthError | None:
-        if meaning := self._by_name.get(getattr(cause, "constraint_name", None) or ""):
-            return meaning()
+    def _translate_postgres_error(self, cause: PostgresError) -> PlinthError | None:
+        if make_error := self._by_name.get(getattr(cause, "constraint_name", None) or ""):
+            return make_error()
         state = cause.sqlstate or ""
-        if limit := TIME_LIMITS.get(state):
-            logger.warning("the database ended a statement at its timeout (%s)", limit)
+        if setting := TIMEOUT_SETTINGS.get(state):
+            logger.warning("the database canceled a statement at its timeout (%s)", setting)
         if state.startswith(SERVER_REFUSALS):
             self._faults.note(cause)
             return Unavailable()
@@ -106,12 +106,14 @@ class ConstraintErrors:
         return kind() if kind else None
 
 
-def _read_meaning(info: Mapping[Any, Any]) -> Callable[[], PlinthError] | None:
+def _read_info(info: Mapping[Any, Any]) -> Callable[[], PlinthError] | None:
     match info:
         case {"violated": (code, detail)}:
             return lambda: Rejected(detail, code=code)
         case {"conflict": (code, detail)}:
             return lambda: Conflict(detail, code=code)
         case {"refers": field}:
-            return lambda: InvalidField(field, "names nothing that is there", kind="reference")
+            return lambda: InvalidField(
+                field, "refers to a row that does not exist", kind="reference"
+            )
     return None

@@ -1,7 +1,7 @@
-"""The one place that opens connections and commits.
+"""Sessions, connections and commits; no other module commits.
 
-One request is one transaction: whoever works in it flushes, and `Database.transaction` commits once
-at the end, before the answer is sent (`accounts/deps.py` binds it function-scoped).
+One request is one transaction: services only flush, and `Database.transaction` commits once at the
+end, before the response is sent (`accounts/deps.py` makes it a function-scoped dependency).
 """
 
 import asyncio
@@ -27,17 +27,17 @@ T = TypeVar("T")
 
 BEFORE_COMMIT, AFTER_COMMIT = "before_commit", "after_commit"
 MAX_RETRIES = 4
-RETRY_SECONDS = 0.05  # before the first repeat; each later one waits twice as long
+RETRY_SECONDS = 0.05  # before the first retry; doubled for each later one
 
 
 class Database:
-    """A pooled engine with its sessions; one a process, made by the lifespan.
+    """An engine with its connection pool. The lifespan creates one per process.
 
     Args:
-        url: libpq's form, whatever driver it names (config/urls/postgres_url.py).
-        settings: the pool's figures, and the bounds of everything that waits (`DB_*`).
-        metadata: the schema, whose constraints say what their violation means.
-        statement_seconds: in place of `DB_STATEMENT_TIMEOUT`, for commands that nobody waits for.
+        url: in libpq's form, with any driver name (config/urls/postgres_url.py).
+        settings: the pool's size and all timeouts (`DB_*`).
+        metadata: the schema, whose constraints declare the errors of their violations.
+        statement_seconds: replaces `DB_STATEMENT_TIMEOUT`, for maintenance commands.
     """
 
     def __init__(
@@ -48,33 +48,36 @@ class Database:
         *,
         statement_seconds: float | None = None,
     ) -> None:
-        self._violations = ConstraintErrors(metadata)
+        self._constraint_errors = ConstraintErrors(metadata)
         self.engine = make_engine(url, settings, statement_seconds or settings.DB_STATEMENT_TIMEOUT)
-        # Through PgBouncer each of a statement's steps could meet another server, unless it is in a
-        # transaction.
-        self._reading = self.engine.execution_options(
+        # Without a transaction, PgBouncer may send the protocol steps of one statement to different
+        # servers.
+        self._read_engine = self.engine.execution_options(
             isolation_level="READ COMMITTED" if settings.DB_PGBOUNCER else "AUTOCOMMIT"
         )
         queries.observe_queries(self.engine)
-        self._lane: AutocommitExecutor | SQLAlchemyExecutor
+        self._executor: AutocommitExecutor | SQLAlchemyExecutor
         if fast_paths.are_on(fast_paths.READING):
-            self._lane = AutocommitExecutor(self.engine, in_transactions=settings.DB_PGBOUNCER)
+            self._executor = AutocommitExecutor(self.engine, in_transactions=settings.DB_PGBOUNCER)
         else:
-            self._lane = SQLAlchemyExecutor(self._reading)
+            self._executor = SQLAlchemyExecutor(self._read_engine)
         self._through_pgbouncer = settings.DB_PGBOUNCER
-        self.reader = Reader(self._lane, self._violations.explain)
+        self.reader = Reader(self._executor, self._constraint_errors.translate)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session whose work is committed at the end of the block, or undone when it raises.
+        """Open a session that is committed at the end of the block, or rolled back if it raises.
 
-        An error with `commit_on_error` commits and is raised all the same.
+        An error with `commit_on_error` is raised after a commit.
 
         Raises:
-            PlinthError: what the database refused, named by the violated constraint or the
-                SQLSTATE; `Unavailable` when it is away.
+            PlinthError: for an error of the database (`constraint_errors.py`); `Unavailable` if
+                there is no connection.
         """
-        async with self.translated(), AsyncSession(self.engine, expire_on_commit=False) as session:
+        async with (
+            self.translate_errors(),
+            AsyncSession(self.engine, expire_on_commit=False) as session,
+        ):
             try:
                 yield session
             except Exception as error:
@@ -83,31 +86,31 @@ class Database:
                 raise
             await _commit(session)
 
-    async def in_one_statement(self, query: Query, **values: Any) -> Sequence[Any]:
-        """The rows of a statement that is the whole transaction. When this returns, it is durable.
+    async def execute_autocommit(self, query: Query, **values: Any) -> Sequence[Any]:
+        """Run a statement as its own transaction and return its rows. It is committed by then.
 
         Raises:
             PlinthError: as `transaction`.
         """
-        if self._through_pgbouncer or isinstance(self._lane, SQLAlchemyExecutor):
+        if self._through_pgbouncer or isinstance(self._executor, SQLAlchemyExecutor):
             async with self.transaction() as session:
                 return await read_all(session, query, **values)
         try:
-            records = await self._lane.write(query.sql, query.arrange(values))
+            records = await self._executor.write(query.sql, query.arrange(values))
         except Exception as error:
-            if meaning := self._violations.explain(error):
-                raise meaning from error
+            if translated := self._constraint_errors.translate(error):
+                raise translated from error
             raise
         return query.make_rows(records)
 
-    async def repeated(self, unit: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        """Do the whole unit in a transaction, and again in a new one where it lost to another.
+    async def run_with_retries(self, unit: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Run the unit in a transaction; retry after a deadlock or serialization failure.
 
-        For work that is nothing but its transaction. A request is not repeated: its limits were
-        counted and its password hashed by then, and its 503 says that nothing was done.
+        The unit must have no effect outside its transaction. Requests are not retried: by then
+        their rate limits are counted and passwords hashed. They fail with a 503.
 
         Raises:
-            Contended: it lost each time.
+            Contended: the last attempt failed as well.
         """
         for attempt in range(MAX_RETRIES):
             try:
@@ -120,29 +123,29 @@ class Database:
         raise AssertionError
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reads outside any transaction: nothing to begin, nothing to end."""
-        async with self.translated(), self._reading.connect() as connection:
+    async def read_connection(self) -> AsyncIterator[AsyncConnection]:
+        """Acquire a connection for reads outside a transaction, which saves BEGIN and ROLLBACK."""
+        async with self.translate_errors(), self._read_engine.connect() as connection:
             yield connection
 
     @asynccontextmanager
-    async def looking(self) -> AsyncIterator[AsyncSession]:
-        """A session for code that may not change anything: PostgreSQL refuses it."""
+    async def read_only_session(self) -> AsyncIterator[AsyncSession]:
+        """Open a session in a read-only transaction; PostgreSQL refuses each change."""
         engine = self.engine.execution_options(postgresql_readonly=True)
-        async with self.translated(), AsyncSession(engine, expire_on_commit=False) as session:
+        async with self.translate_errors(), AsyncSession(engine, expire_on_commit=False) as session:
             yield session
 
     @asynccontextmanager
-    async def translated(self) -> AsyncIterator[None]:
+    async def translate_errors(self) -> AsyncIterator[None]:
         try:
             yield
         except Exception as error:
-            if meaning := self._violations.explain(error):
-                raise meaning from error
+            if translated := self._constraint_errors.translate(error):
+                raise translated from error
             raise
 
     def pool_status(self) -> dict[str, int]:
-        """Connections: the steady pool's size, lent out, idle, and open beyond the size."""
+        """Count connections: the pool's size, in use, idle, and open beyond the size."""
         pool = self.engine.pool
         assert isinstance(pool, BoundedPool)
         return {
@@ -159,29 +162,30 @@ class Database:
         await self.engine.dispose()
 
 
-def before_commit(session: AsyncSession, act: Callable[[], Awaitable[object]]) -> None:
-    """Have `act` run as the last of the transaction: for what takes a lock that all others want."""
-    session.info.setdefault(BEFORE_COMMIT, []).append(act)
+def before_commit(session: AsyncSession, callback: Callable[[], Awaitable[object]]) -> None:
+    """Run `callback` at the end of the transaction; for locks that must be held only briefly."""
+    session.info.setdefault(BEFORE_COMMIT, []).append(callback)
 
 
-def after_commit(session: AsyncSession, act: Callable[[], Awaitable[object]]) -> None:
-    """Have `act` run once the transaction is durable, and not at all when it is undone."""
-    session.info.setdefault(AFTER_COMMIT, []).append(act)
+def after_commit(session: AsyncSession, callback: Callable[[], Awaitable[object]]) -> None:
+    """Run `callback` after the commit; not at all after a rollback."""
+    session.info.setdefault(AFTER_COMMIT, []).append(callback)
 
 
 async def release(session: AsyncSession) -> None:
-    """Give the connection back before slow work that needs none, such as hashing a password.
+    """Return the connection to the pool before slow work such as hashing a password.
 
-    Only what was read so far is behind it: a session with changes may not let go of them.
+    Raises:
+        RuntimeError: the session has changes, which this would commit too early.
     """
     if session.new or session.dirty or session.deleted:
-        raise RuntimeError("release() is for a session that has only read")
+        raise RuntimeError("release() must be called before the session has changes")
     await session.commit()
 
 
 async def _commit(session: AsyncSession) -> None:
-    for act in session.info.pop(BEFORE_COMMIT, ()):
-        await act()
+    for callback in session.info.pop(BEFORE_COMMIT, ()):
+        await callback()
     await session.flush()
     try:
         await session.commit()
@@ -189,5 +193,5 @@ async def _commit(session: AsyncSession) -> None:
         if isinstance(error, DBAPIError) and not error.connection_invalidated:
             raise
         raise OutcomeUnknown from error
-    for act in session.info.pop(AFTER_COMMIT, ()):
-        await act()
+    for callback in session.info.pop(AFTER_COMMIT, ()):
+        await callback()

@@ -1,4 +1,4 @@
-"""Look-ups that arrive together share one query, and each is as fresh as one of its own."""
+"""Batching: concurrent lookups share one query."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,33 +10,32 @@ V = TypeVar("V")
 
 
 class DataLoader(Generic[K, V]):
-    """Gathers keys that arrive in one turn of the loop, or while earlier batches are under way, and
-    asks for them at once.
+    """Collect keys that arrive in one iteration of the event loop, or while all batches are
+    running, and load them together.
 
-    A key that arrives never joins a batch that was already sent: its answer could be older than
-    the question, and a session revoked in between would still hold.
+    A key never joins a batch that was already sent. Its value would be older than the call, and a
+    session that was revoked in between would still be accepted.
 
     Args:
-        load: finds the values of many keys; a key without a value is left out.
-        in_flight: how many batches may be under way at once; `math.inf` for any.
-        largest: the most keys in a batch.
-        patience: gives the seconds after which one who waits is given None.
+        load: returns the values of many keys, without those that have none.
+        max_concurrent: how many batches may run at once; `math.inf` for no limit.
+        timeout: returns the seconds after which `get` gives up and returns None.
     """
 
     def __init__(
         self,
         load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
         *,
-        in_flight: float = 2,
-        largest: int = 200,
-        patience: Callable[[], float] | None = None,
+        max_concurrent: float = 2,
+        max_batch_size: int = 200,
+        timeout: Callable[[], float] | None = None,
     ) -> None:
         self._load = load
-        self._in_flight = self._free = in_flight
+        self._max_concurrent = self._free = max_concurrent
         self._is_starting = False
-        self._largest = largest
-        self._patience = patience
-        # A future for each who waits: one who hangs up takes no answer from the others.
+        self._max_batch_size = max_batch_size
+        self._timeout = timeout
+        # One future per caller: a caller that is canceled does not cancel the others.
         self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,10 +43,10 @@ class DataLoader(Generic[K, V]):
     async def get(self, key: K) -> V | None:
         """
         Raises:
-            Exception: what `load` raised, for everyone in the batch.
+            Exception: the one that `load` raised, for all keys of the batch.
         """
         if not self._tasks or self._loop is None or self._loop.is_closed():
-            self._begin()
+            self._reset()
         loop = self._loop
         assert loop is not None
         future: asyncio.Future[V | None] = loop.create_future()
@@ -56,60 +55,60 @@ class DataLoader(Generic[K, V]):
             waiting.append(future)
         else:
             self._waiting[key] = [future]
-            self._send(loop)
-        if self._patience is None:
+            self._start_batch(loop)
+        if self._timeout is None:
             return await future
-        bound = loop.call_later(self._patience(), _give_up, future)
+        timer = loop.call_later(self._timeout(), _give_up, future)
         try:
             return await future
         finally:
-            bound.cancel()
+            timer.cancel()
 
-    def _begin(self) -> None:
-        """Nothing is under way; what a loop that was closed had begun will never end."""
-        # Asked for here alone: before Python 3.12 it is a call of the system.
+    def _reset(self) -> None:
+        """Start over: no batch is running, or the loop of the running ones was closed."""
+        # Only here and not in each `get`: before Python 3.12, `get_running_loop` is a system call.
         self._loop = asyncio.get_running_loop()
-        self._free, self._is_starting, self._waiting = self._in_flight, False, {}
+        self._free, self._is_starting, self._waiting = self._max_concurrent, False, {}
 
-    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._is_starting or not self._free or not self._waiting:
             return
         self._free -= 1
         self._is_starting = True
-        # In nobody's context: the query is all of theirs, and no one request's log has it.
-        task = loop.create_task(self._answer(loop), context=Context())
+        # Run in an empty context so the query is attributed to the process, not to one request.
+        task = loop.create_task(self._run_batch(loop), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _take(self) -> dict[K, list[asyncio.Future[V | None]]]:
+    def _next_batch(self) -> dict[K, list[asyncio.Future[V | None]]]:
         batch = self._waiting
-        if len(batch) <= self._largest:
+        if len(batch) <= self._max_batch_size:
             self._waiting = {}
             return batch
-        return {key: batch.pop(key) for key in list(batch)[: self._largest]}
+        return {key: batch.pop(key) for key in list(batch)[: self._max_batch_size]}
 
-    async def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Only now: whoever asked before it is sent is in time for it.
+    async def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Take the keys when the task runs: those that arrived since it was created are included.
         self._is_starting = False
-        batch = self._take()
-        self._send(loop)
+        batch = self._next_batch()
+        self._start_batch(loop)
         try:
-            found = await self._load(list(batch))
+            values = await self._load(list(batch))
         except BaseException as error:
-            for future in _open(batch):
+            for future in _pending(batch):
                 future.set_exception(error)
-                future.exception()  # seen: nobody may be left to ask for it
+                future.exception()  # marks it as retrieved: its caller may be gone
             if not isinstance(error, Exception):
                 raise
         else:
             for key, waiting in batch.items():
-                value = found.get(key)
+                value = values.get(key)
                 for future in waiting:
                     if not future.done():
                         future.set_result(value)
         finally:
             self._free += 1
-            self._send(loop)
+            self._start_batch(loop)
 
 
 def _give_up(future: asyncio.Future[V | None]) -> None:
@@ -117,5 +116,7 @@ def _give_up(future: asyncio.Future[V | None]) -> None:
         future.set_result(None)
 
 
-def _open(batch: Mapping[K, Sequence[asyncio.Future[V | None]]]) -> list[asyncio.Future[V | None]]:
+def _pending(
+    batch: Mapping[K, Sequence[asyncio.Future[V | None]]],
+) -> list[asyncio.Future[V | None]]:
     return [future for waiting in batch.values() for future in waiting if not future.done()]

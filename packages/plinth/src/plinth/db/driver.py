@@ -1,22 +1,26 @@
-"""How asyncpg is used: which host, with which bounds, and what it must not call a success.
+"""asyncpg connections: choice of the host, TLS, timeouts, and synchronous replication.
 
-Why it is asyncpg, and what of it is overridden here: docs/explanation/decisions/driver.md.
+docs/explanation/decisions/driver.md explains each deviation from asyncpg's defaults.
 """
 
+import asyncio
 import random
 import socket
 import ssl
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
 from plinth.config.urls.postgres_tls import WEAK, Tls, make_context
 from plinth.config.urls.postgres_url import Host, read_postgres_url
-from plinth.db.hosts import connect_to_first
 
-STAGGER = 0.25  # seconds for a host to answer before the next one is tried as well
+T = TypeVar("T")
+
+STAGGER_SECONDS = 0.25  # after this time without an answer, the next host is tried as well
 CLOSE_SECONDS = 0.2
 KEEPALIVE = {
     "keepalives_idle": "TCP_KEEPIDLE",
@@ -24,11 +28,11 @@ KEEPALIVE = {
     "keepalives_count": "TCP_KEEPCNT",
     "tcp_user_timeout": "TCP_USER_TIMEOUT",
 }
-SYNCREP = "syncrep.c"  # the server's source that speaks of the wait for a synchronous standby
+SYNC_REPLICATION_SOURCE = "syncrep.c"  # the server's source file that emits the warning
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that is closed without ado, and knows what is no success."""
+    """A connection that closes quickly and reports a commit that was not replicated."""
 
     __slots__ = ("_unreplicated",)
 
@@ -40,9 +44,8 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109
         """
         Raises:
-            TransactionResolutionUnknownError: it is committed here, and perhaps nowhere else, since
-                the wait for the synchronous standby was broken off. PostgreSQL calls that a success
-                and adds a warning.
+            TransactionResolutionUnknownError: committed on the primary, but the wait for the
+                synchronous standby was canceled. PostgreSQL reports success with a warning.
         """
         self._unreplicated = False
         status: str = await super().execute(query, *args, timeout=timeout)
@@ -55,10 +58,10 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> list[asyncpg.Record]:
-        """As `fetch`, for a statement that is a transaction by itself.
+        """Run a statement that is its own transaction, and return its rows.
 
         Raises:
-            TransactionResolutionUnknownError: as `execute`.
+            TransactionResolutionUnknownError: as in `execute`.
         """
         self._unreplicated = False
         rows: list[asyncpg.Record] = await self.fetch(query, *args, timeout=timeout)
@@ -66,7 +69,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
         return rows
 
     async def set_type_codec(self, *args: Any, **options: Any) -> None:
-        """In one transaction, so that through PgBouncer its questions go to one server."""
+        """Use one transaction through PgBouncer, so that all queries reach the same server."""
         if self._config.statement_cache_size:
             await super().set_type_codec(*args, **options)
             return
@@ -74,8 +77,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
             await super().set_type_codec(*args, **options)
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """A frozen server does not say goodbye, nor that it cancelled what did not end in time: for
-        asyncpg two seconds to wait for, for each connection."""
+        """Wait at most `CLOSE_SECONDS` for the server, because a frozen one never confirms."""
         await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
 
     def _require_replicated(self) -> None:
@@ -85,20 +87,20 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
             )
 
     def _note_warning(self, _: asyncpg.Connection, message: asyncpg.PostgresLogMessage) -> None:
-        # By its source: the text comes in the server's language, and the SQLSTATE is any warning's.
-        if message.server_source_filename == SYNCREP:
+        # Only the source file identifies it: the text is translated, and the SQLSTATE is generic.
+        if message.server_source_filename == SYNC_REPLICATION_SOURCE:
             self._unreplicated = True
 
 
 class Connector:
-    """Opens connections to the host that serves; of several, to the one that served last first.
+    """Open connections. Of several hosts, try the one that was used last first.
 
     Args:
-        url: libpq's. With several hosts it means the one that can be written to, unless it has
+        url: in libpq's form. Of several hosts, the writable one is used, unless the URL has
             `target_session_attrs`.
-        seconds: the most that one host may take, unless the URL says (`connect_timeout`).
-        server_settings: of the session; those of the URL win.
-        options: asyncpg's.
+        seconds: the timeout per host, unless the URL has `connect_timeout`.
+        server_settings: session parameters; those of the URL take precedence.
+        options: passed to `asyncpg.connect`.
     """
 
     def __init__(
@@ -109,81 +111,133 @@ class Connector:
         server_settings: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        given = read_postgres_url(url)
-        self._url = given
-        self._hosts: list[Host | None] = [*given.hosts] or [None]
+        parsed = read_postgres_url(url)
+        self._url = parsed
+        self._hosts: list[Host | None] = [*parsed.hosts] or [None]
         self._open = partial(
             asyncpg.connect,
-            user=given.user,
-            password=given.password,
-            database=given.database,
-            passfile=given.passfile,
-            direct_tls=given.tls.is_direct or None,
-            timeout=given.connect_seconds or seconds,
-            server_settings=dict(server_settings or {}) | dict(given.settings),
+            user=parsed.user,
+            password=parsed.password,
+            database=parsed.database,
+            passfile=parsed.passfile,
+            direct_tls=parsed.tls.is_direct or None,
+            timeout=parsed.connect_seconds or seconds,
+            server_settings=dict(server_settings or {}) | dict(parsed.settings),
             connection_class=Connection,
             **options,
         )
-        self._tls = {name: _find_tls(given.tls, name) for name in map(_name_to_prove, self._hosts)}
+        self._tls = {
+            name: _tls_argument(parsed.tls, name) for name in map(_certificate_name, self._hosts)
+        }
 
     async def connect(self) -> Connection:
-        wanted = self._url.target_session_attrs
+        target = self._url.target_session_attrs
         if len(self._hosts) == 1:
-            return await self._open_at(self._hosts[0], wanted)
-        if wanted != "prefer-standby":
-            return await self._open_first(wanted or "read-write")
+            return await self._connect_to(self._hosts[0], target)
+        if target != "prefer-standby":
+            return await self._connect_to_any(target or "read-write")
         try:
-            return await self._open_first("standby")
+            return await self._connect_to_any("standby")
         except OSError:
-            return await self._open_first("any")
+            return await self._connect_to_any("any")
 
-    async def _open_first(self, wanted: str) -> Connection:
+    async def _connect_to_any(self, target: str) -> Connection:
         hosts = list(self._hosts)
         if self._url.shuffles:
             random.shuffle(hosts)
-        attempts = [partial(self._open_at, host, wanted) for host in hosts]
-        place, connection = await connect_to_first(
-            attempts, stagger=STAGGER, discard=lambda spare: spare.terminate()
+        attempts = [partial(self._connect_to, host, target) for host in hosts]
+        index, connection = await connect_to_first(
+            attempts, stagger=STAGGER_SECONDS, discard=lambda surplus: surplus.terminate()
         )
-        self._hosts.sort(key=lambda host: host != hosts[place])
+        self._hosts.sort(key=lambda host: host != hosts[index])
         return connection
 
-    async def _open_at(self, host: Host | None, wanted: str | None) -> Connection:
-        where = {"host": host.address or host.name, "port": host.port} if host else {}
+    async def _connect_to(self, host: Host | None, target: str | None) -> Connection:
+        address = {"host": host.address or host.name, "port": host.port} if host else {}
         try:
-            opened: Connection = await self._open(
-                **where, ssl=self._tls[_name_to_prove(host)], target_session_attrs=wanted
+            connection: Connection = await self._open(
+                **address, ssl=self._tls[_certificate_name(host)], target_session_attrs=target
             )
         except asyncpg.TargetServerAttributeNotMatched as error:
-            raise ConnectionRefusedError(str(error)) from error  # no host that serves is no host
-        _keep_alive(opened._transport.get_extra_info("socket"), self._url.keepalive)  # noqa: SLF001
-        return opened
+            raise ConnectionRefusedError(str(error)) from error  # the caller tries the next host
+        transport = connection._transport  # noqa: SLF001
+        _set_keepalive(transport.get_extra_info("socket"), self._url.keepalive)
+        return connection
 
 
-def _name_to_prove(host: Host | None) -> str | None:
-    """The one that the certificate has to have, where it is not what we connect to."""
+async def connect_to_first(
+    attempts: Sequence[Callable[[], Awaitable[T]]],
+    *,
+    stagger: float,
+    discard: Callable[[T], object],
+) -> tuple[int, T]:
+    """Return the index and the result of the first attempt that succeeds.
+
+    An attempt starts when all earlier ones have failed, or have not finished `stagger` seconds
+    after the last one started, as in RFC 8305 ("Happy Eyeballs"). So a frozen host delays the
+    connection by `stagger` and not by its whole timeout.
+
+    Args:
+        discard: called with the result of each further attempt that succeeds.
+
+    Raises:
+        Exception: the one of the first attempt, if all fail.
+    """
+    running: dict[asyncio.Future[T], int] = {}
+    waiting = deque(enumerate(attempts))
+    failures: dict[int, BaseException] = {}
+    try:
+        while waiting or running:
+            if waiting:
+                index, attempt = waiting.popleft()
+                running[asyncio.ensure_future(attempt())] = index
+            done, _ = await asyncio.wait(
+                running, timeout=stagger if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            ended = sorted((running.pop(task), task) for task in done)
+            succeeded = [(index, task.result()) for index, task in ended if not task.exception()]
+            for _, surplus in succeeded[1:]:
+                discard(surplus)
+            if succeeded:
+                return succeeded[0]
+            failures |= {index: error for index, task in ended if (error := task.exception())}
+        raise failures[min(failures)]
+    finally:
+        for task in running:
+            task.cancel()
+            task.add_done_callback(lambda late: _discard_late(late, discard))
+
+
+def _discard_late(task: "asyncio.Future[T]", discard: Callable[[T], object]) -> None:
+    with suppress(asyncio.CancelledError):
+        if task.exception() is None:
+            discard(task.result())
+
+
+def _certificate_name(host: Host | None) -> str | None:
+    """Return the name to verify, if the URL gives an IP address (`hostaddr`) besides the name."""
     return host.name if host and host.address else None
 
 
-def _find_tls(tls: Tls, name: str | None) -> ssl.SSLContext | str:
-    """In asyncpg's terms: it tries with and without TLS where that is not required."""
+def _tls_argument(tls: Tls, name: str | None) -> ssl.SSLContext | str:
+    """Return the `ssl` argument of asyncpg, which handles the modes with a plaintext fallback."""
     return tls.mode if tls.mode in WEAK else make_context(tls, name)
 
 
-def server_settings(bounds: Mapping[str, float], **more: str) -> dict[str, str]:
-    """For a session.
+def server_settings(timeouts: Mapping[str, float], **more: str) -> dict[str, str]:
+    """Return the parameters of a session.
 
     Args:
-        bounds: seconds, by the name of a parameter of PostgreSQL that takes milliseconds.
+        timeouts: seconds, by the name of a PostgreSQL parameter in milliseconds.
     """
-    return {name: str(int(seconds * 1000)) for name, seconds in bounds.items()} | more
+    return {name: str(int(seconds * 1000)) for name, seconds in timeouts.items()} | more
 
 
-def _keep_alive(opened: socket.socket | None, given: Mapping[str, int]) -> None:
-    """A host that is gone without a word is noticed between statements too."""
-    if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+def _set_keepalive(connected: socket.socket | None, options: Mapping[str, int]) -> None:
+    """Detect a host that disappeared without closing the connection, also between statements."""
+    if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, given["keepalives"])
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, options["keepalives"])
     for option, name in KEEPALIVE.items():
-        if number := getattr(socket, name, None):  # not every system has them all
-            opened.setsockopt(socket.IPPROTO_TCP, number, given[option])
+        if number := getattr(socket, name, None):  # some systems lack some of them
+            connected.setsockopt(socket.IPPROTO_TCP, number, options[option])

@@ -1,14 +1,14 @@
-"""What the application's role may do in a database whose tables belong to another role.
+"""Privileges of the application's role on tables that belong to another role.
 
-The owner (`MIGRATION_DATABASE_URL`) runs this after each migration and each restore.
+The owner (`MIGRATION_DATABASE_URL`) grants them after each migration and each restore.
 """
 
 from plinth.config.urls.postgres_url import read_postgres_url
 
 SET_ROLE_NAME = "SELECT set_config('plinth.application_role', $1, true)"
 
-# Rows of `events` may only be added, and traces of a person erased by the function that leaves an
-# event. Nothing here gives a right to change a table, a function or a trigger.
+# The application may only add rows to `events`; it erases personal data through a function that
+# records the erasure. It gets no privilege to alter a table, a function or a trigger.
 GRANT = """
 DO $$
 DECLARE
@@ -58,5 +58,5 @@ $$
 
 
 def find_role(url: str) -> str:
-    """Return the role that a URL connects as, empty where it names none."""
+    """Return the role in a URL; empty if the URL has none."""
     return read_postgres_url(url).user or ""

@@ -1,4 +1,4 @@
-"""Alembic, called from the program: the same migrations as `alembic upgrade head`."""
+"""Run Alembic from Python, with the same result as its command line."""
 
 from alembic import command
 from alembic.config import Config
@@ -11,11 +11,11 @@ def find_config() -> Config:
 
 
 def upgrade(url: str | None = None, revision: str = "head", *, role: str = "") -> None:
-    """Blocks; it runs an event loop of its own, so call it from a thread where one is running.
+    """Migrate up to a revision. It starts an event loop: call it from a thread in async code.
 
     Args:
         url: of the role that owns the tables.
-        role: the application's, which may use them (`db/grants.py`).
+        role: of the application, which is granted access (`db/grants.py`).
     """
     command.upgrade(_configure(url, role), revision)
 

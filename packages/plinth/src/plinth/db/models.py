@@ -1,4 +1,4 @@
-"""What every table has in common: named constraints, times with zone, an integer key."""
+"""Base classes of models: named constraints, time zones, integer keys, owners and versions."""
 
 import re
 from datetime import datetime
@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
-NAMES = {
+NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -30,22 +30,22 @@ _SECRET_NAME = re.compile(
 
 
 def sounds_secret(name: str) -> bool:
-    """Whether a column of that name usually holds a password, a token or the like."""
+    """Return whether a column of that name usually holds a password, a token or another secret."""
     return _SECRET_NAME.search(name) is not None
 
 
 class Base(DeclarativeBase):
-    metadata = MetaData(naming_convention=NAMES)
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
     registry = registry(
         type_annotation_map={datetime: DateTime(timezone=True), int: BigInteger},
     )
-    # INSERT and UPDATE return what the database made (times, defaults), so that no attribute
-    # of a flushed row is missing: a late load would be a hidden query, an error under asyncio.
+    # INSERT and UPDATE return generated values (times, defaults). Otherwise reading such an
+    # attribute after a flush would run a query, which fails under asyncio.
     __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - SQLAlchemy declares it so
 
 
 class NumberedBase(Base):
-    """A table with a key that the database gives out: 1 to 2**63 - 1."""
+    """A table with a key that the database generates: 1 to 2**63 - 1."""
 
     __abstract__ = True
 
@@ -53,10 +53,11 @@ class NumberedBase(Base):
 
 
 class Owned:
-    """Rows that belong to a user, and go with them.
+    """Rows that belong to a user and are deleted with the user.
 
-    A table that others refer to has `UniqueConstraint("id", "owner_id")` as well. Then a reference
-    is a foreign key over both columns, and the database itself refuses one to another's row.
+    A table that others refer to also needs `UniqueConstraint("id", "owner_id")`. A reference is
+    then a foreign key over both columns, so that the database refuses a reference to a row of
+    another user.
     """
 
     owner_id: Mapped[int] = mapped_column(
@@ -65,8 +66,10 @@ class Owned:
 
 
 class Versioned:
-    """A number that the trigger `count_version`, which the table's migration creates, counts up
-    with each change of the row: what an `ETag` says, and what `If-Match` asks for."""
+    """A number that grows with each change of the row, for `ETag` and `If-Match`.
+
+    The trigger `count_version`, which the table's migration creates, increments it.
+    """
 
     version: Mapped[int] = mapped_column(
         server_default=text("1"), server_onupdate=FetchedValue(), sort_order=9
@@ -74,8 +77,10 @@ class Versioned:
 
 
 class Timestamped:
-    """Times kept by the database. `updated_at` is set by the trigger `set_updated_at` that the
-    table's migration creates, so that it is true for plain SQL as well."""
+    """Times of creation and of the last change, set by the database.
+
+    The trigger `set_updated_at`, which the table's migration creates, covers plain SQL as well.
+    """
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=10)
     updated_at: Mapped[datetime] = mapped_column(

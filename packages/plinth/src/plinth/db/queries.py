@@ -1,8 +1,9 @@
-"""What goes to the database, counted where every statement passes: ORM, Core and plain SQL alike.
+"""Count and time every SQL statement, for metrics, logs and traces.
 
-A statement belongs to the request in whose context it is sent. What requests share runs in nobody's
-context (`db/dataloader.py`), and so is in the process's figures once: a look-up by key there alone,
-a page with each request that waited for it as well.
+A statement counts for the request in whose context it is sent. A statement shared by several
+requests (`db/dataloader.py`) runs in an empty context and counts once, for the process. Of these, a
+lookup by key counts for no request, and a page counts for each request that waited for it
+(`record_share`).
 """
 
 from time import perf_counter
@@ -32,24 +33,24 @@ def observe_queries(engine: AsyncEngine) -> None:
 def _begin(
     _conn: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    context.began = perf_counter()
+    context.started = perf_counter()
 
 
 def _succeed(
     _conn: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    record(statement, perf_counter() - context.began, failed=False)
+    record(statement, perf_counter() - context.started, failed=False)
 
 
 def _fail(failure: ExceptionContext) -> None:
-    """One that ran into its timeout was the slowest of all."""
-    began = getattr(failure.execution_context, "began", None)
-    if began is not None and failure.statement:
-        record(failure.statement, perf_counter() - began, failed=True)
+    """Record failed statements too: one that timed out is the slowest of all."""
+    started = getattr(failure.execution_context, "started", None)
+    if started is not None and failure.statement:
+        record(failure.statement, perf_counter() - started, failed=True)
 
 
 def record(statement: str, seconds: float, *, failed: bool) -> None:
-    """One that did not go by the engine's events is told here."""
+    """Record a statement. Call it directly for one that bypasses the engine's events."""
     request = current_request()
     (metrics.queries_of_requests if request else metrics.other_queries).observe(seconds)
     record_share(statement, seconds, failed=failed)
@@ -63,7 +64,7 @@ def record(statement: str, seconds: float, *, failed: bool) -> None:
 
 
 def record_share(statement: str, seconds: float, *, failed: bool) -> None:
-    """What this request waited for, and others perhaps as well."""
+    """Record a statement for the current request, which may share it with others."""
     if request := current_request():
         request.queries += 1
         request.query_seconds += seconds
@@ -72,5 +73,5 @@ def record_share(statement: str, seconds: float, *, failed: bool) -> None:
 
 
 def shorten(statement: str) -> str:
-    """On one line. The values are not in it: they go to the server beside it."""
+    """Return it on one line. It contains no values, because those are sent as parameters."""
     return " ".join(statement[:MAX_STATEMENT_LENGTH].split())

@@ -1,5 +1,7 @@
-"""Which migrations there are, and where a database is: without alembic, which every process that
-serves would carry for these three questions (80 ms of its start, 7 MiB)."""
+"""Read the migrations in `versions/` and a database's revision, without importing alembic.
+
+Alembic would add 80 ms to the start and 7 MiB to each server process.
+"""
 
 import re
 from ast import literal_eval
@@ -13,62 +15,68 @@ from sqlalchemy.exc import ProgrammingError
 from plinth import project
 from plinth.db.database import Database
 
-# As alembic's template writes them, and a formatter may break them: `down_revision: ... = ...`
-ASSIGNED = re.compile(r"^(revision|down_revision)\b[^=\n]*=\s*(\([^)]*\)|.*)", re.MULTILINE)
+# `down_revision: ... = ...` as in alembic's template, possibly wrapped by a formatter.
+ASSIGNMENT = re.compile(r"^(revision|down_revision)\b[^=\n]*=\s*(\([^)]*\)|.*)", re.MULTILINE)
 
 
 def find_ini() -> Path:
-    """Return `alembic.ini` of the working directory, as alembic does, else the application's."""
+    """Return the path of `alembic.ini` in the working directory or else in the project."""
     here = Path("alembic.ini")
     return here if here.exists() else project.find_root() / "alembic.ini"
 
 
-def newest() -> str | None:
-    """The revision that this code expects. Where two branches each added one, both: that is never
-    where a database is, and `plinth db upgrade` says what is wrong."""
-    return ", ".join(sorted(_read(_find_folder()).keys() - outgrown())) or None
+def head() -> str | None:
+    """Return the revision that this code needs.
+
+    With several heads, return all of them separated by commas. No database is at such a revision,
+    and `plinth db upgrade` reports the error.
+    """
+    return ", ".join(sorted(_read(_find_folder()).keys() - ancestors())) or None
 
 
-def outgrown() -> frozenset[str]:
-    """The revisions before the newest."""
-    return frozenset(before for befores in _read(_find_folder()).values() for before in befores)
+def ancestors() -> frozenset[str]:
+    """Return the revisions before the head."""
+    return frozenset(parent for parents in _read(_find_folder()).values() for parent in parents)
 
 
-def compare(at: str | None) -> tuple[str, str]:
-    """Of a database that is not at the newest revision: where it is, and what to do about it."""
-    if at is None or at in _read(_find_folder()):
+def compare(revision: str | None) -> tuple[str, str]:
+    """Return the state of a database that is not at the head, and what to do."""
+    if revision is None or revision in _read(_find_folder()):
         return (
-            f"at {at or 'none'}, and {newest()} is the newest",
+            f"at revision {revision or 'none'}; this code needs {head()}",
             "Run `plinth db upgrade` or `alembic upgrade head`.",
         )
-    return f"at {at}, which this code does not know", "Run the newer code that made it."
+    return (
+        f"at revision {revision}, which is unknown to this code",
+        "Deploy the newer code that contains this migration.",
+    )
 
 
-async def applied(database: Database) -> str | None:
-    """The revision that the database is at; None where no migration ever ran."""
-    async with database.reading() as connection:
+async def current(database: Database) -> str | None:
+    """Return the revision of the database; None if no migration ever ran."""
+    async with database.read_connection() as connection:
         try:
-            found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+            revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         except ProgrammingError:
             return None
-    return str(found) if found else None
+    return str(revision) if revision else None
 
 
 @cache
 def _read(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Each revision, and those that it follows."""
-    found = {}
+    """Return each revision with its down revisions."""
+    revisions = {}
     for file in folder.glob("*.py"):
-        said = dict(ASSIGNED.findall(file.read_text(encoding="utf-8")))
-        if "revision" in said:
-            before = literal_eval(said.get("down_revision", "None"))
-            befores = (before,) if isinstance(before, str) else tuple(before or ())
-            found[literal_eval(said["revision"])] = befores
-    return found
+        values = dict(ASSIGNMENT.findall(file.read_text(encoding="utf-8")))
+        if "revision" in values:
+            down = literal_eval(values.get("down_revision", "None"))
+            parents = (down,) if isinstance(down, str) else tuple(down or ())
+            revisions[literal_eval(values["revision"])] = parents
+    return revisions
 
 
 def _find_folder() -> Path:
     ini = find_ini()
-    given = ConfigParser({"here": str(ini.resolve().parent)})
-    given.read(ini, encoding="utf-8")
-    return Path(given["alembic"]["script_location"]) / "versions"
+    config = ConfigParser({"here": str(ini.resolve().parent)})
+    config.read(ini, encoding="utf-8")
+    return Path(config["alembic"]["script_location"]) / "versions"

@@ -123,7 +123,7 @@ async def _read_state(database: Database) -> State | None:
 
 async def check_database(database: Database) -> bool:
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), database.reading() as connection:
+        async with asyncio.timeout(TIMEOUT_SECONDS), database.read_connection() as connection:
             await connection.execute(text("SELECT 1"))
     except (PlinthError, TimeoutError) as error:
         logger.warning("the database does not answer: %r", error.__cause__ or error)

@@ -48,7 +48,7 @@ Arguments = tuple[Any, ...]
 class Shared:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._run = cache.together(self._run_all)
+        self._run = cache.batched(self._run_all)
 
     async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Answer | None:
         """None while Redis is away."""

@@ -127,7 +127,7 @@ class Listing(Generic[ModelT]):
         Raises:
             InvalidField: `sort` is not declared, such as the sort order of an old cursor.
         """
-        return get_or_create(self._orders, sort, lambda: self._create_order(sort), most=MAX_SHAPES)
+        return get_or_create(self._orders, sort, lambda: self._create_order(sort), size=MAX_SHAPES)
 
     def _create_order(self, sort: str) -> Order:
         if not set(column_names(sort)) <= {*self.sort, *column_names(self.default)}:
@@ -136,7 +136,7 @@ class Listing(Generic[ModelT]):
 
     def _query(self, shape: Shape) -> PageQuery:
         return get_or_create(
-            self._queries, shape, lambda: PageQuery(self.model, self.search, shape), most=MAX_SHAPES
+            self._queries, shape, lambda: PageQuery(self.model, self.search, shape), size=MAX_SHAPES
         )
 
     def _values(

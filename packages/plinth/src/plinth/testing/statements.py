@@ -22,7 +22,7 @@ def recorded_statements(database: Database) -> Iterator[list[str]]:
         sent.append(statement)
 
     # Where the fast paths are off, there is none beside the engine.
-    lane: Any = database._lane  # noqa: SLF001
+    lane: Any = database._executor  # noqa: SLF001
     fetch: Callable[..., Awaitable[Sequence[Any]]] = getattr(lane, "_fetch", nothing)
 
     async def note_and_fetch(sql: str, values: Sequence[Any], **more: Any) -> Sequence[Any]:

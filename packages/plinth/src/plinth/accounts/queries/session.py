@@ -121,7 +121,7 @@ async def rotate(database: Database, rotation: Rotation) -> int | None:
         The user's id, or None if the token is not current, the session has ended, or the user is
         inactive. Of concurrent calls with the same old token, one gets the id.
     """
-    rows = await database.in_one_statement(_rotate_query, **rotation._asdict())
+    rows = await database.execute_autocommit(_rotate_query, **rotation._asdict())
     return rows[0].user_id if rows else None
 
 
@@ -135,7 +135,7 @@ async def rotate_many(
         or it was used within `min_idle`. Call `rotate` for those.
     """
     ids, old, new, sealed = zip(*rotations, strict=True)
-    rows = await database.in_one_statement(
+    rows = await database.execute_autocommit(
         _rotate_many_query, session_ids=ids, old=old, new=new, sealed=sealed, min_idle=min_idle
     )
     user_ids = {row.token_hash: row.user_id for row in rows}

@@ -186,7 +186,7 @@ async def start_session(
         "max_sessions": settings.SESSIONS_PER_USER,
     }
     if isinstance(db, Database):
-        rows = await db.in_one_statement(_start_query, **values, **bind_values(event))
+        rows = await db.execute_autocommit(_start_query, **values, **bind_values(event))
         return StartedSession(rows[0], rows[0].credential_epoch, ()) if rows else None
     await db.flush()
     row = await read_one(db, _start_in_transaction_query, **values)

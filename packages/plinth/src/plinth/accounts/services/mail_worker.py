@@ -96,7 +96,7 @@ class MailWorker:
             return
         deadline = time.monotonic() + settings.MAIL_LEASE_SECONDS * SENDING_SHARE
         duration = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
-        mails = await self._database.repeated(
+        mails = await self._database.run_with_retries(
             lambda db: queries.mail.lease(db, limit=free, duration=duration)
         )
         for mail in mails:
@@ -119,7 +119,7 @@ class MailWorker:
 
     async def _try_save(self, save_result: SaveResult) -> bool:
         try:
-            await self._database.repeated(save_result)
+            await self._database.run_with_retries(save_result)
         except PlinthError:
             return False
         return True

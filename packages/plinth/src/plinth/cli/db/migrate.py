@@ -42,7 +42,7 @@ def _change(backing: ServiceUrls, act: Callable[[str, str], None]) -> None:
     with _in_sentences(), reaching(backing.owner_url), _steps_printed():
         act(backing.owner_url, find_role(backing.database_url))
         state = asyncio.run(_find_state(backing))
-        at_head = " (head)" if state.revision == revisions.newest() else ""
+        at_head = " (head)" if state.revision == revisions.head() else ""
         out.print(f"The database is at migration {state.revision or 'none'}{at_head}")
         if at_head and (difference := state.compare()):
             warn("The database is {}. {}".format(*difference))

@@ -39,4 +39,4 @@ def _find_revision() -> str | None:
 
 async def _ask(backing: ServiceUrls) -> str | None:
     async with connected(backing) as database:
-        return await revisions.applied(database)
+        return await revisions.current(database)

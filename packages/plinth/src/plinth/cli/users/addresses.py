@@ -25,4 +25,4 @@ def run() -> None:
 
 async def _compute(backing: ServiceUrls) -> Plan:
     async with connected(backing) as database:
-        return await database.repeated(administration.compute_canonical_emails)
+        return await database.run_with_retries(administration.compute_canonical_emails)

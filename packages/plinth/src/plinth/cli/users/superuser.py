@@ -100,7 +100,9 @@ def _validate(**fields: str | None) -> UserCreate:
 async def _create(backing: ServiceUrls, account: UserCreate) -> int:
     async with connected(backing) as database:
         try:
-            made = await database.repeated(lambda db: accounts.create_superuser(db, account))
+            made = await database.run_with_retries(
+                lambda db: accounts.create_superuser(db, account)
+            )
         except Rejected as error:
             way_out = ""
             if error.code == "email_taken":
@@ -123,4 +125,4 @@ async def _find(backing: ServiceUrls, email: str) -> tuple[int, str]:
 
 async def _promote(backing: ServiceUrls, user_id: int) -> None:
     async with connected(backing) as database:
-        await database.repeated(lambda db: accounts.promote(db, user_id))
+        await database.run_with_retries(lambda db: accounts.promote(db, user_id))

@@ -1,10 +1,7 @@
-"""Reads outside of any transaction, past the ORM.
+"""Fast reads outside a transaction; docs/explanation/decisions/hot-path.md has the measurements.
 
-docs/explanation/decisions/hot-path.md has the reasons.
-
-SQLAlchemy writes the SQL, once; asyncpg runs it on a connection of the engine's pool. There is no
-session to make, no transaction to begin and to end, and no row to be tracked. What is read so can
-be shown and cannot be changed: for that there is `Database.transaction`.
+SQLAlchemy compiles a statement once, and asyncpg runs it on a connection of the engine's pool,
+without a session, a transaction or tracked objects. To change rows, use `Database.transaction`.
 """
 
 from plinth.db.reading.query import Query

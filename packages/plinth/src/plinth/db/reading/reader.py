@@ -1,4 +1,4 @@
-"""Who runs queries, and lets those share one who ask at the same time."""
+"""Run queries, and let concurrent calls share one statement."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
@@ -20,24 +20,24 @@ ModelT = TypeVar("ModelT", bound=DeclarativeBase)
 K = TypeVar("K")
 V = TypeVar("V")
 
-# With the wait for a connection. One may wait for the query before theirs: two of these are below
-# the fault contract's 5 s.
-LOOK_UP_SECONDS = 0.75
-SHARED_QUERIES = 256
-RUNS_AT_ONCE = 20  # of a shared query in one statement: each waits for all
+# Including the wait for a connection. A lookup may wait for the batch before its own; both together
+# stay below the 5 s that docs/explanation/faults.md promises.
+MAX_LOOKUP_SECONDS = 0.75
+MAX_SHARED_QUERIES = 256
+MAX_RUNS_PER_STATEMENT = 20  # each run of a shared query waits for all others in its statement
 
 Run = tuple[tuple[str, Any], ...]
-"""The values that a query is run with, by their names."""
+"""The names and values of a query's parameters."""
 
 
 class SharedQuery:
-    """A query whose runs are one, where they are asked for in the same turn of the loop.
+    """A query whose runs in one iteration of the event loop share a statement.
 
     Args:
         query: for one run.
-        select_several: the same for several that differ in their values. These come as lists, and
-            each row begins with the number, from 1, of the run that it belongs to. None for a query
-            that has no values.
+        select_several: returns the statement for several runs. Its parameters are lists with a
+            value per run, and its first column is the number of the run, from 1. None for a query
+            without parameters.
     """
 
     def __init__(self, query: Query, select_several: Callable[[], Statement] | None = None) -> None:
@@ -56,27 +56,27 @@ class SharedQuery:
         for run in runs:
             for name, value in run:
                 lists.setdefault(name, []).append(value)
-        found: dict[Run, list[Any]] = {run: [] for run in runs}
+        rows: dict[Run, list[Any]] = {run: [] for run in runs}
         for row in await reader.all(self._several, **lists):
-            found[runs[row[0] - 1]].append(row)
-        return found
+            rows[runs[row[0] - 1]].append(row)
+        return rows
 
 
 class Reader:
-    """Runs queries, each by itself and as fresh as the moment in which it is sent.
+    """Run queries outside a transaction. Each sees what was committed when it was sent.
 
     Args:
-        translate: what an error of the database means.
-        seconds: the most that a query may take; None leaves it to the engine.
+        translate: returns the domain error for an error of the database.
+        seconds: the timeout of a query; None uses the engine's.
     """
 
     def __init__(
         self,
-        lane: AutocommitExecutor | SQLAlchemyExecutor,
+        executor: AutocommitExecutor | SQLAlchemyExecutor,
         translate: Callable[[Exception], Exception | None],
         seconds: float | None = None,
     ) -> None:
-        self._lane = lane
+        self._executor = executor
         self._translate = translate
         self._seconds = seconds
         self._by_id: dict[type[Any], DataLoader[int, Any]] = {}
@@ -85,74 +85,82 @@ class Reader:
     async def all(self, query: Query, /, **values: Any) -> list[Any]:
         """
         Raises:
-            PlinthError: what went wrong, as `Database.translated` has it.
-            RuntimeError: it would write, and commit by itself, past `db/database.py`.
+            PlinthError: as in `Database.transaction`.
+            RuntimeError: the query writes.
         """
         if not query.only_reads:
-            raise RuntimeError("this only reads: ask for `db: DB` to write")
+            raise RuntimeError("a Reader cannot run a statement that writes: use `db: DB` instead")
         try:
-            if isinstance(self._lane, SQLAlchemyExecutor):
-                records = await self._lane.execute(query.statement, values, seconds=self._seconds)
+            if isinstance(self._executor, SQLAlchemyExecutor):
+                records = await self._executor.execute(
+                    query.statement, values, seconds=self._seconds
+                )
                 return query.wrap(records)
-            records = await self._lane.read(query.sql, query.arrange(values), seconds=self._seconds)
+            records = await self._executor.read(
+                query.sql, query.arrange(values), seconds=self._seconds
+            )
         except Exception as error:
-            if meaning := self._translate(error):
-                raise meaning from error
+            if translated := self._translate(error):
+                raise translated from error
             raise
         return query.make_rows(records)
 
     async def shared(self, query: SharedQuery, /, **values: Any) -> Sequence[Any]:
-        """As `all`. Nobody waits for a run that was sent before; the rows are others' as well.
+        """Return rows like `all`. Callers share the list, so it must not be changed.
 
         Args:
-            values: can be hashed.
+            values: must be hashable.
         """
-        batcher = get_or_create(
+        loader = get_or_create(
             self._shared,
             query,
-            lambda: DataLoader(partial(query.load, self), in_flight=inf, largest=RUNS_AT_ONCE),
-            most=SHARED_QUERIES,
+            lambda: DataLoader(
+                partial(query.load, self),
+                max_concurrent=inf,
+                max_batch_size=MAX_RUNS_PER_STATEMENT,
+            ),
+            size=MAX_SHARED_QUERIES,
         )
-        began, failed = perf_counter(), True
+        started, failed = perf_counter(), True
         try:
-            rows = await batcher.get(tuple(values.items()))
+            rows = await loader.get(tuple(values.items()))
             failed = False
         finally:
-            queries.record_share(query.query.sql, perf_counter() - began, failed=failed)
+            queries.record_share(query.query.sql, perf_counter() - started, failed=failed)
         return rows or ()
 
-    def together(
+    def batched(
         self, load: Callable[["Reader", Sequence[K]], Awaitable[Mapping[K, V]]]
     ) -> DataLoader[K, V]:
-        """Have look-ups that arrive together share a query, which has less time than others."""
-        hurried = Reader(self._lane, self._translate, LOOK_UP_SECONDS)
-        return DataLoader(lambda keys: load(hurried, keys))
+        """Return a loader whose concurrent lookups share a query, with a shorter timeout."""
+        reader = Reader(self._executor, self._translate, MAX_LOOKUP_SECONDS)
+        return DataLoader(lambda keys: load(reader, keys))
 
     async def get(self, model: type[ModelT], id: int) -> ModelT | None:  # noqa: A002
-        """A row by its key, in a query that is shared."""
-        batcher = self._by_id.get(model)
-        if batcher is None:
+        """Return a row by its key. Concurrent calls share a query."""
+        loader = self._by_id.get(model)
+        if loader is None:
             query = _by_ids(model)
 
             async def load(reader: Reader, ids: Sequence[int]) -> Mapping[int, Any]:
                 return {row.id: row for row in await reader.all(query, ids=ids)}
 
-            batcher = self._by_id[model] = self.together(load)
-        return cast("ModelT | None", await batcher.get(id))
+            loader = self._by_id[model] = self.batched(load)
+        return cast("ModelT | None", await loader.get(id))
 
 
 Readable = Reader | AsyncSession
 
 
 async def read_all(db: Readable, query: Query, /, **values: Any) -> Sequence[Any]:
-    """By a reader; or by a session, and so with what its transaction has changed."""
+    """Run a query with a reader, or with a session, which sees its own uncommitted changes."""
     if isinstance(db, Reader):
         return await db.all(query, **values)
     return (await db.execute(query.statement, values)).all()
 
 
 async def read_one(db: Readable, query: Query, /, **values: Any) -> Any | None:
-    """The first row, or None."""
+    """Return the first row, or None."""
     rows = await read_all(db, query, **values)
     return rows[0] if rows else None
 

@@ -1,4 +1,4 @@
-"""What statements are made of that are compiled once and whose values come with each run."""
+"""Building blocks of statements that are compiled once and run with different values."""
 
 from typing import Any
 
@@ -24,36 +24,34 @@ Column = InstrumentedAttribute[Any]
 
 
 def select_columns(model: type[DeclarativeBase]) -> Select[*tuple[Any, ...]]:
-    """All that an object of it would have, without what it refers to, and what is secret: a column
-    with `info={"secret": True}`."""
+    """Select all columns of a model except those with `info={"secret": True}`."""
     attributes = class_mapper(model).column_attrs
-    shown = (it.key for it in attributes if not it.columns[0].info.get("secret"))
-    return select(*(getattr(model, key) for key in shown))
+    public = (it.key for it in attributes if not it.columns[0].info.get("secret"))
+    return select(*(getattr(model, key) for key in public))
 
 
 def in_array(column: Column, name: str) -> ColumnElement[bool]:
-    """For look-ups by key: the value of `name` is a list, and this is in it."""
+    """Return the condition that the list parameter `name` contains the column."""
     return column == any_(array_param(name, column.type))
 
 
 def array_param(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    """A parameter that is a list, of these.
+    """Return a parameter that is a list of values of a type.
 
-    It comes by a subquery, which hides it from the planner. Of a list that it sees it takes the
-    length into account, and so plans anew each time, at twice what a look-up itself costs.
+    A subquery hides it from the planner. If the planner sees the length of the list, it makes a
+    new plan for each run, which takes twice as long as the lookup itself.
     """
-    kinds = ARRAY(kind)
-    return cast(select(bindparam(name, type_=kinds)).scalar_subquery(), kinds)
+    array = ARRAY(kind)
+    return cast(select(bindparam(name, type_=array)).scalar_subquery(), array)
 
 
 def force_custom_plan() -> ColumnElement[bool]:
-    """A condition that holds, for a statement whose best way depends on what is asked for.
+    """Return a condition that is always true and makes PostgreSQL plan each run for its values.
 
-    A statement that is kept prepared PostgreSQL plans for its values five times. Then it takes one
-    plan for all, where that does not seem dearer on average, for as long as the connection lives;
-    by the one for all, a common word takes a hundred times as long to search for. To that plan this
-    condition seems dearer than anything, since it could be the other case; from a plan for given
-    values it is gone.
+    PostgreSQL plans a prepared statement for its values five times. It then switches to a generic
+    plan if its estimated cost is not higher on average. For a full-text search, the generic plan is
+    a hundred times slower for a common word. This condition has an expensive branch that a generic
+    plan must include in its cost, and that the values of a custom plan eliminate.
     """
-    dear: ColumnElement[bool] = literal_column(EXPENSIVE_SUBQUERY, Boolean)
-    return case((bindparam("holds", value=True, type_=Boolean), true()), else_=dear)
+    expensive: ColumnElement[bool] = literal_column(EXPENSIVE_SUBQUERY, Boolean)
+    return case((bindparam("holds", value=True, type_=Boolean), true()), else_=expensive)

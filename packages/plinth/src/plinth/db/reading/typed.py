@@ -1,4 +1,4 @@
-"""Queries whose columns and values a type checker knows."""
+"""Queries with statically typed parameters and rows."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,13 +73,13 @@ class TypedQuery(Generic[P, RowT]):
         is_model = issubclass(row, BaseModel)
         self._adapter: Any = TypeAdapter(list[row]) if is_model else None  # type: ignore[valid-type]
         self._query = Query(statement, row if self._is_tuple else None)
-        self._counting = Query(_count_rows(statement))
+        self._count_query = Query(_count_rows(statement))
 
     async def all(self, db: Readable, /, *args: P.args, **values: P.kwargs) -> list[RowT]:
         """Return every row."""
         assert not args
-        found: Any = await read_all(db, self._query, **_flatten(self._defaults | values))
-        rows: list[Any] = found if isinstance(db, Reader) else self._query.wrap(found)
+        records: Any = await read_all(db, self._query, **_flatten(self._defaults | values))
+        rows: list[Any] = records if isinstance(db, Reader) else self._query.wrap(records)
         if self._adapter:
             validated: list[RowT] = self._adapter.validate_python(rows, from_attributes=True)
             return validated
@@ -94,7 +94,7 @@ class TypedQuery(Generic[P, RowT]):
         """Return the first row.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no row.
         """
         row = await self.first(db, *args, **values)
         if row is None:
@@ -104,31 +104,31 @@ class TypedQuery(Generic[P, RowT]):
     async def page(
         self, db: Readable, /, *args: P.args, **values: P.kwargs
     ) -> tuple[list[RowT], int]:
-        """Return the rows, and how many there would be without limit and offset."""
+        """Return the rows, and their total number without limit and offset."""
         rows = await self.all(db, *args, **values)
-        counted = await read_one(db, self._counting, **_flatten(self._defaults | values))
-        assert counted
-        return rows, counted.total
+        count = await read_one(db, self._count_query, **_flatten(self._defaults | values))
+        assert count
+        return rows, count.total
 
 
 def typed_query(
     row: type[RowT], *, item: str | None = None
 ) -> Callable[[Callable[P, Select[*tuple[Any, ...]]]], TypedQuery[P, RowT]]:
-    """Make a query of a function that returns its statement.
+    """Turn a function that returns a statement into a typed query.
 
-    The function's keyword-only parameters are the values of each run; one with a default may be
-    left out. The function is called once, with parameters of SQL in their place, so it must not
-    decide by them. A parameter `list[...]` is an array, for `in_list`; a Pydantic model is a group
-    of values, such as a list's filters.
+    The function's keyword-only parameters are the parameters of the query, with their defaults. The
+    function is called once, with SQL parameters as arguments, so it must not branch on them. A
+    `list[...]` parameter is an array, for `in_list`. A Pydantic model is a group of parameters,
+    such as the filters of a list.
 
     Args:
-        row: a `NamedTuple` with a field for each column, in the same order; a Pydantic model, which
-            each row is validated as; or, for a single column, its type.
-        item: the name of what a row is, in snake case, for the error of `one`.
+        row: a `NamedTuple` with a field for each column, in the same order; a Pydantic model, as
+            which each row is validated; or the type of a single column.
+        item: the snake_case name of the row's resource, for the error of `one`.
 
     Raises:
-        TypeError: a parameter is not keyword-only or has no type, or the columns are not those of
-            the row.
+        TypeError: a parameter is not keyword-only or has no type, or the columns differ from the
+            fields of the row.
     """
 
     def decorate(function: Callable[P, Select[*tuple[Any, ...]]]) -> TypedQuery[P, RowT]:
@@ -138,21 +138,21 @@ def typed_query(
 
 
 def in_list(column: SQLCoreOperations[T], values: list[T]) -> ColumnElement[bool]:
-    """Return whether the column is one of a query's `list[...]` parameter."""
-    array: Any = values  # SQL by the time a query is made
+    """Return the condition that a `list[...]` parameter contains the column."""
+    array: Any = values  # `typed_query` passes an SQL parameter
     return column == any_(array)
 
 
 def _make_parameters(function: Callable[..., Any], name: str) -> dict[str, Any]:
     hints = get_type_hints(function)
-    made = {}
+    parameters = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name not in hints:
             raise TypeError(
-                f"{name}: give the parameter {parameter.name} a type and put it behind `*`"
+                f"{name}: give the parameter {parameter.name} a type and move it after `*`"
             )
-        made[parameter.name] = _make_parameter(parameter.name, hints[parameter.name])
-    return made
+        parameters[parameter.name] = _make_parameter(parameter.name, hints[parameter.name])
+    return parameters
 
 
 def _find_defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _list_hints(model: type[BaseModel]) -> Iterable[tuple[str, Any]]:
 
 
 def _flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give each value of a group a name of its own, as `_make_parameter` does."""
+    """Replace each group by its values, with the names that `_make_parameter` gives them."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, BaseModel):
@@ -201,19 +201,22 @@ def _check_columns(statement: Select[*tuple[Any, ...]], row: type[Any], name: st
     hints = _find_hints(row, names)
     is_ordered = not issubclass(row, BaseModel)
     if (names if is_ordered else {*names}) != (tuple(hints) if is_ordered else {*hints}):
-        raise TypeError(f"{name}: the columns are {names}, and {row.__name__} has {tuple(hints)}")
+        raise TypeError(f"{name}: the columns are {names}, but {row.__name__} has {tuple(hints)}")
     for key, column in columns:
         kind, is_optional = _split_none(hints[key])
-        found = _find_python_type(column.type)
+        actual = _find_python_type(column.type)
+        field = f"{row.__name__}.{key}"
         is_nested = isinstance(kind, type) and issubclass(kind, BaseModel)
-        if found and not is_nested and isinstance(kind, type) and not issubclass(found, kind):
-            raise TypeError(f"{name}: {key} is {found.__name__}, and {kind.__name__} in the row")
+        if actual and not is_nested and isinstance(kind, type) and not issubclass(actual, kind):
+            raise TypeError(
+                f"{name}: the column is {actual.__name__}, but {field} is {kind.__name__}"
+            )
         if isinstance(column, Column) and column.nullable and not is_optional:
-            raise TypeError(f"{name}: {key} may be NULL, and the row has {kind} without None")
+            raise TypeError(f"{name}: the column may be NULL, but {field} does not allow None")
 
 
 def _find_hints(row: type[Any], names: Sequence[str]) -> dict[str, Any]:
-    """The types of a row, by its fields in their order. A single value has the column's name."""
+    """Return the types of a row's fields, in their order; for a single value, of the column."""
     if row in TYPES:
         return dict.fromkeys(names[:1], row)
     if issubclass(row, BaseModel):
@@ -230,7 +233,7 @@ def _find_python_type(kind: TypeEngine[Any]) -> type | None:
 
 
 def _split_none(hint: Any) -> tuple[Any, bool]:
-    """The type beside None, and whether None is allowed."""
+    """Return the type without None, and whether None is allowed."""
     arguments = get_args(hint)
     if NoneType not in arguments:
         return hint, False

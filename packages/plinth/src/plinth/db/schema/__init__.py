@@ -1,5 +1,5 @@
 """The library's part of the database schema, as numbered steps of SQL in `sql/`.
 
-An application's migration applies them: `op.plinth_schema(since=0, to=1)`. The function
-`plinth_schema_version()` of the database returns the number of the last one.
+A migration of the application applies them: `op.plinth_schema(since=0, to=1)`. The database
+function `plinth_schema_version()` returns the number of the last applied step.
 """

@@ -1,9 +1,9 @@
-"""List the objects of a database, in the form of `objects.txt`."""
+"""List the objects of a database in the format of `objects.txt`."""
 
 from sqlalchemy import Connection, text
 
-# Not the functions of extensions, the indexes of constraints or the constraints of NOT NULL, which
-# PostgreSQL 18 lists and 17 does not.
+# Without the functions of extensions, the indexes of constraints, and NOT NULL constraints, which
+# only PostgreSQL 18 lists.
 OBJECTS = """
 SELECT 'table ' || relname FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
@@ -31,7 +31,7 @@ BOOKKEEPING = ("alembic_version", "plinth_schema_version")
 
 
 def read_objects(connection: Connection) -> frozenset[str]:
-    """Return such as `table users`, `column users.id`, `function count_version`."""
+    """Return entries like `table users`, `column users.id` and `function count_version`."""
     return frozenset(
         name
         for name in connection.scalars(text(OBJECTS))

@@ -1,8 +1,8 @@
 """Run migrations for `alembic/env.py`: under an advisory lock and with timeouts.
 
-The lock belongs to the session and not to the transaction, so that it holds over a migration that
-commits in between (CREATE INDEX CONCURRENTLY). Hence migrations need a connection of their own to
-PostgreSQL, not one through a transaction pooler: `MIGRATION_DATABASE_URL` or `DIRECT_DATABASE_URL`.
+The lock belongs to the session, because a migration may consist of several transactions
+(CREATE INDEX CONCURRENTLY). Migrations therefore need a direct connection to PostgreSQL, not one
+through a transaction pooler: `MIGRATION_DATABASE_URL` or `DIRECT_DATABASE_URL`.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ from plinth.db.schema.autogenerate import is_compared, write_revision
 from plinth.devservices import EmbeddedError
 from plinth.devservices.service_urls import running_services
 
-ONE_AT_A_TIME = 0x506C696E7468  # "Plinth"
-BOUND_STATEMENTS = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"
-BOUND_LOCKS = f"SET lock_timeout = '{settings.MIGRATION_LOCK_TIMEOUT}s'"
+MIGRATION_LOCK_ID = 0x506C696E7468  # "Plinth"
+SET_STATEMENT_TIMEOUT = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"
+SET_LOCK_TIMEOUT = f"SET lock_timeout = '{settings.MIGRATION_LOCK_TIMEOUT}s'"
 
 
 def run_migrations(metadata: MetaData) -> None:
-    """Do what the alembic command asks for.
+    """Run the current alembic command.
 
     Args:
-        metadata: of all tables, the library's and the application's.
+        metadata: of all tables, those of the library and those of the application.
     """
     _log_revisions()
-    compared: dict[str, Any] = {
+    options: dict[str, Any] = {
         "target_metadata": metadata,
         "compare_type": True,
         "compare_server_default": True,
@@ -45,53 +45,53 @@ def run_migrations(metadata: MetaData) -> None:
         "process_revision_directives": write_revision,
     }
     if context.is_offline_mode():
-        _print_sql(compared)
+        _print_sql(options)
     else:
-        asyncio.run(_migrate_database(compared))
+        asyncio.run(_migrate_database(options))
 
 
 def _log_revisions() -> None:
-    """Log each revision to stderr, unless a program of ours runs this and logs by itself."""
+    """Log each revision to stderr, as alembic's command line does; `plinth` does it itself."""
     if context.config.cmd_opts is not None:
         logging.basicConfig(format="%(levelname)-5.5s [%(name)s] %(message)s")
         logging.getLogger("alembic").setLevel(logging.INFO)
 
 
-def _print_sql(compared: dict[str, Any]) -> None:
+def _print_sql(options: dict[str, Any]) -> None:
     context.configure(
         dialect_name="postgresql",
         literal_binds=True,
         dialect_opts={"paramstyle": "named"},
-        **compared,
+        **options,
     )
     with context.begin_transaction():
-        context.execute(BOUND_STATEMENTS)
-        context.execute(BOUND_LOCKS)
+        context.execute(SET_STATEMENT_TIMEOUT)
+        context.execute(SET_LOCK_TIMEOUT)
         context.run_migrations()
 
 
-async def _migrate_database(compared: dict[str, Any]) -> None:
-    given = context.config.attributes
-    if given.get("url"):
-        await _migrate_url(given["url"], given.get("role", ""), compared)
+async def _migrate_database(options: dict[str, Any]) -> None:
+    attributes = context.config.attributes
+    if attributes.get("url"):
+        await _migrate_url(attributes["url"], attributes.get("role", ""), options)
         return
     try:
-        with running_services(settings) as backing:
-            await _migrate_url(backing.owner_url, find_role(backing.database_url), compared)
+        with running_services(settings) as services:
+            await _migrate_url(services.owner_url, find_role(services.database_url), options)
     except EmbeddedError as error:
         raise CommandError(str(error)) from error
 
 
-async def _migrate_url(url: str, role: str, compared: dict[str, Any]) -> None:
+async def _migrate_url(url: str, role: str, options: dict[str, Any]) -> None:
     """
     Args:
-        role: the application's, which gets its rights to the tables.
+        role: of the application, which is granted access to the tables.
     """
     direct = settings.MIGRATION_DATABASE_URL or settings.DIRECT_DATABASE_URL
     if settings.DB_PGBOUNCER and not direct:
         raise CommandError(
-            "set MIGRATION_DATABASE_URL or DIRECT_DATABASE_URL: migrations do not go through "
-            "PgBouncer"
+            "migrations cannot run through PgBouncer: set MIGRATION_DATABASE_URL or "
+            "DIRECT_DATABASE_URL to an address of PostgreSQL itself"
         )
     connector = Connector(
         libpq_url(direct or url),
@@ -109,17 +109,17 @@ async def _migrate_url(url: str, role: str, compared: dict[str, Any]) -> None:
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
-        await connection.run_sync(_migrate, role, compared)
+        await connection.run_sync(_migrate, role, options)
 
 
-def _migrate(connection: Connection, role: str, compared: dict[str, Any]) -> None:
-    # The lock of another migration is waited for here. Only then is the wait for a lock bounded, so
-    # that a migration never makes the whole application queue up behind it.
-    connection.execute(text(BOUND_STATEMENTS))
-    connection.execute(text(f"SELECT pg_advisory_lock({ONE_AT_A_TIME})"))
-    connection.execute(text(BOUND_LOCKS))
+def _migrate(connection: Connection, role: str, options: dict[str, Any]) -> None:
+    # Wait for another migration first. Set the lock timeout after that: while a migration waits for
+    # the lock of a table, all queries on the table queue up behind it.
+    connection.execute(text(SET_STATEMENT_TIMEOUT))
+    connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK_ID})"))
+    connection.execute(text(SET_LOCK_TIMEOUT))
     connection.commit()
-    context.configure(connection=connection, **compared)
+    context.configure(connection=connection, **options)
     with context.begin_transaction():
         context.run_migrations()
         if _changes_schema():
@@ -128,6 +128,6 @@ def _migrate(connection: Connection, role: str, compared: dict[str, Any]) -> Non
 
 
 def _changes_schema() -> bool:
-    """Return whether the command changes the schema, unlike `alembic current`."""
-    given = context.config.cmd_opts
-    return given is None or given.cmd[0].__name__ in ("upgrade", "downgrade")
+    """Return whether the alembic command is `upgrade` or `downgrade`."""
+    options = context.config.cmd_opts
+    return options is None or options.cmd[0].__name__ in ("upgrade", "downgrade")

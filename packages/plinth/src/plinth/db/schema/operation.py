@@ -14,12 +14,12 @@ from plinth.config import settings
 from plinth.db.schema import catalog, steps
 
 FUNCTION = "plinth_schema_version()"
-# Not IMMUTABLE: the next migration replaces the number.
+# STABLE and not IMMUTABLE, because the next migration replaces the number.
 RECORD = (
     f"CREATE OR REPLACE FUNCTION {FUNCTION} RETURNS integer LANGUAGE sql STABLE AS 'SELECT {{}}'"
 )
 FORGET = f"-- squawk-ignore ban-drop-function\nDROP FUNCTION {FUNCTION}"
-# For SQL that is printed; a database that is connected is checked by `_check_version`.
+# For printed SQL. With a connection, `_check_version` checks the version.
 GUARD = """
 DO $$
 DECLARE
@@ -50,13 +50,12 @@ class PlinthSchemaOp(MigrateOperation):
         """Change the library's tables from one schema version to another, up or down.
 
         Args:
-            since: the version that the database has; 0 is none.
-            to: the version that it gets.
-            stamp: record the version and change nothing else, because earlier migrations created
-                the tables.
+            since: the current version of the database; 0 without the library's tables.
+            to: the new version.
+            stamp: only record the version, because earlier migrations created the tables.
 
         Raises:
-            CommandError: the database has another version, or this library does not know it.
+            CommandError: the database has another version, or this library lacks the new one.
         """
         operations.invoke(cls(since, to, stamp))
 
@@ -81,11 +80,13 @@ def change_schema(operations: Operations, change: PlinthSchemaOp) -> None:
     context = operations.migration_context
     newest = steps.newest()
     if change.since == change.to or not min(change.since, change.to) >= 0:
-        raise CommandError(f"{change}: give two different versions from 0 to {newest}")
+        raise CommandError(
+            f"{change}: `since` and `to` must be two different versions from 0 to {newest}"
+        )
     if max(change.since, change.to) > newest:
         raise CommandError(
-            f"{change}: the newest version of this library is {newest}. Install the release of "
-            "plinth-backend for which the migration was written."
+            f"{change}: the newest schema version of this library is {newest}. Install the release "
+            "of plinth-backend for which the migration was written."
         )
     run, since = _begin(context, change)
     if change.stamp:
@@ -102,8 +103,11 @@ Run = Callable[[str], object]
 
 
 def _begin(context: MigrationContext, change: PlinthSchemaOp) -> tuple[Run, int]:
-    """Check that the change fits; return the function that runs a statement, and the version to
-    start from."""
+    """Check the version of the database.
+
+    Returns:
+        The function that runs a statement, and the version to start from.
+    """
     if context.as_sql:
         guard = GUARD.format(function=FUNCTION, since=change.since, change=change)
         context.impl.static_output(f"{guard};\n")
@@ -118,14 +122,14 @@ def _begin(context: MigrationContext, change: PlinthSchemaOp) -> tuple[Run, int]
 
 
 def find_version(connection: Connection) -> int:
-    """Return the schema version of a database, 0 where no migration recorded one."""
+    """Return the schema version of a database; 0 if no migration recorded one."""
     if connection.scalar(text(f"SELECT to_regprocedure('{FUNCTION}')::text")) is None:
         return 0
     return int(connection.scalar(text(f"SELECT {FUNCTION}")) or 0)
 
 
 def _check_version(change: PlinthSchemaOp, version: int) -> None:
-    """Allow a version between the two only where an interrupted migration can have left it."""
+    """Raise if the version is not `since`, or one that an interrupted migration left behind."""
     if version == change.since:
         return
     low, high = sorted((change.since, change.to))
@@ -145,7 +149,7 @@ def _check_objects(connection: Connection, change: PlinthSchemaOp) -> None:
     if lacking := sorted(needed - catalog.read_objects(connection)):
         raise CommandError(
             f"{change} does not fit: the database lacks {', '.join(lacking[:5])}. Nothing was "
-            f"changed. Leave out `stamp=True` where no migration has created the library's tables."
+            f"changed. Remove `stamp=True` if no migration has created the library's tables."
         )
 
 

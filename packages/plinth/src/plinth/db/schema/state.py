@@ -1,4 +1,4 @@
-"""Where a database is, compared with the application's migrations and the library's steps."""
+"""Compare a database with the application's migrations and the library's schema steps."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ VERSION = "SELECT plinth_schema_version()"
 class State:
     """
     Attributes:
-        revision: of alembic; None where no migration ever ran.
-        version: of the library's schema; 0 where no migration recorded one.
+        revision: of alembic; None if no migration ever ran.
+        version: of the library's schema; 0 if no migration recorded one.
     """
 
     revision: str | None
@@ -26,36 +26,36 @@ class State:
     def is_behind(self) -> bool:
         """Return whether this code needs migrations that have not run.
 
-        A database that is ahead is not behind: during a rolling deploy its migrations have run,
-        and the previous release still serves.
+        False for a database that is ahead: during a rolling deployment, the previous release still
+        serves after the migrations of the next one.
         """
         return (
             self.revision is None
-            or self.revision in revisions.outgrown()
+            or self.revision in revisions.ancestors()
             or self.version < steps.newest()
         )
 
     def compare(self) -> tuple[str, str] | None:
-        """Return what is wrong and what to do, a sentence each; None where all is as it should."""
-        if self.revision != revisions.newest():
+        """Return what is wrong and what to do, a sentence each; None if nothing is wrong."""
+        if self.revision != revisions.head():
             return revisions.compare(self.revision)
         needed = steps.newest()
         if self.version < needed:
             return (
-                f"at schema version {self.version}, and this library needs {needed}",
+                f"at schema version {self.version}; this library needs {needed}",
                 "Run `alembic revision --autogenerate`, then `alembic upgrade head`.",
             )
         if self.version > needed:
             return (
-                f"at schema version {self.version}, newer than this library, which has {needed}",
+                f"at schema version {self.version}; the newest of this library is {needed}",
                 "Install the release of plinth-backend that changed the database.",
             )
         return None
 
 
 async def read_state(database: Database) -> State:
-    revision = await revisions.applied(database)
-    async with database.reading() as connection:
+    revision = await revisions.current(database)
+    async with database.read_connection() as connection:
         try:
             version = await connection.scalar(text(VERSION))
         except ProgrammingError:

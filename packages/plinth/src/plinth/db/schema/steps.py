@@ -1,11 +1,11 @@
-"""Read the steps from `sql/NNNN_name/`: `up.sql`, `down.sql`, and `objects.txt`, which lists what
-the step creates. A line `-- plinth: ...` of a script changes how it runs:
+"""Read the schema steps from `sql/NNNN_name/`: `up.sql`, `down.sql`, and `objects.txt`, a list of
+the objects that the step creates. A line `-- plinth: ...` in a script changes how it runs:
 
-- `no transaction`: each statement commits by itself, without a time limit. All of them must be
-  repeatable, because an interrupted migration runs them again.
-- `end sessions` (down.sql): end all sessions first, because the previous version does not know how
-  they ended.
-- `contracting in 3` (up.sql): the step removes what version 2 uses; see
+- `no transaction`: each statement commits by itself, without a timeout. All statements must be
+  repeatable, because a migration that was interrupted runs them again.
+- `end sessions` (down.sql): revoke all sessions first, because the previous version cannot read
+  their state.
+- `contracting in 3` (up.sql): the step removes columns or tables that version 2 uses; see
   docs/explanation/decisions/schema-steps.md.
 """
 
@@ -74,8 +74,8 @@ class Step:
 
 def read_steps() -> list[Step]:
     """Return all steps in the order of their numbers, which start at 1 and have no gap."""
-    found = sorted(path for path in FOLDER.iterdir() if FOLDER_NAME.fullmatch(path.name))
-    return [Step(path) for path in found]
+    folders = sorted(path for path in FOLDER.iterdir() if FOLDER_NAME.fullmatch(path.name))
+    return [Step(folder) for folder in folders]
 
 
 def newest() -> int:
@@ -84,5 +84,5 @@ def newest() -> int:
 
 
 def find_objects() -> frozenset[str]:
-    """Return all that any step creates, including what a later one removes."""
+    """Return the objects that any step creates, including those that a later step removes."""
     return frozenset[str]().union(*(step.objects for step in read_steps()))

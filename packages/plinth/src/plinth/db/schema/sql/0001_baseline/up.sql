@@ -1,5 +1,5 @@
--- Everything that version 2.0 needs: users, sessions, events, mails, one-time tokens, idempotency keys.
--- Columns stand in the order in which older databases got them, so that both are identical.
+-- The schema of version 2.0: users, sessions, events, mails, one-time tokens, idempotency keys.
+-- The order of the columns is the same as in databases that were migrated from version 1.
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS btree_gin;
 
@@ -36,8 +36,8 @@ CREATE TABLE users (
     CONSTRAINT pk_users PRIMARY KEY (id)
 );
 
--- PostgreSQL checks unique indexes in the order in which they were created: the error for an account
--- that exists already names the address first.
+-- PostgreSQL checks unique indexes in the order of their creation. If both the address and the
+-- username exist already, the error names the address.
 CREATE UNIQUE INDEX uq_users_email_lower ON users (email_canonical);
 CREATE UNIQUE INDEX uq_users_username_lower ON users (lower(username));
 CREATE INDEX ix_users_email_lower ON users (lower(email));
@@ -63,8 +63,8 @@ FOR EACH ROW WHEN (
     IS DISTINCT FROM (OLD.email, OLD.hashed_password, OLD.is_active, OLD.is_superuser)
 ) EXECUTE FUNCTION count_credential_epoch();
 
--- The application writes the canonical form. This fills it in for plain SQL and for code of version
--- 1. Of an address that is not ASCII, `plinth users addresses` computes the form later.
+-- The application writes the canonical form. This trigger sets it for plain SQL and for code of
+-- version 1. For an address that is not ASCII, `plinth users addresses` computes it later.
 CREATE FUNCTION set_email_canonical() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.email_canonical IS NULL OR (
@@ -83,7 +83,7 @@ FOR EACH ROW EXECUTE FUNCTION set_email_canonical();
 
 -- Sessions --
 
--- No foreign key to users: a cascade over 300,000 sessions does not fit into one request.
+-- Without a foreign key to users: a cascade over 300,000 sessions takes too long for one request.
 CREATE TABLE sessions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id bigint NOT NULL,
@@ -108,7 +108,8 @@ CREATE INDEX ix_sessions_user_id ON sessions (user_id);
 CREATE INDEX ix_sessions_live ON sessions (user_id, session_epoch, created_at DESC, id)
 WHERE revoked_at IS NULL;
 
--- For code that does not know the column. A constant default would be wrong after an increment.
+-- For code of version 1, which lacks the column. A constant default would be wrong after an
+-- increment.
 CREATE FUNCTION set_session_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     SELECT users.session_epoch INTO NEW.session_epoch FROM users WHERE users.id = NEW.user_id;
@@ -119,9 +120,9 @@ $$;
 CREATE TRIGGER set_session_epoch BEFORE INSERT ON sessions
 FOR EACH ROW WHEN (NEW.session_epoch IS NULL) EXECUTE FUNCTION set_session_epoch();
 
--- A function, because each of its queries takes a snapshot of its own: one that is taken after the
--- user's row is locked sees the sessions of all sign-ins before this one. What it reads and what it
--- ends is bounded.
+-- A function, because each query in it has its own snapshot. One that is taken after the user's row
+-- is locked sees the sessions of all earlier sign-ins. The number of sessions that one call reads
+-- and revokes is limited.
 CREATE FUNCTION end_surplus_sessions(
     owner bigint, epoch bigint, newest uuid, most bigint, why text
 ) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
@@ -167,7 +168,7 @@ CREATE TABLE events (
 );
 
 CREATE INDEX ix_events_subject_id ON events (subject_id, id DESC);
--- Rows are written in the order of their times, so that a BRIN index of a few pages is enough.
+-- Rows are inserted in the order of `at`, so a BRIN index of a few pages is enough.
 CREATE INDEX ix_events_at ON events USING brin (at);
 
 CREATE FUNCTION event_content(e events) RETURNS bytea LANGUAGE sql STABLE AS $$
@@ -179,8 +180,9 @@ CREATE FUNCTION event_content(e events) RETURNS bytea LANGUAGE sql STABLE AS $$
     )::text, 'UTF8')
 $$;
 
--- One writer at a time until its commit: an event is the last statement of its transaction. The
--- number is the previous one plus one, because a sequence leaves gaps after a rollback.
+-- The lock allows one writer at a time until its commit. An event is therefore the last statement
+-- of its transaction. The id is the previous one plus one, because a sequence has gaps after a
+-- rollback.
 CREATE FUNCTION chain_event() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     before events%ROWTYPE;
@@ -194,7 +196,7 @@ BEGIN
 END
 $$;
 
--- The only change that is allowed removes a person's traces.
+-- The only permitted change erases personal data.
 CREATE FUNCTION refuse_event_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.ip IS NULL AND NEW.user_agent IS NULL AND NEW.salt IS NULL THEN
@@ -219,8 +221,8 @@ FOR EACH ROW EXECUTE FUNCTION refuse_event_change();
 CREATE TRIGGER refuse_event_truncate BEFORE TRUNCATE ON events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_event_change();
 
--- The application's role may not UPDATE events. This runs as the owner of the table and adds the
--- event by which `plinth audit verify` recognizes the emptied rows as erased.
+-- The application's role may not UPDATE events. This function runs as the owner of the table. It
+-- adds an event, from which `plinth audit verify` knows that the rows were erased.
 CREATE FUNCTION erase_event_traces(
     p_erased_id bigint, p_actor_id bigint, p_session_id uuid, p_request_id text, p_reason text,
     p_ip inet, p_user_agent text, p_salt bytea, p_personal bytea
@@ -247,7 +249,7 @@ BEGIN
 END
 $$;
 
--- Temporary tables come last: any role may create one of the name `events` or `users`.
+-- `pg_temp` comes last, because any role may create a temporary table named `events` or `users`.
 DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION chain_event() SET search_path = %I, pg_temp', current_schema());
