@@ -1,7 +1,7 @@
-"""A real PostgreSQL and a real Valkey out of pip packages, for development and tests.
+"""Embedded PostgreSQL and Valkey servers from pip packages, for development and tests.
 
-Processes that use the same folder share the servers: the first to come starts them, the last to
-leave stops them. Kernel locks count the users (sharing.py), so a killed process counts no more.
+Processes with the same data folder share the servers: the first one starts them, the last one stops
+them. Kernel locks count the users (`sharing.py`), so a killed process is not counted.
 """
 
 import sys
@@ -24,11 +24,11 @@ __all__ = ["EmbeddedError", "Endpoints", "postgres_bin", "services"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the servers listen; None for one that was not asked for.
+    """The URLs of the servers; None for a server that was not requested.
 
     Attributes:
-        database_url: as the application's role, which can use tables and not change them.
-        owner_url: as the server's superuser, which migrates.
+        database_url: for the application's role, which has no DDL.
+        owner_url: for the superuser, which runs migrations.
     """
 
     database_url: str | None
@@ -40,16 +40,15 @@ class Endpoints:
 def services(
     data_dir: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True
 ) -> Iterator[Endpoints]:
-    """Use the servers of `data_dir`, starting those that do not run yet.
+    """Use the servers of `data_dir`, and start those that are not running.
 
-    With neither asked for, nothing is created: the file system may be read-only.
+    Without either server, nothing is created: the file system may be read-only.
 
     Args:
-        durable: False gives up surviving a crash for speed (tests). Whoever starts a server
-            decides; who joins a running one takes it as it is.
+        durable: False trades crash safety for speed (tests). It has no effect on a running server.
 
     Raises:
-        EmbeddedError: a package is missing, or the folder or a server cannot be used.
+        EmbeddedError: a package is missing, or the folder or a server is unusable.
     """
     if not (postgres or valkey):
         yield Endpoints(database_url=None, redis_url=None, owner_url=None)
@@ -57,7 +56,7 @@ def services(
     if sys.platform == "win32":
         raise EmbeddedError(
             "The embedded services do not run on Windows: use WSL, or set DATABASE_URL and "
-            "REDIS_URL to servers of your own."
+            "REDIS_URL to your own servers."
         )
     found_postgres = postgres_service(durable=durable) if postgres else None
     found_valkey = valkey_service(durable=durable) if valkey else None

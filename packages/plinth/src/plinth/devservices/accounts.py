@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as: it refuses root."""
+"""The system user that runs PostgreSQL, which refuses to run as root."""
 
 import logging
 import os
@@ -17,15 +17,16 @@ USERADD_SECONDS = 10
 
 
 def find_account(cluster: Path) -> Account | None:
-    """None is ourselves. For root it is the owner of the cluster, or else the system user.
+    """Return the account to run the server as; None for the current user.
 
-    The owner goes first: a folder that came from a user, or from another machine, stays usable.
+    For root, it is the owner of the cluster, so that a copied folder stays usable, or else the
+    system user.
     """
     if os.geteuid() != 0:
         return None
     if cluster.exists() and (found := cluster.stat()).st_uid != 0:
         return Account(found.st_uid, found.st_gid)
-    return find_system_user() or make_system_user()
+    return find_system_user() or create_system_user()
 
 
 def find_system_user() -> Account | None:
@@ -36,25 +37,25 @@ def find_system_user() -> Account | None:
     return Account(found.pw_uid, found.pw_gid)
 
 
-def make_system_user() -> Account:
+def create_system_user() -> Account:
     useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if useradd is None:
         raise EmbeddedError(
-            "PostgreSQL does not run as root, and there is no useradd to make a user for it: run "
-            "as a plain user, or set DATABASE_URL to a PostgreSQL of your own."
+            "PostgreSQL refuses to run as root, and useradd is not installed: run as another user, "
+            "or set DATABASE_URL to your own PostgreSQL."
         )
     command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir=/nonexistent"]
     command += ["--shell=/usr/sbin/nologin", USER]
 
-    def made() -> bool:
-        """Another process may do the same right now, and then useradd fails for one of the two."""
+    def created() -> bool:
+        """Retry: useradd fails if another process creates the user at the same time."""
         run_to_end(command, log=subprocess.DEVNULL, timeout=USERADD_SECONDS)
         return find_system_user() is not None
 
-    if not wait_until(made, USERADD_SECONDS) or not (account := find_system_user()):
+    if not wait_until(created, USERADD_SECONDS) or not (account := find_system_user()):
         raise EmbeddedError(
-            f"PostgreSQL does not run as root, and useradd could not make the user {USER} for it: "
-            f"make that user, or set DATABASE_URL to a PostgreSQL of your own."
+            f"PostgreSQL refuses to run as root, and useradd could not create the user {USER}: "
+            "create that user, or set DATABASE_URL to your own PostgreSQL."
         )
-    logger.info("Made the system user %s for PostgreSQL, which does not run as root", USER)
+    logger.info("Created the system user %s, because PostgreSQL refuses to run as root", USER)
     return account

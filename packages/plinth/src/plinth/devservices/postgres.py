@@ -1,4 +1,4 @@
-"""PostgreSQL, reachable by a socket in a private folder and by nothing else."""
+"""PostgreSQL, reachable only by a Unix socket in a private folder."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def database_url(run: Path, role: str) -> str:
 
 def prepare(programs: Path, durable: bool, start: Start) -> Account | None:
     cluster = start.data_dir / "postgres"
-    refuse_foreign_folder(cluster, programs)
+    check_cluster(cluster, programs)
     account = find_account(cluster)
     if account:
         allow_traversal(account, [programs / "postgres", cluster])
@@ -57,26 +57,26 @@ def prepare(programs: Path, durable: bool, start: Start) -> Account | None:
     return account
 
 
-def refuse_foreign_folder(cluster: Path, programs: Path) -> None:
+def check_cluster(cluster: Path, programs: Path) -> None:
     if not cluster.exists():
         return
     try:
         found = (cluster / "PG_VERSION").read_text(errors="replace").strip()
     except (FileNotFoundError, NotADirectoryError):
         raise EmbeddedError(
-            f"{cluster} is no PostgreSQL data folder (it has no PG_VERSION): move it away, or set "
+            f"{cluster} is not a PostgreSQL data folder (PG_VERSION is missing): move it, or set "
             "DATA_DIR to another folder."
         ) from None
     ours = packaged_version(programs)
     if found != ours:
         raise EmbeddedError(
-            f"{cluster} was made by PostgreSQL {found} and this is PostgreSQL {ours}: move it away "
-            "after a pg_dump with the old version, or set DATA_DIR to another folder."
+            f"{cluster} was created by PostgreSQL {found}; PostgreSQL {ours} is installed: dump it "
+            "with the old version and move it, or set DATA_DIR to another folder."
         )
 
 
 def packaged_version(programs: Path) -> str:
-    """The major version, from the file by which initdb knows it (its first line)."""
+    """Return the major version, from the first line of the file that initdb reads."""
     with (programs.parent / "share" / "postgres.bki").open() as file:
         return file.readline().split()[-1]
 
@@ -84,42 +84,40 @@ def packaged_version(programs: Path) -> str:
 def make_cluster(
     cluster: Path, programs: Path, durable: bool, account: Account | None, start: Start
 ) -> None:
-    """Under another name until it is whole, so that a half-made one never counts."""
+    """Create the cluster under a temporary name, so that an incomplete one is never used."""
     for stale in cluster.parent.glob("postgres.tmp-*"):
         shutil.rmtree(stale)
-    half = cluster.with_name(f"postgres.tmp-{os.getpid()}")
-    half.mkdir(mode=0o700)
+    incomplete = cluster.with_name(f"postgres.tmp-{os.getpid()}")
+    incomplete.mkdir(mode=0o700)
     try:
         if account:
-            os.chown(half, account.uid, account.gid)
+            os.chown(incomplete, account.uid, account.gid)
         initdb: list[str | Path] = [
             programs / "initdb",
             "--pgdata",
-            half,
+            incomplete,
             *initdb_options(durable=durable),
         ]
         run_initdb(initdb, account, start)
-        half.rename(cluster)
+        incomplete.rename(cluster)
     except BaseException:
-        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(incomplete, ignore_errors=True)
         raise
     if durable:
         sync_folder(cluster.parent)
 
 
 def run_initdb(initdb: Sequence[str | Path], account: Account | None, start: Start) -> None:
-    # It keeps the state file locked: if we are killed, whoever comes next waits for its end.
+    # initdb keeps the state file locked: if this process is killed, the next one waits.
     if not run_to_end(
         initdb, log=start.log, timeout=INITDB_SECONDS, account=account, keep=[start.state]
     ):
         why = read_tail(start.log, start.log_since)
-        raise EmbeddedError(
-            f"PostgreSQL could not make its data folder ({why}): see {start.data_dir}/postgres.log."
-        )
+        raise EmbeddedError(f"initdb failed ({why}): see {start.data_dir}/postgres.log.")
 
 
 def initdb_options(*, durable: bool) -> list[str]:
-    # The built-in C.UTF-8 is the same on every machine, and lower() knows all letters.
+    # The built-in C.UTF-8 is the same on every machine, and its lower() covers all letters.
     return [
         f"--username={OWNER}",
         "--auth=trust",
@@ -133,24 +131,23 @@ def initdb_options(*, durable: bool) -> list[str]:
 
 
 def sync_folder(folder: Path) -> None:
-    """The new name inside it must outlast a power cut, as what is committed later does."""
-    number = os.open(folder, os.O_RDONLY)
+    """Sync the folder, so that the new name survives a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
 def remove_stale_pid(cluster: Path) -> None:
-    """Nobody we started lives, yet PostgreSQL would refuse if the number is in use again."""
+    """Remove the pid file of a killed server: PostgreSQL refuses to start if the id is reused."""
     path = cluster / "postmaster.pid"
     if not path.exists():
         return
     pid, _, _, port, folder, *_ = [*path.read_text(errors="replace").splitlines(), *[""] * 5]
     if folder and ask_postgres(Path(folder, f".s.PGSQL.{port}"), OWNER, OWNER):
         raise EmbeddedError(
-            f"{cluster} is in use by a PostgreSQL that was not started from here (process {pid}): "
-            "stop it and try again."
+            f"{cluster} is in use by another PostgreSQL (process {pid}): stop it and try again."
         )
     path.unlink()
 
@@ -175,9 +172,9 @@ def command(
 
 
 def ready(data_dir: Path, run: Path) -> bool:
-    """Whether it lets us in. Creates the database and the role where they are absent."""
+    """Return whether the server accepts connections. Create a missing database or role."""
     try:
-        # Asked first, because each connection before that is a FATAL line in the log.
+        # Each connection before this state is a FATAL line in the log.
         if (data_dir / "postgres" / "postmaster.pid").read_bytes().split()[-1:] != [b"ready"]:
             return False
     except FileNotFoundError:

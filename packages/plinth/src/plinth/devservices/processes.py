@@ -1,4 +1,4 @@
-"""Processes that outlive their parent, and the locks by which the kernel tells that they live."""
+"""Processes that outlive their parent, and the locks that show whether they are alive."""
 
 import fcntl
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 
 POLL_SECONDS = 0.01
 
-# Nothing of ours goes along: PGPORT, PGOPTIONS or LC_ALL would change the server, and it has no
-# business with our secrets. TZ spares initdb its search for the machine's time zone.
+# The server inherits no variable: PGPORT, PGOPTIONS or LC_ALL would change it, and it needs no
+# secrets. TZ saves initdb the search for the time zone.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
-# The shell ends at once, so the server is nobody's child, and no zombie of a process that lives
-# long. The server keeps the state file open as 3: the lock on it holds for as long as the server
-# or a child of it lives. What is written there survives our own death in the middle.
+# The shell exits at once, so the server is reparented and never a zombie of this process. The
+# server keeps the state file open as descriptor 3: the lock on it holds while the server or a child
+# of it is alive. The file's content survives if this process is killed.
 DETACH = 'exec "$@" 3>&1 >&2 & echo "$$ $!"'
 
 
@@ -30,7 +30,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the state file says of a server: its folder of sockets, its session and its process."""
+    """The content of the state file: the run folder, the session id and the process id."""
 
     run: Path
     session: int
@@ -40,7 +40,7 @@ class State:
 def launch(
     command: Sequence[str | Path], *, run: Path, state: int, log: int, account: Account | None
 ) -> None:
-    """Start a server that lives on by itself. `state` is its file: open, empty and locked."""
+    """Start a detached server. `state` is its state file: open, empty and locked."""
     os.write(state, os.fsencode(run) + b"\n")
     with spawn(["/bin/sh", "-c", DETACH, "sh", *command], state, log, account) as shell:
         shell.wait()
@@ -54,12 +54,16 @@ def run_to_end(
     account: Account | None = None,
     keep: Sequence[int] = (),
 ) -> bool:
-    """Whether it ended well. `timeout` in seconds; past it, or interrupted, its group is killed."""
+    """Run a program and return whether it succeeded.
+
+    Args:
+        timeout: seconds. After it, or when interrupted, the process group is killed.
+    """
     with spawn(command, log, log, account, keep) as process:
         try:
             return process.wait(timeout) == 0
         except BaseException as error:
-            with suppress(ProcessLookupError):  # Ctrl-C in wait() gives it time to end first
+            with suppress(ProcessLookupError):  # on Ctrl-C, wait() gives it time to exit
                 os.killpg(process.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
                 return False
@@ -73,7 +77,7 @@ def spawn(
     account: Account | None,
     keep: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """In a session of its own: the terminal's Ctrl-C is for us, and we stop it in order."""
+    """Start a process in its own session, so that Ctrl-C in the terminal does not reach it."""
     return subprocess.Popen(  # noqa: S603 - our own programs and paths, as a list
         command,
         stdin=subprocess.DEVNULL,
@@ -91,7 +95,7 @@ def spawn(
 
 
 def read_state(state: int) -> State | None:
-    """None while nothing was started, or not yet written down."""
+    """Return the state; None while no server was started or the file is incomplete."""
     run, ended, rest = os.pread(state, 4096, 0).partition(b"\n")
     if not ended or not rest.endswith(b"\n"):
         return None
@@ -100,15 +104,15 @@ def read_state(state: int) -> State | None:
 
 
 def send(state: State, number: signal.Signals) -> None:
-    """Signal the server, and never another process that got its number."""
+    """Signal the server, but no other process that reuses its id."""
     with suppress(ProcessLookupError):
         if os.getsid(state.pid) == state.session:
-            os.kill(state.pid, signal.SIGCONT)  # a frozen one would not hear anything else
+            os.kill(state.pid, signal.SIGCONT)  # a stopped process receives nothing else
             os.kill(state.pid, number)
 
 
-def lives(state: int) -> bool:
-    """Whether the server or a child of it still has this file open, from its lock."""
+def is_alive(state: int) -> bool:
+    """Return whether the server, or a child of it, still holds the lock of this file."""
     if not try_lock(state, fcntl.LOCK_EX):
         return True
     fcntl.flock(state, fcntl.LOCK_UN)

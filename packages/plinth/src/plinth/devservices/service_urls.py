@@ -1,4 +1,4 @@
-"""The services that the application stands on: those that the settings name, else embedded ones."""
+"""The services that the application uses: those in the settings, otherwise embedded ones."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from plinth.config import Settings
 class ServiceUrls:
     """
     Attributes:
-        owner_url: the database as the role that owns the tables, never through PgBouncer; the
-            role of `database_url` where the settings name no other.
+        owner_url: for the role that owns the tables, never through PgBouncer; the role of
+            `database_url` if the settings have no other.
     """
 
     database_url: str
@@ -21,17 +21,18 @@ class ServiceUrls:
     owner_url: str
 
     def as_environment(self) -> dict[str, str]:
-        """For processes of ours, which then start no servers of their own."""
+        """Return the settings for child processes, so that they start no servers."""
         return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
 
 
 @contextmanager
 def running_services(settings: Settings) -> Iterator[ServiceUrls]:
-    """The URLs to use. What the settings leave out is started, shared with other processes, and
-    stopped by the last one to leave.
+    """Start the services that the settings omit, and yield the URLs of all.
+
+    The servers are shared with other processes; the last one stops them.
 
     Raises:
-        EmbeddedError: an embedded service could not be started, in one sentence.
+        EmbeddedError: an embedded service could not be started.
     """
     with embedded.services(
         settings.DATA_DIR,

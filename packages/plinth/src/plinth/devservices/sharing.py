@@ -1,8 +1,8 @@
-"""One server for any number of processes: the first starts it, the last one to leave stops it.
+"""One server for several processes: the first one starts it, the last one stops it.
 
-A server has three files in the data folder that are only ever locked (flock), never removed:
-`<name>.lock` is held while somebody starts or stops it, `<name>.users` is shared by those who use
-it, and `<name>.server` is held by the server itself. The kernel frees the lock of whoever dies.
+A server has three lock files (flock) in the data folder, which are never removed: `<name>.lock` is
+held to start or stop it, `<name>.users` is shared by its users, and `<name>.server` is held by the
+server itself. The kernel releases the locks of a process that dies.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from pathlib import Path
 from plinth.devservices import folders, processes
 from plinth.devservices.errors import EmbeddedError
 from plinth.devservices.logs import open_log, read_tail
-from plinth.devservices.processes import Account, lives, try_lock, wait_until
+from plinth.devservices.processes import Account, is_alive, try_lock, wait_until
 
 logger = logging.getLogger(__name__)
 
@@ -30,29 +30,29 @@ KILL_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a start works with. `state` (the locked `<name>.server`) and `log` are open files."""
+    """The context of a start. `state` (the locked `<name>.server`) and `log` are open files."""
 
     data_dir: Path
     state: int
     log: int
-    log_since: int  # where this start's part of the log begins
+    log_since: int  # offset where the lines of this start begin
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A kind of server, and what differs from one kind to the other."""
+    """A kind of server."""
 
     name: str
-    sockets: tuple[str, ...]  # the files it makes in the run folder
+    sockets: tuple[str, ...]  # files in the run folder
     stop_signal: signal.Signals
-    prepare: Callable[[Start], Account | None]  # makes its data; says whom it runs as
+    prepare: Callable[[Start], Account | None]  # creates its data; returns its account
     command: Callable[[Path, Path], Sequence[str | Path]]  # of data folder and run folder
     ready: Callable[[Path, Path], bool]  # of data folder and run folder
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Kept open for as long as one uses the server: it can be stopped even after `rm -r`."""
+    """The open lock files of a user: they work even after `rm -r` of the data folder."""
 
     data_dir: Path
     lock: int
@@ -62,19 +62,19 @@ class Files:
 
 @contextmanager
 def shared(service: Service, data_dir: Path) -> Iterator[Path]:
-    """Use the server; gives the folder of its socket."""
+    """Use the server, and yield the folder of its socket."""
     with opened(service, data_dir) as files:
         process = os.getpid()
         try:
             yield enter(service, files)
         finally:
-            if os.getpid() == process:  # a forked child has our locks: they are not its to undo
+            if os.getpid() == process:  # a forked child must not release our locks
                 leave_uninterrupted(service, files)
 
 
 @contextmanager
 def opened(service: Service, data_dir: Path) -> Iterator[Files]:
-    """Opened anew by each user, within a process too: a lock belongs to an opened file."""
+    """Open the lock files once per user, since a lock belongs to an open file description."""
     numbers: list[int] = []
     try:
         for kind in ("lock", "users", "server"):
@@ -105,7 +105,7 @@ def locked(service: Service, files: Files, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # Said aloud, because closing alone would leave it to a child forked in the meantime.
+        # Unlock explicitly: after a close alone, a child that was forked meanwhile keeps the lock.
         fcntl.flock(files.lock, fcntl.LOCK_UN)
 
 
@@ -118,15 +118,15 @@ def await_lock(service: Service, files: Files, file: int, kind: int, seconds: fl
 
 
 def find_running(service: Service, files: Files) -> Path | None:
-    """The run folder of a server that runs already, perhaps left by users that were killed.
+    """Return the run folder of a running server, or None.
 
-    It may be just starting, recovering or ending: wait until it answers or is gone.
+    The server may be starting, recovering or stopping: wait until it responds or has ended.
     """
     run: Path | None = None
 
     def decided() -> bool:
         nonlocal run
-        if not lives(files.server):
+        if not is_alive(files.server):
             return True
         state = processes.read_state(files.server)
         if state and service.ready(files.data_dir, state.run):
@@ -136,15 +136,15 @@ def find_running(service: Service, files: Files) -> Path | None:
     if wait_until(decided, START_SECONDS):
         return run
     raise EmbeddedError(
-        f"The {service.name} of {files.data_dir} runs and does not answer: see "
-        f"{log_path(service, files)}, or stop all that use it and try again."
+        f"The {service.name} of {files.data_dir} is running and does not respond: see "
+        f"{log_path(service, files)}, or stop all its users and try again."
     )
 
 
 def start(service: Service, files: Files) -> Path:
     begun = time.monotonic()
     with open_log(log_path(service, files)) as (log, since):
-        # Opened once more, because this lock is to be the server's and not ours.
+        # A second open file description: this lock belongs to the server.
         state = os.open(files.data_dir / f"{service.name}.server", os.O_RDWR)
         try:
             fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,24 +156,22 @@ def start(service: Service, files: Files) -> Path:
             processes.launch(command, run=run, state=state, log=log, account=account)
         finally:
             os.close(state)
-        await_ready(service, files, run, last_words_of=(log, since))
+        await_ready(service, files, run, log_tail=(log, since))
     logger.info("Started %s in %.2f s: %s", service.name, time.monotonic() - begun, files.data_dir)
     return run
 
 
-def await_ready(
-    service: Service, files: Files, run: Path, *, last_words_of: tuple[int, int]
-) -> None:
-    answers = False
+def await_ready(service: Service, files: Files, run: Path, *, log_tail: tuple[int, int]) -> None:
+    responds = False
 
     def decided() -> bool:
-        nonlocal answers
-        answers = service.ready(files.data_dir, run)
-        return answers or not lives(files.server)
+        nonlocal responds
+        responds = service.ready(files.data_dir, run)
+        return responds or not is_alive(files.server)
 
     wait_until(decided, START_SECONDS)
-    if not answers:
-        why = read_tail(*last_words_of)
+    if not responds:
+        why = read_tail(*log_tail)
         raise EmbeddedError(
             f"{service.name} did not start ({why}): see {log_path(service, files)}."
         )
@@ -183,13 +181,13 @@ def leave_uninterrupted(service: Service, files: Files) -> None:
     try:
         leave(service, files)
     except KeyboardInterrupt:
-        leave(service, files)  # a second Ctrl-C is no reason to leave a server behind
+        leave(service, files)  # a second Ctrl-C must not leave a server running
         raise
 
 
 def leave(service: Service, files: Files) -> None:
     try:
-        # Whoever holds it for long is starting the server, so will use it and stop it after us.
+        # A process that holds the lock for long is starting the server, and stops it later.
         with locked(service, files, STOP_SECONDS):
             if try_lock(files.users, fcntl.LOCK_EX):
                 stop(service, files)
@@ -201,13 +199,13 @@ def leave(service: Service, files: Files) -> None:
 
 def stop(service: Service, files: Files) -> None:
     begun = time.monotonic()
-    if lives(files.server):
+    if is_alive(files.server):
         if signal_until_gone(files, service.stop_signal, STOP_SECONDS):
             logger.info("Stopped %s in %.2f s", service.name, time.monotonic() - begun)
         elif signal_until_gone(files, signal.SIGKILL, KILL_SECONDS):
-            logger.warning("Killed %s: it did not stop by itself", service.name)
+            logger.warning("Killed %s: it did not stop in time", service.name)
         else:
-            logger.error("%s of %s does not end", service.name, files.data_dir)
+            logger.error("%s of %s does not stop", service.name, files.data_dir)
             return
     if state := processes.read_state(files.server):
         folders.remove_sockets(state.run, service.sockets)
@@ -215,11 +213,11 @@ def stop(service: Service, files: Files) -> None:
 
 
 def signal_until_gone(files: Files, number: signal.Signals, seconds: int) -> bool:
-    """Once a second, because a server that has only just begun does not hear it yet."""
+    """Repeat the signal every second: a server that has just started may ignore the first."""
     for _ in range(seconds):
         if state := processes.read_state(files.server):
             processes.send(state, number)
-        if wait_until(lambda: not lives(files.server), 1):
+        if wait_until(lambda: not is_alive(files.server), 1):
             return True
     return False
 

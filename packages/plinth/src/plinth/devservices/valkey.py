@@ -1,4 +1,4 @@
-"""Valkey, which speaks Redis's protocol, reachable by a socket in a private folder."""
+"""Valkey (Redis protocol), reachable only by a Unix socket in a private folder."""
 
 import signal
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""The few words of the two protocols by which one sees that a server serves.
+"""The parts of the PostgreSQL and Redis protocols that a health check needs.
 
-Spoken here because a client program for each question would cost more than the rest of a start.
+A client program for each check would take longer than the rest of a start.
 """
 
 import socket
@@ -9,14 +9,14 @@ from pathlib import Path
 
 SECONDS = 10
 PROTOCOL_3 = 196608
-HEADER = struct.Struct("!cI")  # of a message: its kind, and its length without the kind
+HEADER = struct.Struct("!cI")  # of a message: type, and length without the type
 
 
 def ask_postgres(path: Path, user: str, database: str, statement: str = "") -> str | None:
-    """Connect, and run the statement if there is one.
+    """Connect, and run the statement if it is not empty.
 
     Returns:
-        The SQLSTATE of what went wrong, "00000" when nothing did, None where nobody answers.
+        The SQLSTATE of the error, "00000" on success, None if the server does not respond.
     """
     names = f"user\0{user}\0database\0{database}\0\0".encode()
     try:
