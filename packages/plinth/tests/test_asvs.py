@@ -15,7 +15,7 @@ LINK = re.compile(r"\]\(([\w./-]+\.md)\)")
 REASONS = ("**n/a**: ", "**not met**: ", "**documented**: ")
 
 # How many requirements of levels 1 and 2 each section of version 5.0.0 begins with; the last
-# section's are of level 3, or stand behind them.
+# section's are of level 3, or follow them.
 SECTIONS = {
     "V6.1": 3,
     "V6.2": 12,
@@ -68,7 +68,7 @@ def test_a_row_has_a_test_or_a_reason(row: Row) -> None:
     assert row.level in {"1", "2"}
     assert row.asked
     assert NODE.search(row.tests) or row.met.startswith(REASONS), (
-        "name a test, or begin with the reason why there is none"
+        "name a test, or begin with the reason why no test exists"
     )
     pages = LINK.findall(row.met)
     assert pages or not row.met.startswith("**documented**")

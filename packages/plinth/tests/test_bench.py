@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic, which nobody would notice being wrong."""
+"""Arithmetic of the benchmarks; an error in it would stay unnoticed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Rules of the sources and of the tests, each as a test whose message tells the mend."""
+"""Rules of the sources and of the tests, each as a test whose message says how to fix it."""
 
 import re
 

@@ -8,7 +8,7 @@ from plinth.config import Settings
 from plinth.testing.databases import TestServices
 from tests.support.environment import ROOT, bare_environment, python_path
 
-# Whatever a developer could have there: other servers, another mode, figures, and plain nonsense.
+# A developer's environment can have other servers, another mode, other limits, and nonsense.
 HOSTILE = {
     "ENVIRONMENT": "production",
     "SECRET_KEY": "short",

@@ -1,6 +1,6 @@
 """Names that are stored, or that clients and operators depend on, keep their values.
 
-tests/data/persisted_names.json lists them. A test that fails because of an addition is mended by
+tests/data/persisted_names.json lists them. If a test fails because of an addition, run
 `UPDATE_NAMES=1 pytest tests/test_persisted_names.py`. A value that is gone or changed needs a
 migration or the next major version, and a line in CHANGELOG.md.
 """

@@ -1,4 +1,4 @@
-"""Who comes in, how long they stay, and what a request must bring along."""
+"""Sign-in to the admin pages: access, lifetime of a session, and checks of each request."""
 
 import asyncio
 import re
@@ -243,7 +243,7 @@ async def test_a_redirect_after_the_login_stays_here(stranger: Superuser, people
 async def test_a_body_that_comes_slowly_holds_no_connection(
     stranger: Superuser, resources: Resources
 ) -> None:
-    """Else a few strangers with cookies they made up would lock everybody out of the database."""
+    """Otherwise a few clients with invented cookies could use up all database connections."""
     await stranger.get("/login")
     asked = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What is done in the pages is done by the same rules as over the API, and is in the audit log."""
+"""Changes in the admin pages follow the rules of the API and are recorded in the audit log."""
 
 import asyncpg
 import pytest
@@ -164,7 +164,7 @@ async def test_a_mail_that_was_given_up_can_be_sent_after_all(
     ]
     assert (await root.act("mail", "retry", dead)).status_code == 200
     assert (await root.act("mail", "retry", waiting)).status_code == 400
-    with pytest.raises(NotFound):  # whoever asks
+    with pytest.raises(NotFound):  # also for a superuser
         async with database.transaction() as db:
             await outbox.retry(db, waiting)
 
@@ -202,7 +202,7 @@ async def test_a_button_for_what_can_be_no_row_is_refused(root: Superuser) -> No
 
 
 async def test_the_pages_read_by_a_session_that_cannot_write(database: Database) -> None:
-    """Whatever starlette-admin may do by itself one day."""
+    """A later release of starlette-admin may write by itself."""
     with pytest.raises(Unavailable) as refused:
         async with database.read_only_session() as session:
             await session.execute(text("DELETE FROM users"))

@@ -1,4 +1,4 @@
-"""What the pages show, and what they never do."""
+"""Content of the admin pages, and values that they must never show."""
 
 import re
 from datetime import date

@@ -112,7 +112,7 @@ SPELLINGS: list[Works | Refused] = [
     Refused("a" * 65 + "@example.com", "too long before the @-sign"),
     Refused("ann@" + "a" * 64 + ".example", "so many characters"),
     Refused("ann@" + ".".join(["a" * 60] * 4) + ".example", "too long"),
-    # Where the mail server offers SMTPUTF8:
+    # If the mail server offers SMTPUTF8:
     Works("josé@example.com", "josé@example.com", smtputf8=True),
     Works("JOSÉ@Example.com", "JOSÉ@example.com", smtputf8=True),
     Works(normalize("NFD", "josé@example.com"), "josé@example.com", smtputf8=True),

@@ -1,4 +1,4 @@
-"""An answer that says yes is durable: the commit comes first, and if it fails nobody hears it."""
+"""A success response means the data is committed: the commit precedes the response."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

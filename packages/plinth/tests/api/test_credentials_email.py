@@ -1,4 +1,4 @@
-"""An address is taken as somebody's when they used the link in a mail to it."""
+"""An address belongs to a user once they have used the link in a mail to it."""
 
 import asyncio
 from collections import Counter
@@ -181,7 +181,7 @@ async def test_a_new_address_takes_effect_when_it_is_verified(
 
     token = await change_email(client, inbox, here)
 
-    warned = await inbox.next(here.email, "A new e-mail was asked for")
+    warned = await inbox.next(here.email, "A change of e-mail was requested")
     assert NEW in text_of(warned)
     assert "#token=" not in text_of(warned)
     before = (await client.get("/users/me", headers=there.headers)).json()
@@ -269,7 +269,7 @@ async def test_resending_repeats_a_change_under_way(
     new = token_of(await inbox.next(NEW))
     assert (await verify(client, new)).status_code == 204
     check_refusal(await verify(client, old), 400, INVALID)
-    assert await is_let_in(client, person), "the session that asked for the change stays"
+    assert await is_let_in(client, person), "the session that requested the change stays live"
     assert not await is_let_in(client, there)
 
 

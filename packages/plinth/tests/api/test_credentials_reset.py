@@ -362,7 +362,7 @@ async def test_requests_are_limited_alike_whether_the_account_exists(
 async def test_who_is_refused_has_a_valid_link_in_the_inbox(
     client: AsyncClient, people: People, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many a stranger has asked for: the limit's window is no longer than a link's life."""
+    """The window of the limit is not longer than the lifetime of a link, so one link is valid."""
     rate = parse_rate(settings.LIMIT_FORGOT_ACCOUNT)
     assert rate.seconds <= settings.PASSWORD_RESET_MINUTES * 60
     assert rate.limit <= one_time_token.MAX_PENDING

@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc`: our own files only, a strict policy, off where nobody asked."""
+"""`/docs` and `/redoc`: local files only, a strict policy, off outside development."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What holds for every route: the door, CORS, compression, slashes, HEAD and OPTIONS, the docs."""
+"""HTTP behavior of all routes: authentication, CORS, compression, slashes, HEAD and OPTIONS."""
 
 from collections.abc import AsyncIterator
 
@@ -169,7 +169,7 @@ async def test_a_path_that_is_not_there_is_not_found(client: AsyncClient) -> Non
 async def test_behind_a_proxy_that_has_us_under_a_path_all_is_as_before(
     app: FastAPI, people: People
 ) -> None:
-    """The server's `--root-path`: it stands before each path, and no route is declared with it."""
+    """The server's `--root-path` precedes each path; routes are declared without it."""
     person = await people.enter(is_superuser=True)
     under_a_path = ASGITransport(app, raise_app_exceptions=False, root_path="/under/a")
     async with AsyncClient(transport=under_a_path, base_url="http://test/under/a") as client:

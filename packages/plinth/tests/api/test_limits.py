@@ -49,7 +49,7 @@ async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
 
 
 def some_ip() -> str:
-    """Of nobody else in this run: the counts outlive a test."""
+    """Return an address that no other test uses, because the counts outlive a test."""
     return str(IPv4Address(random.randint(2**24, 2**31)))
 
 
@@ -264,7 +264,7 @@ async def test_an_ipv6_site_counts_as_one_address(at: From) -> None:
 
 
 def some_site() -> Iterator[str]:
-    """Addresses of one /48 that nobody else has in this run, each in a /64 of its own."""
+    """Yield addresses of one /48 that no other test uses, each in a separate /64."""
     site = f"2001:db8:{random.randint(1, 0xFFFF):x}"
     return (f"{site}:{n:x}::1" for n in range(0x10000))
 

@@ -51,7 +51,7 @@ async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
 
 
 def some_ip() -> str:
-    """Of nobody else in this run: the counts outlive a test."""
+    """Return an address that no other test uses, because the counts outlive a test."""
     return str(IPv4Address(random.randint(2**24, 2**31)))
 
 
@@ -147,7 +147,7 @@ SITES = {
     "a page without an origin": ({"origin": "null", "sec-fetch-site": "cross-site"}, False),
     "a page without an origin, an old browser": ({"origin": "null"}, False),
     "a form without a referrer": ({"sec-fetch-site": "cross-site"}, False),
-    "a neighbour's page": ({"origin": "http://x.test", "sec-fetch-site": "same-site"}, False),
+    "a neighbor's page": ({"origin": "http://x.test", "sec-fetch-site": "same-site"}, False),
     "a page that lies below ours": ({"origin": "http://test.evil.example"}, False),
 }
 
@@ -211,7 +211,7 @@ async def test_made_up_refresh_tokens_are_limited_by_address(
         statuses.append(answer.status_code)
     assert statuses == [401] * 20 + [429] * 20
     assert await count_keys() - before == 2, "a bucket, and the mark of a refusal"
-    # Whoever shares the address with the stranger still has tokens that we made.
+    # A client that shares the attacker's address can still use its valid token.
     assert (await client.post("/auth/refresh", json={"refresh_token": token})).status_code == 200
 
 

@@ -19,7 +19,7 @@ WRONG = "Incorrect email or password"
 
 @pytest.fixture(params=["json", "form"])
 def sign_in(request: pytest.FixtureRequest, client: AsyncClient) -> SignIn:
-    """Both ways to sign in, which answer alike."""
+    """Both ways to sign in; their responses are the same."""
 
     async def by_json(email: str, password: str) -> Response:
         return await client.post("/auth/login", json={"email": email, "password": password})
@@ -57,7 +57,7 @@ async def test_the_email_is_looked_up_without_case(people: People, sign_in: Sign
 async def test_no_refusal_comes_sooner_than_another(
     people: People, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time that a password takes tells nothing of whose it is."""
+    """The response time of a failed sign-in does not show whether the account exists."""
     monkeypatch.setattr(settings, "LOGIN_FAILURE_MS", 200)
     person = await people.add()
     for email in (person.email, "nobody@example.com"):

@@ -1,4 +1,4 @@
-"""What a client may not set is never set, whatever it sends."""
+"""Clients cannot set protected fields, whatever they send."""
 
 from typing import Any
 

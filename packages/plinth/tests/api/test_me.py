@@ -182,7 +182,7 @@ async def test_email_and_password_ask_for_the_current_password(
 async def test_an_application_may_take_a_new_email_without_the_password(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
-    """Still by a link in a mail to the new address; a new password asks for the current one."""
+    """An e-mail changes by a link in a mail to it; a new password requires the current one."""
     person = await people.enter(is_verified=True)
     session_id = await second.fetchval("SELECT id FROM sessions")
 

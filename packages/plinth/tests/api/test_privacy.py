@@ -1,4 +1,4 @@
-"""Who sees what of whom: another's e-mail, flags and dates are for superusers."""
+"""Only superusers see the e-mail, flags and dates of another user."""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ AT_ONCE = 20
 async def connections(
     app: FastAPI, resources: Resources, database_url: str, client: AsyncClient
 ) -> AsyncIterator[None]:
-    """As many as there are racers, and kept open: what a race costs here is opening them anew."""
+    """Keep one connection per racer open; opening new ones takes most of the time of a race."""
     kept_open = settings.model_copy(update={"DB_POOL_SIZE": AT_ONCE})
     database = Database(database_url, kept_open, Base.metadata)
     app.state.resources = replace(resources, database=database)

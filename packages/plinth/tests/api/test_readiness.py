@@ -120,7 +120,7 @@ async def test_those_who_ask_at_once_share_one_look_that_is_kept_for_a_second() 
     readiness = Readiness(look, clock)
     asking = [asyncio.create_task(readiness.get()) for _ in range(20)]
     await asyncio.sleep(0)
-    asking[0].cancel()  # the one who began it hangs up; the others still get their answer
+    asking[0].cancel()  # the first caller disconnects; the others still get their response
     await asyncio.sleep(0)
     goes_on.set()
     assert await asyncio.gather(*asking[1:]) == [FINE] * 19

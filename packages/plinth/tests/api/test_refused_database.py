@@ -215,7 +215,7 @@ CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'a
 
 
 async def break_and_cut(server: OwnPostgres, statement: str) -> None:
-    """A database is renamed only while nobody is connected, and the application connects again."""
+    """Retry: a database cannot be renamed while a client is connected, and ours reconnects."""
     for _ in range(100):
         try:
             server.ask(statement)

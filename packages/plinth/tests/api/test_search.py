@@ -77,7 +77,7 @@ async def test_every_character_matches_itself(
 async def test_of_an_address_all_is_looked_for(
     client: AsyncClient, people: People, query: str, names: set[str]
 ) -> None:
-    """The index is asked for what stands before the @ alone."""
+    """The index covers only the part of an e-mail before the @."""
     superuser = await people.enter(is_superuser=True)
     here = {
         (await people.add(email=email, username=name, full_name=full_name)).id: name

@@ -1,4 +1,4 @@
-"""Every answer tells the browser what to refuse, whoever gives it."""
+"""Every response has the security headers, including errors and responses of middleware."""
 
 import pytest
 from fastapi import FastAPI

@@ -1,4 +1,4 @@
-"""One increment of `users.session_epoch` ends all sessions, whatever asks for them next."""
+"""One increment of `users.session_epoch` ends all sessions of a user."""
 
 import asyncio
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""Whatever runs beside it: when the revoke has answered, no token of the session is live."""
+"""After the response to a revocation, no token of the session is live, also under races."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

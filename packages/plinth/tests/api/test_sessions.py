@@ -1,4 +1,4 @@
-"""Where one is signed in, and how that ends, over HTTP."""
+"""Listing and revoking the sessions of a user over HTTP."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""What a client's library would never send, as bytes to a real uvicorn."""
+"""Requests that no HTTP library would send, as bytes to a real uvicorn."""
 
 import asyncio
 import json
@@ -91,7 +91,7 @@ async def test_a_length_that_is_none_is_refused(wire: Wire, port: int, length: s
 
 
 async def test_more_than_the_declared_length_is_no_part_of_the_body(wire: Wire) -> None:
-    """Nor the beginning of a request that somebody smuggled in."""
+    """The server does not parse it as a further request (request smuggling)."""
     short = f"Content-Length: {len(CREDENTIALS)}"
     await wire.ask(LOGIN, JSON, short, body=CREDENTIALS + b"GARBAGE\r\n\r\n")
     statuses: list[int] = []

@@ -33,7 +33,7 @@ FROM generate_series(now() - interval '29 days', now() - interval '1 day', inter
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Only where it is asked for by name."""
+    """Collect this folder only if the command line names it."""
     return None if any("tests/browser" in argument for argument in config.args) else True
 
 
@@ -76,7 +76,7 @@ def browser(origin: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def watched(browser: Browser, origin: str) -> Iterator[Watched]:
-    """A page of its own; afterwards nothing was complained of, and nobody else was asked."""
+    """Open a page, and check afterwards for console errors and requests to other hosts."""
     watched = Watched(browser, origin)
     yield watched
     watched.close()

@@ -70,7 +70,7 @@ def change_the_name(watched: Watched, page: Page) -> None:
 
 
 def use_what_the_policy_changed(watched: Watched, page: Page) -> None:
-    """Handlers that stood in attributes: `plinth/admin/templating.py`."""
+    """Use the handlers that `plinth/admin/templating.py` moves out of attributes."""
     page.goto("/admin/event/list")
     page.get_by_label("Page size").select_option("100")
     page.wait_for_url("**page_size=100*")

@@ -1,4 +1,4 @@
-"""What a request may cost, on the server as it runs in production: `make test-budget`."""
+"""Cost limits of a request, on a server with production settings: `make test-budget`."""
 
 import asyncio
 from collections.abc import Iterator, Mapping

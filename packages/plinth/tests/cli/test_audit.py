@@ -1,4 +1,4 @@
-"""`plinth audit verify`: what an operator is told of a log that somebody worked on."""
+"""`plinth audit verify`: its report on an audit log that was tampered with."""
 
 import json
 

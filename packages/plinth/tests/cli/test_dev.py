@@ -41,7 +41,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is changed here, every `plinth dev` reloads for: another worker's too."""
+    """Lock: each `plinth dev` reloads on a change here, also that of another pytest worker."""
     with (tmp_path_factory.getbasetemp().parent / "dev.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

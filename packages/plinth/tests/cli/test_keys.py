@@ -75,7 +75,7 @@ def test_keys_are_rotated_listed_exported_and_revoked(file: Path) -> None:
 
     keys = listed()
     assert [(key["alg"], key["state"]) for key in keys] == [
-        ("EdDSA", "next"),  # as the newest, and held back for those who know it by its public part
+        ("EdDSA", "next"),  # the newest; not used until verifiers have its public part
         ("EdDSA", "signs"),
         ("HS256", "verifies"),
     ]

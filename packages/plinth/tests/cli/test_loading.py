@@ -1,4 +1,4 @@
-"""What a process loads before it serves: time of each start, and memory of each worker."""
+"""Modules that a process imports before it serves; they cost start time and memory."""
 
 import gc
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""What `plinth serve` does with bytes that are no body, over a real socket."""
+"""Responses of `plinth serve` to malformed requests over a real socket."""
 
 import asyncio
 import json

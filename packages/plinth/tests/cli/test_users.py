@@ -189,7 +189,7 @@ async def test_accounts_that_collide_are_shown_and_forms_that_plain_sql_left_out
 
 
 def doctor(environment: dict[str, str]) -> tuple[str, str]:
-    """What it finds of addresses."""
+    """Return level and text of the check `addresses`."""
     checks = json.loads(plinth("doctor", "--json", **environment).stdout)["checks"]
     (found,) = (check for check in checks if check["name"] == "addresses")
     return found["level"], found["text"]

@@ -126,7 +126,7 @@ async def sent(second: asyncpg.Connection, number: int) -> None:
     """So many are sent, and marked as such."""
     marked = "SELECT count(*) FROM mails WHERE sent_at IS NOT NULL"
     async with asyncio.timeout(PATIENCE):
-        while await second.fetchval(marked) < number:  # noqa: ASYNC110 - the database tells nobody
+        while await second.fetchval(marked) < number:  # noqa: ASYNC110 - the database sends no event
             await asyncio.sleep(0.01)
 
 

@@ -16,7 +16,7 @@ MADE = shutil.ignore_patterns("node_modules", "dist", ".tests", "openapi.json", 
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Only where it is asked for by name."""
+    """Collect this folder only if the command line names it."""
     return None if any("tests/clients" in argument for argument in config.args) else True
 
 

@@ -92,7 +92,7 @@ SKIPS = {
         f"POST {API}/articles answers without 'article_slug' at its top level"
     ),
     f"test_access_matches_declaration[DELETE {API}/tags/{{slug}}/notes/{{id}}]": (
-        f"/comments and POST {API}/tags/{{slug}}/notes may create what {{id}} stands for"
+        f"/comments and POST {API}/tags/{{slug}}/notes may create the object of {{id}}"
     ),
     f"test_no_mass_assignment[POST {API}/articles]": "no object with an `id`",
     f"test_list_query_count_is_constant[GET {API}/articles]": (

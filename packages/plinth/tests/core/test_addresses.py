@@ -55,7 +55,7 @@ def test_other_mailboxes_have_other_forms() -> None:
 
 
 def test_no_letter_beyond_ascii_becomes_one_of_ascii() -> None:
-    """Who has such an address would keep the owner of the ASCII one from registering."""
+    """Otherwise the owner of such an address would block the registration of the ASCII one."""
     for number in range(0x80, 0x110000):
         letter = normalize("NFC", chr(number))
         if letter.isascii() or letter in {letter.casefold(), letter.lower()}:

@@ -77,7 +77,7 @@ async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_
     assert loader.batches == [[1], [2]]
     loader.gates[0].set()
     await begun(loader, 3)
-    assert loader.batches[2] == [3, 4], "asked for once, by two"
+    assert loader.batches[2] == [3, 4], "requested once, for two callers"
     loader.invalidate_all()
     assert await asyncio.gather(*asked) == ["old 1", "old 2", "old 3", "old 4", "old 3"]
     assert loader.most == 2

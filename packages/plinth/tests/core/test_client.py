@@ -1,4 +1,4 @@
-"""Where a request comes from: forwarded headers count only behind a trusted proxy."""
+"""The client of a request: forwarded headers count only behind a trusted proxy."""
 
 from ipaddress import ip_network
 from typing import Any

@@ -31,6 +31,6 @@ def test_another_spelling_is_no_token(respell: Callable[[str], str]) -> None:
 
 
 def test_its_hash_fits_no_refresh_token() -> None:
-    """A refresh token's hash is the plain SHA-256 of its bytes; both stand in one column."""
+    """A refresh token's hash is the plain SHA-256 of its bytes; one column has both."""
     token = make_cookie_token(uuid4())
     assert token.hash != hashlib.sha256(token.data).digest()

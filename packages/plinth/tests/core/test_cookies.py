@@ -28,7 +28,7 @@ HOSTILE = {
 }
 PART = 8
 TIMES = 24
-"""What eight times the length may cost: a linear parser takes 8 times as long, others 64 times."""
+"""Maximum ratio for eight times the length: a linear parser takes 8 times as long, others 64."""
 
 
 def scope_of(*cookies: str) -> dict[str, Any]:

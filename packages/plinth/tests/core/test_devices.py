@@ -68,7 +68,7 @@ def test_what_we_did_not_make_is_no_device_and_no_error(cookie: str) -> None:
 def test_each_character_of_a_mark_counts() -> None:
     cookie = remember(None, ANN)
     id_and_mark = range(len(cookie))
-    # The last character of 22 carries four bits of sixteen bytes, and two that nothing stands in.
+    # The last character of 22 carries four bits of sixteen bytes, and two unused bits.
     for place in id_and_mark:
         if cookie[place] != ".":
             other = "A" if cookie[place] != "A" else "B"

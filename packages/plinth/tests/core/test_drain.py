@@ -1,4 +1,4 @@
-"""The end in order. What a whole server does then: tests/faults/test_lifecycle.py."""
+"""Graceful shutdown. tests/faults/test_lifecycle.py tests it on a whole server."""
 
 import signal
 

@@ -432,7 +432,7 @@ def test_awkward_path_has_its_sockets_elsewhere(
         places = [*elsewhere.iterdir()]
         assert len(places) == len(kinds)
         assert all(stat.S_IMODE(place.stat().st_mode) == 0o700 for place in places)
-        # Whoever has another temporary folder finds them all the same.
+        # A process with another temporary folder finds them as well.
         monkeypatch.setenv("TMPDIR", str(empty))
         process = run(empty / name, kinds)
         assert entered(process) == endpoints

@@ -1,4 +1,4 @@
-"""What bounds a session, and what counts as a connection that is lost."""
+"""Timeouts of a session, and errors that count as a lost connection."""
 
 import asyncio
 from collections.abc import AsyncIterator

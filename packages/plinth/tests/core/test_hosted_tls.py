@@ -20,7 +20,7 @@ from tests.support.tls_front import TlsFront, tls_front
 
 SECURE = [hosted for hosted in POSTGRES if hosted.tls not in (PREFER, "disable")]
 NAMES = sorted({host.rpartition(":")[0] for it in SECURE for host in it.hosts.split(",")})
-# After TLS the server asks for the password, as those services do.
+# After TLS the server requires the password, as those services do.
 HBA = """
 local all all trust
 host all all 127.0.0.1/32 scram-sha-256

@@ -49,7 +49,7 @@ def edit(file: Path, place: int, **members: Any) -> None:
 
 @pytest.fixture
 def good(file: Path) -> dict[str, Any]:
-    """The newest key of a file, as it stands there."""
+    """Return the newest key of a file, as it is stored."""
     rotate_keys(file, "EdDSA", after=0)
     found: dict[str, Any] = json.loads(file.read_text())["keys"][-1]
     return found

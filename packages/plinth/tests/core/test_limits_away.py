@@ -84,7 +84,7 @@ async def test_half_of_the_figure_holds_and_at_least_one(
     assert await count(alone, bucket) == holds
     with pytest.raises(RateLimited) as refused:
         await alone.reserve(bucket)
-    assert refused.value.exceeded[0].rate.limit == holds, "clients are told the figure that holds"
+    assert refused.value.exceeded[0].rate.limit == holds, "must report the limit that applies"
 
 
 async def test_the_window_slides_and_the_wait_is_true(alone: Limiter, clock: Clock) -> None:

@@ -299,6 +299,6 @@ def test_development_reads_and_the_rest_parses(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("beginning", ["eyJ", "-eyJ", "eyJ.", "input_value=", "$argon2$", "://a:"])
 def test_a_megabyte_of_beginnings_of_secrets_stops_nothing(beginning: str) -> None:
-    """It takes as long as another megabyte; read anew from each of them it would be an hour."""
+    """The time must be linear in the length; a scan from each beginning would take an hour."""
     many = beginning * (2**20 // len(beginning))
     assert redaction.redact(None, "", {"event": many})["event"]

@@ -1,4 +1,4 @@
-"""The figures that Prometheus collects: that they are right, and that nobody makes them grow."""
+"""The metrics are correct, and no client can increase the number of series without bound."""
 
 import asyncio
 import time
@@ -62,7 +62,7 @@ async def test_queries_belong_to_a_request_or_to_the_process(
 ) -> None:
     person = await people.enter()
     queries = "plinth_db_query_duration_seconds_count"
-    await scrape(port)  # its own queries; the next within some seconds asks for nothing
+    await scrape(port)  # its own queries; a further scrape within some seconds sends none
     before = await scrape(port)
     await client.get("/users/search?q=abc", headers=person.headers)
     after = await scrape(port)

@@ -1,4 +1,4 @@
-"""What is refused as too easily guessed, and, as important, what is not."""
+"""Passwords that are refused as easily guessed, and passwords that must be accepted."""
 
 import pytest
 

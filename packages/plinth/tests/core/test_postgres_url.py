@@ -12,7 +12,7 @@ from tests.support.certificates import Issued, make_authority
 from tests.support.hosted import POSTGRES, Hosted
 
 # Of libpq 18, https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS, each with
-# a value that does what we do, and one that asks for what we cannot do.
+# a value that does what we do, and one that we cannot honor.
 HONORED = {
     "host": "one.example.com",
     "hostaddr": "10.0.0.1",

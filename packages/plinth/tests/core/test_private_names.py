@@ -54,7 +54,7 @@ def accessed(tree: ast.AST) -> Iterator[str]:
 
 
 def inherited(tree: ast.AST) -> Iterator[str]:
-    """What a class uses of itself, and has not made."""
+    """Yield the private members that a class uses and does not define."""
     for owner in ast.walk(tree):
         if not isinstance(owner, ast.ClassDef) or not owner.bases:
             continue
@@ -70,7 +70,7 @@ def inherited(tree: ast.AST) -> Iterator[str]:
 
 
 def replaced() -> Iterator[str]:
-    """What the dispatcher works in the place of, by name."""
+    """Yield the private names of the code that the dispatcher replaces."""
     known = import_module("plinth.http.dispatch.known")
     for names in known.ORIGINALS.values():
         yield from (part for name in names for part in name.split(".") if is_private(part))
@@ -106,7 +106,7 @@ def test_a_listed_name_is_there_in_the_installed_version(module: str, name: str)
     *owners, last = name.split(".")
     for owner in owners:
         found = getattr(found, owner)
-    # An attribute of instances stands in the source of the class.
+    # Find an attribute of instances in the source of the class.
     assert hasattr(found, last) or last in inspect.getsource(found)
 
 

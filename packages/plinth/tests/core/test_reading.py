@@ -104,7 +104,7 @@ async def test_no_lean_read_asks_for_a_password(database: Database, people: Peop
 
 
 async def test_values_are_those_of_their_types(database: Database, db: AsyncSession) -> None:
-    """Whatever SQLAlchemy does with them on their way, each way."""
+    """SQLAlchemy converts parameters and results of these types."""
     query = Query(
         select(
             cast(bindparam("j", type_=JSONB), JSONB).label("j"),
@@ -182,7 +182,7 @@ async def is_under_way(second: asyncpg.Connection, pid: int) -> None:
     """Wait until the server has that connection's statement."""
     active = "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1"
     async with asyncio.timeout(PATIENCE):
-        while not await second.fetchval(active, pid):  # noqa: ASYNC110 - the server tells nobody
+        while not await second.fetchval(active, pid):  # noqa: ASYNC110 - the server sends no event
             await asyncio.sleep(0.01)
 
 
@@ -210,7 +210,7 @@ async def test_one_that_is_lost_meanwhile_is_unavailable_and_then_replaced(
 async def test_who_hangs_up_leaves_nothing_behind(
     database_url: str, second: asyncpg.Connection
 ) -> None:
-    """The server may still be about to answer him: nobody else may get that."""
+    """The server may still respond to it, and no other caller may receive that response."""
     async with opened(database_url, DB_POOL_SIZE=1, DB_MAX_OVERFLOW=0) as database:
         (row,) = await database.reader.all(PID)
         reading = asyncio.ensure_future(database.reader.all(NAP, seconds=Decimal(60)))
@@ -283,7 +283,7 @@ async def test_whether_a_lost_one_was_done_nobody_knows(
 
 
 async def test_a_server_that_became_read_only_is_left(database_url: str, people: People) -> None:
-    """By all of the pool's connections, though nobody but single statements asks for anything."""
+    """All connections of the pool are replaced, also if only single statements use them."""
     person = await people.enter()
     both = asyncio.Barrier(2)
 

@@ -69,7 +69,7 @@ async def secure(folder: Path) -> AsyncIterator[SecureValkey]:
 
 @pytest.fixture
 def led_here(secure: SecureValkey, monkeypatch: pytest.MonkeyPatch) -> SecureValkey:
-    """Whatever host is connected to, it is this one, which has to prove that host's name."""
+    """Redirect each connection to this server; it must still prove the name of the given host."""
     really = asyncio.open_connection
 
     async def open_here(*, host: str, port: int, **options: Any) -> Any:

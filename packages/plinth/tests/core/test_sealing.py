@@ -1,4 +1,4 @@
-"""What lies sealed in the database opens as it was sealed, for what it was sealed for, or not."""
+"""Encrypted values decrypt only unchanged and for the purpose of their encryption."""
 
 import pytest
 

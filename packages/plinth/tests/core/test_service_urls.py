@@ -63,7 +63,7 @@ async def test_an_odd_password_arrives_as_it_was_given() -> None:
     heard: list[bytes] = []
 
     async def ask_password(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """As a PostgreSQL with `password` in its pg_hba.conf, which lets nobody in."""
+        """Act as a PostgreSQL with `password` in its pg_hba.conf that refuses each password."""
         await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4)
         writer.write(b"R\0\0\0\x08\0\0\0\x03")
         await reader.readexactly(1)

@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses, each provoked for real, as the meaning that reaches the client."""
+"""Errors of a real PostgreSQL, and the problem that the client receives for each."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -149,7 +149,7 @@ def test_all_that_is_missing_is_told_at_once() -> None:
 
 
 def test_what_follows_from_a_wrong_value_is_not_told() -> None:
-    """With MAX_PAGE_SIZE mended, DEFAULT_PAGE_SIZE may be right."""
+    """With a correct MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE may be correct."""
     (fault,) = find_faults({"DEFAULT_PAGE_SIZE": "150", "MAX_PAGE_SIZE": "2oo"})
     assert fault.startswith("MAX_PAGE_SIZE")
 

@@ -1,4 +1,4 @@
-"""Refreshes that are asked for together share a statement, and each is decided by itself."""
+"""Concurrent refreshes share a statement, and each has its own result."""
 
 import asyncio
 from dataclasses import dataclass

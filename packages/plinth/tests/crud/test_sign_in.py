@@ -1,4 +1,4 @@
-"""What a sign-in asks and writes, as single statements."""
+"""The single statements by which a sign-in reads and writes."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4

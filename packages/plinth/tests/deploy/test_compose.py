@@ -105,7 +105,7 @@ def test_the_init_scripts_are_sound() -> None:
 
 @pytest.fixture
 def stand_ins(tmp_path: Path) -> Path:
-    """A folder for PATH: what the images bring, printing what they were told."""
+    """A folder for PATH: programs of the images that print their arguments."""
     programs = {
         "docker-entrypoint.sh": 'echo "entrypoint"; exec "$@"',
         "redis-server": 'printf "<%s>\\n" redis-server "$@"',

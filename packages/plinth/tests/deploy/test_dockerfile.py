@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[4]
 ENTRYPOINT = ROOT / "deploy" / "entrypoint.sh"
 HEALTHCHECK = ROOT / "deploy" / "healthcheck.py"
 PATIENCE = 60  # seconds
-HEALTH = "/api/v1/health/live"  # asks nobody
+HEALTH = "/api/v1/health/live"  # needs no other service
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -197,12 +197,12 @@ def test_the_health_check_asks_whether_the_process_lives() -> None:
 def test_the_health_check_fails_when_the_server_does() -> None:
     with serving(HEALTH, 503) as port:
         assert check_health(port) == 1
-    assert check_health(port) == 1, "nobody listens there any more"
+    assert check_health(port) == 1, "no server listens there any longer"
 
 
 @pytest.fixture
 def bin_folder(tmp_path: Path) -> Path:
-    """A folder for PATH, with a `plinth` that writes down what it was told."""
+    """A folder for PATH, with a `plinth` that records its arguments."""
     plinth = tmp_path / "plinth"
     plinth.write_text(
         "#!/bin/sh\n"
@@ -315,7 +315,7 @@ def test_a_stop_while_it_migrates_stops_the_migration(bin_folder: Path) -> None:
 
 
 def test_a_stop_in_the_moment_when_the_migration_begins_is_heard(bin_folder: Path) -> None:
-    # nobody asks earlier than the migration itself; each turn is another order of the two
+    # only the migration can stop it this early; the order of the two differs between the runs
     (bin_folder / "plinth").write_text("#!/bin/sh\nkill -TERM $PPID\nexec sleep 30\n")
 
     for _ in range(40):

@@ -1,4 +1,4 @@
-"""What `docker build` is sent: what is named, and no secret beside it."""
+"""`docker build` receives the listed files and no secrets."""
 
 import re
 import subprocess

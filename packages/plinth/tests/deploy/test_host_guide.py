@@ -1,8 +1,8 @@
-"""The host part of docs/how-to/deploy.md, run by its own commands, as a user without rights.
+"""The host part of docs/how-to/deploy.md, with its own commands, as an unprivileged user.
 
-`sudo`, the paths outside of a temporary folder, and the names of the database and its roles are
-stood in for, and systemd is: what the unit says is started with its environment, in a folder that
-the user cannot write.
+The tests replace `sudo`, systemd, the paths outside of a temporary folder, and the names of the
+database and its roles. They start the command of the unit with the environment of the unit, in a
+folder that the user cannot write.
 """
 
 import os
@@ -38,7 +38,7 @@ exec "$@"
 
 
 class Machine:
-    """Where the commands run, with other names for what they change.
+    """The host on which the commands run, with replaced paths and names.
 
     Attributes:
         settings: the file that the service reads.
@@ -60,7 +60,7 @@ class Machine:
             "HOME": str(_make_closed_home(folder)),
         }
         _write_program(programs / "sudo", SUDO)
-        # Stands for both ways in which the guide becomes the service's user: setpriv and systemd.
+        # Replaces both setpriv and systemd, by which the guide switches to the service's user.
         plinth = " ".join(as_other_user(sys.executable, "-m", "plinth.cli"))
         _write_program(programs / "setpriv.plinth", f'#!/bin/sh\nexec {plinth} "$@"\n')
 

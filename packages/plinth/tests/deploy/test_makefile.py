@@ -1,4 +1,4 @@
-"""What `make` and CI run must fail when a part of it fails."""
+"""Commands of `make` and CI fail when one of their parts fails."""
 
 import re
 import shutil

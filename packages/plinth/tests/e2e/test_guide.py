@@ -71,7 +71,7 @@ async def server(port: int, second: asyncpg.Connection) -> AsyncIterator[AsyncCl
     url = f"http://127.0.0.1:{port}/api/v1"
     async with AsyncClient(base_url=url, timeout=PATIENCE) as client:
         async with asyncio.timeout(PATIENCE):
-            while not await answers(client):  # noqa: ASYNC110 - another process tells nobody
+            while not await answers(client):  # noqa: ASYNC110 - another process sends no event
                 await asyncio.sleep(0.02)
         yield client
 
@@ -84,7 +84,7 @@ async def answers(client: AsyncClient) -> bool:
 
 
 async def alembic(environment: dict[str, str], *arguments: str) -> str:
-    """What it prints."""
+    """Run Alembic and return its output."""
     process = await asyncio.create_subprocess_exec(
         str(BIN / "alembic"),
         *arguments,

@@ -22,7 +22,7 @@ from tests.fastapi_suite.results import judge, locate, new_failures, read
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
-# What FastAPI's tests need beside our own pins.
+# Packages that FastAPI's tests need in addition to our own pins.
 NEEDED = (
     "anyio[trio]", "dirty-equals", "flask>=3,<4", "inline-snapshot", "pwdlib[argon2]", "pyjwt",
     "sqlmodel", "strawberry-graphql<1", "a2wsgi<=2", "psutil", "pytest-timeout", "pytest-codspeed",

@@ -1,4 +1,4 @@
-"""The application with a resource of one's own (tests/kit/drafts.py), for a server to run."""
+"""The application with an additional resource (tests/kit/drafts.py), for a server to run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What Schemathesis is told: who it is, and what a cursor is."""
+"""Hooks for Schemathesis: authentication, and valid values of `cursor`."""
 
 import os
 from typing import Any
@@ -17,7 +17,7 @@ schemathesis.openapi.format("cursor", strategies.nothing())
 
 @schemathesis.auth(refresh_interval=None)
 class SignedIn:
-    """Signs in anew when it has signed itself out, which it may do at any time."""
+    """Sign in again after a request has ended the session, which may happen at any time."""
 
     token = "none"
 

@@ -181,7 +181,7 @@ async def test_the_application_may_not(
 async def test_the_application_may_ask_for_the_schema_version(
     settings: dict[str, str], application: asyncpg.Connection
 ) -> None:
-    """Also where a function is nobody's but its owner's."""
+    """Also if only its owner may execute a function."""
     owner = await asyncpg.connect(settings["MIGRATION_DATABASE_URL"])
     await owner.execute("DROP FUNCTION plinth_schema_version()")
     await owner.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")

@@ -1,4 +1,4 @@
-"""A resource of one's own, as `plinth new` writes it, on tables that only these tests have."""
+"""An owned resource, as `plinth new` writes it, on tables that only these tests have."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -36,7 +36,7 @@ from plinth.resources.preconditions import NOT_MODIFIED_RESPONSE, Preconditions
 
 
 class Apart(NumberedBase):
-    """Not among the application's tables, so that nobody misses these in its migrations."""
+    """Base with separate metadata, so that these tables are not expected in the migrations."""
 
     __abstract__ = True
     metadata = MetaData(naming_convention=NAMING_CONVENTION)

@@ -1,4 +1,4 @@
-"""What a row, a cursor and a key are bound to, beyond what the routes of a resource can show."""
+"""Bindings of a row, a cursor and an idempotency key that routes alone cannot test."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit

@@ -234,7 +234,7 @@ async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: St
     app = make_app(lonely)
     (operation,) = (it for it in list_operations(app) if "/any" in it.path)
     scene = await stage.scene(app)
-    with pytest.raises(pytest.skip.Exception, match=r"no route may create what \{place\}"):
+    with pytest.raises(pytest.skip.Exception, match=r"no route may create the object of \{place\}"):
         await rules.test_access_matches_declaration(scene, operation)
     login = next(it for it in list_operations(app) if it.path.endswith("/auth/login"))
     with pytest.raises(pytest.skip.Exception, match="no object with an `id` or a `slug`"):

@@ -1,4 +1,4 @@
-"""Rows of one's own: made, changed and removed; whose they are, which version, and only once."""
+"""Owned rows over HTTP: create, update, delete, ownership, versions and idempotency."""
 
 from asyncio import gather
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Pages that are asked for together share a query, and each is the one that it would be alone."""
+"""Concurrent requests for pages share a query; each page is the same as without sharing."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,14 +26,17 @@ MANY = 4 * LIMIT + 3
 
 @pytest.fixture
 async def filled(drafts_app: FastAPI, people: People, second: asyncpg.Connection) -> Database:
-    """Of those who list them, each sees all."""
+    """Create rows that each user may list."""
     await fill(second, await people.enter(), numbered(MANY))
     database: Database = drafts_app.state.resources.database
     return database
 
 
 async def walk(db: AsyncSession, sort: str) -> list[ListParams]:
-    """What leads to each page of an order, forwards and backwards: by a session, and so alone."""
+    """Return the parameters of each page of an order, in both directions.
+
+    A session fetches them one by one, without a shared query.
+    """
     wanted = [ListParams(limit=LIMIT, sort=sort)]
     found = await drafts.listing.fetch(db, wanted[0])
     while found.next:

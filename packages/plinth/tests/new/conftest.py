@@ -129,6 +129,6 @@ def checkout(
 
 
 def check(done: subprocess.CompletedProcess[str], *, status: int = 0) -> str:
-    """What it printed, once it is seen to have ended so."""
+    """Check the exit status and return the standard output."""
     assert done.returncode == status, (done.stdout + done.stderr)[-8000:]
     return done.stdout

@@ -1,4 +1,4 @@
-"""What a resource with a column of each type makes of extreme values: tests/new/edge_values.py."""
+"""Extreme values (tests/new/edge_values.py) in a resource with a column of each type."""
 
 from tests.new.conftest import Checkout, check
 

@@ -86,7 +86,7 @@ print(json.dumps(said), file=sys.stderr)
 
 
 def try_all(checkout: Checkout, commands: dict[str, list[str]]) -> dict[str, str]:
-    """What each is refused with; empty where it is written."""
+    """Return the error message of each command; empty if the command succeeds."""
     done = checkout.run(BIN / "python", "-c", TRY_ALL, given=json.dumps(commands))
     check(done)
     said: dict[str, str] = json.loads(done.stderr.splitlines()[-1])

@@ -19,7 +19,7 @@ PAGE = ROOT / "docs/how-to/resources.md"
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "\x1f"
 
-# What the page has people do in a second terminal, or once; and what ends what they started.
+# Functions for the steps that need a second terminal or run once, and for stopping the server.
 STAND_INS = """
 make() {{
     if [ "$1" = dev ]; then
@@ -58,7 +58,7 @@ def read_steps() -> list[Step]:
 
 @pytest.fixture
 def printed(checkout: Checkout, services: TestServices) -> Iterator[list[str]]:
-    """What each step printed."""
+    """Return the output of each step."""
     port = find_free_port()
     data = Path(checkout.environment["DATA_DIR"])
     data.mkdir()

@@ -74,13 +74,13 @@ def replaced(old: str, new: str) -> Callable[[str], str]:
 
 
 def demoted(function: str) -> Callable[[str], str]:
-    """That route asks for a user where it asked for a superuser."""
+    """Make that route require a user instead of a superuser."""
     parameter = re.compile(rf"(async def {function}\([^)]*): Superuser")
     imported = "from app.api.deps import CurrentUser\n"
     return lambda text: imported + parameter.sub(r"\1: CurrentUser", text)
 
 
-# What is broken, in which file, how, and the test that sees it.
+# The tests that must fail when BREAKS changes a file.
 OWNERS = "test_notes.py::test_others_cannot_see_or_change_it"
 SUPERUSERS = "test_categories.py::test_only_superusers_can_write"
 VERSIONS = "test_notes.py::test_if_match"

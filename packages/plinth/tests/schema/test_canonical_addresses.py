@@ -20,7 +20,7 @@ BEFORE, AT = "b35f9a17e0c4", "4b8e1f60c7d3"
 OLD = datetime(2020, 2, 29, tzinfo=UTC)
 ADD = "INSERT INTO users (email, username, hashed_password, updated_at) VALUES ($1, $2, 'x', $3)"
 KEYS = "SELECT email, email_canonical FROM users ORDER BY id"
-# What the previous release sends when someone signs in.
+# The query of the previous release at sign-in.
 PREVIOUS_LOOK_UP = "SELECT id FROM users WHERE lower(email) = lower($1)"
 
 LOCALES = {

@@ -27,7 +27,7 @@ def empty(services: TestServices, worker_id: str) -> Iterator[str]:
 
 
 async def test_the_migrations_make_no_user(empty: str) -> None:
-    """Whose password everyone would know."""
+    """A default user would have a publicly known password."""
     await asyncio.to_thread(migrations.upgrade, empty)
     connection = await asyncpg.connect(empty)
     try:

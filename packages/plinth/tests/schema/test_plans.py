@@ -124,7 +124,7 @@ async def test_look_ups_by_key_are_planned_once_however_many_ask(
 async def test_who_asks_is_looked_up_by_keys_alone(
     many: Database, plain: asyncpg.Connection
 ) -> None:
-    """Where those who are signed in are few and old, a merge of both tables seems cheaper."""
+    """If few users are signed in and their ids are low, a merge of both tables seems cheaper."""
     await plain.execute("SET plan_cache_mode = force_generic_plan")
     await plain.execute(f"PREPARE who AS {by_session.sql}")
     newest = "SELECT id FROM sessions ORDER BY user_id DESC LIMIT 1"

@@ -24,7 +24,7 @@ INDEXES_BY_AGE = """
 SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
 WHERE indrelid = 'users'::regclass AND indisunique AND NOT indisprimary ORDER BY indexrelid
 """
-# What code of the previous release may not survive.
+# Statements that may break the code of the previous release.
 CONTRACTING = re.compile(
     r"\bDROP\b(?! NOT NULL)|\bTRUNCATE\b|\bRENAME\b|\bSET NOT NULL\b"
     r"|\bALTER (COLUMN )?\w+ (SET DATA )?TYPE\b"

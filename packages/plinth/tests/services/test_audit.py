@@ -186,7 +186,7 @@ async def leave(people: People, database: Database) -> None:
     [
         "WHERE id = 2",  # another's
         "WHERE event = 'user.erased'",  # the evidence itself
-        "WHERE subject_id IS NULL",  # nobody's
+        "WHERE subject_id IS NULL",  # without a subject
     ],
 )
 async def test_an_erasure_covers_the_erased_persons_earlier_events_alone(

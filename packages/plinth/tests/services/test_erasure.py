@@ -1,4 +1,4 @@
-"""What is left of a person who was erased: a number, in a chain that holds."""
+"""Only the id of an erased user remains, and the audit chain stays valid."""
 
 import asyncpg
 import pytest
@@ -44,7 +44,7 @@ async def test_nothing_personal_is_left_and_the_chain_holds(
     left = (await everything(second)).lower()
     for trace in ("ann@example", "ann.new", "annie", "ann lee", "anns-own-browser"):
         assert trace not in left, trace
-    assert "the-superusers" in left, "whoever changed her account has their own traces"
+    assert "the-superusers" in left, "the events of the superuser who changed the account remain"
     assert root.email in left
     assert (await client.get("/users/me", headers=ann.headers)).status_code == 401
     async with database.transaction() as db:

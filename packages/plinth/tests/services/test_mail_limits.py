@@ -1,4 +1,4 @@
-"""How many mails one address gets, whoever causes them, and which ones an unproven address gets."""
+"""Limits on mails to one address, and the mails that an unverified address may receive."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -55,7 +55,7 @@ _numbers = count()
 
 
 def some_address() -> str:
-    """Of nobody else in this run: the counts outlive a test."""
+    """Return an address that no other test uses, because the counts outlive a test."""
     return f"limited{next(_numbers)}@example.com"
 
 
@@ -165,7 +165,7 @@ async def test_an_unproven_address_gets_links_and_no_notices(
 async def test_an_attacker_in_the_account_cannot_do_it_unseen(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
-    """Whatever links were asked for before, the owner is told of each kind of change."""
+    """Earlier requests for links do not suppress the notices to the owner."""
     address = some_address()
     person = await people.enter(email=address, is_verified=True)
     for _ in range(11):
@@ -176,6 +176,6 @@ async def test_an_attacker_in_the_account_cannot_do_it_unseen(
     changes = {"password": "Better-Horse-8", "current_password": PASSWORD}
     await client.patch("/users/me", headers=person.headers, json=changes)
     await none_waits(second)
-    told = Counter(letter["Subject"] for letter in inbox.letters if letter["To"] == address)
-    assert told["Your password for MyApp was changed"] == 1
-    assert told["A new e-mail was asked for on MyApp"] == 10
+    subjects = Counter(letter["Subject"] for letter in inbox.letters if letter["To"] == address)
+    assert subjects["Your password for MyApp was changed"] == 1
+    assert subjects["A change of e-mail was requested on MyApp"] == 10

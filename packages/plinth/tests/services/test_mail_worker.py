@@ -285,7 +285,7 @@ def use_server(monkeypatch: pytest.MonkeyPatch, port: int, tls: str = "none") ->
 
 async def waiting_because(second: asyncpg.Connection, error: str) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not await second.fetchval(  # noqa: ASYNC110 - the database tells nobody
+        while not await second.fetchval(  # noqa: ASYNC110 - the database sends no event
             "SELECT last_error ~ $1 FROM mails WHERE dead_at IS NULL", error
         ):
             await asyncio.sleep(0.01)

@@ -30,7 +30,7 @@ RATES = sorted(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whoever makes the attempts. Nothing of it occurs twice: counts outlive a test."""
+    """The source of the attempts. Its values are unique, because counts outlive a test."""
 
     email: str = field(default_factory=lambda: f"{uuid4().hex}@example.com")
     client: Client = field(

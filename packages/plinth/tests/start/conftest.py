@@ -26,7 +26,7 @@ UV = Path(sys.executable).with_name("uv")
 class Project:
     """
     Attributes:
-        environment: a shell's, in which nothing is said of the project.
+        environment: variables of a shell, without any settings of the project.
     """
 
     folder: Path

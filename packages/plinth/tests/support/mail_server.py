@@ -71,7 +71,7 @@ async def none_waits(second: asyncpg.Connection, seconds: float = PATIENCE) -> N
     """Every mail is sent or given up."""
     waiting = "SELECT count(*) FROM mails WHERE sent_at IS NULL AND dead_at IS NULL"
     async with asyncio.timeout(seconds):
-        while await second.fetchval(waiting):  # noqa: ASYNC110 - the database tells nobody
+        while await second.fetchval(waiting):  # noqa: ASYNC110 - the database sends no event
             await asyncio.sleep(0.01)
 
 

@@ -1,7 +1,7 @@
 """A project that was started, changed and used with one release, and then upgraded to the next:
 `make -C packages/plinth test-upgrade`.
 
-The releases are those in `releases/`; where none is kept yet, today's code stands for one.
+The releases are those in `releases/`; while that folder is empty, the present code replaces them.
 """
 
 from collections.abc import Iterator

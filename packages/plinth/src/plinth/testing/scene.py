@@ -101,7 +101,7 @@ class Scene:
         makers = self.creators_of(name) or self.creators_in(table or "")
         if len(makers) != 1:
             found = " and ".join(map(str, makers)) or "no route"
-            skip_unjudged(operation, f"{found} may create what {{{name}}} stands for. {HELP}")
+            skip_unjudged(operation, f"{found} may create the object of {{{name}}}. {HELP}")
         creating = makers[0]
         is_theirs = not creating.is_declared(SUPERUSER)
         answer = await self.call(creating, "owner" if is_theirs else "superuser")

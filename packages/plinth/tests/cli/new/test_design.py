@@ -1,4 +1,4 @@
-"""What `plinth new` understands, and what it refuses before anything is written."""
+"""Arguments that `plinth new` accepts, and those that it refuses before it writes a file."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ FIELDS = ("title:str:200", "body:text?", "author:ref:users?")
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What of a checkout is read or written."""
+    """Copy the part of a checkout that `plinth new` reads or writes."""
     for folder in ("alembic", "app/api", "app/crud", "app/models", "app/schemas"):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")

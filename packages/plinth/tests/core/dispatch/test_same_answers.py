@@ -1,5 +1,5 @@
-"""What goes the short way is answered as FastAPI itself answers it: the same application twice,
-once without `Dispatch`, and what it did along the way."""
+"""`Dispatch` responds as FastAPI does: each request is sent to the same application with and
+without it, and both responses and side effects are compared."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress

@@ -79,7 +79,7 @@ def test_the_first_declared_is_found(
 
 
 def test_what_may_match_anything_comes_before_what_is_declared_after_it() -> None:
-    """Where no other route has a parameter, which is looked up along one way alone."""
+    """Without other parameters: the lookup then follows a single path through the table."""
     table = make_table(
         ("GET", "/files/first"), ("GET", "/files/{path:path}"), ("GET", "/files/second")
     )
