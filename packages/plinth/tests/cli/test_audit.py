@@ -39,7 +39,7 @@ async def test_a_log_that_holds_tells_its_head(
     newest = await second.fetchval("SELECT encode(hash, 'hex') FROM events WHERE id = 6")
     answer = plinth(*VERIFY, "--expect", f"{SIGN_INS}:{log}", **environment)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout == f"Events that hold together, from the first: 6\nHead: 6:{newest}\n"
+    assert answer.stdout == f"Verified events: 6\nHead: 6:{newest}\n"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ async def test_tampering_ends_with_1_and_names_the_event(
     await second.execute(tampering)
     answer = plinth(*VERIFY, **environment)
     assert answer.returncode == 1
-    assert answer.stderr == f"The audit log does not hold: {sentence}.\n"
+    assert answer.stderr == f"The audit log was altered: {sentence}.\n"
     assert "Head:" in answer.stdout
 
 

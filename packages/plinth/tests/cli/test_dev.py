@@ -66,7 +66,7 @@ class Dev:
         )
 
     def wait(self) -> None:
-        wait_for_log(self.log, "Ctrl-C ends all of it")
+        wait_for_log(self.log, "Ctrl-C to stop everything")
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self.process.poll() is None:
             try:

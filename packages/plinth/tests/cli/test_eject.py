@@ -69,7 +69,7 @@ def test_code_of_the_team_is_not_overwritten(application: Application) -> None:
     assert application.plinth("eject", "health").returncode == 0
     before = application.texts()
 
-    for name, sentence in (("health", "has code of its own"), ("notes", "no router notes")):
+    for name, sentence in (("health", "has other code"), ("notes", "no router notes")):
         refused = application.plinth("eject", name)
         assert refused.returncode == 1
         assert sentence in refused.stderr

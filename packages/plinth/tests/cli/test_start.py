@@ -54,7 +54,7 @@ def refusal(folder: Path, wheel: Path | None = None) -> str:
 
 @pytest.mark.parametrize("name", WRONG_NAMES)
 def test_a_wrong_name_is_refused(tmp_path: Path, name: str) -> None:
-    assert "is no name for a project" in refusal(tmp_path / name)
+    assert "is not a valid project name" in refusal(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", TAKEN_NAMES)
@@ -72,7 +72,7 @@ def test_a_file_and_a_link_are_refused(tmp_path: Path) -> None:
     (tmp_path / "shop").touch()
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("shop", "link"):
-        assert "is no folder" in refusal(tmp_path / name)
+        assert "is not a folder" in refusal(tmp_path / name)
 
 
 def test_a_missing_parent_is_refused(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_wheel_of_something_else_is_refused(tmp_path: Path, wheel: Path) -> No
     assert "is damaged" in refusal(folder, wheels / WHEEL)
     with ZipFile(wheels / WHEEL, "w") as archive:
         archive.writestr("plinth/__init__.py", "")
-    assert "has no project in it" in refusal(folder, wheels / WHEEL)
+    assert "contains no project" in refusal(folder, wheels / WHEEL)
 
 
 def written(folder: Path) -> Mapping[str, str]:

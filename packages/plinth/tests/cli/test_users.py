@@ -57,7 +57,7 @@ async def test_a_file_comes_in_and_its_people_sign_in(
     file.write_text(f'{HEADER}\nann@example.com,ann,"Lee, Ann",{PBKDF2}\nbob@example.com,bob,,\n')
     done = plinth("users", "import", str(file), **environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "2 users were imported.\n"
+    assert done.stdout == "Imported 2 users.\n"
     assert done.stderr == ""
     ann = await second.fetchrow("SELECT id, full_name FROM users WHERE username = 'ann'")
     assert ann["full_name"] == "Lee, Ann"
@@ -87,7 +87,7 @@ async def test_what_stands_in_the_way_is_told_by_line_and_can_be_skipped(
         f'{lines}\n{{"email": "c@example.com", "username": "cat", "hashed_password": "{PBKDF2}"}}'
     )
     done = plinth(*command, "--skip-duplicates", typed=hashed, **settings)
-    assert done.stdout == "2 users were imported; 2 lines were skipped.\n"
+    assert done.stdout == "Imported 2 users, skipped 2 lines.\n"
     assert "LOGIN_FAILURE_MS=0" in done.stderr
     assert await second.fetchval(COUNT) == 3
 
@@ -112,7 +112,7 @@ async def test_killed_in_the_middle_it_has_done_nothing_and_is_run_again(
     file = tmp_path / "users.csv"
     file.write_text(text[: text.index("user200@")])
     done = plinth("users", "import", str(file), **environment)
-    assert done.stdout == "200 users were imported.\n", done.stderr
+    assert done.stdout == "Imported 200 users.\n", done.stderr
 
 
 async def test_everyone_goes_out_into_a_file_of_ones_own(
@@ -130,7 +130,7 @@ async def test_everyone_goes_out_into_a_file_of_ones_own(
 
     again = plinth("users", "export", str(file), **environment)
     assert again.returncode == 1
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
     assert os.listdir(tmp_path) == [file.name]  # noqa: PTH208 - no draft is left
 
     shown = plinth("users", "export", "-", "--format", "jsonl", **environment)
@@ -185,7 +185,7 @@ async def test_accounts_that_collide_are_shown_and_forms_that_plain_sql_left_out
     assert doctor(environment) == ("doubtful", "1 account is found by its own spelling alone")
     plinth("users", "addresses", **environment)
     await people.sign_in(replace(accounts[1], email="änn@example.com"))
-    assert doctor(environment) == ("fine", "each account has its own")
+    assert doctor(environment) == ("fine", "no two accounts have the same address")
 
 
 def doctor(environment: dict[str, str]) -> tuple[str, str]:
@@ -222,16 +222,16 @@ def test_csv_is_read_by_line_with_its_quotes_and_its_faults() -> None:
     ]
     (broken,) = read(f'{names}a,"b"c\n')
     assert broken.error is not None
-    assert broken.error.startswith("is no CSV")
+    assert broken.error.startswith("is not valid CSV")
 
 
 def test_json_lines_are_read_with_their_faults() -> None:
     lines = read('{"email": 1}\n\n{\n[]\n' + "[" * 100_000, Format.JSONL)
     assert lines[0] == Line(1, {"email": 1})
     assert [(line.number, line.error) for line in lines[1:]] == [
-        (3, "is no JSON"),
-        (4, "is no JSON object"),
-        (5, "is no JSON"),
+        (3, "is not valid JSON"),
+        (4, "is not a JSON object"),
+        (5, "is not valid JSON"),
     ]
 
 
@@ -242,8 +242,8 @@ def test_json_lines_are_read_with_their_faults() -> None:
         ("username\n", "email is missing"),
         ("email,username,password\n", "not known: password"),
         ("email,username,email\n", "a column twice"),
-        ("email;username\n", "write commas"),
-        ("email\tusername\n", "write commas"),
+        ("email;username\n", "use commas"),
+        ("email\tusername\n", "use commas"),
         ("email,username\n".encode("utf-16"), "not UTF-8"),
         ("émail,username\n".encode("latin-1"), "not UTF-8"),
     ],
@@ -274,7 +274,7 @@ def test_a_line_without_end_is_told_and_does_not_fill_the_memory() -> None:
     ]
     header = b"email,username\n"
     (told,) = read(header + b"a@b.c," + b"x" * (4 * MAX_LINE_LENGTH) + b"\n")
-    assert (told.number, told.error) == (2, f"is no CSV: {TOO_LONG}; the rest was not read")
+    assert (told.number, told.error) == (2, f"is not valid CSV: {TOO_LONG}. The rest was not read")
     (told,) = read(header + b'a@b.c,"' + b"x\n" * 200_000)
     assert told.number == 2, "where the quotes began"
     assert told.error is not None

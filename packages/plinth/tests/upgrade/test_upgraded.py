@@ -83,7 +83,7 @@ def test_the_audit_log_verifies(upgrade: Upgrade) -> None:
     assert int(number) > 0
     expect = ("--expect", upgrade.facts.audit_head)
     found = run_plinth(upgrade.shop, "audit", "verify", *expect, **upgrade.servers)
-    assert "Events that hold together" in found
+    assert "Verified events" in found
 
 
 def test_the_older_code_serves_on_the_new_schema(upgrade: Upgrade) -> None:

@@ -3,8 +3,8 @@ import sys
 
 
 def main() -> None:
-    """The console script `plinth`."""
-    # The application is here. At the end, so that no file here replaces a library.
+    """Run the console script `plinth`."""
+    # Make the application importable. At the end, so that no file here shadows a library.
     if (here := os.getcwd()) not in sys.path:  # noqa: PTH109 - sys.path holds text
         sys.path.append(here)
     try:
@@ -18,13 +18,15 @@ def main() -> None:
 
         package = (error.name or "").partition(".")[0]
         if error.name == find_package():
-            sys.exit(f"There is no package {package} here: run this in the application's folder.")
+            sys.exit(
+                f"No package {package} in this folder: run the command in the project's folder."
+            )
         if package in {"plinth", find_package()}:
             raise
         sys.exit(f"The Python package {package} is not installed: run `make install`.")
     except Exception as error:
-        from plinth.cli.failure import explain
+        from plinth.cli.failure import message_for
 
-        if not (sentence := explain(error)):
+        if not (message := message_for(error)):
             raise
-        sys.exit(sentence)
+        sys.exit(message)

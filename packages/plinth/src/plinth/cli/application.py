@@ -1,4 +1,4 @@
-"""What a command needs of the application beside the library: its tables, or the whole of it."""
+"""Load the application, or only its models, for a command."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -9,12 +9,12 @@ from sqlalchemy import MetaData
 from plinth import project
 from plinth.db.models import Base
 
-if TYPE_CHECKING:  # it would cost every command half a second
+if TYPE_CHECKING:  # importing it takes half a second
     from fastapi import FastAPI
 
 
 def load_metadata() -> MetaData:
-    """Import the application's models and return the tables of both."""
+    """Import the application's models and return all tables, the library's included."""
     package = project.find_package()
     if find_spec(package) and find_spec(f"{package}.models"):
         import_module(f"{package}.models")
@@ -23,5 +23,5 @@ def load_metadata() -> MetaData:
 
 def load_application() -> "FastAPI":
     module, _, name = project.find_application().partition(":")
-    found: FastAPI = getattr(import_module(module), name or "app")
-    return found
+    application: FastAPI = getattr(import_module(module), name or "app")
+    return application

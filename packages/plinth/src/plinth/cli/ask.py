@@ -12,9 +12,9 @@ def at_terminal() -> bool:
 def confirm(question: str) -> None:
     """
     Raises:
-        Failure: nobody is there to be asked, or the answer is no.
+        Failure: the answer is no, or stdin is not a terminal.
     """
     if not at_terminal():
-        raise Failure(f"{question} Nobody is here to say so: pass --yes.")
+        raise Failure(f"{question} Cannot ask for confirmation without a terminal: pass --yes.")
     if not typer.confirm(question):
         raise Failure("Nothing was changed.")

@@ -1,4 +1,4 @@
-"""Files that a command writes: whole or not at all, for their owner only, over none unasked."""
+"""Write a file atomically, readable by its owner only."""
 
 import os
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         Failure
     """
     if path.exists() and not force:
-        raise Failure(f"{path} is there already: choose another name, or pass --force.")
+        raise Failure(f"{path} exists already: choose another name, or pass --force.")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Another name in the same folder until it is whole; the caller puts it in its place.
+    """Yield a new temporary file in the same folder, which the caller moves to `path`.
 
     Raises:
         Failure
@@ -28,9 +28,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
-        raise Failure(
-            f"{path.parent.absolute()} cannot be written to: {error.strerror}."
-        ) from error
+        raise Failure(f"Cannot write to {path.parent.absolute()}: {error.strerror}.") from error
     try:
         yield draft
     finally:

@@ -1,5 +1,8 @@
-"""The table of contents of `plinth`: what each command takes. What it does is imported when it is
-called, because that reads the settings, and `plinth --help` has to answer whatever they say."""
+"""The commands of `plinth` and their options.
+
+A command imports its implementation when it runs. That import reads the settings, and
+`plinth --help` must work with invalid settings too.
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,12 +17,12 @@ from plinth.cli.loading import loading
 from plinth.cli.start.commands import scaffold
 from plinth.cli.users.commands import users
 
-Host = Annotated[str, typer.Option(help="The address to listen on.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the diff and change nothing.")]
-Port = Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the diff without changing files.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
 plinth = typer.Typer(
-    help="Plinth: a FastAPI, PostgreSQL and Redis backend.",
+    help="Develop, run and maintain a backend on FastAPI, PostgreSQL and Redis.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,8 +30,8 @@ plinth = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if not wanted:
+def _print_version(requested: bool) -> None:
+    if not requested:
         return
     try:
         print(f"plinth {version('plinth-backend')}")
@@ -38,11 +41,11 @@ def _print_version(wanted: bool) -> None:
 
 
 @plinth.callback()
-def _begin(
+def _global_options(
     _: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -54,11 +57,12 @@ def dev(
     *,
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    reload: Annotated[bool, typer.Option(help="Start anew when a file of app/ changes.")] = True,
+    reload: Annotated[bool, typer.Option(help="Restart when a file in app/ changes.")] = True,
 ) -> None:
-    """Start what is needed, migrate, and serve with reload: what `make dev` runs.
+    """Run the development server, with its database and Redis.
 
-    Ctrl-C ends all of it; the data stays.
+    Starts an embedded PostgreSQL and Valkey if DATABASE_URL and REDIS_URL are not set, runs pending
+    migrations, and serves with reload. Ctrl-C stops everything; the data is kept.
     """
     from plinth.cli.dev import run
 
@@ -72,15 +76,18 @@ def serve(
     port: Port = 8000,
     workers: Annotated[
         int,
-        typer.Option(help="Processes; about one for each core.", min=1, envvar="WEB_CONCURRENCY"),
+        typer.Option(
+            help="Number of processes, about one per core.", min=1, envvar="WEB_CONCURRENCY"
+        ),
     ] = 1,
     timeout_graceful_shutdown: Annotated[
-        int, typer.Option(help="Seconds for requests in flight when the server is stopped.", min=0)
+        int, typer.Option(help="Seconds that running requests get to finish at a stop.", min=0)
     ] = 20,
 ) -> None:
-    """Serve in production: several workers, no reload, no migrations.
+    """Run the production server.
 
-    Behind a proxy, set TRUSTED_PROXIES.
+    It neither reloads nor migrates: run `plinth db upgrade` before. Behind a proxy, set
+    TRUSTED_PROXIES.
     """
     with loading():
         from plinth.cli.serve import run
@@ -90,9 +97,9 @@ def serve(
 
 @plinth.command()
 def worker() -> None:
-    """Send the mails that wait in the database, until stopped.
+    """Send queued mails until stopped.
 
-    The server does so too; with MAIL_WORKER=false it leaves them to this.
+    The server sends them as well, unless MAIL_WORKER is false.
     """
     from plinth.cli.worker import run
 
@@ -102,27 +109,32 @@ def worker() -> None:
 @plinth.command()
 def create_superuser(
     *,
-    email: Annotated[str | None, typer.Option(help="The e-mail to sign in with.")] = None,
-    username: Annotated[str | None, typer.Option(help="3 to 50 letters, digits, _ and -.")] = None,
-    full_name: Annotated[str | None, typer.Option(help="May be left out.")] = None,
+    email: Annotated[str | None, typer.Option(help="Email address to sign in with.")] = None,
+    username: Annotated[
+        str | None, typer.Option(help="Username: 3 to 50 letters, digits, _ and -.")
+    ] = None,
+    full_name: Annotated[str | None, typer.Option(help="Full name. Optional.")] = None,
     password_env: Annotated[
-        str | None, typer.Option(metavar="VAR", help="Take the password from this variable.")
+        str | None,
+        typer.Option(metavar="VAR", help="Environment variable that contains the password."),
     ] = None,
     password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Take the password from this file.")
+        Path | None, typer.Option(metavar="FILE", help="File that contains the password.")
     ] = None,
     promote: Annotated[
         bool,
         typer.Option(
-            "--promote", help="Make the user who has this e-mail a superuser; the password stays."
+            "--promote", help="Promote the existing user with this email address instead."
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --promote.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask for confirmation before --promote.")
+    ] = False,
 ) -> None:
-    """Make a superuser. Asks for what is missing.
+    """Create a superuser.
 
-    The password itself is no option: others could read it in the list of processes, and the shell
-    would keep it.
+    Prompts for the values that are not given as options. There is no option for the password
+    itself, because the process list and the shell history would show it.
     """
     from plinth.cli.users import superuser
 
@@ -136,13 +148,16 @@ def create_superuser(
 def doctor(
     *,
     workers: Annotated[
-        int, typer.Option(help="Worker processes in all.", min=1, envvar="WEB_CONCURRENCY")
+        int,
+        typer.Option(
+            help="Total number of worker processes on all hosts.", min=1, envvar="WEB_CONCURRENCY"
+        ),
     ] = 1,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check the settings and what they point to, and say what to do about each fault.
+    """Check the settings, the database, Redis and mail.
 
-    Ends with 1 when something is broken.
+    Prints a fix for each problem. Exits with 1 if a check failed; warnings do not count.
     """
     from plinth.cli.doctor import run
 
@@ -153,10 +168,11 @@ def doctor(
 def openapi(
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="File to write instead of stdout."),
     ] = None,
 ) -> None:
-    """Print the OpenAPI document, from which clients are made; nothing has to run for it."""
+    """Print the OpenAPI document. Needs no running server or database."""
     from plinth.cli.openapi import run
 
     run(output)
@@ -164,52 +180,58 @@ def openapi(
 
 @plinth.command()
 def new(
-    name: Annotated[str, typer.Argument(help="The singular, in snake_case: note, work_item.")],
+    name: Annotated[
+        str, typer.Argument(help="Singular name in snake_case, such as note or work_item.")
+    ],
     fields: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="FIELD...",
-            help="name:type[:length or table][?][=default], as title:str:200 body:text? "
-            "priority:int=0 project:ref:projects. Types: str, text, int, float, decimal, bool, "
-            "date, datetime, uuid, json, ref. With ? it may be null.",
+            help="Columns as name:type[:length or table][?][=default], such as title:str:200 "
+            "body:text? priority:int=0 project:ref:projects. Types: str, text, int, float, "
+            "decimal, bool, date, datetime, uuid, json, ref. A ? makes the column nullable.",
             show_default=False,
         ),
     ] = None,
     *,
     owned: Annotated[
-        bool, typer.Option("--owned", help="Each row belongs to the user who created it.")
+        bool, typer.Option("--owned", help="Give each row to the user who created it.")
     ] = False,
-    public: Annotated[bool, typer.Option("--public", help="Anyone may read.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Allow reading without signing in.")
+    ] = False,
     search: Annotated[
-        str | None, typer.Option(metavar="A,B", help="The text columns that ?q= searches.")
+        str | None, typer.Option(metavar="A,B", help="Text columns that ?q= searches.")
     ] = None,
     unique: Annotated[
         list[str] | None,
         typer.Option(
             metavar="A[,B]",
-            help="No two rows (of one owner) may have the same value. May be given again.",
+            help="Columns whose values must be unique, per owner with --owned. Repeatable.",
         ),
     ] = None,
     secret: Annotated[
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Store these and never show them. The default for names such as password, token.",
+            help="Columns that no response contains. Default: names such as password and token.",
         ),
     ] = None,
     shown: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Show these, although their names sound secret."),
+        typer.Option(
+            metavar="A,B", help="Columns that responses contain, although named like a secret."
+        ),
     ] = None,
     plural: Annotated[
-        str | None, typer.Option(help="The name of the table, where the guess is wrong.")
+        str | None, typer.Option(help="Table name, if the derived plural is wrong.")
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Write a resource: model, schemas, queries, routes, migration and tests.
+    """Generate a resource: model, schemas, queries, routes, migration and tests.
 
-    With --owned, the owner of a row reads and writes it; otherwise users read and superusers
-    write. With --public, anyone reads. Files that you changed are never overwritten.
+    By default, signed-in users read and superusers write. With --owned, only the owner of a row
+    reads and writes it. Files that you changed are not overwritten.
     """
     from plinth.cli.new import create
 
@@ -229,12 +251,16 @@ def new(
 
 @plinth.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="As `plinth new` got it.")],
+    name: Annotated[str, typer.Argument(help="Name that was passed to `plinth new`.")],
     *,
     dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove a resource that `plinth new` wrote, with its tests; a migration drops its table."""
+    """Remove a resource that `plinth new` generated, and its tests.
+
+    If the resource's migration is the newest one, undo it first with `plinth db downgrade`; this
+    command then deletes it. Otherwise, a new migration drops the table.
+    """
     from plinth.cli.new import remove
 
     remove.run(name, dry_run=dry_run, yes=yes)

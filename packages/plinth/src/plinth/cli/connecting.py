@@ -15,19 +15,19 @@ from plinth.devservices.service_urls import ServiceUrls
 from plinth.errors import Unavailable
 from plinth.observability import logs
 
-STATEMENT_SECONDS = 3600  # a command may take its time: nobody waits for an answer within seconds
+STATEMENT_SECONDS = 3600  # commands such as imports run longer than requests
 
 
 @asynccontextmanager
-async def connected(backing: ServiceUrls) -> AsyncIterator[Database]:
-    """The database, and the cache too: what a command changes, the server must not remember."""
-    logs.silence(queries.__name__)  # a slow statement is no news of a command
-    logs.silence(engine.__name__)  # what cannot be reached, `reaching` tells
+async def connected(services: ServiceUrls) -> AsyncIterator[Database]:
+    """Open the database, and the cache, from which a command removes what it changed."""
+    logs.silence(queries.__name__)  # slow statements are normal in commands
+    logs.silence(engine.__name__)  # `database_errors` reports an unreachable database
     await cache.open(
-        backing.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
+        services.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
     )
     database = Database(
-        backing.database_url, settings, load_metadata(), statement_seconds=STATEMENT_SECONDS
+        services.database_url, settings, load_metadata(), statement_seconds=STATEMENT_SECONDS
     )
     try:
         yield database
@@ -37,8 +37,8 @@ async def connected(backing: ServiceUrls) -> AsyncIterator[Database]:
 
 
 @contextmanager
-def reaching(database_url: str) -> Iterator[None]:
-    """Say in a sentence that the database is away, or what it refused.
+def database_errors(database_url: str) -> Iterator[None]:
+    """Turn an error of the database into a message.
 
     Raises:
         Failure
@@ -46,14 +46,15 @@ def reaching(database_url: str) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, Unavailable, OSError, InterfaceError, PostgresError) as error:
-        where = f"The database at {describe(database_url)}"
-        why = describe_connection_error(find_cause(error))
-        raise Failure(f"{where} cannot be used: {why}") from error
+        advice = describe_connection_error(find_cause(error))
+        raise Failure(
+            f"The database at {describe(database_url)} cannot be used: {advice}"
+        ) from error
 
 
 def find_cause(error: BaseException) -> BaseException:
-    """What the driver said, below what SQLAlchemy and `Database` made of it."""
+    """Return the driver's error, which `Database` and SQLAlchemy have wrapped."""
     if isinstance(error, Unavailable):
         error = error.__cause__ or error
-    below = error.orig if isinstance(error, DBAPIError) else None  # its adapter's error
-    return (below.__cause__ or below) if below else error
+    adapted = error.orig if isinstance(error, DBAPIError) else None
+    return (adapted.__cause__ or adapted) if adapted else error

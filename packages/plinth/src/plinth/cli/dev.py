@@ -15,15 +15,15 @@ from plinth.config.urls.postgres_url import libpq_url
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.observability import logs
 
-GRACE_SECONDS = 2  # seconds for requests in flight, at each reload
+GRACE_SECONDS = 2  # for running requests, at each reload
 LAST_PORT = 65535
 
 
 def run(host: str, port: int, *, reload: bool) -> None:
     if not settings.is_development:
         raise Failure(
-            f"ENVIRONMENT is {settings.ENVIRONMENT} and this is for development: "
-            "run `plinth db upgrade` and then `plinth serve`."
+            f"`plinth dev` is for development, but ENVIRONMENT is {settings.ENVIRONMENT}: run "
+            "`plinth db upgrade` and then `plinth serve`."
         )
     logs.set_up()
     try:
@@ -34,43 +34,43 @@ def run(host: str, port: int, *, reload: bool) -> None:
 
 def _serve(host: str, port: int, reload: bool) -> None:
     other = port + 1 if port < LAST_PORT else 8001
-    way_out = f"take another: `make dev PORT={other}`, or `plinth dev --port {other}`."
-    with listening(host, port, way_out=way_out) as opened, running_services(settings) as backing:
-        migrate(backing)
-        _print_banner(address(opened), backing)
+    hint = f"choose another one with `make dev PORT={other}` or `plinth dev --port {other}`."
+    with listening(host, port, hint=hint) as opened, running_services(settings) as services:
+        migrate(services)
+        _print_banner(address(opened), services)
         if reload:
-            # Held here and handed down, the services outlast each reload.
-            os.environ |= backing.as_environment()
+            # The parent process owns the services, so that they keep running at a reload.
+            os.environ |= services.as_environment()
             serve_reloading(opened, watched_folders(), grace=GRACE_SECONDS)
         else:
             serve_workers(opened, 1, grace=GRACE_SECONDS)
 
 
 def watched_folders() -> list[Path]:
-    """Return the application's folder and, if it is no installed copy, the library's."""
+    """Return the application's folder and, in a checkout, the library's."""
     library = Path(plinth.__file__).parent
     folders = [project.find_root() / project.find_package()]
     return folders if "site-packages" in library.parts else [*folders, library]
 
 
-def _print_banner(api: str, backing: ServiceUrls) -> None:
-    database = describe(libpq_url(backing.owner_url))
+def _print_banner(api: str, services: ServiceUrls) -> None:
+    database = describe(libpq_url(services.owner_url))
     print_facts(
         [
             ("API", api),
-            ("docs", f"{api}/docs"),
-            *([("admin", f"{api}/admin")] if settings.has_admin else []),
+            ("Docs", f"{api}/docs"),
+            *([("Admin", f"{api}/admin")] if settings.has_admin else []),
             ("PostgreSQL", f"psql {shlex.quote(database)}"),
-            ("Valkey", _redis_command(backing.redis_url)),
+            ("Valkey", _redis_command(services.redis_url)),
             ("DATA_DIR", str(settings.DATA_DIR.resolve())),
-            ("superuser", ".venv/bin/plinth create-superuser"),
+            ("Superuser", ".venv/bin/plinth create-superuser"),
         ]
     )
-    out.print("Ctrl-C ends all of it; the data stays.")
+    out.print("Press Ctrl-C to stop everything. The data is kept.")
 
 
 def _redis_command(url: str) -> str:
-    """redis-cli takes a socket as an option, and anything else as a URL."""
+    """Return the redis-cli command; a socket is an option and not a URL."""
     scheme, _, rest = url.partition("://")
     if scheme == "unix":
         return f"redis-cli -s {shlex.quote(rest.partition('?')[0])}"

@@ -1,5 +1,8 @@
-"""Modules are loaded without the garbage collector, which would walk through all of them again and
-again, and find nothing: 0.2 s of a start. What is loaded then is left out of every later round."""
+"""Import modules with the garbage collector disabled.
+
+Imports create many objects and no garbage, so collections only slow down the start, by 0.2 s. The
+imported objects are excluded from later collections too.
+"""
 
 import gc
 from collections.abc import Iterator

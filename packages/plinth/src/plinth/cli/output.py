@@ -1,4 +1,4 @@
-"""What the commands print, by rich: no line is broken, so that it can be copied."""
+"""The output of commands, with rich. Lines are not wrapped, so that they can be copied."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ err = Console(soft_wrap=True, highlight=False, stderr=True)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """A label and its value in each line."""
+    """Print a label and its value on each line."""
     facts = list(facts)
     width = max(len(label) for label, _ in facts)
     for label, value in facts:

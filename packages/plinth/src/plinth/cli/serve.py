@@ -11,9 +11,9 @@ logger = logging.getLogger(__name__)
 
 def run(host: str, port: int, workers: int, *, grace: int) -> None:
     logs.set_up()
-    way_out = "choose another with --port."
-    with listening(host, port, way_out=way_out) as opened, running_services(settings) as backing:
-        # Held here, embedded services start once, and not with each worker.
-        os.environ |= backing.as_environment()
+    hint = "choose another one with --port."
+    with listening(host, port, hint=hint) as opened, running_services(settings) as services:
+        # The parent process owns embedded services, so that not each worker starts its own.
+        os.environ |= services.as_environment()
         logger.info("Serving on %s, workers: %s", address(opened), workers)
         serve_workers(opened, workers, grace=grace)

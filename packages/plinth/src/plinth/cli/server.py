@@ -1,4 +1,4 @@
-"""Uvicorn, on a socket that is ours from the start: whether the port is free shows at once."""
+"""Run Uvicorn on a socket that is opened first, so that a port in use is reported at once."""
 
 import multiprocessing
 import os
@@ -27,31 +27,31 @@ from plinth.observability.logs import make_config
 
 BACKLOG = 2048
 PORT_SECONDS = 2
-# For a worker to answer its supervisor, which kills it otherwise: also while it starts on a busy
-# machine, where uvicorn's 5 were not enough.
+# The supervisor kills a worker that does not respond for this long. Uvicorn's default of 5 is too
+# short for a start on a busy machine.
 WORKER_SECONDS = 15
 POLL_SECONDS = 0.1
 
 
 @contextmanager
-def listening(host: str, port: int, *, way_out: str) -> Iterator[socket.socket]:
-    """The open socket. Requests wait in it while the server starts, and while it reloads.
+def listening(host: str, port: int, *, hint: str) -> Iterator[socket.socket]:
+    """Yield a listening socket. It queues connections while the server starts or reloads.
 
     Args:
-        way_out: what to run when the port is in use.
+        hint: ends the message for a port in use.
 
     Raises:
         Failure
     """
     deadline = time.monotonic() + PORT_SECONDS
-    while (opened := _open(host, port, way_out, last=time.monotonic() > deadline)) is None:
-        time.sleep(POLL_SECONDS)  # a server of ours whose parent was killed is just ending
+    while (opened := _open(host, port, hint, last=time.monotonic() > deadline)) is None:
+        time.sleep(POLL_SECONDS)  # a previous server whose parent was killed may still be stopping
     with opened:
         opened.set_inheritable(True)
         yield opened
 
 
-def _open(host: str, port: int, way_out: str, *, last: bool) -> socket.socket | None:
+def _open(host: str, port: int, hint: str, *, last: bool) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -59,11 +59,13 @@ def _open(host: str, port: int, way_out: str, *, last: bool) -> socket.socket | 
         if error.errno == EADDRINUSE and not last:
             return None
         if error.errno == EADDRINUSE:
-            raise Failure(f"Port {port} is in use: stop what uses it, or {way_out}") from error
+            raise Failure(
+                f"Port {port} is in use: stop the program that uses it, or {hint}"
+            ) from error
         if error.errno == EACCES:
-            raise Failure(f"Port {port} is for root alone: {way_out}") from error
+            raise Failure(f"Only root may use port {port}: {hint}") from error
         raise Failure(
-            f"Cannot listen on {host} ({error.strerror}): try --host 127.0.0.1"
+            f"Cannot listen on {host} ({error.strerror}): try --host 127.0.0.1."
         ) from error
 
 
@@ -73,13 +75,13 @@ def address(opened: socket.socket) -> str:
 
 
 def serve_reloading(opened: socket.socket, watched: Sequence[Path], *, grace: int) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP, anew after each change below `watched`."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; restart after each change below `watched`."""
     folders = [str(folder) for folder in watched]
     config = _configure(opened, grace=grace, reload=True, reload_dirs=folders)
     supervisor = ChangeReload(config, partial(_serve_while_parent_lives, config), [opened])
     signal.signal(signal.SIGHUP, supervisor.signal_handler)
-    # Ctrl-C goes to the whole group. It is kept from the server, which would break off its imports
-    # with a traceback: we alone hear it, and stop the server in order.
+    # A terminal sends Ctrl-C to the whole process group. The server blocks it, because it would
+    # interrupt an import with a traceback. This process receives it and stops the server.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_await_ctrl_c, args=[supervisor], daemon=True).start()
     supervisor.run()
@@ -91,19 +93,19 @@ def serve_workers(opened: socket.socket, workers: int, *, grace: int) -> None:
         supervisor = Multiprocess(config, [opened])
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
-            raise Failure("The workers could not start: see the log above.")
+            raise Failure("The workers failed to start: see the log above.")
         return
     server = uvicorn.Server(config)
     signal.signal(signal.SIGHUP, server.handle_exit)
-    with suppress(Stopped, KeyboardInterrupt):  # raised again by uvicorn when all is done
+    with suppress(Stopped, KeyboardInterrupt):  # uvicorn raises the signal again after its shutdown
         server.run([opened])
     if not server.started:
-        raise Failure("The server could not start: see the log above.")
+        raise Failure("The server failed to start: see the log above.")
 
 
 class _Config(uvicorn.Config):
     def load_app(self) -> Any:
-        """In the process that serves, whoever started it."""
+        """Load the application in the serving process, also in a child of a supervisor."""
         with loading():
             return super().load_app()
 
@@ -138,7 +140,7 @@ def _serve_while_parent_lives(
 
 
 def _end_with_parent(config: uvicorn.Config) -> None:
-    """The parent was killed, or else it would have stopped us: do not keep its port."""
+    """Exit when the parent was killed, to release the port."""
     parent = multiprocessing.parent_process()
     assert parent
     parent.join()

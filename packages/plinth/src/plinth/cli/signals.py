@@ -1,4 +1,4 @@
-"""SIGTERM and a closed terminal end a command as Ctrl-C does: what it started is stopped first."""
+"""Handle SIGTERM and SIGHUP like Ctrl-C: a command stops what it has started before it exits."""
 
 import signal
 from types import FrameType
@@ -8,16 +8,16 @@ ENDING = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (sign
 
 
 class Stopped(SystemExit):
-    """Somebody asked the process to end."""
+    """The process received a signal to stop."""
 
 
 def stop_in_order() -> None:
     for number in ENDING:
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup's SIG_IGN stays
+        if signal.getsignal(number) is signal.SIG_DFL:  # keep the SIG_IGN of nohup
             signal.signal(number, _stop)
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
     for other in ENDING:
-        signal.signal(other, signal.SIG_IGN)  # asking again must not break off the stopping
+        signal.signal(other, signal.SIG_IGN)  # a second signal must not interrupt the cleanup
     raise Stopped(128 + number)

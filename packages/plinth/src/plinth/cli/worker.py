@@ -1,4 +1,4 @@
-"""`plinth worker`: the mail worker of `accounts/services` in a process of its own."""
+"""`plinth worker`: run the mail worker in a separate process."""
 
 import asyncio
 import signal
@@ -16,19 +16,19 @@ from plinth.observability import logs
 
 def run() -> None:
     logs.set_up()
-    with running_services(settings) as backing:
-        asyncio.run(_work(backing))
+    with running_services(settings) as services:
+        asyncio.run(_work(services))
 
 
-async def _work(backing: ServiceUrls) -> None:
+async def _work(services: ServiceUrls) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, *ENDING):
         loop.add_signal_handler(number, stopped.set)
-    database = Database(backing.database_url, settings, load_metadata())
+    database = Database(services.database_url, settings, load_metadata())
     try:
         async with mail_worker(database):
-            out.print(f"Sending mail {describe_transport()}; Ctrl-C ends it", markup=False)
+            out.print(f"Sending mail {describe_transport()}. Press Ctrl-C to stop.", markup=False)
             await stopped.wait()
     finally:
         await database.close()

@@ -1,24 +1,24 @@
-"""The table of contents of `plinth audit`; docs/explanation/audit.md says when to do what."""
+"""`plinth audit`: the commands and their options; docs/explanation/audit.md is the guide."""
 
 import re
 from typing import Annotated
 
 import typer
 
-audit = typer.Typer(name="audit", help="The audit log.", no_args_is_help=True)
+audit = typer.Typer(name="audit", help="Verify the audit log.", no_args_is_help=True)
 
 
 @audit.callback()
 def _group() -> None:
-    pass  # without it, typer would take the only command for the group itself
+    pass  # without a callback, typer replaces a group of one command with the command
 
 
 def parse_head(text: str) -> str:
-    """`412:9f3c…` as verify prints it, or the hash alone."""
-    found = re.fullmatch(r"(?:\d{1,19}:)?([0-9a-f]{64})", text.strip().lower())
-    if not found:
-        raise typer.BadParameter("a head as `plinth audit verify` prints it: number:hash")
-    return found[1]
+    """Return the hash of a head such as `412:9f3c…`, or of a hash alone."""
+    match = re.fullmatch(r"(?:\d{1,19}:)?([0-9a-f]{64})", text.strip().lower())
+    if not match:
+        raise typer.BadParameter("must be number:hash, as printed by `plinth audit verify`")
+    return match[1]
 
 
 @audit.command()
@@ -29,14 +29,15 @@ def verify(
         typer.Option(
             metavar="HEAD",
             parser=parse_head,
-            help="A head that an earlier run printed: it must still be in the log.",
+            help="Head that an earlier run printed. It must still be in the log.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Go through the whole log, and find what was changed, taken out, or moved.
+    """Verify the hash chain of the log, and report changed, deleted or moved events.
 
-    Prints the head, to be kept elsewhere for --expect. Ends with 1 where the log does not hold.
+    Prints the head of the chain. Store it outside the database and pass it to --expect later. Exits
+    with 1 if the log was altered.
     """
     from plinth.cli.audit.verify import run
 

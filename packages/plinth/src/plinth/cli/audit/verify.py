@@ -5,7 +5,7 @@ from rich.progress import Progress
 
 from plinth.accounts.services import audit
 from plinth.accounts.services.audit import VerificationResult
-from plinth.cli.connecting import connected, reaching
+from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out
 from plinth.config import settings
@@ -13,29 +13,25 @@ from plinth.devservices.service_urls import ServiceUrls, running_services
 
 
 def run(expect: str | None, *, as_json: bool) -> None:
-    with running_services(settings) as backing, reaching(backing.database_url):
-        found = asyncio.run(_verify(backing, expect))
+    with running_services(settings) as services, database_errors(services.database_url):
+        result = asyncio.run(_verify(services, expect))
+    head = f"{result.count}:{result.head}" if result.count else None
     if as_json:
-        print(json.dumps({"events": found.count, "head": _name_head(found), "flaw": found.flaw}))
-    elif found.count:
-        out.print(f"Events that hold together, from the first: {found.count}")
-        out.print(f"Head: {_name_head(found)}", markup=False)
-    elif not found.flaw:
-        out.print("There are no events yet.")
-    if found.flaw:
-        raise Failure(f"The audit log does not hold: {found.flaw}.")
+        print(json.dumps({"events": result.count, "head": head, "flaw": result.flaw}))
+    elif result.count:
+        out.print(f"Verified events: {result.count}")
+        out.print(f"Head: {head}", markup=False)
+    elif not result.flaw:
+        out.print("The audit log is empty.")
+    if result.flaw:
+        raise Failure(f"The audit log was altered: {result.flaw}.")
 
 
-async def _verify(backing: ServiceUrls, expect: str | None) -> VerificationResult:
-    # Seen at a terminal only: a log of a nightly run needs none.
+async def _verify(services: ServiceUrls, expect: str | None) -> VerificationResult:
     progress = Progress(console=err, transient=True, disable=not err.is_terminal)
-    async with connected(backing) as database, database.transaction() as db:
+    async with connected(services) as database, database.transaction() as db:
         with progress:
             task = progress.add_task("events", total=await audit.get_last_id(db))
             return await audit.verify(
                 db, expect=expect, report=lambda count: progress.update(task, completed=count)
             )
-
-
-def _name_head(found: VerificationResult) -> str | None:
-    return f"{found.count}:{found.head}" if found.count else None

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plinth.cli.atomic_write import atomic_write, refuse_existing
-from plinth.cli.connecting import reaching
+from plinth.cli.connecting import database_errors
 from plinth.cli.db.facts import find_server
-from plinth.cli.db.programs import Program, Target, find_programs, first_complaint
+from plinth.cli.db.programs import Program, Target, find_programs, first_error
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import err, out
 from plinth.config import settings
@@ -17,16 +17,16 @@ POLL_SECONDS = 0.1
 
 
 def run(file: Path | None, *, force: bool) -> None:
-    with running_services(settings) as backing:
-        url = backing.owner_url
-        with reaching(url):
+    with running_services(settings) as services:
+        url = services.owner_url
+        with database_errors(url):
             major, name = asyncio.run(find_server(url))
         path = _choose_path(file, name, force=force)
         program = _find_pg_dump(major)
         with atomic_write(path) as draft:
             _dump(program, Target.of(url), draft, path.name)
             draft.replace(path)
-        out.print(f"{describe(url)} is in {path}, {_size(path)}", markup=False)
+        out.print(f"Backed up {describe(url)} to {path} ({_size(path)})", markup=False)
 
 
 def _choose_path(file: Path | None, database: str, *, force: bool) -> Path:
@@ -41,9 +41,9 @@ def _find_pg_dump(server_major: int) -> Program:
     program = find_programs("pg_dump", server_major)[0]
     if program.major < server_major:
         raise Failure(
-            f"The server is PostgreSQL {server_major} and {program.path} is {program.major}, which "
-            f"cannot dump a newer server: install postgresql-client-{server_major}, or run pg_dump "
-            "where the server is."
+            f"{program.path} is version {program.major}, which cannot dump the server's PostgreSQL "
+            f"{server_major}: install postgresql-client-{server_major}, or run pg_dump on the "
+            "server's host."
         )
     return program
 
@@ -64,9 +64,8 @@ def _dump(program: Program, target: Target, draft: Path, name: str) -> None:
             process.wait()
         stderr.seek(0)
         if process.returncode != 0:
-            raise Failure(
-                f"pg_dump: {first_complaint('pg_dump', stderr.read())}. No file was made."
-            )
+            error = first_error("pg_dump", stderr.read())
+            raise Failure(f"pg_dump failed: {error}. No file was written.")
 
 
 def _size(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The table of contents of `plinth db`."""
+"""`plinth db`: the commands and their options."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,32 +6,39 @@ from typing import Annotated
 import typer
 
 db = typer.Typer(
-    name="db", help="The database: migrate, back up, look inside.", no_args_is_help=True
+    name="db", help="Migrate, back up, restore and inspect the database.", no_args_is_help=True
 )
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @db.command()
 def upgrade(
-    revision: Annotated[str, typer.Argument(help="Where to; +1 is one step.")] = "head",
+    revision: Annotated[
+        str, typer.Argument(help="Revision to migrate to; +1 is one step.")
+    ] = "head",
     *,
-    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL and change nothing.")] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL instead of running it.")
+    ] = False,
 ) -> None:
-    """Migrate up. Several at once wait for each other."""
+    """Run pending migrations.
+
+    Safe to run on several hosts at once: a lock lets one migrate and the others wait.
+    """
     from plinth.cli.db import migrate
 
     migrate.upgrade(revision, as_sql=sql)
 
 
-# "-1" is a revision here, and no option.
+# ignore_unknown_options: "-1" is a revision and not an option.
 @db.command(context_settings={"ignore_unknown_options": True})
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="Where to; -1 is one step.")] = "-1",
+    revision: Annotated[str, typer.Argument(help="Revision to migrate to; -1 is one step.")] = "-1",
     *,
     yes: Yes = False,
 ) -> None:
-    """Migrate down. What the undone migrations hold is lost."""
+    """Undo migrations. The data in the dropped tables and columns is lost."""
     from plinth.cli.db import migrate
 
     migrate.downgrade(revision, yes=yes)
@@ -52,14 +59,16 @@ def roles(
         str | None,
         typer.Option(
             metavar="VAR",
-            help="Run it by the URL in this variable, of a role that may create roles.",
+            help="Run the SQL with the URL in this environment variable. Its role must be allowed "
+            "to create roles.",
         ),
     ] = None,
 ) -> None:
-    """Print the SQL of the roles of DATABASE_URL and MIGRATION_DATABASE_URL, or run it.
+    """Print or run the SQL that creates the two database roles.
 
-    The latter's role owns the database and migrates; the former's only uses the tables. It can be
-    run again, also on a database with data. Passwords are in it as SCRAM-SHA-256 verifiers.
+    The role in MIGRATION_DATABASE_URL owns the database and migrates. The role in DATABASE_URL only
+    reads and writes rows. The SQL can be run again, also on a database with data, and contains
+    SCRAM-SHA-256 verifiers instead of passwords.
     """
     from plinth.cli.db.roles import run
 
@@ -70,12 +79,15 @@ def roles(
 def backup(
     file: Annotated[
         Path | None,
-        typer.Argument(help="The file, or a folder for it. <database>-<time>.dump if left out."),
+        typer.Argument(
+            help="File or folder to write to. Default: <database>-<time>.dump in this folder.",
+            show_default=False,
+        ),
     ] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Dump the database into a file, for `plinth db restore`. Nothing has to be stopped for it."""
+    """Back up the database to a file. The servers may keep running."""
     from plinth.cli.db.backup import run
 
     run(file, force=force)
@@ -83,11 +95,11 @@ def backup(
 
 @db.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="A file of `plinth db backup`, or of pg_dump -Fc.")],
+    file: Annotated[Path, typer.Argument(help="File from `plinth db backup` or `pg_dump -Fc`.")],
     *,
     yes: Yes = False,
 ) -> None:
-    """Put a backup in the place of what is in the database: all of it, or nothing."""
+    """Replace the contents of the database with a backup, in one transaction."""
     from plinth.cli.db.restore import run
 
     run(file, yes=yes)

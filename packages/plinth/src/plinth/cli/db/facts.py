@@ -1,4 +1,4 @@
-"""What is in a database, asked over a connection of one's own: counting takes its time."""
+"""Queries about a database on a separate connection, without a statement timeout."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from plinth.db.driver import Connector
 
 
 @asynccontextmanager
-async def asking(url: str) -> AsyncIterator[asyncpg.Connection]:
+async def connect_to(url: str) -> AsyncIterator[asyncpg.Connection]:
     connector = Connector(libpq_url(url), seconds=settings.DB_CONNECT_TIMEOUT)
     connection = await connector.connect()
     try:
@@ -21,8 +21,8 @@ async def asking(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def find_server(url: str) -> tuple[int, str]:
-    """The server's major version, and the name of the database."""
-    async with asking(url) as connection:
+    """Return the server's major version and the name of the database."""
+    async with connect_to(url) as connection:
         major, name = await connection.fetchrow(
             "SELECT current_setting('server_version_num')::int / 10000, current_database()"
         )
@@ -30,8 +30,8 @@ async def find_server(url: str) -> tuple[int, str]:
 
 
 async def find_tables(url: str) -> set[str]:
-    """As `schema.name`, the server's own left out."""
-    async with asking(url) as connection:
+    """Return the tables as `schema.name`, without those of PostgreSQL."""
+    async with connect_to(url) as connection:
         tables = await connection.fetch(
             "SELECT schemaname, tablename FROM pg_tables"
             " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
@@ -41,7 +41,7 @@ async def find_tables(url: str) -> set[str]:
 
 async def count_rows(url: str) -> dict[str, int]:
     counts = {}
-    async with asking(url) as connection:
+    async with connect_to(url) as connection:
         for table in sorted(await find_tables(url)):
             name = await connection.fetchval(
                 "SELECT format('%I.%I', $1::text, $2::text)", *table.split(".", 1)

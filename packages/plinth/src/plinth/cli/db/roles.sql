@@ -1,8 +1,8 @@
--- Two roles for one database: an owner that migrates, and the application's, which uses the tables.
--- Run it in the database itself, as a role that may create roles. It can be run again: passwords are
--- set anew, and tables of another owner are handed over. The names and passwords are in these
--- settings of the session: plinth.owner, plinth.owner_password, plinth.application,
--- plinth.application_password. An empty password leaves the role's as it is.
+-- Two roles for one database: the owner migrates, and the application's role uses the tables. Run
+-- this in the database itself, as a role that may create roles. It can be run again: it sets the
+-- passwords again and transfers tables of other roles to the owner. It reads these settings of the
+-- session: plinth.owner, plinth.owner_password, plinth.application, plinth.application_password. An
+-- empty password leaves the role's password unchanged.
 DO $$
 DECLARE
     owner text := current_setting('plinth.owner');
@@ -23,7 +23,7 @@ BEGIN
         );
     END IF;
 
-    -- A role that is no superuser hands over only what its own roles own, and to a role of its own.
+    -- Without superuser, a role may only transfer objects between roles that it is a member of.
     IF NOT pg_has_role(owner, 'MEMBER') THEN
         EXECUTE format('GRANT %I TO %I', owner, current_user);
     END IF;

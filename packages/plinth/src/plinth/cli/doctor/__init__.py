@@ -1,4 +1,4 @@
-"""`plinth doctor`: the checks are functions in the modules beside; each gives a finding."""
+"""`plinth doctor`: run the checks in this package's modules, each of which returns a finding."""
 
 import json
 from dataclasses import asdict
@@ -26,9 +26,12 @@ def run(workers: int, *, as_json: bool) -> None:
 def _examine(workers: int) -> list[Finding]:
     try:
         from plinth.cli.doctor.examination import examine
-    except SystemExit as error:  # SettingsError: the settings are read by that import
+    except SystemExit as error:  # SettingsError: that import reads the settings
         faults = getattr(error, "faults", [str(error)])
-        return [broken("settings", fault, ".env.example explains each.") for fault in faults]
+        return [
+            broken("settings", fault, "Correct it in .env; .env.example explains each setting.")
+            for fault in faults
+        ]
     return examine(workers)
 
 

@@ -1,4 +1,4 @@
-"""Accounts whose addresses collide, and what the database's locale knows of letters."""
+"""Check for colliding email addresses, and the database's locale."""
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,13 +14,13 @@ from plinth.security.addresses import Plan
 
 NAME, LOCALE = "addresses", "locale"
 MAX_SHOWN = 10
-ASKED = sa.text(
+LOCALE_QUERY = sa.text(
     "SELECT datctype, lower('I') = 'i' AS folds_ascii, lower('ÄЖ') = 'äж' AS folds_all"
     " FROM pg_database WHERE datname = current_database()"
 )
-MAKE_ANEW = (
-    "Restore it into a database made with a locale that does, such as C.UTF-8 or en_US.UTF-8. "
-    "Addresses of accounts are compared without it."
+LOCALE_ADVICE = (
+    "Restore a backup into a database that was created with another locale, such as C.UTF-8 or "
+    "en_US.UTF-8. The email addresses of accounts do not depend on it."
 )
 
 
@@ -33,27 +33,27 @@ async def examine(url: str, settings: Settings) -> list[Finding]:
                 check_collisions(await administration.plan_canonical_emails(db)),
             ]
     except (PlinthError, SQLAlchemyError):
-        return []  # away, not migrated, or not in UTF-8: the database's own checks say so
+        return []  # unreachable, not migrated, or not UTF-8: `database.py` reports it
     finally:
         await database.close()
 
 
 async def _check_locale(db: AsyncSession) -> Finding:
-    row = (await db.execute(ASKED)).one()
+    row = (await db.execute(LOCALE_QUERY)).one()
     if not row.folds_all:
-        what = "the case of letters beyond ASCII, so a search for them finds one case alone"
+        effect = "folds only ASCII letters, so a search for other letters is case-sensitive"
     elif not row.folds_ascii:
-        what = "I and i as one letter, so the usernames INFO and info can be two accounts"
+        effect = "treats I and i as different letters, so INFO and info can be two usernames"
     else:
         return fine(LOCALE, row.datctype)
-    return doubtful(LOCALE, f"LC_CTYPE {row.datctype} does not know {what}", MAKE_ANEW)
+    return doubtful(LOCALE, f"LC_CTYPE {row.datctype} {effect}", LOCALE_ADVICE)
 
 
 def check_collisions(plan: Plan) -> Finding:
-    if alone := len(plan.changes):
-        are = "account is found by its" if alone == 1 else "accounts are found by their"
-        text = f"{alone} {are} own spelling alone"
-        return doubtful(NAME, text, "Run `plinth users addresses`, which computes the others.")
+    if missing := len(plan.changes):
+        accounts = "1 account has" if missing == 1 else f"{missing} accounts have"
+        text = f"{accounts} no canonical address, so only the exact spelling can sign in"
+        return doubtful(NAME, text, "Run `plinth users addresses` to compute it.")
     others = [
         f"{other.id} (of user {holder.id})" for holder, *rest in plan.collisions for other in rest
     ]
@@ -63,6 +63,6 @@ def check_collisions(plan: Plan) -> Finding:
         return doubtful(
             NAME,
             f"accounts have the address of another account in another spelling: {shown}{more}",
-            "`plinth users addresses` shows them; docs/how-to/users.md, Addresses that collide.",
+            "Run `plinth users addresses` for the list. docs/how-to/users.md says how to fix it.",
         )
-    return fine(NAME, "each account has its own")
+    return fine(NAME, "no two accounts have the same address")

@@ -1,4 +1,4 @@
-"""The database: asked once, then looked at from all sides."""
+"""Check the database, from the result of one query."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ MIN_VERSION = 15
 MAX_CLOCK_SKEW_SECONDS = 2
 EXTENSIONS = {"pg_trgm", "btree_gin"}
 
-ASKED = """
+FACTS_QUERY = """
 SELECT current_setting('server_version_num')::int / 10000 AS major,
        current_setting('server_version') AS version,
        current_setting('server_encoding') AS encoding,
@@ -40,33 +40,33 @@ class Facts:
     version: str
     encoding: str
     connections: int
-    """How many others than superusers may open."""
+    """How many connections roles without superuser may open."""
     extensions: frozenset[str]
     state: State
-    ahead: float
-    """Seconds by which the server's clock is before ours."""
-    wanted: int
+    clock_skew: float
+    """Seconds by which the server's clock is ahead of this machine's."""
+    needed_connections: int
     """Connections that all workers may open together."""
 
 
 async def examine(url: str, settings: Settings, workers: int) -> list[Finding]:
-    wanted = workers * (settings.DB_POOL_SIZE + settings.DB_MAX_OVERFLOW)
-    where = describe(libpq_url(url))
+    needed = workers * (settings.DB_POOL_SIZE + settings.DB_MAX_OVERFLOW)
+    shown = describe(libpq_url(url))
     try:
         async with asyncio.timeout(SECONDS):
-            facts = await _ask(url, wanted)
+            facts = await _fetch_facts(url, needed)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        text = f"{where} cannot be used: {describe_connection_error(error)}"
+        text = f"{shown} cannot be used: {describe_connection_error(error)}"
         return [broken("database", text, "docs/how-to/deploy.md has the URLs of hosted services.")]
-    return [fine("database", where), *(check(facts) for check in CHECKS)]
+    return [fine("database", shown), *(check(facts) for check in CHECKS)]
 
 
-async def _ask(url: str, wanted: int) -> Facts:
+async def _fetch_facts(url: str, needed_connections: int) -> Facts:
     connection = await Connector(libpq_url(url), seconds=SECONDS).connect()
     try:
-        begun = datetime.now(UTC)
-        row = await connection.fetchrow(ASKED)
-        middle = begun + (datetime.now(UTC) - begun) / 2
+        started = datetime.now(UTC)
+        row = await connection.fetchrow(FACTS_QUERY)
+        middle = started + (datetime.now(UTC) - started) / 2
         revision, version = None, 0
         if row["migrated"]:
             revision = await connection.fetchval("SELECT version_num FROM alembic_version")
@@ -81,15 +81,15 @@ async def _ask(url: str, wanted: int) -> Facts:
         connections=row["max_connections"] - row["reserved"],
         extensions=frozenset(row["extensions"]),
         state=State(revision, version),
-        ahead=(row["now"] - middle).total_seconds(),
-        wanted=wanted,
+        clock_skew=(row["now"] - middle).total_seconds(),
+        needed_connections=needed_connections,
     )
 
 
 def check_version(facts: Facts) -> Finding:
     name, text = "version", f"PostgreSQL {facts.version}"
     if facts.major < MIN_VERSION:
-        return broken(name, text, f"Take PostgreSQL {MIN_VERSION} or newer.")
+        return broken(name, text, f"Upgrade to PostgreSQL {MIN_VERSION} or newer.")
     return fine(name, text)
 
 
@@ -97,19 +97,19 @@ def check_encoding(facts: Facts) -> Finding:
     if facts.encoding != "UTF8":
         return broken(
             "encoding",
-            f"{facts.encoding}, which cannot hold every name",
-            "Make the database anew: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
+            f"{facts.encoding}, which cannot store all characters",
+            "Create a new database: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
         )
     return fine("encoding", facts.encoding)
 
 
 def check_extensions(facts: Facts) -> Finding:
-    if lacking := sorted(EXTENSIONS - facts.extensions):
+    if missing := sorted(EXTENSIONS - facts.extensions):
         return broken(
             "extensions",
-            f"{' and '.join(lacking)} lacking",
-            "Run `plinth db upgrade`. If that is refused, the package postgresql-contrib is not "
-            "installed on the server, or a superuser has to say CREATE EXTENSION.",
+            f"missing: {', '.join(missing)}",
+            "Run `plinth db upgrade`. If it fails, install the package postgresql-contrib on the "
+            "server, or run CREATE EXTENSION as a superuser.",
         )
     return fine("extensions", ", ".join(sorted(EXTENSIONS)))
 
@@ -122,19 +122,20 @@ def check_migrations(facts: Facts) -> Finding:
 
 
 def check_clock(facts: Facts) -> Finding:
-    text = f"{abs(facts.ahead):.1f} s between here and the database"
-    if abs(facts.ahead) > MAX_CLOCK_SKEW_SECONDS:
-        return doubtful("clock", text, "Keep the time of both machines by NTP.")
+    text = f"differs by {abs(facts.clock_skew):.1f} s from the database's"
+    if abs(facts.clock_skew) > MAX_CLOCK_SKEW_SECONDS:
+        return doubtful("clock", text, "Synchronize both machines with NTP.")
     return fine("clock", text)
 
 
 def check_pool(facts: Facts) -> Finding:
-    text = f"{facts.wanted} at most, of {facts.connections} that the server gives"
-    if facts.wanted > facts.connections:
+    text = f"{facts.needed_connections} at most, and the server allows {facts.connections}"
+    if facts.needed_connections > facts.connections:
         return doubtful(
             "connections",
             text,
-            "Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the workers, or raise max_connections.",
+            "Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the number of workers, or raise "
+            "max_connections on the server.",
         )
     return fine("connections", text)
 

@@ -1,4 +1,4 @@
-"""Whether the library's routers have changed since the application copied them."""
+"""Check whether the library's routers have changed since the application copied them."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ def check(_: Settings) -> Finding:
     names = ", ".join(str(file.relative_to(package.parent)) for file in outdated)
     return doubtful(
         NAME,
-        f"the library's routes have changed since they were copied: {names}",
-        "Compare, take over what you need, then change the first line: "
+        f"the library's routers have changed since they were copied: {names}",
+        "Apply the changes that you need, then replace the first line with: "
         + " ".join(map(_describe, outdated.values())),
     )
 
@@ -30,13 +30,13 @@ def check(_: Settings) -> Finding:
 def _describe(origin: Origin) -> str:
     source = read_source(origin.module)
     if source is None:
-        return f"(remove it: {origin.module} is gone)"
+        return f"(nothing: the library no longer has {origin.module})"
     return origin_line(origin.module, source)
 
 
 def find_ejected(package: Path) -> dict[Path, Origin]:
-    found = {}
+    ejected = {}
     for file in sorted(package.rglob("*.py")):
         if origin := read_origin(file.read_text(encoding="utf-8")):
-            found[file] = origin
-    return found
+            ejected[file] = origin
+    return ejected

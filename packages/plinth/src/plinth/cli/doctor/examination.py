@@ -10,19 +10,21 @@ from plinth.devservices.service_urls import ServiceUrls, running_services
 def examine(workers: int) -> list[Finding]:
     findings = [check(settings) for check in (*values.CHECKS, *machine.CHECKS, ejected.check)]
     try:
-        with running_services(settings) as backing:
-            findings += asyncio.run(_examine_services(backing, workers))
+        with running_services(settings) as services:
+            findings += asyncio.run(_examine_services(services, workers))
     except EmbeddedError as error:
-        findings.append(broken("embedded services", str(error), "As it says."))
+        findings.append(
+            broken("embedded services", str(error), "Or set DATABASE_URL and REDIS_URL.")
+        )
     return findings
 
 
-async def _examine_services(backing: ServiceUrls, workers: int) -> list[Finding]:
+async def _examine_services(services: ServiceUrls, workers: int) -> list[Finding]:
     return [
         await machine.check_password_hashing(settings),
-        *await database.examine(backing.database_url, settings, workers),
-        *await roles.examine(backing, settings),
-        await redis.check(backing.redis_url),
-        *await mail.examine(backing.database_url, settings),
-        *await addresses.examine(backing.database_url, settings),
+        *await database.examine(services.database_url, settings, workers),
+        *await roles.examine(services, settings),
+        await redis.check(services.redis_url),
+        *await mail.examine(services.database_url, settings),
+        *await addresses.examine(services.database_url, settings),
     ]

@@ -10,7 +10,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check saw; `advice` says what to do about it, unless it is fine."""
+    """The result of a check.
+
+    Attributes:
+        advice: how to fix it; empty if it is fine.
+    """
 
     name: str
     level: Level

@@ -1,4 +1,4 @@
-"""The outbox: whether mail leaves."""
+"""Check the mail settings and the outbox."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,28 +23,29 @@ async def examine(url: str, settings: Settings) -> list[Finding]:
         async with database.transaction() as db:
             backlog = await outbox.count(db)
     except (PlinthError, SQLAlchemyError):
-        return []  # away, or not migrated: the database's own checks say so
+        return []  # unreachable or not migrated: `database.py` reports it
     finally:
         await database.close()
-    return [check_way(), check_backlog(backlog)]
+    return [check_transport(), check_backlog(backlog)]
 
 
-def check_way() -> Finding:
+def check_transport() -> Finding:
     if not is_configured():
         return doubtful(
-            NAME, "SMTP_HOST is not set, so mails wait", "Set it; see docs/how-to/mail.md."
+            NAME, "SMTP_HOST is not set, so mails are not sent", "Set it as in docs/how-to/mail.md."
         )
     return fine(NAME, f"sent {describe_transport()}")
 
 
 def check_backlog(backlog: Backlog) -> Finding:
-    name, text = "outbox", f"{backlog.waiting} waiting, {backlog.dead} given up"
+    name, text = "outbox", f"{backlog.waiting} waiting, {backlog.dead} failed"
     if backlog.dead:
-        return doubtful(name, text, "See docs/how-to/mail.md to inspect and retry them.")
+        return doubtful(name, text, "docs/how-to/mail.md says how to inspect and retry them.")
     if backlog.oldest and datetime.now(UTC) - backlog.oldest > MAX_WAIT:
         return doubtful(
             name,
             f"{text}, the oldest since {backlog.oldest:%Y-%m-%d %H:%M} UTC",
-            "Run a worker (MAIL_WORKER, `plinth worker`); its log says what the mail server says.",
+            "Set MAIL_WORKER=true or run `plinth worker`. If one is running, its log has the "
+            "errors of the mail server.",
         )
     return fine(name, text)

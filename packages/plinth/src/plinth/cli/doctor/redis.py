@@ -24,11 +24,13 @@ async def check(url: str) -> Finding:
             await client.set(f"{settings.CACHE_PREFIX}-health", b"", ex=HEALTH_SECONDS)
     except (RedisError, OSError) as error:
         text = f"{describe(url)} cannot be used: {describe_connection_error(error)}"
-        return broken(NAME, text, "Until then nothing is cached, and limits hold for each process.")
+        return broken(
+            NAME, text, "Without Redis, nothing is cached, and rate limits count per process."
+        )
     finally:
         await disconnect(client)
     version = str(info["redis_version"])
     text = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     if int(version.partition(".")[0]) < MIN_VERSION:
-        return doubtful(NAME, text, f"Take Redis {MIN_VERSION} or newer, or Valkey.")
+        return doubtful(NAME, text, f"Upgrade to Redis {MIN_VERSION} or newer, or Valkey.")
     return fine(NAME, f"{text} at {describe(url)}")

@@ -1,4 +1,4 @@
-"""The database's roles: what the application's may do, and whether the owner's can migrate."""
+"""Check the privileges of the application's role, and whether the owner's role can migrate."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ from plinth.devservices.service_urls import ServiceUrls
 
 NAME = "roles"
 SECONDS = 3
-ASKED = """
+ROLE_QUERY = """
 SELECT current_user AS role,
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
        pg_has_role(current_user, relowner, 'MEMBER') AS is_owner,
@@ -31,10 +31,10 @@ FROM pg_class AS events WHERE events.oid = to_regclass('events')
 """
 
 
-async def examine(backing: ServiceUrls, settings: Settings) -> list[Finding]:
-    """Nothing where the database is away or not migrated: its own checks report that."""
+async def examine(services: ServiceUrls, settings: Settings) -> list[Finding]:
+    """Return no finding if the database is unreachable or not migrated, as `database.py` does."""
     try:
-        facts = await _ask(backing.database_url)
+        facts = await _fetch_role(services.database_url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return []
     if facts is None:
@@ -52,15 +52,16 @@ def check_application(facts: Any) -> Finding:
         return doubtful(
             NAME,
             f"the application's role {role} {kind}, so it can change the schema and the audit log",
-            "Give the tables to another role: `plinth db roles`, docs/how-to/deploy.md.",
+            "Use a separate role for the tables, which `plinth db roles` creates "
+            "(docs/how-to/deploy.md).",
         )
     if facts["may_change_events"] or facts["may_create"]:
-        what = "change events" if facts["may_change_events"] else "create tables"
+        surplus = "change events" if facts["may_change_events"] else "create tables"
         return doubtful(
             NAME,
-            f"the application's role {role} may {what}",
-            "Run `plinth db upgrade` as the owner (MIGRATION_DATABASE_URL), which sets its rights, "
-            "or REVOKE what was granted beside it.",
+            f"the application's role {role} may {surplus}",
+            "Run `plinth db upgrade` with the owner's MIGRATION_DATABASE_URL, which sets the "
+            "privileges, or REVOKE those that were granted by hand.",
         )
     return fine(NAME, f"{role} uses the tables, {facts['owner']} owns them")
 
@@ -72,30 +73,33 @@ def check_guards(facts: Any) -> Finding:
             f"the triggers {', '.join(missing)} of the table events are missing or disabled",
             "Run `plinth audit verify`, then ALTER TABLE events ENABLE TRIGGER ALL as the owner.",
         )
-    return fine("audit log", "its triggers are enabled")
+    return fine("audit log", "the triggers of the table events are enabled")
 
 
 async def _examine_owner(url: str) -> Finding:
-    where = describe(libpq_url(url))
+    shown = describe(libpq_url(url))
     try:
-        facts = await _ask(url)
+        facts = await _fetch_role(url)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        why = str(find_cause(error)) or f"no response within {SECONDS} s"
-        return broken("owner", f"{where} cannot be used ({why})", "Correct MIGRATION_DATABASE_URL.")
+        reason = str(find_cause(error)) or f"no response within {SECONDS} s"
+        return broken(
+            "owner", f"{shown} cannot be used ({reason})", "Correct MIGRATION_DATABASE_URL."
+        )
     if facts is None or not facts["is_owner"]:
         owner = "another role" if facts is None else facts["owner"]
         return broken(
             "owner",
-            f"{where} does not own the tables, {owner} does",
-            "Run `plinth db roles --url-env VAR` as the present owner: it hands them over.",
+            f"the role in {shown} does not own the tables, {owner} does",
+            "Run `plinth db roles --url-env VAR`, with a URL of the current owner in VAR, to "
+            "transfer them.",
         )
-    return fine("owner", where)
+    return fine("owner", shown)
 
 
-async def _ask(url: str) -> Any:
+async def _fetch_role(url: str) -> Any:
     async with asyncio.timeout(SECONDS):
         connection = await Connector(libpq_url(url), seconds=SECONDS).connect()
         try:
-            return await connection.fetchrow(ASKED)
+            return await connection.fetchrow(ROLE_QUERY)
         finally:
             await connection.close(timeout=1)

@@ -1,4 +1,4 @@
-"""Which routers of the library `plinth eject` copies, and how a copy records where it is from."""
+"""The routers that `plinth eject` can copy, and the origin that a copy records."""
 
 import re
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-# As app/api/v1/__init__.py calls them.
+# By their names in app/api/v1/__init__.py.
 ROUTERS = {
     "credentials": "plinth.accounts.routes.credentials",
     "health": "plinth.health.routes",
     "sessions": "plinth.accounts.routes.auth",
     "user_sessions": "plinth.accounts.routes.user_sessions",
 }
-DIGITS = 12  # of a SHA-256, which tell one version of a file from another
+DIGITS = 12  # of the SHA-256 of a file
 ORIGIN = "# Ejected from {module} {version} ({digest})"
 EJECTED = re.compile(
     r"^# Ejected from (?P<module>\S+) (?P<version>\S+) \((?P<digest>[0-9a-f]{12})\)$", re.MULTILINE
@@ -25,7 +25,7 @@ EJECTED = re.compile(
 class Origin:
     """
     Attributes:
-        digest: of the library's file when it was copied.
+        digest: of the library's file at the time of the copy.
     """
 
     module: str
@@ -34,7 +34,7 @@ class Origin:
 
     @property
     def has_changed(self) -> bool:
-        """Whether the library's file is another one now, or gone."""
+        """Return whether the library's file has changed or was removed."""
         source = read_source(self.module)
         return source is None or self.digest not in origin_line(self.module, source)
 
@@ -46,15 +46,15 @@ def origin_line(module: str, source: str) -> str:
 
 
 def read_origin(text: str) -> Origin | None:
-    """Return where an application's module was copied from; None for any other module."""
-    found = EJECTED.search(text)
-    return Origin(**found.groupdict()) if found else None
+    """Return the origin of an ejected module; None for any other module."""
+    match = EJECTED.search(text)
+    return Origin(**match.groupdict()) if match else None
 
 
 def read_source(module: str) -> str | None:
-    """Return the text of a module of the library without importing it; None if it is gone."""
+    """Return the source of a library module without importing it; None if it does not exist."""
     try:
         spec = find_spec(module)
-    except ModuleNotFoundError:  # of a package above it
+    except ModuleNotFoundError:  # a parent package does not exist
         return None
     return Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else None

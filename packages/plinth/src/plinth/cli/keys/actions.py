@@ -20,26 +20,26 @@ from plinth.security.keys import (
 )
 from plinth.security.keys.public import show_public_keys
 
-# Twice as long as others may keep what /.well-known/jwks.json told them.
-HELD_BACK = 600
+# Twice the max-age of /.well-known/jwks.json.
+ACTIVATION_DELAY_SECONDS = 600
 COLUMNS = ("kid", "alg", "state", "made_at", "signs_from", "verifies_until")
 
 
 def rotate(alg: str | None, after: int | None) -> None:
     path = find_file()
-    with told():
+    with key_file_errors():
         if not alg:
             alg = in_order(read_keys(path))[-1].alg if path.exists() else settings.ALGORITHM
         if after is None:
-            after = 0 if alg.startswith("HS") else HELD_BACK
+            after = 0 if alg.startswith("HS") else ACTIVATION_DELAY_SECONDS
         new, signing = rotate_keys(path, alg, after=after)
-    begins = "now" if new.kid == signing.kid else f"from {format_date(new.signs_from)} on"
-    out.print(f"{new.kid} ({new.alg}) signs {begins}; {path} has the keys.", markup=False)
+    begins = "now" if new.kid == signing.kid else f"from {format_date(new.signs_from)}"
+    out.print(f"{new.kid} ({new.alg}) was added to {path} and signs {begins}.", markup=False)
 
 
 def show(*, as_json: bool) -> None:
     path = find_file()
-    with told():
+    with key_file_errors():
         rows = describe(read_keys(path), time.time())
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -54,7 +54,7 @@ def show(*, as_json: bool) -> None:
 def export() -> None:
     path = find_file()
     now = time.time()
-    with told():
+    with key_file_errors():
         public = show_public_keys([key for key in read_keys(path) if key.holds_at(now)])
     print(public.model_dump_json(exclude_none=True, indent=1))
 
@@ -62,23 +62,24 @@ def export() -> None:
 def revoke(kid: str, *, yes: bool) -> None:
     path = find_file()
     if not yes:
-        confirm(f"Every access token that {kid} signed is refused from now on. Go on?")
-    with told():
+        confirm(f"All access tokens signed by {kid} become invalid at once. Continue?")
+    with key_file_errors():
         revoke_key(path, kid)
-    out.print(f"{kid} is gone from {path}.", markup=False)
+    out.print(f"Removed key {kid} from {path}.", markup=False)
 
 
 def find_file() -> Path:
     if settings.KEYS_FILE is None:
         raise Failure(
-            "KEYS_FILE is not set, so SECRET_KEY alone signs: set it to where the keys shall be, "
-            "such as /var/lib/plinth/keys.json (docs/how-to/keys.md)."
+            "KEYS_FILE is not set, so SECRET_KEY signs the tokens. To use a key file, set it to a "
+            "path such as /var/lib/plinth/keys.json (docs/how-to/keys.md)."
         )
     return settings.KEYS_FILE
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def key_file_errors() -> Iterator[None]:
+    """Turn errors of the key file into messages."""
     try:
         yield
     except KeyFileError as error:
@@ -86,7 +87,7 @@ def told() -> Iterator[None]:
 
 
 def describe(keys: list[Key], now: float) -> list[dict[str, str | None]]:
-    """Newest first, and nothing that is secret."""
+    """Describe the keys without their secrets, newest first."""
     signing = find_signing_key(keys, now)
     return [
         {

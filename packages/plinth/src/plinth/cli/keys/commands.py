@@ -1,4 +1,4 @@
-"""The table of contents of `plinth keys`; docs/how-to/keys.md says when to do what."""
+"""`plinth keys`: the commands and their options; docs/how-to/keys.md is the guide."""
 
 import re
 from enum import StrEnum
@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 keys = typer.Typer(
-    name="keys", help="The keys that sign access tokens (KEYS_FILE).", no_args_is_help=True
+    name="keys",
+    help="Manage the keys that sign access tokens (KEYS_FILE).",
+    no_args_is_help=True,
 )
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -24,10 +26,10 @@ class Algorithm(StrEnum):
 
 
 def parse_duration(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,6})([smh])", text)
-    seconds = int(found[1]) * SECONDS[found[2]] if found else MAX_DURATION_SECONDS + 1
+    match = re.fullmatch(r"(\d{1,6})([smh])", text)
+    seconds = int(match[1]) * SECONDS[match[2]] if match else MAX_DURATION_SECONDS + 1
     if seconds > MAX_DURATION_SECONDS:
-        raise typer.BadParameter("such as 0s, 10m or 1h, and no more than a day")
+        raise typer.BadParameter("must be a duration such as 0s, 10m or 1h, at most 24h")
     return seconds
 
 
@@ -37,21 +39,26 @@ def rotate(
     alg: Annotated[
         Algorithm | None,
         typer.Option(
-            help="EdDSA or ES256 where other services verify. Left out: as the newest key."
+            help="Algorithm. Choose EdDSA or ES256 if other services verify the tokens. Default: "
+            "that of the newest key.",
+            show_default=False,
         ),
     ] = None,
     after: Annotated[
         int | None,
         typer.Option(
-            metavar="10m",
+            metavar="DURATION",
             parser=parse_duration,
-            help="How long the new key waits before it signs. Left out: 10m where others have to "
-            "learn its public part, else 0s.",
+            help="Delay until the new key signs, such as 0s or 10m. Default: 10m for EdDSA and "
+            "ES256, because other services cache the public keys; 0s for HMAC.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make a new key. The others go on verifying until their last tokens have died; nobody is
-    signed out."""
+    """Create a new signing key.
+
+    The previous keys verify tokens until the last one has expired, so no user is signed out.
+    """
     from plinth.cli.keys import actions
 
     actions.rotate(alg, after)
@@ -59,9 +66,9 @@ def rotate(
 
 @keys.command("list")
 def list_keys(
-    *, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
-    """Show the keys, and nothing that is secret of them."""
+    """List the keys without their secrets, newest first."""
     from plinth.cli.keys import actions
 
     actions.show(as_json=as_json)
@@ -69,7 +76,7 @@ def list_keys(
 
 @keys.command()
 def export_jwks() -> None:
-    """Print the public keys, as /.well-known/jwks.json gives them."""
+    """Print the public keys, like /.well-known/jwks.json."""
     from plinth.cli.keys import actions
 
     actions.export()
@@ -77,11 +84,11 @@ def export_jwks() -> None:
 
 @keys.command()
 def revoke(
-    kid: Annotated[str, typer.Argument(help="As `plinth keys list` names it.")],
+    kid: Annotated[str, typer.Argument(help="Key id, from `plinth keys list`.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Take a key away at once, and with it each token that it signed: for one that leaked."""
+    """Delete a leaked key. All tokens that it signed become invalid at once."""
     from plinth.cli.keys import actions
 
     actions.revoke(kid, yes=yes)

@@ -31,12 +31,12 @@ def _find_revision() -> str | None:
     if settings.DATABASE_URL is None and not (settings.DATA_DIR / DATABASE_FILES).exists():
         return None
     try:
-        with running_services(settings) as backing:
-            return asyncio.run(_ask(backing))
+        with running_services(settings) as services:
+            return asyncio.run(_ask(services))
     except (PlinthError, EmbeddedError, OSError):
         return None
 
 
-async def _ask(backing: ServiceUrls) -> str | None:
-    async with connected(backing) as database:
+async def _ask(services: ServiceUrls) -> str | None:
+    async with connected(services) as database:
         return await revisions.current(database)

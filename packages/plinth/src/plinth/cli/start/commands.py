@@ -1,4 +1,4 @@
-"""The commands that write a project, or more of it than one resource."""
+"""`plinth start`, `upgrade` and `eject`: the commands and their options."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,20 +11,20 @@ scaffold = typer.Typer()
 @scaffold.command()
 def start(
     folder: Annotated[
-        Path, typer.Argument(help="The folder to write. Its name is that of the project: shop.")
+        Path, typer.Argument(help="Folder to create. Its name becomes the project's name.")
     ],
     *,
     wheel: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="The wheel of the library to start from. Default: the one installed from.",
+            help="Wheel of the library. Default: the one that `plinth` was installed from.",
         ),
     ] = None,
 ) -> None:
-    """Write a new project: an application, its tests, and files to run and deploy it.
+    """Create a project: an application, its tests, and files to run and deploy it.
 
-    It keeps the library's wheel in wheels/ and pins it, and all else, by hash.
+    Copies the library's wheel into wheels/ and pins all dependencies by hash.
     """
     from plinth.cli.start.create import run
 
@@ -38,17 +38,17 @@ def upgrade(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="The wheel of the library to upgrade to. Default: the one installed from.",
+            help="New wheel of the library. Default: the one that `plinth` was installed from.",
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Print what would change, and change nothing.")
+        bool, typer.Option("--check", help="Print the changes without making them.")
     ] = False,
 ) -> None:
-    """Upgrade the library of a project that `plinth start` wrote.
+    """Upgrade the library in a project that `plinth start` created.
 
-    Replaces the wheel and the pin, compiles the requirements, writes the migration, and updates the
-    files that are still as `plinth start` wrote them. For the others it prints what changed.
+    Replaces the wheel and its pin, compiles the requirements, writes the migration, and updates
+    generated files that you have not changed. For the others, prints the difference.
     """
     from plinth.cli.upgrade.run import run
 
@@ -59,16 +59,16 @@ def upgrade(
 def eject(
     name: Annotated[
         str,
-        typer.Argument(help="The router: credentials, health, sessions or user_sessions."),
+        typer.Argument(help="Router: credentials, health, sessions or user_sessions."),
     ],
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the diff and change nothing.")
+        bool, typer.Option("--dry-run", help="Show the diff without changing files.")
     ] = False,
 ) -> None:
-    """Copy a router of the library into app/api/v1, to change what its routes do.
+    """Copy a router of the library into app/api/v1, so that you can change it.
 
-    Paths and operation ids stay. `plinth doctor` says when the library's routes have changed.
+    Paths and operation ids stay the same. `plinth doctor` reports later changes of the original.
     """
     from plinth.cli.eject import copy
 

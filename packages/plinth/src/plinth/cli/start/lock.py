@@ -1,4 +1,4 @@
-"""Compile the requirements of a new project, with hashes and with no address of an index."""
+"""Compile the requirements of a project, with hashes and without the URL of a package index."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from plinth.cli.start.wheel import find_uv
 
 RUNTIME, DEVELOPMENT = "requirements.txt", "requirements-dev.txt"
-# As `make lock` of the project has it; --find-links also shows installers the way to the wheel.
+# The same command as `make lock` of the project. The emitted --find-links lets pip find the wheel.
 COMPILE = (
     "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes",
     "--no-header", "--no-emit-index-url", "--find-links", "wheels", "--emit-find-links",
@@ -22,16 +22,16 @@ def compile_requirements(project: Path, pins: str) -> str | None:
     """Write both files of requirements.
 
     Args:
-        pins: `name==version` in each line, to be preferred to newer versions.
+        pins: lines of `name==version`; uv prefers these versions to newer ones.
 
     Returns:
-        Why it was not possible, and then neither file exists; None where it was.
+        Why it failed, and then neither file exists; None if it succeeded.
     """
     uv = find_uv()
     if uv is None:
         return "uv is not installed"
     for step in STEPS:
-        (project / step[-1]).write_text(pins, encoding="utf-8")  # what a lock held is preferred
+        (project / step[-1]).write_text(pins, encoding="utf-8")  # uv keeps the versions in it
         command = [uv, *COMPILE, *step]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -42,6 +42,6 @@ def compile_requirements(project: Path, pins: str) -> str | None:
 
 
 def _reason(stderr: str) -> str:
-    """Return the innermost cause that uv printed."""
+    """Return the innermost cause in uv's output."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[-1].rpartition("aused by: ")[2] if lines else "it gave no reason"
+    return lines[-1].rpartition("aused by: ")[2] if lines else "no reason given"

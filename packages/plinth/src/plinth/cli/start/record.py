@@ -1,5 +1,7 @@
-"""`.plinth.json` of a project: the version of the library it was written from, and the hash of each
-file as that version wrote it. `plinth upgrade` updates the files that are still so."""
+"""`.plinth.json` of a project: the library's version, and the hash of each generated file.
+
+`plinth upgrade` updates the files that still have the recorded hash.
+"""
 
 import json
 import re
@@ -19,7 +21,7 @@ PIN = re.compile(r"(plinth-backend(?:\[[^\]]*\])?\s*(~=|==|>=)\s*)\d[\w.]*")
 class Record:
     """
     Attributes:
-        name: the project's.
+        name: of the project.
         files: the digest of each file, by its path.
     """
 
@@ -33,7 +35,7 @@ class Record:
 
 
 def digest(text: str) -> str:
-    """Return a hash of the text without the version of the library that it pins."""
+    """Return a hash of the text that does not depend on the pinned version of the library."""
     return sha256(PIN.sub(r"\1", text).encode()).hexdigest()
 
 
@@ -44,18 +46,18 @@ def digest_all(files: Iterable[ProjectFile]) -> dict[str, str]:
 def read(project: Path) -> Record:
     """
     Raises:
-        Failure: there is none, or it is damaged.
+        Failure: the file is missing or damaged.
     """
     path = project / NAME
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Failure(
-            f"There is no {path}: run this in the folder of a project that `plinth start` wrote."
+            f"There is no {path}: run the command in a project that `plinth start` created."
         ) from None
     except (OSError, ValueError):
-        found = None
-    fields = found if isinstance(found, dict) else {}
+        content = None
+    fields = content if isinstance(content, dict) else {}
     texts = [fields.get(name) for name in ("version", "name", "database")]
     files = fields.get("files")
     if not isinstance(files, dict) or not all(isinstance(it, str) for it in texts):

@@ -1,4 +1,4 @@
-"""The wheel that a new project is made from, and that it keeps."""
+"""The library's wheel, from which a project is created and which it keeps."""
 
 import json
 import os
@@ -39,12 +39,12 @@ class ProjectFile:
 
 @contextmanager
 def find_wheel(given: Path | None) -> Iterator[Path]:
-    """Yield the wheel: the given one, else the one that this was installed from.
+    """Yield the wheel: the given one, or the one that the library was installed from.
 
-    A checkout builds one, which is gone afterwards.
+    In a checkout, build a temporary one.
 
     Raises:
-        Failure: there is none, or it is not one of this version.
+        Failure: there is no wheel, or it has another version.
     """
     with tempfile.TemporaryDirectory() as folder:
         wheel = given or installed_from() or _build(Path(folder))
@@ -57,7 +57,7 @@ def read_project(wheel: Path, **values: str) -> list[ProjectFile]:
     environment = Environment(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - no page is made
+        autoescape=False,  # noqa: S701 - the output is not HTML
     )
     files = []
     with ZipFile(wheel) as archive:
@@ -74,7 +74,7 @@ def read_project(wheel: Path, **values: str) -> list[ProjectFile]:
 
 
 def read_pins(wheel: Path) -> str:
-    """Return the versions that the wheel's release was tested with, one `name==version` a line."""
+    """Return the versions that the release was tested with, as lines of `name==version`."""
     with ZipFile(wheel) as archive:
         return archive.read(PINS).decode()
 
@@ -83,7 +83,7 @@ def running_version() -> str:
     """Return the version of the library.
 
     Raises:
-        Failure: it is not installed.
+        Failure: the library is not installed.
     """
     try:
         return distribution(DISTRIBUTION).version
@@ -92,15 +92,15 @@ def running_version() -> str:
 
 
 def installed_from() -> Path | None:
-    """Return the file that pip or uv recorded (PEP 610); None where that was a folder."""
+    """Return the wheel that pip or uv recorded (PEP 610); None for an installed folder."""
     origin = _origin()
     if "archive_info" not in origin:
         return None
     file = _local_path(str(origin["url"]))
     if file is None or not file.is_file():
         raise Failure(
-            f"The wheel that plinth was installed from is gone: {origin['url']}. "
-            "Name one with --wheel PATH."
+            f"The wheel that plinth was installed from no longer exists: {origin['url']}. "
+            "Pass a wheel with --wheel PATH."
         )
     return file
 
@@ -108,8 +108,8 @@ def installed_from() -> Path | None:
 def _origin() -> dict[str, object]:
     running_version()
     text = distribution(DISTRIBUTION).read_text("direct_url.json")
-    found: dict[str, object] = json.loads(text) if text else {}
-    return found
+    origin: dict[str, object] = json.loads(text) if text else {}
+    return origin
 
 
 def _local_path(url: str) -> Path | None:
@@ -118,11 +118,11 @@ def _local_path(url: str) -> Path | None:
 
 
 def _build(folder: Path) -> Path:
-    """Build the wheel of the checkout that this runs from."""
+    """Build the wheel from the library's checkout."""
     origin = _origin()
     library = _local_path(str(origin.get("url", "")))
     if "dir_info" not in origin or library is None or not (library / "hatch_build.py").is_file():
-        raise Failure("plinth was not installed from a wheel file: name one with --wheel PATH.")
+        raise Failure("plinth was not installed from a wheel: pass one with --wheel PATH.")
     command: list[str | Path] = [
         require_uv(),
         "build",
@@ -139,15 +139,17 @@ def _build(folder: Path) -> Path:
 
 
 def find_uv() -> str | None:
-    """Return the path of uv: the one that runs this, on the PATH, or beside Python."""
-    beside = Path(sys.executable).with_name("uv")
-    return os.environ.get("UV") or shutil.which("uv") or (str(beside) if beside.exists() else None)
+    """Return the path of uv: from the variable UV, from PATH, or in the folder of Python."""
+    sibling = Path(sys.executable).with_name("uv")
+    return (
+        os.environ.get("UV") or shutil.which("uv") or (str(sibling) if sibling.exists() else None)
+    )
 
 
 def require_uv() -> str:
     if uv := find_uv():
         return uv
-    raise Failure("uv is not installed: install it, or name a wheel with --wheel PATH.")
+    raise Failure("uv is not installed: install it, or pass a wheel with --wheel PATH.")
 
 
 def _check(wheel: Path) -> None:
@@ -161,6 +163,6 @@ def _check(wheel: Path) -> None:
         with ZipFile(wheel) as archive:
             is_complete = f"{FOLDER}app/main.py" in archive.namelist()
     except BadZipFile:
-        raise Failure(f"--wheel: {wheel} is damaged; fetch or build it again.") from None
+        raise Failure(f"--wheel: {wheel} is damaged: download or build it again.") from None
     if not is_complete:
-        raise Failure(f"--wheel: {wheel} has no project in it; build it with `make wheel`.")
+        raise Failure(f"--wheel: {wheel} contains no project: build it with `make wheel`.")

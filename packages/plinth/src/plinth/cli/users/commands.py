@@ -1,4 +1,4 @@
-"""The table of contents of `plinth users`; docs/how-to/users.md says when to do what."""
+"""`plinth users`: the commands and their options; docs/how-to/users.md is the guide."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,35 +7,40 @@ import typer
 
 from plinth.cli.users.formats import Format
 
-users = typer.Typer(
-    name="users", help="Many users in and out, and one away for good.", no_args_is_help=True
-)
+users = typer.Typer(name="users", help="Import, export and erase users.", no_args_is_help=True)
 
 GivenFormat = Annotated[
     Format | None,
-    typer.Option("--format", help="Left out: by the file's ending, .csv, .jsonl or .ndjson."),
+    typer.Option(
+        "--format",
+        help="File format. Default: from the file's suffix, .csv, .jsonl or .ndjson.",
+        show_default=False,
+    ),
 ]
 
 
 @users.command("import")
 def import_users(
-    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON lines; - is stdin.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV file with a header, or JSON lines file; - is stdin.")
+    ],
     *,
     kind: GivenFormat = None,
     skip_duplicates: Annotated[
         bool,
         typer.Option(
             "--skip-duplicates",
-            help="Leave out lines whose e-mail or username a user, or an earlier line, has.",
+            help="Skip lines whose email address or username exists already.",
         ),
     ] = False,
     superusers: Annotated[
-        bool, typer.Option("--superusers", help="Let is_superuser of the file be true.")
+        bool, typer.Option("--superusers", help="Allow is_superuser to be true in the file.")
     ] = False,
 ) -> None:
-    """Add users with the hashes of their passwords: all of the file, or nothing.
+    """Import users with their password hashes.
 
-    What stands in the way is told by line. Broken off, it has done nothing: run it again.
+    Imports all lines of the file or none, in one transaction. Prints each problem with its line
+    number. After an interruption, run it again.
     """
     from plinth.cli.users import importing
 
@@ -44,15 +49,15 @@ def import_users(
 
 @users.command("export")
 def export_users(
-    file: Annotated[Path, typer.Argument(help="Where to; - is stdout.")],
+    file: Annotated[Path, typer.Argument(help="File to write; - is stdout.")],
     *,
     kind: GivenFormat = None,
     with_hashes: Annotated[
-        bool, typer.Option("--with-hashes", help="With the hashes of their passwords.")
+        bool, typer.Option("--with-hashes", help="Include the password hashes.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write everyone into a file that only its owner can read."""
+    """Export all users to a file that only you can read."""
     from plinth.cli.users import exporting
 
     exporting.run(file, kind, hashes=with_hashes, force=force)
@@ -60,9 +65,10 @@ def export_users(
 
 @users.command("addresses")
 def compute_addresses() -> None:
-    """List accounts whose addresses collide, and compute what was left out by plain SQL.
+    """Compute missing canonical addresses, and list accounts whose addresses collide.
 
-    Accounts are never merged, and each can sign in by its own spelling (docs/how-to/users.md).
+    Rows that were inserted with plain SQL may lack the canonical form of their address. Accounts
+    are never merged: each can still sign in with its exact spelling (docs/how-to/users.md).
     """
     from plinth.cli.users import addresses
 
@@ -71,12 +77,17 @@ def compute_addresses() -> None:
 
 @users.command()
 def erase(
-    who: Annotated[str, typer.Argument(metavar="EMAIL|ID")],
+    user: Annotated[
+        str, typer.Argument(metavar="EMAIL|ID", help="Email address or id of the user.")
+    ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove a person's data: the account with all that is theirs, and their traces in the audit
-    log, which goes on holding together. There is no way back."""
+    """Erase a user's personal data. This cannot be undone.
+
+    Deletes the account with its sessions, mails and rows, and clears the user's IP addresses and
+    user agents in the audit log, which stays verifiable.
+    """
     from plinth.cli.users import erasing
 
-    erasing.run(who, yes=yes)
+    erasing.run(user, yes=yes)

@@ -4,7 +4,7 @@ from plinth.accounts import queries
 from plinth.accounts.services import accounts, administration
 from plinth.accounts.services.administration import ErasureResult
 from plinth.cli.ask import confirm
-from plinth.cli.connecting import connected, reaching
+from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
 from plinth.cli.output import out
 from plinth.config import settings
@@ -12,52 +12,52 @@ from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.resources.fields import MAX_ID
 
 
-def run(who: str, *, yes: bool) -> None:
-    with running_services(settings) as backing:
-        with reaching(backing.database_url):
-            number, about = asyncio.run(_find(backing, who))
+def run(email_or_id: str, *, yes: bool) -> None:
+    with running_services(settings) as services:
+        with database_errors(services.database_url):
+            user_id, description = asyncio.run(_find(services, email_or_id))
         if not yes:
             confirm(
-                f"{about}. The account goes for good, with its sessions and mails, and from the "
-                "audit log its addresses. Go on?"
+                f"{description}. This deletes the account with its sessions and mails, and clears "
+                "the user's IP addresses in the audit log. It cannot be undone. Continue?"
             )
-        with reaching(backing.database_url):
-            erased = asyncio.run(_erase(backing, number))
-    _tell(number, erased)
+        with database_errors(services.database_url):
+            erased = asyncio.run(_erase(services, user_id))
+    _report(user_id, erased)
 
 
-async def _find(backing: ServiceUrls, who: str) -> tuple[int, str]:
-    """The user's id, and who it is that one is about to erase."""
-    number = int(who) if who.isascii() and who.isdigit() else None
-    if number is not None and number > MAX_ID:
-        raise Failure(f"No id is as large as {who}.")
-    async with connected(backing) as database, database.transaction() as db:
-        if number is None:
-            user = await queries.user.get_by_email(db, email=who)
+async def _find(services: ServiceUrls, email_or_id: str) -> tuple[int, str]:
+    """Return the user's id, and a description for the confirmation."""
+    user_id = int(email_or_id) if email_or_id.isascii() and email_or_id.isdigit() else None
+    if user_id is not None and user_id > MAX_ID:
+        raise Failure(f"{email_or_id} is too large for a user id.")
+    async with connected(services) as database, database.transaction() as db:
+        if user_id is None:
+            user = await queries.user.get_by_email(db, email=email_or_id)
         else:
-            user = await queries.user.get(db, number)
+            user = await queries.user.get(db, user_id)
     if user is not None:
         role = ", a superuser" if user.is_superuser else ""
         return user.id, f"User {user.id} is {user.email} ({user.username}{role})"
-    if number is None:
-        raise Failure(f"Nobody has the e-mail {who}. An account that was deleted has its id left.")
-    return number, f"User {number} has no account any more, or never had"
+    if user_id is None:
+        raise Failure(
+            f"No user has the email address {email_or_id}. For a deleted account, pass the user id."
+        )
+    return user_id, f"User {user_id} has no account"
 
 
-async def _erase(backing: ServiceUrls, number: int) -> ErasureResult:
-    async with connected(backing) as database:
+async def _erase(services: ServiceUrls, user_id: int) -> ErasureResult:
+    async with connected(services) as database:
         try:
             async with database.transaction() as db:
-                return await administration.erase(db, number)
+                return await administration.erase(db, user_id)
         except accounts.UserNotFound as error:
-            raise Failure(
-                f"There never was a user {number}, or nothing is left of them."
-            ) from error
+            raise Failure(f"There is no data of a user {user_id}.") from error
 
 
-def _tell(number: int, erased: ErasureResult) -> None:
-    account = "The account" if erased.account else "What was left"
+def _report(user_id: int, erased: ErasureResult) -> None:
+    subject = "the account" if erased.account else "the remaining data"
     out.print(
-        f"{account} of user {number} is gone: {erased.sessions} sessions, {erased.mails} mails, "
-        f"and the addresses in {erased.events} events. Backups made before still have it."
+        f"Erased {subject} of user {user_id}: {erased.sessions} sessions, {erased.mails} mails, "
+        f"and the IP addresses in {erased.events} events. Earlier backups still contain the data."
     )

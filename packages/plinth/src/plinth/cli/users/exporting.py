@@ -9,7 +9,7 @@ from typing import TextIO
 from plinth.accounts.schemas.bulk import ExportedUser, exported_user
 from plinth.accounts.services import bulk
 from plinth.cli.atomic_write import atomic_write, refuse_existing
-from plinth.cli.connecting import connected, reaching
+from plinth.cli.connecting import connected, database_errors
 from plinth.cli.output import err, out
 from plinth.cli.users.files import STANDARD, find_format
 from plinth.cli.users.formats import Format
@@ -29,18 +29,18 @@ def run(file: Path, given: Format | None, *, hashes: bool, force: bool) -> None:
         with draft.open("w", encoding="utf-8", newline="") as target:
             count = _export(target, kind, hashes=hashes)
         draft.replace(file)
-    out.print(f"{count} users are in {file}.", markup=False)
+    out.print(f"Exported {count} users to {file}.", markup=False)
 
 
 def _export(target: TextIO, kind: Format, *, hashes: bool) -> int:
-    with running_services(settings) as backing, reaching(backing.database_url):
-        return asyncio.run(_write(backing, target, kind, hashes=hashes))
+    with running_services(settings) as services, database_errors(services.database_url):
+        return asyncio.run(_write(services, target, kind, hashes=hashes))
 
 
-async def _write(backing: ServiceUrls, target: TextIO, kind: Format, *, hashes: bool) -> int:
+async def _write(services: ServiceUrls, target: TextIO, kind: Format, *, hashes: bool) -> int:
     write = _write_csv(target, hashes=hashes) if kind is Format.CSV else _write_jsonl(target)
     count = 0
-    async with connected(backing) as database, database.transaction() as db:
+    async with connected(services) as database, database.transaction() as db:
         with err.status("") as progress:
             async for user in bulk.export_users(db, hashes=hashes):
                 write(user)

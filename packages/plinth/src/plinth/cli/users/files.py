@@ -1,4 +1,4 @@
-"""Files of users: CSV with a header, or JSON lines."""
+"""Read files of users: CSV with a header, or JSON lines."""
 
 import csv
 import io
@@ -18,16 +18,16 @@ from plinth.cli.users.formats import Format
 
 STANDARD = Path("-")
 MAX_LINE_LENGTH = 1024 * 1024  # characters
-ESCAPED = re.compile("[\udc80-\udcff]")  # bytes that are not UTF-8
+ESCAPED = re.compile("[\udc80-\udcff]")  # surrogateescape's form of bytes that are not UTF-8
 NOT_UTF8 = "is not UTF-8"
 TOO_LONG = f"is longer than {MAX_LINE_LENGTH} characters"
 BY_SUFFIX = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL}
 
 
 def find_format(file: Path, given: Format | None) -> Format:
-    if found := given or BY_SUFFIX.get(file.suffix.lower()):
-        return found
-    raise Failure(f"{file} ends neither in .csv nor in .jsonl: pass --format csv or jsonl.")
+    if file_format := given or BY_SUFFIX.get(file.suffix.lower()):
+        return file_format
+    raise Failure(f"{file} has no suffix .csv, .jsonl or .ndjson: pass --format csv or jsonl.")
 
 
 @contextmanager
@@ -46,22 +46,24 @@ def reading(file: Path) -> Iterator[BinaryIO]:
 def read_lines(source: BinaryIO, kind: Format) -> Iterator[Line]:
     """
     Raises:
-        Failure: its header cannot be used.
+        Failure: the header is invalid.
     """
-    # A spreadsheet writes a mark before the first letter. What is not UTF-8 becomes surrogates, so
-    # that it is told by its line: a decoder that fails does so somewhere within a buffer.
+    # utf-8-sig: spreadsheets write a byte order mark. surrogateescape: a strict decoder would fail
+    # somewhere in a buffer, without the number of the line.
     text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
     read: Callable[[Iterator[str]], Iterator[Line]]
     read = _read_csv if kind is Format.CSV else _read_jsonl
     try:
         yield from read(_split(text))
     finally:
-        text.detach()  # else it closes the source, which is not its own
+        text.detach()  # otherwise it closes the source, which belongs to the caller
 
 
 def _split(text: TextIO) -> Iterator[str]:
-    """Yield lines. Of one that is too long, as much as shows that it is: a file without line breaks
-    must not fill the memory."""
+    """Yield lines, cut off after `MAX_LINE_LENGTH` + 1 characters.
+
+    A file without line breaks must not fill the memory.
+    """
     while line := text.readline(MAX_LINE_LENGTH + 1):
         yield line
         while len(line) > MAX_LINE_LENGTH and not line.endswith(("\n", "\r")):
@@ -78,13 +80,13 @@ def _read_csv(lines: Iterator[str]) -> Iterator[Line]:
             if not _is_utf8("".join(cells)):
                 yield Line(number, error=NOT_UTF8)
             elif len(cells) == len(names):
-                # An empty cell says nothing, not "".
+                # An empty cell is a missing value and not "".
                 yield Line(number, {name: it for name, it in zip(names, cells, strict=True) if it})
             elif cells:
-                yield Line(number, error=f"{len(cells)} cells under {len(names)} columns")
+                yield Line(number, error=f"has {len(cells)} cells for {len(names)} columns")
             number = rows.line_num + 1
     except csv.Error as error:
-        yield Line(number, error=f"is no CSV: {error}; the rest was not read")
+        yield Line(number, error=f"is not valid CSV: {error}. The rest was not read")
 
 
 def _refuse_long(lines: Iterator[str]) -> Iterator[str]:
@@ -96,20 +98,18 @@ def _refuse_long(lines: Iterator[str]) -> Iterator[str]:
 
 def _check_header(names: list[str]) -> list[str]:
     if not _is_utf8("".join(names)):
-        raise Failure("The first line is not UTF-8: save the file as UTF-8.")
+        raise Failure("The header is not UTF-8: save the file as UTF-8.")
     names = [name.strip() for name in names]
     if len(names) == 1 and (mark := re.search("[;\t|]", names[0])):
-        raise Failure(f"The first line has {mark[0]!r} between its columns: write commas.")
+        raise Failure(f"The header separates columns with {mark[0]!r}: use commas.")
     known = ImportedUser.model_fields
     missing = [name for name, it in known.items() if it.is_required() and name not in names]
     if missing:
-        raise Failure(f"The first line must name the columns; {', '.join(missing)} is missing.")
+        raise Failure(f"The header lacks required columns: {', '.join(missing)}.")
     if unknown := [name for name in names if name not in known]:
-        raise Failure(
-            f"Columns that are not known: {', '.join(unknown)}. Take them out, or rename."
-        )
+        raise Failure(f"Unknown columns: {', '.join(unknown)}. Remove or rename them.")
     if len(set(names)) < len(names):
-        raise Failure("The first line names a column twice.")
+        raise Failure("The header contains a column twice.")
     return names
 
 
@@ -129,9 +129,9 @@ def _parse_json(number: int, line: str) -> Line:
     except _Repeated as error:
         return Line(number, error=f"{error}: given twice")
     except (ValueError, RecursionError):
-        return Line(number, error="is no JSON")
+        return Line(number, error="is not valid JSON")
     if not isinstance(values, dict):
-        return Line(number, error="is no JSON object")
+        return Line(number, error="is not a JSON object")
     return Line(number, values)
 
 
@@ -140,7 +140,7 @@ class _Repeated(Exception):
 
 
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Programs differ in which of two they take (RFC 8259, 4)."""
+    """Refuse duplicate names, of which implementations use different ones (RFC 8259, section 4)."""
     values = dict(pairs)
     if len(values) < len(pairs):
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)

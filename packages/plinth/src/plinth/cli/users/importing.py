@@ -11,7 +11,7 @@ from rich.text import Text
 
 from plinth.accounts.services import bulk
 from plinth.accounts.services.bulk import ImportRefused, ImportResult, Line, Problem
-from plinth.cli.connecting import connected, reaching
+from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out, warn
 from plinth.cli.users.files import find_format, read_lines, reading
@@ -20,89 +20,90 @@ from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.security.passwords import verify_password
 
-SHOWN_AT_A_TERMINAL = 20
-STEP = 200  # lines from one stroke of the bar to the next
+MAX_SHOWN_PROBLEMS = 20  # on a terminal
+STEP = 200  # lines between two updates of the progress bar
 
 
 def run(file: Path, given: Format | None, *, skip_duplicates: bool, superusers: bool) -> None:
     kind = find_format(file, given)
-    with reading(file) as source, running_services(settings) as found:
-        # COPY prepares a statement with a name, which would meet another's in PgBouncer.
-        backing = found
-        if settings.DB_PGBOUNCER:
-            backing = replace(found, database_url=found.owner_url)
+    with reading(file) as source, running_services(settings) as running:
+        services = running
+        if settings.DB_PGBOUNCER:  # asyncpg's COPY uses a named prepared statement
+            services = replace(running, database_url=running.owner_url)
         try:
-            with reaching(backing.database_url):
-                done = asyncio.run(
-                    _import(backing, source, kind, skip=skip_duplicates, superusers=superusers)
+            with database_errors(services.database_url):
+                imported = asyncio.run(
+                    _import(services, source, kind, skip=skip_duplicates, superusers=superusers)
                 )
         except ImportRefused as refusal:
             _show(refusal.problems)
             raise Failure(_advise(refusal.problems)) from refusal
-    _show(done.skipped)
-    skipped = f"; {len(done.skipped)} lines were skipped" if done.skipped else ""
-    out.print(f"{done.count} users were imported{skipped}.")
-    _warn_of_slow_ones(done.hashes)
+    _show(imported.skipped)
+    skipped = f", skipped {len(imported.skipped)} lines" if imported.skipped else ""
+    out.print(f"Imported {imported.count} users{skipped}.")
+    _warn_about_slow_hashes(imported.hashes)
 
 
 async def _import(
-    backing: ServiceUrls, source: BinaryIO, kind: Format, *, skip: bool, superusers: bool
+    services: ServiceUrls, source: BinaryIO, kind: Format, *, skip: bool, superusers: bool
 ) -> ImportResult:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    # Seen at a terminal only: a log of a nightly run needs none.
     progress = Progress(
         *columns, TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal
     )
-    async with connected(backing) as database, database.transaction() as db:
+    async with connected(services) as database, database.transaction() as db:
         with progress:
-            lines = _followed(read_lines(source, kind), source, progress)
+            lines = _with_progress(read_lines(source, kind), source, progress)
             return await bulk.import_users(db, lines, skip_duplicates=skip, superusers=superusers)
 
 
-def _followed(lines: Iterable[Line], source: BinaryIO, progress: Progress) -> Iterator[Line]:
+def _with_progress(lines: Iterable[Line], source: BinaryIO, progress: Progress) -> Iterator[Line]:
     size = os.fstat(source.fileno()).st_size or None
-    task = progress.add_task("reading", total=size if source.seekable() else None)
+    task = progress.add_task("Reading", total=size if source.seekable() else None)
     for count, line in enumerate(lines):
         if size and count % STEP == 0 and source.seekable():
             progress.update(task, completed=source.tell())
         yield line
-    progress.update(task, description="writing", total=None)
+    progress.update(task, description="Writing", total=None)
 
 
 def _show(problems: Sequence[Problem]) -> None:
-    """Each at its line; at a terminal no more than one can read, in a file all."""
-    shown = problems[:SHOWN_AT_A_TERMINAL] if err.is_terminal else problems
+    """Print the problems: on a terminal the first ones, to a file all of them."""
+    shown = problems[:MAX_SHOWN_PROBLEMS] if err.is_terminal else problems
     for problem in shown:
         err.print(Text(f"line {problem.line}: {problem.message}"))
     if len(shown) < len(problems):
-        err.print(f"... and {len(problems) - len(shown)} more; 2> FILE has them all.")
+        err.print(f"... and {len(problems) - len(shown)} more. To list all, append 2> FILE.")
 
 
 def _advise(problems: Sequence[Problem]) -> str:
     return (
-        f"Nothing was imported: {len(problems)} problems. Mend the file, or pass --skip-duplicates "
-        "to leave out those who are there already."
+        f"Nothing was imported: {len(problems)} problems. Correct the file, or pass "
+        "--skip-duplicates to skip users that exist already."
     )
 
 
-def _warn_of_slow_ones(hashes: Sequence[str]) -> None:
-    """A failed sign-in answers after LOGIN_FAILURE_MS whatever the account's hash is, as long as
-    no hash takes longer."""
+def _warn_about_slow_hashes(hashes: Sequence[str]) -> None:
+    """Warn about hashes that take longer than LOGIN_FAILURE_MS to verify.
+
+    The response to a failed sign-in is delayed until LOGIN_FAILURE_MS, so that its time does not
+    depend on the account's hash. A slower hash would defeat that.
+    """
     slowest = max((_measure(stored) for stored in hashes), default=0.0)
     if slowest > settings.LOGIN_FAILURE_MS:
-        floor = settings.LOGIN_FAILURE_MS
         warn(
-            f"To compare a password with the slowest of these hashes takes {slowest:.0f} ms here. "
-            f"A failed sign-in answers after LOGIN_FAILURE_MS={floor}, so its time would tell who "
-            f"has such a hash: set it to {_round_up(slowest * 1.5)} until they have signed in."
+            f"Verifying a password against the slowest of these hashes takes {slowest:.0f} ms, "
+            f"longer than LOGIN_FAILURE_MS={settings.LOGIN_FAILURE_MS}. The time of a failed "
+            "sign-in would reveal which accounts have such a hash. Set LOGIN_FAILURE_MS="
+            f"{_round_up(slowest * 1.5)} until these users have signed in once."
         )
 
 
 def _measure(stored: str) -> float:
-    """Milliseconds."""
-    began = perf_counter()
+    """Return the time of a verification in milliseconds."""
+    started = perf_counter()
     asyncio.run(verify_password("", stored))
-    return (perf_counter() - began) * 1000
+    return (perf_counter() - started) * 1000
 
 
 def _round_up(milliseconds: float) -> int:
