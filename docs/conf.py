@@ -1,12 +1,27 @@
 """Settings of Sphinx for this site: `make docs` builds it into `dist/docs`."""
 
+import os
+import sys
+from importlib import import_module
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+os.chdir(HERE.parent)  # the library finds the application, and with it the user model, from here
+os.environ["LOG_LEVEL"] = "ERROR"
+# autodoc would import them with `TYPE_CHECKING` set. The plugin ignores this machine's settings.
+for module in ("plinth.testing.plugin", "app.main"):
+    import_module(module)
 
 project = "Plinth"
 version = release = installed_version("plinth-backend")
-extensions = ["myst_parser"]
-exclude_patterns: list[str] = []
-nitpicky = True
+extensions = ["generated", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+default_role = "literal"  # for single backticks in docstrings
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_use_ivar = True
 
 myst_enable_extensions = ["attrs_inline", "colon_fence"]
 myst_heading_anchors = 4  # as GitHub makes them, so that a link works in both places

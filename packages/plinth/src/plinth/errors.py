@@ -1,19 +1,21 @@
 """Domain errors. Only `http/problems.py` maps them to HTTP responses.
 
-PlinthError
-├── Rejected              the request is valid, but the operation is not allowed
-├── Unauthenticated       the caller is unknown
-├── PermissionDenied      the caller is known and lacks the privilege
-├── NotFound              the row does not exist, or the caller may not see it
-├── Conflict              the row conflicts with an existing one
-├── VersionMismatch       the row was changed since the caller read it
-├── Invalid               the database cannot store a value
-│   └── InvalidField      a rule rejects the value of a named field
-├── RateLimited           too many attempts; retry later
-└── Unavailable           a dependency is down or overloaded; retry later
-    ├── TimedOut          the database exceeded one of our time limits
-    ├── Contended         a concurrent transaction interfered; nothing was changed
-    └── OutcomeUnknown    the connection was lost during COMMIT: committed or not
+::
+
+    PlinthError
+    ├── Rejected              the request is valid, but the operation is not allowed
+    ├── Unauthenticated       the caller is unknown
+    ├── PermissionDenied      the caller is known and lacks the privilege
+    ├── NotFound              the row does not exist, or the caller may not see it
+    ├── Conflict              the row conflicts with an existing one
+    ├── VersionMismatch       the row was changed since the caller read it
+    ├── Invalid               the database cannot store a value
+    │   └── InvalidField      a rule rejects the value of a named field
+    ├── RateLimited           too many attempts; retry later
+    └── Unavailable           a dependency is down or overloaded; retry later
+        ├── TimedOut          the database exceeded one of our time limits
+        ├── Contended         a concurrent transaction interfered; nothing was changed
+        └── OutcomeUnknown    the connection was lost during COMMIT: committed or not
 """
 
 import warnings
