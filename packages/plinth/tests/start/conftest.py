@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +15,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from plinth.testing.databases import TestServices, empty_database
+from tests.support.command import find_free_port
 from tests.support.measured import measured, pytest_terminal_summary
+from tests.support.pages import Shell, open_shell
 from tests.support.wheels import build
 
 __all__ = ["measured", "pytest_terminal_summary"]
@@ -111,3 +115,46 @@ def servers(services: TestServices) -> Iterator[dict[str, str]]:
     """The settings that name servers, with an empty database."""
     with empty_database(services, "started") as url:
         yield {"DATABASE_URL": url, "REDIS_URL": services.redis_url, "CACHE_PREFIX": "started"}
+
+
+WHEEL = "~/plinth/dist/plinth_backend-2.0.0-py3-none-any.whl"
+
+# `make dev` runs in the background, as in the reader's second terminal, and leads a process group.
+STAND_INS = """
+uvx() {{ {uv} tool run --quiet "$@"; }}
+make() {{
+    [ "$1" = dev ] || {{ command make "$@"; return; }}
+    setsid make dev PORT={port} > "$LOGS/log" 2>&1 &
+    echo $! > "$LOGS/group"
+    until curl -sf localhost:{port}/api/v1/health/live > /dev/null; do
+        kill -0 $! && sleep 0.2 || {{ cat "$LOGS/log"; exit 1; }}
+    done
+}}
+"""
+
+
+@pytest.fixture
+def shell(
+    empty_folder: Path, bare_shell: dict[str, str], wheel: Path, tmp_path: Path
+) -> Iterator[Shell]:
+    """A reader's shell in an empty folder, with the wheel at the place that the pages name."""
+    port = find_free_port()
+    replacements = {WHEEL: str(wheel), "localhost:8000": f"127.0.0.1:{port}"}
+    environment = bare_shell | {"LOGS": str(tmp_path)}
+    with open_shell(empty_folder, environment, tmp_path, replacements) as shell:
+        shell.run(STAND_INS.format(uv=UV, port=port))
+        try:
+            yield shell
+        finally:
+            if (tmp_path / "group").exists():
+                end_group(int((tmp_path / "group").read_text()))
+
+
+def end_group(group: int) -> None:
+    """Send SIGTERM to a process group, and wait until it is gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+        for _ in range(PATIENCE):
+            os.killpg(group, 0)
+            time.sleep(0.1)
+        os.killpg(group, signal.SIGKILL)
