@@ -17,6 +17,7 @@ for module in ("plinth.testing.plugin", "app.main"):
 project = "Plinth"
 version = release = installed_version("plinth-backend")
 extensions = ["generated", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+smartquotes = False  # it would turn --option into a dash
 default_role = "literal"  # for single backticks in docstrings
 
 autodoc_member_order = "bysource"

@@ -64,7 +64,7 @@ def _describe_setting(
         yield f":default: {_describe_default(schema.get('default'))}"
     elif example:
         yield f":default: `{example}`"
-    yield f"\n{_link_pages(description)}\n:::"
+    yield f"\n{_to_markdown(description)}\n:::"
 
 
 def _describe_type(schema: dict[str, Any]) -> str:
@@ -87,10 +87,16 @@ def _describe_default(value: Any) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def _link_pages(text: str) -> str:
-    """Turn the name of a page into a link, and protect Markdown's characters."""
-    escaped = re.sub(r"([*_<>\[\]|])", r"\\\1", text)
-    return re.sub(r"docs/([\w/-]+)\.md", lambda match: f"[{match[1]}](../{match[1]}.md)", escaped)
+def _to_markdown(text: str) -> str:
+    """Link the names of pages, mark options as code, and escape Markdown's characters."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    return "".join(it if it.startswith("`") else _escape(it) for it in pieces)
+
+
+def _escape(prose: str) -> str:
+    prose = re.sub(r"([*_<>\[\]|])", r"\\\1", prose)
+    prose = re.sub(r"(?<![\w-])(--[a-z][a-z-]*)", r"`\1`", prose)
+    return re.sub(r"docs/([\w/-]+)\.md", r"[\1](../\1.md)", prose)
 
 
 def write_commands() -> Iterator[str]:
@@ -112,11 +118,11 @@ def _describe_command(name: str, command: Any) -> Iterator[str]:
     if len(arguments) < len(parameters):
         usage.append("[OPTIONS]")
     yield f"\n## {name}\n\n```text\n{' '.join([name, *usage])}\n```\n"
-    yield _link_pages(re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or ""))
+    yield _to_markdown(re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or ""))
     if parameters:
-        yield "\n| option | | default |\n| --- | --- | --- |"
+        yield "\n| option | |\n| --- | --- |"
         for it in parameters:
-            yield f"| {_name(it)} | {_link_pages(it.help or '')} | {_show_default(it)} |"
+            yield f"| {_name(it)} | {_to_markdown(it.help or '')} {_show_default(it)} |"
 
 
 def _show_argument(parameter: Any) -> str:
@@ -132,8 +138,8 @@ def _name(parameter: Any) -> str:
 def _show_default(parameter: Any) -> str:
     default = parameter.default
     if default is None or default is False or default in ("", [], ()) or callable(default):
-        return f"`{parameter.envvar}`" if parameter.envvar else ""
-    return f"`{getattr(default, 'value', default)}`"
+        return f"Default: `${parameter.envvar}`." if parameter.envvar else ""
+    return f"Default: `{getattr(default, 'value', default)}`."
 
 
 def write_errors() -> Iterator[str]:
@@ -154,7 +160,7 @@ def write_errors() -> Iterator[str]:
     )
     yield "| status | `code` | `detail` |\n| --- | --- | --- |"
     for status, code, detail in found:
-        yield f"| {status} | `{code}` | {_link_pages(detail)} |"
+        yield f"| {status} | `{code}` | {_to_markdown(detail)} |"
 
 
 def write_changelog() -> Iterator[str]:
@@ -183,6 +189,14 @@ WRITERS: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
+def skip_inherited_docs(_: Sphinx, __: str, name: str, member: object, *___: object) -> bool | None:
+    """Skip fields that have no documentation of their own: those of tuples, `model_config`."""
+    text = str(getattr(member, "__doc__", None))
+    return True if name == "model_config" or text.startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.setup_extension("sphinx.ext.autodoc")
     app.add_directive("generated", Generated)
+    app.connect("autodoc-skip-member", skip_inherited_docs)
     return {"parallel_read_safe": True}
