@@ -245,7 +245,7 @@ async def test_the_key_is_the_named_arguments_without_the_session() -> None:
         assert len(keys) == 1
         assert find.key(one, 1, day) != find.key(one, 1, day, UUID(int=1))
         assert find.key(one, 1, day) != find.key(one, 11, day)
-        with pytest.raises(TypeError, match="day of of is no plain value"):
+        with pytest.raises(TypeError, match="of: the argument day is not a plain value"):
             find.key(one, 1, ["not", "plain"])  # type: ignore[arg-type]
 
 

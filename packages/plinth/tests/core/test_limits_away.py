@@ -12,7 +12,7 @@ import pytest
 from plinth.cache import Cache
 from plinth.errors import RateLimited
 from plinth.limits import Bucket, Limiter
-from plinth.limits.memory import Memory
+from plinth.limits.memory import MemoryStore
 from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey
 
@@ -35,7 +35,7 @@ def clock() -> Clock:
 @pytest.fixture
 def alone(clock: Clock) -> Limiter:
     """Redis was never there."""
-    return Limiter(Cache(), Memory(clock, room=50))
+    return Limiter(Cache(), MemoryStore(clock, room=50))
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ async def test_only_the_first_refusal_of_a_window_says_so(alone: Limiter, clock:
 
 
 async def test_memory_is_bounded_and_forgets_what_was_longest_untouched(clock: Clock) -> None:
-    memory = Memory(clock, room=50)
+    memory = MemoryStore(clock, room=50)
     alone = Limiter(Cache(), memory)
     touched, untouched = some_bucket("2/1d"), some_bucket("2/1d")
     assert await count(alone, touched) == await count(alone, untouched) == 1

@@ -20,8 +20,7 @@ from plinth.errors import PermissionDenied, Unauthenticated
 from plinth.http.openapi import optional_authentication
 from plinth.request.context import current_request
 from plinth.request.cookies import find_cookie
-from plinth.request.fetch_site import is_cross_site
-from plinth.request.headers import find_header
+from plinth.request.headers import find_header, is_cross_site
 from plinth.security import devices
 
 __all__ = [

@@ -14,7 +14,7 @@ from starlette_admin.security.csrf import CSRFMiddleware
 from plinth.accounts.deps import Resources
 from plinth.config import settings
 from plinth.http.problems import problem
-from plinth.request.fetch_site import is_of_another_page
+from plinth.request.headers import is_of_another_page
 
 PLACE = "/admin"
 CSRF_COOKIE = f"{CSRFMiddleware.cookie_name}=".encode()

@@ -20,7 +20,7 @@ from plinth.admin.auth import actor
 from plinth.admin.resources import is_secret
 from plinth.admin.table import Table, to_text
 from plinth.admin.transactions import acting, saving
-from plinth.request.device import describe_device
+from plinth.request.client import describe_device
 
 ENDED = "ended by a superuser"
 

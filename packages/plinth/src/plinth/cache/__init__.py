@@ -1,7 +1,7 @@
-"""A Redis cache that the application can do without.
+"""A cache in Redis, optional for the application.
 
-`get_cache`, `set_cache`, `delete_cache` and `clear_cache_pattern` cost at most
-`CACHE_TIMEOUT_MS` and never raise: while Redis is away there is nothing in the cache.
+`get_cache`, `set_cache`, `delete_cache` and `clear_cache_pattern` take at most `CACHE_TIMEOUT_MS`
+and never raise. While Redis is down, the cache is empty.
 """
 
 from plinth.cache.client import Cache, cache

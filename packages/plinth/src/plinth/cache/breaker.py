@@ -3,11 +3,10 @@ from collections.abc import Callable
 
 
 class Breaker:
-    """Spares a dead service, and us, the wait: after `failures` in a row it is open for `seconds`,
-    then lets one try through.
+    """A circuit breaker: after `failures` in a row it opens for `seconds`, then allows one attempt.
 
     Args:
-        clock: seconds, monotonic; tests bring their own.
+        clock: monotonic seconds; tests replace it.
     """
 
     def __init__(
@@ -24,17 +23,17 @@ class Breaker:
             return True
         if self._clock() < self._closed_from:
             return False
-        self._closed_from = self._clock() + self._seconds  # the one who tries; others still wait
+        self._closed_from = self._clock() + self._seconds  # only this caller tries
         return True
 
     def succeed(self) -> bool:
-        """True when it was open."""
+        """Close the breaker. Return whether it was open."""
         was_open = self._failures >= self._limit
         self._failures = 0
         return was_open
 
     def fail(self) -> bool:
-        """True when it is this failure that opens it."""
+        """Count a failure. Return whether it opens the breaker."""
         self._failures += 1
         self._closed_from = self._clock() + self._seconds
         return self._failures == self._limit

@@ -1,4 +1,4 @@
-"""A cache in Redis that may be away: a call then costs at most its budget, and never raises."""
+"""A cache in Redis. While Redis is down, a call takes at most its timeout and never raises."""
 
 import asyncio
 import logging
@@ -28,35 +28,35 @@ UNAVAILABLE: Any = object()
 
 
 class ClusterModeError(ResponseError):
-    """Keys of one command lie on several servers there: limits and the cache would not work."""
+    """In cluster mode, keys of one command are on several servers; limits and cache need one."""
 
     def __init__(self) -> None:
         super().__init__("cluster mode is on (cluster_enabled:1)")
 
 
 class Cache:
-    """JSON values under namespaced keys. Before `open`, and while Redis is away, it is empty."""
+    """JSON values under prefixed keys. Before `open`, and while Redis is down, it is empty."""
 
     def __init__(self) -> None:
         self._redis: Redis | None = None
         self._prefix = ""
-        self._budget = 0.1
+        self._timeout = 0.1
         self._breaker = Breaker()
         self._set_up_logs()
 
     async def open(self, url: str, *, prefix: str, timeout_ms: int) -> None:
         """
         Args:
-            url: of one server, or of the Sentinels that know it (`cache/connecting.py`).
-            prefix: stands before each key, so that applications can share one Redis.
-            timeout_ms: the most that one call may cost, connecting included.
+            url: one server, or the Sentinels of one (`cache/connecting.py`).
+            prefix: precedes each key, so that applications can share one Redis.
+            timeout_ms: maximum time of a call, including the connection.
         """
         await self.close()
         self._prefix = prefix
-        self._budget = timeout_ms / 1000
+        self._timeout = timeout_ms / 1000
         self._breaker = Breaker()
         self._set_up_logs()
-        self._redis = connect(url, seconds=self._budget, connections=CONNECTIONS)
+        self._redis = connect(url, seconds=self._timeout, connections=CONNECTIONS)
 
     async def close(self) -> None:
         if self._redis is not None:
@@ -64,30 +64,30 @@ class Cache:
             await disconnect(redis)
 
     async def get(self, key: str) -> Any:
-        """The value, or None where there is none (or Redis is away)."""
-        found = await self.call(lambda redis: redis.get(self.name(key)), UNAVAILABLE)
-        if found is UNAVAILABLE:
+        """Return the value; None if it does not exist, or while Redis is down."""
+        data = await self.call(lambda redis: redis.get(self.name(key)), UNAVAILABLE)
+        if data is UNAVAILABLE:
             return None
-        (metrics.cache_misses if found is None else metrics.cache_hits).inc()
-        return None if found is None else from_json(found)
+        (metrics.cache_misses if data is None else metrics.cache_hits).inc()
+        return None if data is None else from_json(data)
 
     async def set(self, key: str, value: Any, expire: int = 300) -> bool:
-        """Keep what `pydantic_core.to_json` can write, for `expire` seconds."""
+        """Store a value that `pydantic_core.to_json` accepts, for `expire` seconds."""
         data = to_json(value)
         return bool(await self.call(lambda redis: redis.set(self.name(key), data, ex=expire), None))
 
     async def delete(self, *keys: str) -> int:
-        """How many of them were there."""
+        """Delete the keys. Return how many existed."""
         if not keys:
             return 0
         names = [self.name(key) for key in keys]
         return await self.call(lambda redis: redis.unlink(*names), 0)
 
     async def clear_pattern(self, pattern: str) -> int:
-        """Remove the keys that match a glob such as `users:*`, and say how many.
+        """Delete the keys that match a glob such as `users:*`. Return their number.
 
-        SCAN goes over the keys in steps, so that Redis serves others in between; each step has the
-        budget of a call.
+        SCAN runs in steps, so that Redis can serve other clients in between. Each step has the
+        timeout of a call.
         """
         cursor: int | None = None
         removed = 0
@@ -97,32 +97,32 @@ class Cache:
             removed += count
         return removed
 
-    async def call(self, act: Callable[[Redis], Awaitable[T]], otherwise: T) -> T:
-        """Do one thing within the budget; give `otherwise` when Redis is away."""
+    async def call(self, action: Callable[[Redis], Awaitable[T]], default: T) -> T:
+        """Run `action` within the timeout. Return `default` if Redis is down."""
         if self._redis is None or not self._breaker.allows():
             metrics.cache_spared.inc()
-            return otherwise
+            return default
         try:
-            async with asyncio.timeout(self._budget):
-                answer = await act(self._redis)
-        except ResponseError as error:  # it answers, so sparing it gains nothing
+            async with asyncio.timeout(self._timeout):
+                result = await action(self._redis)
+        except ResponseError as error:  # Redis responded: leave the breaker closed
             metrics.cache_errors.inc()
             self._refusals.note(error)
-            return otherwise
+            return default
         except (RedisError, OSError, TimeoutError) as error:
             metrics.cache_errors.inc()
             if self._breaker.fail():
                 self._faults.note(error)
-            return otherwise
+            return default
         if self._breaker.succeed():
             self._faults.clear()
-        return answer
+        return result
 
     async def look(self) -> dict[str, Any] | None:
-        """Return the server's figures, or None where it cannot be used.
+        """Return the INFO of the server; None if the cache cannot use it.
 
-        It can be when it takes a value: a replica, one whose memory is full and one in cluster mode
-        answer to the rest.
+        The check writes a value: a replica, a server without free memory and one in cluster mode
+        still answer INFO.
         """
 
         async def look_and_write(redis: Redis) -> dict[str, Any]:
@@ -137,19 +137,21 @@ class Cache:
     def batched(
         self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]
     ) -> Callable[[K], Awaitable[V | None]]:
-        """Have calls that are made at the same time share a command: the library's part of one
-        costs more than the server's. Waiting for the one before is within a call's budget.
+        """Return a function whose concurrent calls share one command.
+
+        A command costs more in the client library than in the server. Waiting for the previous
+        command counts toward the timeout.
 
         Args:
-            load: answers them all by `call`; those that it leaves out get None.
+            load: loads all keys with `call`. Keys that it omits get None.
         """
-        return DataLoader(load, max_concurrent=1, timeout=lambda: self._budget).get
+        return DataLoader(load, max_concurrent=1, timeout=lambda: self._timeout).get
 
     def name(self, key: str) -> str:
         return f"{self._prefix}:{key}"
 
     def _set_up_logs(self) -> None:
-        # Apart: one that refuses to write still reads, and would clear the fault at once.
+        # Two logs: a server that refuses writes still answers reads, which would clear its fault.
         self._faults, self._refusals = (FaultLog(logger, "the cache") for _ in range(2))
 
     async def _clear_some(self, redis: Redis, name: str, cursor: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A client of Redis: one server, or the one that Sentinel names, found anew for each connection."""
+"""Redis clients for a single server, or for the primary that Sentinel names."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ from plinth.config.urls.redis_url import RedisUrl, read_redis_url
 def connect(url: str, *, seconds: float, connections: int) -> Redis:
     """
     Args:
-        url: as `config/urls/redis_url.py` has it.
-        seconds: the most that it may take to connect. A call is bounded as a whole, by who makes
-            it (`Cache.call`): the library's bound on each write and each read is a timer each.
+        url: in the format of `config/urls/redis_url.py`.
+        seconds: timeout of the connection. `Cache.call` limits the call as a whole: the timeouts of
+            the library would create a timer for each read and write.
     """
-    asked = read_redis_url(url)
-    usual: dict[str, Any] = {
+    redis_url = read_redis_url(url)
+    shared: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": None,
         "max_connections": connections,
     }
-    if asked.sentinels:
-        return _ask_sentinels(asked, seconds, usual)
+    if redis_url.sentinels:
+        return _connect_by_sentinel(redis_url, seconds, shared)
     pool = BlockingConnectionPool(
-        connection_class=_find_kind(asked),
+        connection_class=_connection_class(redis_url),
         timeout=seconds,
         socket_connect_timeout=seconds,
-        **usual,
-        **asked.options,
+        **shared,
+        **redis_url.options,
     )
     return Redis.from_pool(pool)
 
@@ -47,23 +47,23 @@ async def disconnect(redis: Redis) -> None:
         await redis.connection_pool.sentinel_manager.aclose()
 
 
-def _find_kind(asked: RedisUrl) -> type[Connection | UnixDomainSocketConnection]:
-    if "path" in asked.options:
+def _connection_class(redis_url: RedisUrl) -> type[Connection | UnixDomainSocketConnection]:
+    if "path" in redis_url.options:
         return UnixDomainSocketConnection
-    return SSLConnection if asked.tls else Connection
+    return SSLConnection if redis_url.tls else Connection
 
 
-def _ask_sentinels(asked: RedisUrl, seconds: float, usual: dict[str, Any]) -> Redis:
-    # Half of it, so that a Sentinel that is frozen leaves time to ask the next one.
-    usual |= {"socket_connect_timeout": seconds / 2, "ssl": asked.tls}
-    of_tls = {name: it for name, it in asked.options.items() if name.startswith("ssl_")}
+def _connect_by_sentinel(redis_url: RedisUrl, seconds: float, shared: dict[str, Any]) -> Redis:
+    # Half of the timeout, so that time is left for another Sentinel if one hangs.
+    shared |= {"socket_connect_timeout": seconds / 2, "ssl": redis_url.tls}
+    tls = {name: it for name, it in redis_url.options.items() if name.startswith("ssl_")}
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        asked.sentinels,
+        redis_url.sentinels,
         sentinel_kwargs={
-            **usual, **of_tls, **asked.sentinel_options, "socket_timeout": seconds / 2
+            **shared, **tls, **redis_url.sentinel_options, "socket_timeout": seconds / 2
         },
     )  # fmt: skip
     pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        asked.service, sentinel, **usual, **asked.options
+        redis_url.service, sentinel, **shared, **redis_url.options
     )
     return Redis.from_pool(pool)

@@ -1,4 +1,4 @@
-"""`@cached`: keep what a function returns, by its named arguments."""
+"""`@cached`: cache the results of a function by its arguments."""
 
 import asyncio
 import inspect
@@ -23,20 +23,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Plain = str | int | float | bool | None | UUID | date | Decimal | Enum
-NOT_IN_THE_KEY = (AsyncSession, AsyncConnection, Reader)
+KEY_EXCLUDED = (AsyncSession, AsyncConnection, Reader)
 
 
 def cached(
     expire: int = 300, key_prefix: str = "", *, store: Cache = cache
 ) -> Callable[[Callable[P, Awaitable[R]]], "Cached[P, R]"]:
-    """Keep what an async function returns for `expire` seconds.
+    """Cache the results of an async function for `expire` seconds.
 
-    The key is `key_prefix` (the function's own name where empty) and its arguments by name. A
-    session is how a value is found, not which one, and is left out; any other argument that is not
-    plain is an error, for two different calls must never share a key.
+    The key consists of `key_prefix` and the arguments by name. Database sessions are left out. Any
+    other argument must be a plain value, so that different calls never share a key.
 
-    Arguments:
-        expire: seconds; also how long a value may outlive a `forget` that did not reach Redis.
+    Args:
+        expire: seconds; also the time a value may outlive a `forget` that did not reach Redis.
+        key_prefix: default: the name of the function.
     """
 
     def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, R]:
@@ -46,10 +46,10 @@ def cached(
 
 
 class Cached(Generic[P, R]):
-    """A function with a memory. Beside its value a mark is kept, which `forget` changes.
+    """A function with cached results. Each value has a version, which `forget` changes.
 
-    A value counts only under the mark that stood when its making began. So one that was being read
-    from the database while another request changed it is not believed after the change.
+    A value is valid only under the version that was current when its computation began. So a value
+    that was read from the database while another request changed it is not used after the change.
     """
 
     def __init__(
@@ -62,106 +62,114 @@ class Cached(Generic[P, R]):
         self._expire = expire
         self._prefix = prefix
         self._cache = store
-        self._look = store.batched(self._read)
-        self._flights: dict[tuple[str, bytes], asyncio.Future[R]] = {}
+        self._load = store.batched(self._read)
+        self._running: dict[tuple[str, bytes], asyncio.Future[R]] = {}
         update_wrapper(self, function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         key = self.key(*args, **kwargs)
-        mark, value = await self._look_up(key)
-        if mark is None:
+        version, value = await self._look_up(key)
+        if version is None:
             return await self._function(*args, **kwargs)
         if value is not None:
-            # What an older version of the function wrote may not fit: then it is made anew.
+            # A value from an earlier release may have another type: then compute it again.
             with suppress(ValidationError):
                 return self._type.validate_json(value)
-        return await self._fly(key, mark, lambda: self._function(*args, **kwargs))
+        return await self._compute_once(key, version, lambda: self._function(*args, **kwargs))
 
     async def forget(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Have the next call with these arguments find out anew. Call it after the commit."""
-        mark_name, _ = self._names(self.key(*args, **kwargs))
-        mark = uuid4().bytes
-        await self._cache.call(lambda redis: redis.set(mark_name, mark, ex=self._mark_expire), None)
+        """Invalidate the cached value of these arguments. Call this after the commit."""
+        name, _ = self._names(self.key(*args, **kwargs))
+        version = uuid4().bytes
+        await self._cache.call(
+            lambda redis: redis.set(name, version, ex=self._expire_version), None
+        )
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """
         Raises:
             TypeError: an argument is neither plain nor a session.
         """
-        if self._takes_one and len(args) == 1 and isinstance(args[0], NOT_IN_THE_KEY):
-            return self._prefix  # as below, at once
+        if self._takes_one and len(args) == 1 and isinstance(args[0], KEY_EXCLUDED):
+            return self._prefix  # same result as below, faster
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         parts = [self._prefix]
         for name, value in bound.arguments.items():
-            if isinstance(value, NOT_IN_THE_KEY):
+            if isinstance(value, KEY_EXCLUDED):
                 continue
             if not isinstance(value, Plain):  # type: ignore[misc,arg-type,unused-ignore]
-                raise TypeError(f"{name} of {self._prefix} is no plain value to make a key of")
+                raise TypeError(
+                    f"{self._prefix}: the argument {name} is not a plain value for a cache key"
+                )
             parts.append(f"{name}={value!r}")
         return ":".join(parts)
 
     @property
-    def _mark_expire(self) -> int:
-        return 2 * self._expire  # longer than any value that was stored under it
+    def _expire_version(self) -> int:
+        return 2 * self._expire  # longer than every value stored under it
 
     def _names(self, key: str) -> tuple[str, str]:
         return self._cache.name(f"{key}:mark"), self._cache.name(key)
 
     async def _look_up(self, key: str) -> tuple[bytes | None, bytes | None]:
-        """The mark (None: Redis is away) and the value (None: none under this mark)."""
-        found = await self._look(key)
-        if found is None:
+        """Return the version (None: Redis is down) and the value (None: none of this version)."""
+        entry = await self._load(key)
+        if entry is None:
             return None, None
-        mark, stored = found
-        if mark is None:
+        version, stored = entry
+        if version is None:
             metrics.cache_misses.inc()
-            return await self._set_mark(self._names(key)[0]), None
-        if stored is None or not stored.startswith(mark):
+            return await self._set_version(self._names(key)[0]), None
+        if stored is None or not stored.startswith(version):
             metrics.cache_misses.inc()
-            return mark, None
+            return version, None
         metrics.cache_hits.inc()
-        return mark, stored[len(mark) :]
+        return version, stored[len(version) :]
 
     async def _read(self, keys: Sequence[str]) -> Mapping[str, Sequence[bytes | None]]:
-        """Marks and values, of all that ask at the same time by one command."""
+        """Return the versions and values of several keys with one command."""
         names = [name for key in keys for name in self._names(key)]
 
         async def read(redis: Redis) -> list[bytes | None]:
             values: Any = await redis.mget(names)
             return list(values)
 
-        found = await self._cache.call(read, None)
-        if found is None:
+        items = await self._cache.call(read, None)
+        if items is None:
             return {}
-        return dict(zip(keys, zip(found[::2], found[1::2], strict=True), strict=True))
+        return dict(zip(keys, zip(items[::2], items[1::2], strict=True), strict=True))
 
-    async def _set_mark(self, mark_name: str) -> bytes | None:
-        mark = uuid4().bytes
+    async def _set_version(self, name: str) -> bytes | None:
+        version = uuid4().bytes
 
-        async def set_unless_there(redis: Redis) -> bytes:
-            other: Any = await redis.set(mark_name, mark, ex=self._mark_expire, nx=True, get=True)
-            return _as_bytes(other) or mark
+        async def set_if_missing(redis: Redis) -> bytes:
+            other: Any = await redis.set(name, version, ex=self._expire_version, nx=True, get=True)
+            return _as_bytes(other) or version
 
-        return await self._cache.call(set_unless_there, None)
+        return await self._cache.call(set_if_missing, None)
 
-    async def _fly(self, key: str, mark: bytes, make: Callable[[], Awaitable[R]]) -> R:
-        """Make the value once for all who ask under the same mark at the same time."""
-        if flight := self._flights.get((key, mark)):
-            await asyncio.wait([flight])
-            if not flight.cancelled():
-                return flight.result()
-            # Its client hung up, and its session is gone: we make the value with ours.
-            return await self._make_and_keep(key, mark, make)
-        flight = asyncio.ensure_future(self._make_and_keep(key, mark, make))
-        self._flights[key, mark] = flight
-        flight.add_done_callback(lambda _: self._flights.pop((key, mark)))
-        return await flight
+    async def _compute_once(
+        self, key: str, version: bytes, compute: Callable[[], Awaitable[R]]
+    ) -> R:
+        """Compute the value once for all concurrent calls of the same version."""
+        if running := self._running.get((key, version)):
+            await asyncio.wait([running])
+            if not running.cancelled():
+                return running.result()
+            # The client disconnected and its session is closed: compute with our own.
+            return await self._compute_and_store(key, version, compute)
+        running = asyncio.ensure_future(self._compute_and_store(key, version, compute))
+        self._running[key, version] = running
+        running.add_done_callback(lambda _: self._running.pop((key, version)))
+        return await running
 
-    async def _make_and_keep(self, key: str, mark: bytes, make: Callable[[], Awaitable[R]]) -> R:
-        value = await make()
+    async def _compute_and_store(
+        self, key: str, version: bytes, compute: Callable[[], Awaitable[R]]
+    ) -> R:
+        value = await compute()
         _, name = self._names(key)
-        data = mark + self._type.dump_json(value)
+        data = version + self._type.dump_json(value)
         await self._cache.call(lambda redis: redis.set(name, data, ex=self._expire), None)
         return value
 

@@ -1,7 +1,6 @@
-"""Limits: so many attempts in so long, counted before the attempt is made.
+"""Rate limits. An attempt is reserved before it is made, in all of its buckets or in none.
 
-An attempt is reserved in all its buckets or in none, in one step that no other comes between. Who
-finds that it was no attack gives back that reservation, and nothing else.
+The reservation is atomic. A caller that finds the attempt legitimate refunds its reservation.
 """
 
 from plinth.cache import cache

@@ -6,62 +6,61 @@ from typing import Protocol
 
 from plinth.cache import Cache
 from plinth.errors import ExceededLimit, RateLimited
-from plinth.limits.answer import Answer
-from plinth.limits.bucket import Bucket
-from plinth.limits.memory import Memory
-from plinth.limits.shared import Shared
+from plinth.limits.bucket import Bucket, Decision
+from plinth.limits.memory import MemoryStore
+from plinth.limits.shared import RedisStore
 from plinth.observability import metrics
 
 
 class Store(Protocol):
-    async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None: ...
+    async def refund(self, attempt: str, buckets: Sequence[Bucket]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One attempt, counted in each of its buckets."""
+    """One attempt, counted in each bucket."""
 
     attempt: str
     buckets: Sequence[Bucket]
     store: Store
 
     async def refund(self) -> None:
-        """It was no attack: take this attempt out of the counts. Never raises."""
+        """Remove this attempt from the counts, since it was legitimate. Never raises."""
         if self.buckets:
-            await self.store.give_back(self.attempt, self.buckets)
+            await self.store.refund(self.attempt, self.buckets)
 
 
 class Limiter:
-    """Counts in Redis; while that is away in this process, and there half of each figure holds."""
+    """Counts in Redis; while Redis is down, in this process with half of each limit."""
 
-    def __init__(self, cache: Cache, memory: Memory | None = None) -> None:
-        self._shared = Shared(cache)
-        self._memory = Memory() if memory is None else memory
+    def __init__(self, cache: Cache, memory: MemoryStore | None = None) -> None:
+        self._redis = RedisStore(cache)
+        self._memory = MemoryStore() if memory is None else memory
 
     async def reserve(self, *buckets: Bucket) -> Reservation:
-        """Count an attempt in all of these, or in none.
+        """Count an attempt in all buckets, or in none.
 
         Raises:
-            TooMany: one of them is full.
+            RateLimited: a bucket is full.
         """
-        attempt = f"{getrandbits(128):032x}"  # it has to differ, and not to be a secret
+        attempt = f"{getrandbits(128):032x}"  # unique, not secret
         if not buckets:
             return Reservation(attempt, (), self._memory)
-        if (answer := await self._shared.take(attempt, buckets)) is not None:
-            _refuse_if_full(answer, buckets)
-            return Reservation(attempt, buckets, self._shared)
+        if (decision := await self._redis.take(attempt, buckets)) is not None:
+            _refuse_if_full(decision, buckets)
+            return Reservation(attempt, buckets, self._redis)
         stricter = [bucket.stricter() for bucket in buckets]
         _refuse_if_full(await self._memory.take(attempt, stricter), stricter)
         return Reservation(attempt, stricter, self._memory)
 
 
-def _refuse_if_full(answer: Answer, buckets: Sequence[Bucket]) -> None:
-    used_up = [
+def _refuse_if_full(decision: Decision, buckets: Sequence[Bucket]) -> None:
+    exceeded = [
         ExceededLimit(bucket.name, bucket.rate, wait=ceil(wait))
-        for bucket, wait in zip(buckets, answer.waits, strict=True)
+        for bucket, wait in zip(buckets, decision.waits, strict=True)
         if wait
     ]
-    if used_up:
-        for limit in used_up:
+    if exceeded:
+        for limit in exceeded:
             metrics.limits_hit.labels(limit.name).inc()
-        raise RateLimited(used_up, is_first=answer.is_first)
+        raise RateLimited(exceeded, is_first=decision.is_first)

@@ -3,22 +3,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from plinth.limits.answer import Answer
-from plinth.limits.bucket import Bucket
+from plinth.limits.bucket import Bucket, Decision
 from plinth.rates import Rate
 
-MAX_BUCKETS = 20_000  # buckets; some ten megabytes when all are in use
+MAX_BUCKETS = 20_000  # about ten megabytes when all are in use
 
 
 @dataclass(slots=True)
 class Log:
-    """A bucket's attempts by their time, oldest first."""
+    """The attempts of a bucket with their times, oldest first."""
 
     attempts: dict[str, float] = field(default_factory=dict)
     refused_at: float | None = None
 
     def wait(self, rate: Rate, now: float) -> float:
-        """Forget what is past, and say how long until there is room."""
+        """Drop expired attempts. Return the seconds until the bucket accepts another."""
         for attempt, at in list(self.attempts.items()):
             if _remaining(at, rate, now) > 0:
                 break
@@ -29,19 +28,19 @@ class Log:
         return _remaining(list(self.attempts.values())[over], rate, now)
 
     def note_refusal(self, rate: Rate, now: float) -> bool:
-        """True for the first within a window."""
+        """Return whether this is the first refusal within a window."""
         if self.refused_at is not None and _remaining(self.refused_at, rate, now) > 0:
             return False
         self.refused_at = now
         return True
 
 
-class Memory:
-    """The counts of this process alone, while Redis is away.
+class MemoryStore:
+    """Counts of this process, used while Redis is down.
 
     Args:
-        clock: seconds, monotonic; tests bring their own.
-        room: how many buckets are kept; past it, the one longest without an attempt is forgotten.
+        clock: monotonic seconds; tests replace it.
+        room: maximum number of buckets; beyond it, the least recently used one is evicted.
     """
 
     def __init__(
@@ -51,19 +50,19 @@ class Memory:
         self._room = room
         self._logs: OrderedDict[str, Log] = OrderedDict()
 
-    async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Answer:
+    async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Decision:
         now = self._clock()
         logs = [self._open(bucket.key) for bucket in buckets]
         waits = [log.wait(bucket.rate, now) for log, bucket in zip(logs, buckets, strict=True)]
         if any(waits):
             full = zip(logs, buckets, waits, strict=True)
             firsts = [log.note_refusal(bucket.rate, now) for log, bucket, wait in full if wait]
-            return Answer(waits, is_first=any(firsts))
+            return Decision(waits, is_first=any(firsts))
         for log in logs:
             log.attempts[attempt] = now
-        return Answer(waits)
+        return Decision(waits)
 
-    async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None:
+    async def refund(self, attempt: str, buckets: Sequence[Bucket]) -> None:
         for bucket in buckets:
             if log := self._logs.get(bucket.key):
                 log.attempts.pop(attempt, None)

@@ -1,4 +1,4 @@
-"""The counts in Redis, for all processes: a sorted set of attempts a bucket, by their time."""
+"""Counts in Redis, shared by all processes: a sorted set of attempts by time for each bucket."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,11 @@ from redis.exceptions import NoScriptError
 
 from plinth.cache import Cache
 from plinth.config import settings
-from plinth.limits.answer import Answer
-from plinth.limits.bucket import Bucket
+from plinth.limits.bucket import Bucket, Decision
 
-# KEYS: the buckets, then for each the mark that a refusal leaves behind.
-# ARGV: the attempt, then for each bucket how many, and in how many milliseconds.
-# The time is Redis's own, so that it does not matter whose clock is wrong.
+# KEYS: the buckets, then for each the key that records a refusal.
+# ARGV: the attempt, then limit and window in milliseconds for each bucket.
+# The time is that of Redis, so that the clocks of the processes need not agree.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -45,27 +44,27 @@ DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 Arguments = tuple[Any, ...]
 
 
-class Shared:
+class RedisStore:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._run = cache.batched(self._run_all)
 
-    async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Answer | None:
-        """None while Redis is away."""
+    async def take(self, attempt: str, buckets: Sequence[Bucket]) -> Decision | None:
+        """Count an attempt; return None while Redis is down."""
         names = [_name(bucket) for bucket in buckets]
         keys = [*names, *(f"{name}:refused" for name in names)]
-        figures = (figure for bucket in buckets for figure in _figures(bucket))
-        reply = await self._run((len(keys), *keys, attempt, *figures))
+        limits = (it for bucket in buckets for it in _limit_and_window(bucket))
+        reply = await self._run((len(keys), *keys, attempt, *limits))
         if reply is None:
             return None
-        return Answer([wait / 1000 for wait in reply[1:]], is_first=reply[0] == 1)
+        return Decision([wait / 1000 for wait in reply[1:]], is_first=reply[0] == 1)
 
     async def _run_all(self, calls: Sequence[Arguments]) -> Mapping[Arguments, list[int]]:
-        """Each by itself, one after another, in one exchange with the server."""
+        """Run the script once for each call, in one round trip."""
         replies = await self._cache.call(lambda redis: _run(redis, calls), None)
         return {} if replies is None else dict(zip(calls, replies, strict=True))
 
-    async def give_back(self, attempt: str, buckets: Sequence[Bucket]) -> None:
+    async def refund(self, attempt: str, buckets: Sequence[Bucket]) -> None:
         async def remove(redis: Redis) -> None:
             pipeline = redis.pipeline(transaction=False)
             for bucket in buckets:
@@ -76,11 +75,11 @@ class Shared:
 
 
 def _name(bucket: Bucket) -> str:
-    # Not under the cache's own prefix and colon: emptying the cache must not empty the limits.
+    # Outside of the prefix of the cache: clearing the cache must not reset the limits.
     return f"{settings.CACHE_PREFIX}-limits:{bucket.key}"
 
 
-def _figures(bucket: Bucket) -> tuple[int, int]:
+def _limit_and_window(bucket: Bucket) -> tuple[int, int]:
     return bucket.rate.limit, bucket.rate.seconds * 1000
 
 

@@ -1,4 +1,4 @@
-"""The limits on attempts to sign in from an unknown device, for every way to sign in."""
+"""Limits on sign-ins from an unknown device, for every sign-in method."""
 
 from collections.abc import Iterator
 
@@ -7,16 +7,16 @@ from plinth.limits import Bucket, Reservation, limiter
 from plinth.request.client import Client, find_network
 from plinth.security.addresses import canonical
 
-SITE_BITS = 48  # the IPv6 network that one customer can get on request: 65,536 subnets (RFC 6177)
+SITE_BITS = 48  # the largest IPv6 network of a customer: 65,536 subnets (RFC 6177)
 
 
 async def reserve_sign_in(email: str, client: Client) -> Reservation:
     """
     Args:
-        email: as it was typed, whether an account has it or not.
+        email: as typed, even if no account has it.
 
     Raises:
-        TooMany
+        RateLimited
     """
     account, network = canonical(email), find_network(client)
     return await reserve(
@@ -28,9 +28,9 @@ async def reserve_sign_in(email: str, client: Client) -> Reservation:
 
 
 def per_network(name: str, rate: str, client: Client) -> Iterator[Bucket]:
-    """Yield the bucket of the client's address and, for IPv6, a larger one of its whole site.
+    """Yield the bucket of the client's network and, for IPv6, a larger one of its site.
 
-    Without the second one, a site could make as many attempts as it has subnets.
+    Without the second bucket, a site could multiply its attempts by the number of its subnets.
     """
     network = find_network(client)
     yield Bucket.of(name, rate, network)
@@ -43,6 +43,6 @@ async def reserve(*buckets: Bucket) -> Reservation:
     """Reserve an attempt, unless `LIMITS_ENABLED` is false.
 
     Raises:
-        TooMany
+        RateLimited
     """
     return await limiter.reserve(*(buckets if settings.LIMITS_ENABLED else ()))

@@ -1,7 +1,7 @@
-"""What is known of the request in work: its id, where it comes from, and who asks.
+"""The context of the current request: id, client, user, session.
 
-It is known wherever the request's own task runs, so that a log line or an audit row need not be
-handed it through every function. What a verb decides by, it is given as an argument all the same.
+A context variable holds it, so that log lines and audit rows need no arguments for it. Values that
+a function bases a decision on are still passed as arguments.
 """
 
 import re
@@ -17,7 +17,7 @@ from plinth.request.client import Client
 from plinth.request.conventions import DEFAULT, Conventions
 
 HEADER = b"x-request-id"
-# What a caller may choose: nothing that could break a log line or a header.
+# Request ids that are accepted from clients: none that could break a log line or a header.
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NO_ROUTE = "unmatched"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -28,11 +28,11 @@ OTHER_METHOD = "OTHER"
 class RequestInfo:
     """
     Attributes:
-        user_id: who asks, once that is known; likewise the session.
-        route: the path as it is declared, `/users/{user_id}`; never what the client wrote.
-        queries: what this request sent to the database; what it shares with others is not in it.
-        conventions: how this request is authenticated and its errors are answered.
-        status: of the answer, once it has begun; likewise when its last piece was sent.
+        conventions: authentication scheme and error format of the request.
+        user_id: set after authentication, like `session_id`.
+        queries: number of its own statements, without queries shared with other requests.
+        status: status of the response, set when it starts.
+        sent_at: time of the last message of the response, by `perf_counter`.
     """
 
     id: str
@@ -50,30 +50,31 @@ class RequestInfo:
 
     @property
     def route(self) -> str:
+        """The declared path, `/users/{user_id}`, never the path that the client sent."""
         return self.template or (self.find_route() if self.find_route else None) or NO_ROUTE
 
 
 _current: ContextVar[RequestInfo | None] = ContextVar("request", default=None)
 
 
-def begin_request(asked_id: str | None, client: Client) -> RequestInfo:
-    """Take the caller's id when it is sane, else make one."""
-    request_id = asked_id if asked_id and SANE.fullmatch(asked_id) else _make_id()
+def begin_request(sent_id: str | None, client: Client) -> RequestInfo:
+    """Set the context of a new request, with the client's request id if it is valid."""
+    request_id = sent_id if sent_id and SANE.fullmatch(sent_id) else _make_id()
     info = RequestInfo(request_id, client)
     _current.set(info)
     return info
 
 
 def _make_id() -> str:
-    return f"{getrandbits(128):032x}"  # it has to differ, and not to be a secret
+    return f"{getrandbits(128):032x}"  # unique, not secret
 
 
 def name_method(scope: Scope) -> str:
-    """One of those that there are: a client may send any word."""
+    """Return the method, or `OTHER` for an unknown one: metrics need a bounded set of labels."""
     method: str = scope["method"]
     return method if method in METHODS else OTHER_METHOD
 
 
 def current_request() -> RequestInfo | None:
-    """None outside of a request: on the command line, in a worker."""
+    """Return the current request; None on the command line and in a worker."""
     return _current.get()

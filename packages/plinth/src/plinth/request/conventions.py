@@ -1,4 +1,4 @@
-"""How the API below a path is authenticated and answers errors, where that is not our default."""
+"""Other authentication schemes and error formats for the API below a path."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from pydantic import BaseModel
 class FieldFault:
     """
     Attributes:
-        loc: where it came in, such as `("body", "email")`.
-        msg: what is wrong, to be read after the name.
+        loc: location in the request, such as `("body", "email")`.
+        msg: follows the name of the field: "must not be empty".
         type: a stable name of the reason, for programs.
     """
 
@@ -23,14 +23,14 @@ class FieldFault:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error, before it is written as a body.
+    """An error, before it is rendered as a response body.
 
     Attributes:
         title: the phrase of the status.
-        detail: a sentence for people.
+        detail: a sentence for users.
         code: a stable name for programs.
-        fields: the fields that are not valid, with a 422.
-        data: the detail of an `HTTPException` that is no text.
+        fields: the invalid fields of a 422.
+        data: the `detail` of an `HTTPException` that is not text.
     """
 
     status: int
@@ -44,15 +44,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """How errors are written, and so what the OpenAPI document names for them.
+    """The format of error responses, also for the OpenAPI document.
 
     Args:
-        render: makes the body. No text in a `Failure` has lone surrogates.
-        model: what `render` returns.
-        invalid: what it returns for a 422; `model` where it is left out.
-        media_type: of the body, which is JSON.
-        statuses: another status than ours, by the code of the error, such as
-            `{"email_taken": 409}`. A route that answers it declares it.
+        render: returns the body. No text in a `Failure` contains lone surrogates.
+        model: the model that `render` returns.
+        invalid: the model that `render` returns for a 422; default: `model`.
+        media_type: media type of the JSON body.
+        statuses: other status codes, by error code: `{"email_taken": 409}`. A route that returns
+            one must declare it.
     """
 
     render: Callable[[Failure], BaseModel]
@@ -69,9 +69,9 @@ class ErrorFormat:
 class Conventions:
     """
     Args:
-        errors: how all errors below the path are answered; None for problem documents (RFC 9457).
-        scheme: the word before the access token in the header `Authorization` (RFC 9110, 11.1),
-            such as "Token".
+        errors: format of all errors below the path; None for problem documents (RFC 9457).
+        scheme: authentication scheme in the `Authorization` header (RFC 9110, section 11.1), such
+            as "Token".
     """
 
     errors: ErrorFormat | None = None
@@ -81,18 +81,18 @@ class Conventions:
 DEFAULT = Conventions()
 
 ByPrefix = Mapping[str, Conventions]
-"""By the beginning of paths, such as `/api/v1/articles`; the longest that fits counts."""
+"""By path prefix, such as `/api/v1/articles`; the longest match applies."""
 
 
 def find_conventions(conventions: ByPrefix, path: str) -> Conventions:
-    fitting = [it for it in conventions if path == it or path.startswith(f"{it}/")]
-    return conventions[max(fitting, key=len)] if fitting else DEFAULT
+    matching = [it for it in conventions if path == it or path.startswith(f"{it}/")]
+    return conventions[max(matching, key=len)] if matching else DEFAULT
 
 
 def check_prefixes(conventions: ByPrefix) -> None:
     """
     Raises:
-        ValueError: a prefix is no beginning of a path.
+        ValueError: a prefix is not valid.
     """
     for prefix in conventions:
         if not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix:

@@ -1,4 +1,4 @@
-"""A request's cookies, read in time that is linear in their length."""
+"""Cookies of a request, parsed in linear time."""
 
 import http.cookies
 import re
@@ -13,25 +13,25 @@ _OCTAL_DIGITS = 3
 
 
 def find_cookie(scope: Scope, name: str) -> str | None:
-    """Return the last value of this name as it was sent, quotes and escapes included."""
-    found = None
+    """Return the last value of this name, with its quotes and escapes."""
+    last = None
     for header, value in scope["headers"]:
         if header == b"cookie" and name.encode() in value:
             for pair in value.decode("latin-1").split(";"):
                 key, separator, text = pair.partition("=")
                 if separator and key.strip() == name:
-                    found = text.strip()
-    return found
+                    last = text.strip()
+    return last
 
 
 def replace_quadratic_parser() -> None:
-    """Replace the function by which `request.cookies` unquotes, where it is quadratic."""
+    """Replace the unquoting of `request.cookies` in Python versions where it is quadratic."""
     if HAS_QUADRATIC_PARSER:
         http.cookies._unquote = unquote  # type: ignore[assignment] # noqa: SLF001
 
 
 def unquote(text: str | None) -> str | None:
-    """Return what `http.cookies` of a fixed Python returns."""
+    """Return the same as `http.cookies` in a fixed Python."""
     if text is None or len(text) < len('""') or not (text[0] == text[-1] == '"'):
         return text
     return _ESCAPE.sub(_replace, text[1:-1])

@@ -12,7 +12,7 @@ from plinth.accounts.services import accounts, sessions
 from plinth.config import settings
 from plinth.errors import NotFound, PermissionDenied
 from plinth.http.problems import responses
-from plinth.request.device import describe_device
+from plinth.request.client import describe_device
 from plinth.resources.access import OWNER, SUPERUSER, USER, access
 from plinth.resources.deps import DB, Limit, RowId, Skip
 
