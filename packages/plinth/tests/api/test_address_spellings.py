@@ -34,7 +34,7 @@ class Refused:
     smtputf8: bool = False
 
 
-BEYOND = "must not contain letters beyond ASCII before the @"
+BEYOND = "must contain only ASCII before the @"
 UNUSUAL = "must not contain full-width or similar letters before the @"
 PUNYCODE = "ann@xn--bcher-kva.example"
 

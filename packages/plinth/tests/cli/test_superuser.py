@@ -132,7 +132,7 @@ async def test_development_warns_of_a_guessable_password_and_production_refuses_
     strict = environment | {"ENVIRONMENT": "production"}
     refused = plinth(*ROOT, "--password-env", "PW", PW="Admin@123", **strict)
     assert refused.returncode == 1
-    assert "password must not be one that everyone tries first" in refused.stderr
+    assert "password must not be a common password" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert await second.fetchval("SELECT count(*) FROM users") == 0
     made = plinth(*ROOT, "--password-env", "PW", PW="Admin@123", **environment)

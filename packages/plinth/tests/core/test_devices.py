@@ -3,7 +3,7 @@
 import pytest
 
 from plinth.security import devices
-from plinth.security.devices import ACCOUNTS, Account, remember
+from plinth.security.devices import MAX_ACCOUNTS, Account, remember
 
 EMAIL = "ann@example.com"
 ANN, EVE = Account(1, 0), Account(2, 0)
@@ -40,10 +40,10 @@ def test_a_device_keeps_its_id_and_two_are_two() -> None:
 
 def test_accounts_can_share_a_browser_up_to_a_number() -> None:
     cookie = None
-    people = [Account(number, 3) for number in range(ACCOUNTS + 1)]
+    people = [Account(number, 3) for number in range(MAX_ACCOUNTS + 1)]
     for person in people:
         cookie = remember(cookie, person)
-    assert [bool(recognise(cookie, person)) for person in people] == [False] + [True] * ACCOUNTS
+    assert [bool(recognise(cookie, person)) for person in people] == [False] + [True] * MAX_ACCOUNTS
     assert cookie is not None
     assert len(remember(cookie, people[-1])) == len(cookie) < 200
 
@@ -51,7 +51,7 @@ def test_accounts_can_share_a_browser_up_to_a_number() -> None:
 def test_signing_in_again_is_remembered_as_the_latest() -> None:
     cookie = remember(remember(None, ANN), EVE)
     cookie = remember(cookie, ANN)
-    for number in range(ACCOUNTS - 1):
+    for number in range(MAX_ACCOUNTS - 1):
         cookie = remember(cookie, Account(number + 10, 0))
     assert recognise(cookie, ANN)
     assert not recognise(cookie, EVE)
@@ -78,7 +78,7 @@ def test_each_character_of_a_mark_counts() -> None:
 def make_earlier_cookie(email: str) -> str:
     """As the release before this one made it."""
     device = "d" * 22
-    return f"{device}.{devices._mark_email(device, email)}"  # noqa: SLF001
+    return f"{device}.{devices._sign_email(device, email)}"  # noqa: SLF001
 
 
 def test_an_earlier_releases_mark_counts_until_the_credentials_change() -> None:

@@ -181,7 +181,7 @@ async def test_limits_and_full_queues_are_counted(
     wrong = {"email": "nobody@example.com", "password": "Wrong-Horse-9"}
     answers += [await client.post("/auth/login", json=wrong) for _ in range(2)]
     monkeypatch.setattr(settings, "LIMITS_ENABLED", False)
-    monkeypatch.setattr(passwords._pool, "_room", 0)  # noqa: SLF001
+    monkeypatch.setattr(passwords._pool, "_max_waiting", 0)  # noqa: SLF001
     answers.append(await people.try_to_sign_in(person))
     after = await scrape(port)
 

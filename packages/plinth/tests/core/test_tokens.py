@@ -150,8 +150,8 @@ def test_one_that_was_read_is_known_by_its_text_until_it_or_its_key_ends(
 
 def test_no_more_than_so_many_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "MAX_CACHED_TOKENS", 3)
-    monkeypatch.setattr(tokens, "_known", {})
+    monkeypatch.setattr(tokens, "_cached", {})
     texts = [issue_access_token(USER, SESSION) for _ in range(5)]
     for text in texts:
         read_access_token(text)
-    assert list(tokens._known) == texts[2:]  # noqa: SLF001
+    assert list(tokens._cached) == texts[2:]  # noqa: SLF001

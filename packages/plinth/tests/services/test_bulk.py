@@ -207,7 +207,7 @@ async def test_a_hash_of_an_unknown_kind_is_refused(database: Database) -> None:
     rows = [user(f"user{number}", hashed_password=it) for number, it in enumerate(UNKNOWN)]
     said = await refused(database, *rows)
     assert len(said) == len(UNKNOWN)
-    assert all("hashed_password: is no hash of bcrypt, argon2" in line for line in said)
+    assert all("hashed_password: is not a hash of bcrypt, argon2" in line for line in said)
 
 
 async def test_duplicates_are_told_by_line_without_case(

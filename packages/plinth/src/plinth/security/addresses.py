@@ -1,8 +1,8 @@
-"""E-mail addresses: one canonical form for all spellings of one mailbox.
+"""E-mail addresses: one canonical form for all spellings of a mailbox.
 
-The canonical form decides which account an address means, whether it is taken, and which limits
-count it. It is a key: mail goes to the address as the account stores it, never to a canonical form.
-docs/explanation/decisions/search-and-mail-addresses.md has the reasons.
+The canonical form identifies the account of an address, in uniqueness checks and in rate limits. It
+is only a key: mail goes to the address that the account stores. For the reasons see
+docs/explanation/decisions/search-and-mail-addresses.md.
 """
 
 import string
@@ -16,29 +16,32 @@ import idna
 from email_validator import EmailNotValidError, validate_email
 
 UNUSUAL = r"[^!-@\[-~]|xn--"
-"""Matches, as PostgreSQL's regular expression, each key that `canonical` could have changed."""
+"""PostgreSQL regular expression of the keys that `canonical` may change."""
 
-MAX_LOCAL_BYTES = 64  # RFC 5321, 4.5.3.1.1
+MAX_LOCAL_BYTES = 64  # RFC 5321, section 4.5.3.1.1
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Account(NamedTuple):
-    """An account as the plan of canonical forms needs it."""
+    """
+    Attributes:
+        key: its `email_canonical`.
+    """
 
     id: int
     email: str
     is_verified: bool
     key: str
-    """Its `email_canonical`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
     Attributes:
-        changes: the accounts whose key changes, each with the canonical form that becomes its key.
-        collisions: the accounts that have one canonical form; its holder comes first.
+        changes: accounts whose key changes, with the new key.
+        collisions: groups of accounts with the same canonical form; the account that gets it is
+            first.
     """
 
     changes: Sequence[tuple[Account, str]]
@@ -46,10 +49,10 @@ class Plan:
 
 
 def canonical(address: str) -> str:
-    """Return the one form of all spellings of an address, whatever the database's locale is.
+    """Return the canonical form of an address, independent of the database's locale.
 
-    The local part is in NFC (RFC 6532, 3.1), without case; the domain is in the Unicode form of
-    UTS 46. A text that is no address has a form too: it is compared, and belongs to nobody.
+    The local part is in NFC (RFC 6532, section 3.1) with folded case; the domain is in the Unicode
+    form of UTS 46. Text that is not an address also gets a form, which matches no account.
     """
     address = normalize("NFC", address.strip())
     lower = address.translate(_ASCII_LOWER)
@@ -60,58 +63,58 @@ def canonical(address: str) -> str:
 
 
 def check_new(typed: str, *, smtputf8: bool) -> str:
-    """Return a new address as an account stores it: as it was typed, in Unicode's usual forms.
+    """Return a new address in the form that an account stores: as typed, with Unicode normalized.
 
-    What is accepted has the canonical form of what was typed, so that the very text finds it again.
+    The result has the same canonical form as the typed text, so that the text finds the account.
 
     Args:
-        smtputf8: mail can be sent to a local part beyond ASCII (RFC 6531).
+        smtputf8: allow local parts beyond ASCII (RFC 6531).
 
     Raises:
-        ValueError: no mail could arrive there; the text says why.
+        ValueError: mail cannot be delivered to the address; the message gives the reason.
     """
     try:
-        found = validate_email(typed.strip(), check_deliverability=False, strict=True)
+        validated = validate_email(typed.strip(), check_deliverability=False, strict=True)
     except EmailNotValidError as error:
         raise ValueError(f"value is not a valid email address: {error}") from None
-    local = found.local_part
+    local = validated.local_part
     if not local.isascii():
         if not smtputf8:
             raise ValueError(
-                "must not contain letters beyond ASCII before the @: mail cannot be delivered there"
+                "must contain only ASCII before the @: mail to other addresses cannot be delivered"
             )
         if normalize("NFKC", local) != local:
             raise ValueError("must not contain full-width or similar letters before the @")
         if len(local.encode()) > MAX_LOCAL_BYTES:
             raise ValueError(f"must be at most {MAX_LOCAL_BYTES} bytes long before the @")
-    if canonical(found.normalized) != canonical(typed):
-        raise ValueError(f"must be written as {found.normalized}")
-    return found.normalized
+    if canonical(validated.normalized) != canonical(typed):
+        raise ValueError(f"must be written as {validated.normalized}")
+    return validated.normalized
 
 
 def lookup_keys(typed: str) -> list[str]:
-    """Return the values of `users.email_canonical` that may mean `typed`, the surest first.
+    """Return the values of `users.email_canonical` that may match `typed`, best match first.
 
-    An account whose canonical form belongs to another one is found by its own spelling
-    (`plan_keys`), so the spelling as typed comes before the canonical form.
+    An account whose canonical form belongs to another account keeps its spelling as key
+    (`plan_keys`), so the typed spelling precedes the canonical form.
     """
     typed = typed.strip()
     return list(dict.fromkeys((typed, ascii_lower(typed), canonical(typed))))
 
 
 def ascii_lower(address: str) -> str:
-    """Return what `lower(address COLLATE "C")` returns in PostgreSQL."""
+    """Return the same as `lower(address COLLATE "C")` in PostgreSQL."""
     return address.translate(_ASCII_LOWER)
 
 
 def plan_keys(accounts: Iterable[Account]) -> Plan:
-    """Give each canonical form to one account. The others keep their key, by which their own
-    spelling still finds them: accounts are never merged.
+    """Assign each canonical form to one account. Accounts are never merged.
 
-    The present holder stays. Otherwise, a verified account comes first, then the oldest.
+    The current holder keeps it. Otherwise a verified account gets it, then the oldest. The other
+    accounts keep their key, so that their own spelling still finds them.
 
     Args:
-        accounts: all whose key is not known to be canonical, and the present holders of their
+        accounts: all accounts whose key may not be canonical, and the current holders of their
             canonical forms.
     """
     groups: defaultdict[str, list[Account]] = defaultdict(list)
@@ -133,8 +136,9 @@ def _fold(text: str) -> str:
 
 
 def _fold_character(character: str) -> str:
-    """Fold case, but never onto ASCII, nor onto two letters: "\u017f" is not "s", "\u00df" no "ss".
-    They are different mailboxes, and an account of one must not take the other's address.
+    """Fold case, but never to ASCII or to two letters: keep "\u017f" and "\u00df".
+
+    "s" and "ss" are different mailboxes, and one must not take the address of the other.
     """
     folded = character.casefold()
     if len(folded) > 1 or (folded.isascii() and not character.isascii()):

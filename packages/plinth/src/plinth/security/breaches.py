@@ -1,7 +1,7 @@
-"""Whether a password is known from a breach, asked of a service such as Have I Been Pwned (the
-range API, version 3) by the first five digits of a hash, which thousands of known ones share.
+"""Check whether a password is known from a breach, with a service such as Have I Been Pwned.
 
-It is a courtesy, so it stands in nobody's way: no answer within a second is a no.
+The range API, version 3, receives the first five digits of a hash, which thousands of passwords
+share. If the service does not respond within a second, the password is accepted.
 """
 
 import asyncio
@@ -20,79 +20,82 @@ from plinth.config import settings
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 1.0
-MAX_RESPONSE_BYTES = 1024 * 1024  # bytes; some 80 KiB are usual
-PIECE = 65536
-PREFIX = 5
+TIMEOUT_SECONDS = 1.0
+MAX_RESPONSE_BYTES = 1024 * 1024  # typically about 80 KiB
+CHUNK_BYTES = 65536
+PREFIX_LENGTH = 5
 MAX_CONCURRENT = 8
 LINE = re.compile(rb"([0-9A-Fa-f]{35}):(\d+)")
 
-# Of its own, so that a service that hangs takes these threads and no others.
+# Separate threads, so that a service that hangs cannot block others.
 _threads = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="breaches")
 _free = BoundedSemaphore(MAX_CONCURRENT)
 
 
 async def contain(password: str) -> bool:
-    """False as well where it cannot be known, or nobody is to be asked."""
+    """Return whether a breach contains the password; False if that cannot be checked."""
     if settings.BREACH_CHECK_URL is None:
         return False
     text = unicodedata.normalize("NFKC", password)
     digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().upper()
     try:
-        return await _ask(settings.BREACH_CHECK_URL, digest)
+        return await _query(settings.BREACH_CHECK_URL, digest)
     except (OSError, ValueError, HTTPException) as error:
-        # Without what was asked: five digits of its hash say something of a password.
-        why = str(error) or type(error).__name__
-        logger.warning("the breach check failed (%s): a password passed without it", why)
+        # Do not log the query: five digits of the hash reveal something about the password.
+        reason = str(error) or type(error).__name__
+        logger.warning(
+            "the breach check failed (%s): accepted a password without it; check BREACH_CHECK_URL",
+            reason,
+        )
         return False
 
 
-async def _ask(url: str, digest: str) -> bool:
+async def _query(url: str, digest: str) -> bool:
     if not _free.acquire(blocking=False):
-        raise TimeoutError("too many at once")
-    work = asyncio.get_running_loop().run_in_executor(_threads, _ask_in_thread, url, digest)
-    async with asyncio.timeout(SECONDS):
+        raise TimeoutError("too many concurrent checks")
+    work = asyncio.get_running_loop().run_in_executor(_threads, _query_in_thread, url, digest)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         return await work
 
 
-def _ask_in_thread(url: str, digest: str) -> bool:
-    """Whoever waits for it may have gone; the thread is free again a moment after."""
+def _query_in_thread(url: str, digest: str) -> bool:
+    """Query the service. The caller may have timed out; the thread ends soon after."""
     try:
-        return digest[PREFIX:] in _read_suffixes(_fetch(url + digest[:PREFIX]))
+        return digest[PREFIX_LENGTH:] in _read_suffixes(_fetch(url + digest[:PREFIX_LENGTH]))
     finally:
         _free.release()
 
 
 def _fetch(url: str) -> bytes:
-    # With padding, the length of an answer does not tell which one it was.
+    # Padding hides the prefix, which the length of the response would reveal.
     headers = {"Add-Padding": "true", "User-Agent": "plinth"}
-    request = Request(url, headers=headers)  # noqa: S310 - the settings let only http(s) pass
-    until = monotonic() + SECONDS
+    request = Request(url, headers=headers)  # noqa: S310 - the setting allows only http(s)
+    deadline = monotonic() + TIMEOUT_SECONDS
     try:
-        with urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-            return _read_all(answer, until)
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            return _read_all(response, deadline)
     except HTTPError as error:
         error.close()
         raise
 
 
-def _read_all(answer: HTTPResponse, until: float) -> bytes:
+def _read_all(response: HTTPResponse, deadline: float) -> bytes:
     body = b""
-    while piece := answer.read1(PIECE):
-        body += piece
-        if len(body) > MAX_RESPONSE_BYTES or monotonic() > until:
-            raise ValueError("an answer without end")
-    if answer.length:
-        raise ValueError("an answer cut short")
+    while chunk := response.read1(CHUNK_BYTES):
+        body += chunk
+        if len(body) > MAX_RESPONSE_BYTES or monotonic() > deadline:
+            raise ValueError("the response is too long")
+    if response.length:
+        raise ValueError("the response is incomplete")
     return body
 
 
 def _read_suffixes(body: bytes) -> set[str]:
-    """Of the hashes that were seen at least once; the padding was seen 0 times."""
-    found = set()
+    """Return the suffixes of hashes with a count of at least 1; padding has the count 0."""
+    suffixes = set()
     for line in body.split():
-        if not (known := LINE.fullmatch(line)):
-            raise ValueError("an answer of another kind")
-        if int(known[2]):
-            found.add(known[1].decode().upper())
-    return found
+        if not (match := LINE.fullmatch(line)):
+            raise ValueError("the response has an unknown format")
+        if int(match[2]):
+            suffixes.add(match[1].decode().upper())
+    return suffixes

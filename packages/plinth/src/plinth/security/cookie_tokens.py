@@ -1,7 +1,7 @@
-"""Tokens that lie in a browser's cookie in place of an access and a refresh token.
+"""Session tokens in a browser cookie, in place of an access and a refresh token.
 
-A token is base64url of 16 bytes of session id and 32 random bytes. Its hash is made with a word
-before it, so that neither it nor a refresh token opens the other's door.
+A token is the base64url encoding of 16 bytes of session id and 32 random bytes. Its hash has a
+prefix of its own, so that a cookie token is not valid as a refresh token, or the reverse.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from uuid import UUID
 
-ID, SECRET = 16, 32  # bytes; 48 together, so that no padding is needed
+ID, SECRET = 16, 32  # bytes; 48 in total need no padding
 KIND = b"plinth cookie token\0"
 
 
@@ -28,7 +28,7 @@ class CookieToken:
 
     @property
     def hash(self) -> bytes:
-        # A plain hash is enough: nobody guesses 256 random bits, however fast the hash.
+        # A fast hash is enough for 256 random bits.
         return hashlib.sha256(KIND + self.data).digest()
 
 
@@ -37,7 +37,7 @@ def make_cookie_token(session_id: UUID) -> CookieToken:
 
 
 def parse_cookie_token(text: str) -> CookieToken | None:
-    """The token, or None where the text cannot be one."""
+    """Return the token; None if the text is not one."""
     try:
         data = urlsafe_b64decode(text.encode("ascii"))
     except ValueError:

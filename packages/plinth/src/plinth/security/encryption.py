@@ -1,6 +1,6 @@
-"""What has to lie in the database, and may not be read there: sealed by a key made of SECRET_KEY.
+"""Encryption of database content, with a key derived from `SECRET_KEY`.
 
-A dump, a replica or a backup shows nothing of it, and no row's content can be moved to another.
+A dump, a replica or a backup does not reveal the content, and it cannot be moved to another row.
 """
 
 import hmac
@@ -14,14 +14,14 @@ from pydantic_core import from_json, to_json
 
 from plinth.config import settings
 
-NONCE_BYTES = 12  # bytes; NIST SP 800-38D, 5.2.1.1
+NONCE_BYTES = 12  # NIST SP 800-38D, section 5.2.1.1
 
 
 def encrypt(content: dict[str, Any], *, belongs_to: str) -> bytes:
     """
     Args:
-        content: what JSON can hold; what it has no form for, such as times, comes back as text.
-        belongs_to: what has to be said again to open it, such as the kind and owner of the row.
+        content: JSON values. Other types, such as times, are decrypted as text.
+        belongs_to: context that `decrypt` requires again, such as the kind and owner of the row.
     """
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + _cipher().encrypt(nonce, to_json(content), belongs_to.encode())
@@ -30,20 +30,20 @@ def encrypt(content: dict[str, Any], *, belongs_to: str) -> bytes:
 def decrypt(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
     """
     Raises:
-        ValueError: it was sealed by another key, for something else, or was changed.
+        ValueError: another key or `belongs_to` was used, or the content was changed.
     """
     try:
         content = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], belongs_to.encode())
-    except (InvalidTag, ValueError):  # the latter for less than a nonce
-        raise ValueError("sealed by another SECRET_KEY, or changed since") from None
-    found: dict[str, Any] = from_json(content)
-    return found
+    except (InvalidTag, ValueError):  # ValueError: shorter than a nonce
+        raise ValueError("encrypted with another SECRET_KEY, or changed since") from None
+    decrypted: dict[str, Any] = from_json(content)
+    return decrypted
 
 
 def _cipher() -> AESGCM:
     return _make_cipher(settings.SECRET_KEY)
 
 
-@lru_cache(maxsize=4)  # the secret is one, but for tests
+@lru_cache(maxsize=4)  # tests use several secrets
 def _make_cipher(secret: str) -> AESGCM:
     return AESGCM(hmac.digest(secret.encode(), b"plinth sealed content", "sha256"))

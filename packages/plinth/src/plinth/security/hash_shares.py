@@ -1,7 +1,7 @@
-"""A share of the hashing pool for each user and each address: none of them can fill it.
+"""Limits on concurrent hashes per user and per address, so that none can fill the hashing pool.
 
-Each of them has a few places in the pool. A few more hashes wait here, in order, outside the queue
-that all share. Further ones are refused at once.
+Each key has a few slots in the pool. Some more hashes wait here in order, outside of the common
+queue. Others are refused immediately.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ MAX_WAITING_PER_USER = 20
 class Key(NamedTuple):
     """
     Attributes:
-        at_once: how many hashes for `name` may be in the pool.
-        waiting: how many more may wait for that.
+        at_once: maximum number of hashes in the pool.
+        waiting: maximum number of hashes that wait for a slot.
     """
 
     name: str
@@ -30,15 +30,19 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class _Share:
-    places: asyncio.Semaphore
+    """
+    Attributes:
+        taken: number of hashes, including those that wait.
+    """
+
+    slots: asyncio.Semaphore
     taken: int = 0
-    """Including those that wait."""
 
 
 class HashShares:
     """
     Args:
-        refuse: creates the error to raise when no place is left.
+        refuse: returns the error to raise if no slot is free.
     """
 
     def __init__(self, refuse: Callable[[], Exception]) -> None:
@@ -47,7 +51,7 @@ class HashShares:
 
     @asynccontextmanager
     async def take(self, keys: Sequence[Key], *, seconds: float) -> AsyncIterator[None]:
-        """Hold a place in the share of each key, after up to so many seconds."""
+        """Hold a slot of each key, after waiting for up to `seconds`."""
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(seconds):
@@ -64,7 +68,7 @@ class HashShares:
             raise self._refuse()
         share.taken += 1
         try:
-            async with share.places:
+            async with share.slots:
                 yield
         finally:
             share.taken -= 1
@@ -76,12 +80,13 @@ class HashShares:
 
 
 def keys_of_request(*, threads: int, queue: int) -> list[Key]:
-    """Return the keys of the request in work: its user, if known by now, and its address. None
-    outside of a request.
+    """Return the keys of the current request: its user, if authenticated, and its address.
+
+    The list is empty outside of a request.
 
     Args:
-        threads: of the pool.
-        queue: the pool's.
+        threads: number of threads of the pool.
+        queue: length of the queue of the pool.
     """
     request = current_request()
     if request is None:

@@ -1,7 +1,7 @@
-"""Hashes of passwords that other systems made: bcrypt, Django's PBKDF2, scrypt.
+"""Password hashes of other systems: bcrypt, Django's PBKDF2 and scrypt.
 
-A stored hash names its own cost. One that came with an import must not take the server down, so
-each kind has bounds, well above what its makers advise and below about a second of a core.
+A stored hash determines its cost, and an imported one must not overload the server. So each
+algorithm has limits: well above the recommended cost, and below about one second of CPU time.
 """
 
 import base64
@@ -13,83 +13,83 @@ from hmac import compare_digest
 import bcrypt
 
 BCRYPT_ROUNDS = range(4, 15)
-BCRYPT_READS = 72  # bytes; what came after them was never part of an old hash
+BCRYPT_BYTES = 72  # bcrypt ignores further bytes
 MAX_PBKDF2_ITERATIONS = 2_000_000
-MAX_SCRYPT_BYTES = 128 * 2**20  # bytes, 128 N r
+MAX_SCRYPT_BYTES = 128 * 2**20  # 128 N r
 MAX_SCRYPT_WORK = 2**21  # N r p
-SCRYPT_MARGIN = 2**20  # bytes that OpenSSL wants beside
+SCRYPT_MARGIN_BYTES = 2**20  # additional memory of OpenSSL
 
 SECRET = ("salt", "key")
 BASE64 = r"[A-Za-z0-9+/]"
 
 
 class UnfitHash(ValueError):
-    """A hash that no password is compared with. The text names the reason, never the hash."""
+    """A hash that cannot be verified. The message has the reason, never the hash."""
 
 
 Verifier = Callable[[bytes], bool]
 
 
 def find_verifier(stored: str) -> Verifier | None:
-    """What compares a password with this hash; None where it is none of these kinds.
+    """Return a function that verifies a password; None if the algorithm is unknown.
 
     Raises:
-        UnfitHash: it asks for more than the bounds.
+        UnfitHash: the cost exceeds the limits.
     """
     for pattern, read in READERS:
-        if found := pattern.fullmatch(stored):
-            return read(found)
+        if match := pattern.fullmatch(stored):
+            return read(match)
     return None
 
 
 def name_cost(stored: str) -> str:
-    """What of a hash says how long comparing takes: all but salt and key."""
+    """Return the part of a hash that determines its cost: without salt and key."""
     for pattern, _ in READERS:
-        if found := pattern.fullmatch(stored):
-            said = found.groupdict()
-            return f"{pattern.pattern} {[said[name] for name in said if name not in SECRET]}"
+        if match := pattern.fullmatch(stored):
+            parts = match.groupdict()
+            return f"{pattern.pattern} {[parts[name] for name in parts if name not in SECRET]}"
     return stored.rpartition("$")[0].rpartition("$")[0]
 
 
-def _read_bcrypt(found: re.Match[str]) -> Verifier:
-    if int(found["rounds"]) not in BCRYPT_ROUNDS:
-        raise UnfitHash(f"a bcrypt hash may have {BCRYPT_ROUNDS[0]} to {BCRYPT_ROUNDS[-1]} rounds")
+def _read_bcrypt(match: re.Match[str]) -> Verifier:
+    if int(match["rounds"]) not in BCRYPT_ROUNDS:
+        raise UnfitHash(f"a bcrypt hash must have {BCRYPT_ROUNDS[0]} to {BCRYPT_ROUNDS[-1]} rounds")
 
     def verify(password: bytes) -> bool:
-        known = password[:BCRYPT_READS]
-        # bcrypt reads its key over and over, with a NUL between: one within would stand for that.
-        return b"\0" not in known and bcrypt.checkpw(known, found[0].encode())
+        significant = password[:BCRYPT_BYTES]
+        # bcrypt repeats its key with a NUL as separator, so a NUL in the password is ambiguous.
+        return b"\0" not in significant and bcrypt.checkpw(significant, match[0].encode())
 
     return verify
 
 
-def _read_pbkdf2(found: re.Match[str]) -> Verifier:
-    iterations = int(found["iterations"])
+def _read_pbkdf2(match: re.Match[str]) -> Verifier:
+    iterations = int(match["iterations"])
     if not 1 <= iterations <= MAX_PBKDF2_ITERATIONS:
-        raise UnfitHash(f"a PBKDF2 hash may have up to {MAX_PBKDF2_ITERATIONS} iterations")
-    salt, key = found["salt"].encode(), base64.b64decode(found["key"])
+        raise UnfitHash(f"a PBKDF2 hash must have at most {MAX_PBKDF2_ITERATIONS} iterations")
+    salt, key = match["salt"].encode(), base64.b64decode(match["key"])
     return lambda password: compare_digest(
         key, hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
     )
 
 
-def _read_django_scrypt(found: re.Match[str]) -> Verifier:
+def _read_django_scrypt(match: re.Match[str]) -> Verifier:
     return _bound_scrypt(
-        n=int(found["n"]),
-        r=int(found["r"]),
-        p=int(found["p"]),
-        salt=found["salt"].encode(),
-        key=base64.b64decode(found["key"]),
+        n=int(match["n"]),
+        r=int(match["r"]),
+        p=int(match["p"]),
+        salt=match["salt"].encode(),
+        key=base64.b64decode(match["key"]),
     )
 
 
-def _read_scrypt(found: re.Match[str]) -> Verifier:
+def _read_scrypt(match: re.Match[str]) -> Verifier:
     return _bound_scrypt(
-        n=2 ** int(found["ln"]),
-        r=int(found["r"]),
-        p=int(found["p"]),
-        salt=_decode_unpadded(found["salt"]),
-        key=_decode_unpadded(found["key"]),
+        n=2 ** int(match["ln"]),
+        r=int(match["r"]),
+        p=int(match["p"]),
+        salt=_decode_unpadded(match["salt"]),
+        key=_decode_unpadded(match["key"]),
     )
 
 
@@ -97,14 +97,14 @@ def _bound_scrypt(*, n: int, r: int, p: int, salt: bytes, key: bytes) -> Verifie
     memory = 128 * n * r
     if min(r, p) < 1 or memory > MAX_SCRYPT_BYTES or n * r * p > MAX_SCRYPT_WORK:
         raise UnfitHash(
-            f"a scrypt hash may take up to {MAX_SCRYPT_BYTES // 2**20} MiB "
-            f"and have an N r p of {MAX_SCRYPT_WORK}"
+            f"a scrypt hash must need at most {MAX_SCRYPT_BYTES // 2**20} MiB "
+            f"and have an N r p of at most {MAX_SCRYPT_WORK}"
         )
     if n < 2 or n & (n - 1):  # noqa: PLR2004
-        raise UnfitHash("the N of a scrypt hash is a power of two")
-    room = memory + 128 * r * p + SCRYPT_MARGIN
+        raise UnfitHash("the N of a scrypt hash must be a power of two")
+    max_memory = memory + 128 * r * p + SCRYPT_MARGIN_BYTES
     return lambda password: compare_digest(
-        key, hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=room, dklen=len(key))
+        key, hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=max_memory, dklen=len(key))
     )
 
 
@@ -112,7 +112,7 @@ def _decode_unpadded(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4))
 
 
-# ASCII digits only, and few of them: `int` reads any script's, and of any length.
+# Few digits, and only ASCII: `int` accepts digits of every script, in any number.
 READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Verifier]], ...] = (
     (re.compile(r"\$2[aby]\$(?P<rounds>[0-9]{2})\$[./A-Za-z0-9]{53}"), _read_bcrypt),
     (

@@ -1,8 +1,8 @@
-"""The blocklist for new passwords (NIST SP 800-63B): common ones, those made of what is known of
-their owner, and, with `BREACH_CHECK_URL`, those from a breach. `PASSWORD_BLOCKLIST` decides whether
-such a password is refused or only logged.
+"""The blocklist for new passwords (NIST SP 800-63B, docs/explanation/passwords.md).
 
-docs/explanation/passwords.md has the rules. The schemas check length and kinds of characters.
+It covers common passwords, passwords derived from data of their owner, and, with
+`BREACH_CHECK_URL`, passwords from a breach. `PASSWORD_BLOCKLIST` decides whether they are refused
+or only logged. The schemas check length and kinds of characters.
 """
 
 import gzip
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 COMMON = Path(__file__).with_name("data") / "common_passwords.txt.gz"
 
 MIN_WORD_LENGTH = 4
-# How much there must be beside a word; more of it where it is digits and signs alone ("2024!").
-LEAST, LEAST_WITHOUT_LETTERS = 5, 6
+# Characters required besides a known word; more if they are only digits and symbols ("2024!").
+MIN_REST, MIN_REST_WITHOUT_LETTERS = 5, 6
 
 # "P@ssw0rd" is "password"; a 1 is an i or an l.
 AS_LETTERS = [str.maketrans("@4301!$57", f"aaeo{one}isst") for one in "il"]
@@ -32,13 +32,13 @@ BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 
 async def check(password: str, *known: str | None, field: str = "password") -> None:
-    """Refuse a password that the blocklist covers, or only log it, as `PASSWORD_BLOCKLIST` says.
+    """Refuse or log a password on the blocklist, depending on `PASSWORD_BLOCKLIST`.
 
-    Call it before the password is hashed, with no connection held: it may take a second.
+    Call this before hashing and without a database connection: it may take a second.
 
     Args:
-        known: what is known of the owner, such as e-mail, username and full name.
-        field: where the password stands in the request's body.
+        known: data of the owner, such as e-mail, username and full name.
+        field: name of the password's field in the request body.
 
     Raises:
         InvalidField
@@ -51,31 +51,31 @@ async def check(password: str, *known: str | None, field: str = "password") -> N
         raise InvalidField(field, reason, kind=f"password_{kind}")
     logger.warning(
         "accepted a new password although it %s (password_%s): PASSWORD_BLOCKLIST is warn, the "
-        "default in development; with refuse, the default elsewhere, it is a 422",
+        "default in development; set it to refuse, the default elsewhere, to return a 422",
         reason,
         kind,
     )
 
 
 async def _find_fault(password: str, known: Sequence[str | None]) -> tuple[str, str] | None:
-    """Return the kind and the reason, or None for a password that the blocklist does not cover."""
+    """Return the kind and the reason; None if the password is not on the blocklist."""
     if is_common(password):
-        return "common", "must not be one that everyone tries first"
+        return "common", "must not be a common password"
     if is_made_of(password, [*known, settings.PROJECT_NAME]):
         return (
             "personal",
-            "must be more than your name, your e-mail or this service's with a few characters",
+            "must not consist mainly of your name, your e-mail or the name of this service",
         )
     if await breaches.contain(password):
         return (
             "breached",
-            "is known from a breach of some service; choose one that you use nowhere else",
+            "is known from a data breach; choose one that you use nowhere else",
         )
     return None
 
 
 def is_common(password: str) -> bool:
-    """It stands on the list, or is a common word with a few digits and signs around it."""
+    """Return whether it is on the list, or a common word with a few digits and symbols."""
     words, whole = load_common()
     text = _fold(password)
     if text in whole:
@@ -90,7 +90,7 @@ def is_common(password: str) -> bool:
 
 
 def is_made_of(password: str, known: Iterable[str | None]) -> bool:
-    """Little is left of it once the words that are known are taken out."""
+    """Return whether little is left of the password without the known words."""
     words = {word for text in known if text for word in _words_of(text)}
     longest_first = sorted(words, key=len, reverse=True)
     for text in _spellings(_fold(password)):
@@ -104,7 +104,7 @@ def is_made_of(password: str, known: Iterable[str | None]) -> bool:
 
 @cache
 def load_common() -> tuple[frozenset[str], frozenset[str]]:
-    """The words that people decorate, and the passwords that are common as they are."""
+    """Return the common base words, and the common complete passwords."""
     text = gzip.decompress(COMMON.read_bytes()).decode()
     words, _, whole = text.partition("\n\n")
     return frozenset(words.split("\n")), frozenset(whole.split("\n"))
@@ -123,12 +123,12 @@ def _spellings(text: str) -> list[str]:
 
 
 def _is_little(rest: str) -> bool:
-    # A run such as 1234 or !!!! counts as one.
+    # A sequence such as 1234 or !!!! counts as one character.
     size = sum(
         char.isalpha() or ord(char) - ord(before) not in {0, 1}
         for before, char in zip(f"\0{rest}", rest, strict=False)
     )
-    return size < (LEAST if any(map(str.isalpha, rest)) else LEAST_WITHOUT_LETTERS)
+    return size < (MIN_REST if any(map(str.isalpha, rest)) else MIN_REST_WITHOUT_LETTERS)
 
 
 def _fold(text: str) -> str:

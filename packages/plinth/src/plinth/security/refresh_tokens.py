@@ -1,8 +1,8 @@
-"""Refresh tokens: opaque to whoever holds one, and nowhere stored but as a hash.
+"""Refresh tokens. They are opaque to clients, and only their hashes are stored.
 
-A token is base64url of 16 bytes of session id, 32 random bytes and an 18-byte mark by which we know
-our own: only a token that we issued, and that was used before, ends its family. A stranger who
-knows a session's id cannot end it with a made-up one.
+A token is the base64url encoding of 16 bytes of session id, 32 random bytes and an 18-byte
+signature. Only a reused token with a valid signature revokes its family, so that knowing a session
+id is not enough to revoke the session.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from plinth.security.signing import Signer
 
-ID, SECRET, MARK, NONCE = 16, 32, 18, 12  # 66 bytes together, so that no padding is needed
-LENGTH = ID + SECRET + MARK
+ID, SECRET, SIGNATURE, NONCE = 16, 32, 18, 12  # bytes; a token of 66 needs no padding
+LENGTH = ID + SECRET + SIGNATURE
 
-_marker = Signer("plinth refresh token mark")
+_signer = Signer("plinth refresh token mark")
 
 
 @dataclass(slots=True, repr=False)
 class RefreshToken:
     """
     Attributes:
-        hash: a plain one is enough: nobody guesses 256 random bits, however fast the hash.
+        hash: a fast hash, which is enough for 256 random bits.
     """
 
     data: bytes
@@ -44,16 +44,16 @@ class RefreshToken:
 
     @property
     def is_ours(self) -> bool:
-        return hmac.compare_digest(_mark(self.data[:-MARK]), self.data[-MARK:])
+        return hmac.compare_digest(_sign(self.data[:-SIGNATURE]), self.data[-SIGNATURE:])
 
 
 def make_refresh_token(session_id: UUID) -> RefreshToken:
     body = session_id.bytes + secrets.token_bytes(SECRET)
-    return RefreshToken(body + _mark(body))
+    return RefreshToken(body + _sign(body))
 
 
 def parse_refresh_token(text: str) -> RefreshToken | None:
-    """The token, or None where the text cannot be one."""
+    """Return the token; None if the text is not one."""
     try:
         data = urlsafe_b64decode(text.encode("ascii"))
     except ValueError:
@@ -65,22 +65,22 @@ def parse_refresh_token(text: str) -> RefreshToken | None:
 
 
 def encrypt_successor(successor: RefreshToken, previous: RefreshToken) -> bytes:
-    """Lock `successor` with `previous`: who holds the one may have the other, and nobody else."""
+    """Encrypt `successor` with `previous`: only a holder of `previous` can decrypt it."""
     nonce = secrets.token_bytes(NONCE)
-    return nonce + AESGCM(_seal_key(previous)).encrypt(nonce, successor.data, None)
+    return nonce + AESGCM(_successor_key(previous)).encrypt(nonce, successor.data, None)
 
 
-def decrypt_successor(sealed: bytes, previous: RefreshToken) -> RefreshToken | None:
+def decrypt_successor(encrypted: bytes, previous: RefreshToken) -> RefreshToken | None:
     try:
-        data = AESGCM(_seal_key(previous)).decrypt(sealed[:NONCE], sealed[NONCE:], None)
-    except (InvalidTag, ValueError):  # the latter for less than a nonce
+        data = AESGCM(_successor_key(previous)).decrypt(encrypted[:NONCE], encrypted[NONCE:], None)
+    except (InvalidTag, ValueError):  # ValueError: shorter than a nonce
         return None
     return RefreshToken(data)
 
 
-def _seal_key(token: RefreshToken) -> bytes:
+def _successor_key(token: RefreshToken) -> bytes:
     return hmac.digest(token.data, b"plinth refresh token successor", "sha256")
 
 
-def _mark(body: bytes) -> bytes:
-    return _marker.sign(body)[:MARK]
+def _sign(body: bytes) -> bytes:
+    return _signer.sign(body)[:SIGNATURE]

@@ -1,6 +1,7 @@
-"""Marks by which we know what we made: HMAC-SHA-256 (RFC 2104), a key for each purpose.
+"""Signatures by HMAC-SHA-256 (RFC 2104), with a key for each purpose.
 
-The keys are made of SECRET_KEY, so that what is marked for one purpose says nothing for another.
+Each key is derived from `SECRET_KEY` and the purpose, so that a signature is valid for one purpose
+only.
 """
 
 import hmac
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from plinth.config import settings
 
-SIGNATURE_BYTES: Final = 32  # bytes
+SIGNATURE_BYTES: Final = 32
 
 
 def derive_key(purpose: str) -> bytes:
@@ -19,12 +20,12 @@ def derive_key(purpose: str) -> bytes:
 
 
 class Signer:
-    """Its key is set up once: for a short message that is most of the work."""
+    """Sign messages. The key is set up once, which is most of the cost of a short message."""
 
     def __init__(self, purpose: str) -> None:
         self._keyed = HMAC(derive_key(purpose), SHA256())
 
     def sign(self, message: bytes) -> bytes:
-        made = self._keyed.copy()
-        made.update(message)
-        return made.finalize()
+        mac = self._keyed.copy()
+        mac.update(message)
+        return mac.finalize()

@@ -1,8 +1,8 @@
-"""Access tokens: signed JWTs (RFC 9068's `at+jwt`), read strictly.
+"""Access tokens: signed JWTs of type `at+jwt` (RFC 9068), parsed strictly.
 
-The signature is joserfc's work. What the library leaves open is closed here, before it sees the
-text: the token's length, its three parts in canonical base64url, the exact set of header fields, no
-key twice in an object, dates that are integers (RFC 8725, section 3).
+joserfc verifies the signature. This module first checks what the library does not: the length, the
+three parts in canonical base64url, the exact set of header fields, no duplicate keys in an object,
+and integer dates (RFC 8725, section 3).
 """
 
 import json
@@ -26,7 +26,7 @@ MAX_LENGTH = 2048
 TYPE = "at+jwt"
 HEADER_FIELDS = {"alg", "typ", "kid"}
 MAX_ID = 2**63 - 1
-MAX_CACHED_TOKENS = 4096  # tokens; some 1 KiB each
+MAX_CACHED_TOKENS = 4096  # about 1 KiB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,10 @@ class AccessToken:
 
 
 def issue_access_token(user_id: int, session_id: UUID) -> str:
-    """A token for `ACCESS_TOKEN_EXPIRE_MINUTES`. It names a user and a session, and no right: what
-    the user may do is read fresh with each request."""
+    """Return a token that is valid for `ACCESS_TOKEN_EXPIRE_MINUTES`.
+
+    It identifies a user and a session and grants no permission: each request reads these again.
+    """
     now = int(time.time())
     claims = {
         "iss": settings.TOKEN_ISSUER,
@@ -55,42 +57,44 @@ def issue_access_token(user_id: int, session_id: UUID) -> str:
 
 
 def read_access_token(text: str) -> AccessToken:
-    """One that was read before is known by its exact text, for as long as it holds, and the key
-    that signed it does. Whether its session does is asked each time, elsewhere.
+    """Return the content of a valid token.
+
+    Tokens are cached by their text until they expire or their key is removed. The caller checks the
+    session with each request.
 
     Raises:
-        Unauthenticated: whatever is wrong with it; the answer does not say what.
+        Unauthenticated: the token is not valid; the response does not reveal the reason.
     """
-    known = _known.get(text)
-    if known and known[0].expires_at > time.time() and keys.ring.find(known[1].kid) is known[1]:
-        return known[0]
+    cached = _cached.get(text)
+    if cached and cached[0].expires_at > time.time() and keys.ring.find(cached[1].kid) is cached[1]:
+        return cached[0]
     try:
         payload, key = open_signed(text, _find_key)
         token = _check_claims(_parse(payload))
     except (ValueError, RecursionError, JoseError):
         raise Unauthenticated from None
-    if len(_known) >= MAX_CACHED_TOKENS:
-        del _known[next(iter(_known))]
-    _known[text] = token, key
+    if len(_cached) >= MAX_CACHED_TOKENS:
+        del _cached[next(iter(_cached))]
+    _cached[text] = token, key
     return token
 
 
-_known: dict[str, tuple[AccessToken, keys.Key]] = {}
+_cached: dict[str, tuple[AccessToken, keys.Key]] = {}
 
 
 def open_signed(
     text: str, find_key: Callable[[dict[str, Any]], keys.Key]
 ) -> tuple[bytes, keys.Key]:
-    """The payload of a compact JWS (RFC 7515) whose signature holds, and the key that it is of.
+    """Return the payload of a compact JWS (RFC 7515) with a valid signature, and its key.
 
     Args:
-        find_key: gives the key to a header, or refuses the header by a ValueError.
+        find_key: returns the key for a header, or raises `ValueError`.
 
     Raises:
-        ValueError, RecursionError, JoseError: it does not hold.
+        ValueError, RecursionError, JoseError: the text or its signature is not valid.
     """
     if len(text) > MAX_LENGTH or not text.isascii():
-        raise ValueError("too long, or not a token's alphabet")
+        raise ValueError("too long, or not ASCII")
     header, payload, signature = text.split(".")
     key = find_key(_parse(_decode(header)))
     if not key.verifies(f"{header}.{payload}".encode(), _decode(signature)):
@@ -99,7 +103,7 @@ def open_signed(
 
 
 def _find_key(header: dict[str, Any]) -> keys.Key:
-    # `crit`, `jwk`, `jku`, `x5u`, `zip` and what may come: a field we do not write is refused.
+    # Refuse every field that we do not write: `crit`, `jwk`, `jku`, `x5u`, `zip` and others.
     if set(header) != HEADER_FIELDS or not isinstance(header["kid"], str):
         raise ValueError("header fields")
     key = keys.ring.find(header["kid"])
@@ -114,14 +118,14 @@ def _check_claims(claims: dict[str, Any]) -> AccessToken:
     if claims.get("iss") != settings.TOKEN_ISSUER or claims.get("aud") != settings.TOKEN_AUDIENCE:
         raise ValueError("issuer or audience")
     if type(issued) is not int or type(expires) is not int:
-        raise ValueError("dates are integers")
+        raise ValueError("dates must be integers")
     if expires <= now or issued > now + keys.CLOCK_SKEW:
-        raise ValueError("expired, or from the future")
-    not_before = claims.get("nbf", issued)  # we write none; where there is one it holds
+        raise ValueError("expired, or issued in the future")
+    not_before = claims.get("nbf", issued)  # we write none, but respect it
     if type(not_before) is not int or not_before > now + keys.CLOCK_SKEW:
-        raise ValueError("not yet")
+        raise ValueError("not valid yet")
     if expires - issued > _lifetime():
-        raise ValueError("holds for longer than we issue one for")
+        raise ValueError("lifetime")
     if not isinstance(subject, str) or not (subject.isascii() and subject.isdecimal()):
         raise ValueError("subject")
     if not 1 <= int(subject) <= MAX_ID or str(int(subject)) != subject:
@@ -146,7 +150,7 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(part: str) -> bytes:
-    # Base64url has spellings that decode alike; only the one that encoding gives is taken.
+    # Different base64url texts may decode to the same bytes; accept only the canonical one.
     data = urlsafe_b64decode(part + "=" * (-len(part) % 4))
     if _encode(data) != part:
         raise ValueError("not canonical base64url")
@@ -154,20 +158,20 @@ def _decode(part: str) -> bytes:
 
 
 def _parse(data: bytes) -> dict[str, Any]:
-    # Decoded here: json would take UTF-16 and a byte order mark too. RFC 7519, 7.2 has UTF-8.
+    # Decode as UTF-8 (RFC 7519, section 7.2): json also accepts UTF-16 and a byte order mark.
     parsed = json.loads(
-        data.decode(), object_pairs_hook=_refuse_twice, parse_constant=_refuse_constant
+        data.decode(), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant
     )
     if not isinstance(parsed, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - one kind of error for all that is wrong
+        raise ValueError("not an object")  # noqa: TRY004 - one exception for every fault
     return parsed
 
 
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("duplicate key")
+    return unique
 
 
 def _refuse_constant(name: str) -> Any:
