@@ -110,7 +110,7 @@ async def test_the_breach_check_holds_no_connection(
     client: AsyncClient, people: People, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = await people.enter()
-    monkeypatch.setattr(breaches, "SECONDS", 60)
+    monkeypatch.setattr(breaches, "TIMEOUT_SECONDS", 60)
     with breach_service(silent) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
         asking = asyncio.gather(register(client, LOST), change(client, person, password=LOST))

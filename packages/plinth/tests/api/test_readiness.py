@@ -30,9 +30,9 @@ class Clock:
 async def fresh(app: FastAPI) -> AsyncIterator[None]:
     """Nothing of an earlier test is remembered, and nothing of this one afterwards."""
     readiness = readiness_of(app)
-    readiness._until = 0  # noqa: SLF001
+    readiness._expires_at = 0  # noqa: SLF001
     yield
-    readiness._until = 0  # noqa: SLF001
+    readiness._expires_at = 0  # noqa: SLF001
     draining.reset()
 
 

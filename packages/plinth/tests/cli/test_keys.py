@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Failure, match="plinth keys rotate"):
         run("list")
     file.write_text("{}")
-    with pytest.raises(Failure, match="does not hold a set of signing keys"):
+    with pytest.raises(Failure, match="is not a set of signing keys"):
         run("rotate")
     monkeypatch.setattr(settings, "KEYS_FILE", None)
     with pytest.raises(Failure, match="KEYS_FILE is not set"):

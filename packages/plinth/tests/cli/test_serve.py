@@ -36,7 +36,9 @@ def test_it_serves_and_ends_in_order(
     check_until_its_end(process, port, log, workers=int(workers))
     lines = log.read_text().splitlines()
     check_log(lines)
-    ports = {line["event"] for line in map(json.loads, lines) if "metrics are on" in line["event"]}
+    ports = {
+        line["event"] for line in map(json.loads, lines) if "serving metrics on" in line["event"]
+    }
     assert len(ports) == int(workers), "each worker has figures of its own"
 
 

@@ -100,7 +100,7 @@ async def test_a_slow_answer_is_not_waited_for(
     behave: Behave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The service is not done as long as the test waits for it, so coming back is the proof."""
-    monkeypatch.setattr(breaches, "SECONDS", 0.3)
+    monkeypatch.setattr(breaches, "TIMEOUT_SECONDS", 0.3)
     with breach_service(behave) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
         assert not await breaches.contain(LOST)
@@ -122,13 +122,13 @@ async def test_more_than_a_few_at_once_pass_without_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A service that hangs must not make a queue here."""
-    monkeypatch.setattr(breaches, "SECONDS", 0.8)
+    monkeypatch.setattr(breaches, "TIMEOUT_SECONDS", 0.8)
     with breach_service(silent) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
         found = await asyncio.gather(*(breaches.contain(LOST) for _ in range(30)))
         await until(lambda: len(service.asked) == breaches.MAX_CONCURRENT)
     assert found == [False] * 30
-    assert caplog.text.count("too many at once") == 30 - breaches.MAX_CONCURRENT
+    assert caplog.text.count("too many concurrent checks") == 30 - breaches.MAX_CONCURRENT
     await until(lambda: breaches._free._value == breaches.MAX_CONCURRENT)  # noqa: SLF001
 
 

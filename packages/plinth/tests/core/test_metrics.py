@@ -132,7 +132,7 @@ async def test_without_the_database_its_figures_are_left_out_and_the_others_stan
     await database.close()
 
     assert found.value("plinth_database_up") == 0
-    assert set(figures.NAMES) & set(found.labels) == set()
+    assert set(figures.DATABASE_METRICS) & set(found.labels) == set()
     assert found.value("plinth_db_pool_limit")
     assert found.value("process_resident_memory_bytes")
 

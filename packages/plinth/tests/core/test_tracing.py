@@ -96,7 +96,7 @@ async def test_a_query_outside_of_a_request_is_in_no_trace(database: Database) -
 async def test_a_collector_that_is_away_holds_nobody_up(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otlp, "FAREWELL_SECONDS", 0.2)
+    monkeypatch.setattr(otlp, "SHUTDOWN_SECONDS", 0.2)
     async with sending_traces(f"http://127.0.0.1:{find_free_port()}"):
         assert (await client.get("/health")).status_code == 200
 

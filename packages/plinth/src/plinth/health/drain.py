@@ -1,7 +1,7 @@
-"""The end in order: at SIGTERM readiness fails first, and only then does the server stop to listen.
+"""Graceful shutdown: at SIGTERM, readiness fails first; the server stops listening some time later.
 
-A load balancer learns from readiness that it shall send nothing here any more, and that takes it a
-moment. Requests that come in it are served, and their connections closed.
+In between, load balancers notice that readiness fails. Requests that still arrive are served, and
+their connections closed.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ CLOSE = (b"connection", b"close")
 
 @contextmanager
 def draining_at_sigterm(seconds: float) -> Iterator[None]:
-    """Where uvicorn runs us, whether by `plinth serve` or by itself; asked again, it ends at once.
+    """Drain for `seconds` at SIGTERM, in uvicorn or `plinth serve`. A second signal ends it early.
 
-    It then ends with 0, and not by the signal that uvicorn would raise again: it did as asked.
+    The process then exits with 0 instead of the signal, which uvicorn would raise again.
     """
     draining.reset()
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
@@ -38,11 +38,11 @@ def draining_at_sigterm(seconds: float) -> Iterator[None]:
 
     def wait() -> None:
         loop.call_later(seconds, end)
-        logger.info("stopping: no new requests, please; the last ones in %s s", seconds)
+        logger.info("stopping: readiness fails now, the server stops in %s s", seconds)
 
     def drain(_number: int, _frame: FrameType | None) -> None:
-        # The signal may have come in the midst of a line of the log, and to write another one there
-        # is an error of Python's ("reentrant call"): so the loop writes it.
+        # The signal may interrupt a log line, where logging raises an error ("reentrant call"). So
+        # the event loop writes the line.
         loop.call_soon_threadsafe(end if draining else wait)
         draining.start()
 
@@ -54,6 +54,8 @@ def draining_at_sigterm(seconds: float) -> Iterator[None]:
 
 
 def close_while_draining(_: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
-    """Has clients that keep their connections make new ones, elsewhere: the server would close
-    theirs just when they send the next request."""
+    """Make clients with persistent connections open new ones, to another server.
+
+    Otherwise the server might close a connection just when the client sends a request.
+    """
     return [CLOSE] if draining else []

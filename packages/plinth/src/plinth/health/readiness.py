@@ -1,4 +1,4 @@
-"""Whether what we stand on answers. Never why not: that is for the log."""
+"""Checks of the database, its schema and the cache. Reasons of failures are only logged."""
 
 import asyncio
 import logging
@@ -18,25 +18,25 @@ from plinth.errors import PlinthError
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 2  # seconds
-CACHE_SECONDS = 1.0  # seconds
+TIMEOUT_SECONDS = 2
+CACHE_SECONDS = 1.0
 
 
 class Draining:
-    """Whether this process is about to end: it still answers, and wants no new clients."""
+    """Whether this process shuts down: it still responds, but should get no new requests."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self._started = False
 
     def start(self) -> None:
-        self._begun = True
+        self._started = True
 
     def reset(self) -> None:
-        """For the next application in the same process."""
-        self._begun = False
+        """Reset for the next application in the same process, in tests."""
+        self._started = False
 
     def __bool__(self) -> bool:
-        return self._begun
+        return self._started
 
 
 draining = Draining()
@@ -46,8 +46,8 @@ draining = Draining()
 class Report:
     """
     Attributes:
-        schema: the migrations that this code needs have run.
-        advice: how the schema differs from what this code expects, and what to do; for the log.
+        schema: whether the migrations that this code needs have run.
+        advice: how the schema differs from the expected one, and what to do; for the log.
     """
 
     database: bool
@@ -61,32 +61,33 @@ class Report:
 
 
 class Readiness:
-    """Asks for all who ask at once, and keeps the answer for a second: a probe, however often it
-    comes and from however many, costs one connection.
+    """Share one check between concurrent probes, and cache its report for a second.
+
+    So any number of probes uses one connection.
 
     Args:
-        clock: seconds, monotonic; tests bring their own.
+        clock: monotonic seconds; tests replace it.
     """
 
     def __init__(
-        self, ask: Callable[[], Awaitable[Report]], clock: Callable[[], float] = time.monotonic
+        self, check: Callable[[], Awaitable[Report]], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._ask = ask
+        self._check = check
         self._clock = clock
-        self._asking: asyncio.Task[Report] | None = None
-        self._until = 0.0
+        self._task: asyncio.Task[Report] | None = None
+        self._expires_at = 0.0
         self._last = Report(database=True, schema=True, cache=True)
 
     async def get(self) -> Report:
-        if self._asking is None or (self._asking.done() and self._clock() >= self._until):
-            # In no request's context: what it costs is not of the one who happens to be first.
+        if self._task is None or (self._task.done() and self._clock() >= self._expires_at):
+            # In an empty context, so that the queries are attributed to the process.
             loop = asyncio.get_running_loop()
-            self._asking = loop.create_task(self._find_out(), context=Context())
-        return await asyncio.shield(self._asking)
+            self._task = loop.create_task(self._run(), context=Context())
+        return await asyncio.shield(self._task)
 
-    async def _find_out(self) -> Report:
-        report = await self._ask()
-        self._until = self._clock() + CACHE_SECONDS
+    async def _run(self) -> Report:
+        report = await self._check()
+        self._expires_at = self._clock() + CACHE_SECONDS
         if report != self._last:
             level = logging.INFO if report.is_ready and report.cache else logging.WARNING
             logger.log(level, "readiness is now: %s", report)
@@ -95,8 +96,8 @@ class Readiness:
 
 
 def readiness_of(app: FastAPI) -> Readiness:
-    found: Readiness = app.state.readiness
-    return found
+    readiness: Readiness = app.state.readiness
+    return readiness
 
 
 async def check_readiness(database: Database, cache: Cache) -> Report:
@@ -113,7 +114,7 @@ async def check_readiness(database: Database, cache: Cache) -> Report:
 
 
 async def _read_state(database: Database) -> State | None:
-    """Return None where the database does not answer."""
+    """Return None if the database does not respond."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             return await read_state(database)
@@ -126,13 +127,13 @@ async def check_database(database: Database) -> bool:
         async with asyncio.timeout(TIMEOUT_SECONDS), database.read_connection() as connection:
             await connection.execute(text("SELECT 1"))
     except (PlinthError, TimeoutError) as error:
-        logger.warning("the database does not answer: %r", error.__cause__ or error)
+        logger.warning("the database does not respond: %r", error.__cause__ or error)
         return False
     return True
 
 
 async def check_cache(cache: Cache) -> dict[str, Any] | None:
-    """The server's figures, or None when it does not answer within a cache call's budget."""
+    """Return facts about the server; None if it does not respond within `CACHE_TIMEOUT_MS`."""
     info = await cache.look()
     if info is None:
         return None

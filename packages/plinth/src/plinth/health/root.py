@@ -8,7 +8,7 @@ from plinth.security.keys.public import JwkSet, show_public_keys
 
 router = APIRouter(tags=["root"])
 
-# Well below the ten minutes for which `plinth keys rotate` holds a new public key back.
+# Well below the ten minutes before a new key of `plinth keys rotate` signs.
 JWKS_MAX_AGE = 300
 
 
@@ -27,7 +27,6 @@ async def welcome() -> Welcome:
 @router.get("/.well-known/jwks.json", response_model_exclude_none=True)
 @access(PUBLIC, queries=0)
 async def list_public_keys(response: Response) -> JwkSet:
-    """What other services verify access tokens with (RFC 7517). A key with which one could sign as
-    well as verify is not among them."""
+    """Return the public keys with which other services verify access tokens (RFC 7517)."""
     response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
     return show_public_keys(keys.ring.verifying_keys)

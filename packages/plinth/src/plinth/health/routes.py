@@ -29,7 +29,7 @@ UNHEALTHY = 503
 
 @optional_authentication
 async def may_see_figures(request: Request, token: BearerToken) -> bool:
-    """Superusers only; and nobody while it cannot be known who asks."""
+    """Return whether the caller is a superuser; False if the caller cannot be authenticated."""
     try:
         user: Principal | None = await get_optional_user(request, token)
     except PlinthError:
@@ -49,18 +49,21 @@ async def get_health() -> Health:
 @router.get("/live")
 @access(PUBLIC, queries=0)
 async def get_liveness() -> Alive:
-    """Whether the process answers at all; it asks nobody. What fails it is worth a restart."""
+    """Return 200 while the process responds. If this fails, restart the process."""
     return Alive(status="alive")
 
 
 @router.get("/ready", responses={UNHEALTHY: {"model": Ready}})
 @access(PUBLIC, queries=2)
 async def get_readiness(request: Request, response: Response) -> Ready:
-    """Whether to send requests here: not without the database, nor while the process ends. The
-    answer may be a second old."""
+    """Return whether this process should get requests.
+
+    It should not if the database is unavailable, or while the process shuts down. The result may
+    be a second old.
+    """
     ready = Ready(status="draining")
     if not draining:
-        ready = _tell(await readiness_of(request.app).get())
+        ready = _to_ready(await readiness_of(request.app).get())
     if ready.status in {"unavailable", "draining"}:
         response.status_code = UNHEALTHY
     return ready
@@ -112,12 +115,12 @@ async def get_full_health(request: Request) -> FullHealth:
     )
 
 
-def _tell(report: Report) -> Ready:
-    usual = "ready" if report.cache else "degraded"
+def _to_ready(report: Report) -> Ready:
+    available = "ready" if report.cache else "degraded"
     behind = report.database and not report.schema
     database = "healthy" if report.database else "unhealthy"
     return Ready(
-        status=usual if report.is_ready else "unavailable",
+        status=available if report.is_ready else "unavailable",
         database="behind" if behind else database,
         cache="healthy" if report.cache else "unhealthy",
     )

@@ -16,9 +16,9 @@ class Alive(BaseModel):
 
 
 class Ready(BaseModel):
-    """`degraded` and `ready` take requests; `unavailable` and `draining` want none.
+    """Send requests while the status is `ready` or `degraded`, not `unavailable` or `draining`.
 
-    A database is `behind` when migrations of this version have not run.
+    The database is `behind` if migrations of this version have not run.
     """
 
     status: Literal["ready", "degraded", "unavailable", "draining"]
@@ -27,7 +27,7 @@ class Ready(BaseModel):
 
 
 class PoolFigures(BaseModel):
-    """Connections."""
+    """Database connections."""
 
     size: int
     checked_out: int
@@ -36,7 +36,7 @@ class PoolFigures(BaseModel):
 
 
 class DatabaseHealth(BaseModel):
-    """`pool` is for superusers."""
+    """`pool` is only for superusers."""
 
     status: Status
     database: str
@@ -45,7 +45,7 @@ class DatabaseHealth(BaseModel):
 
 
 class CacheHealth(BaseModel):
-    """The server's figures are for superusers."""
+    """Version, clients and memory are only for superusers."""
 
     status: Status
     cache: str

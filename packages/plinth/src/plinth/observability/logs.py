@@ -1,7 +1,7 @@
-"""All that is logged, by us, uvicorn and the libraries, as one kind of line on stderr.
+"""Logs of the application, uvicorn and all libraries, in one format on stderr.
 
-JSON for programs; in development something that people like to read. Whoever wrote a line, what a
-client sent cannot begin another, and what looks like a secret is not in it (`discretion.py`).
+The format is JSON, and a readable one in development. In every line, text from clients cannot start
+a new line, and values that look like secrets are hidden (`redaction.py`).
 """
 
 import logging
@@ -32,7 +32,7 @@ structlog.configure(
 
 
 def make_config() -> dict[str, Any]:
-    """For `logging.config.dictConfig`, and for uvicorn, which hands it to its workers."""
+    """Return the configuration for `logging.config.dictConfig`, and for uvicorn's workers."""
     level = settings.LOG_LEVEL
     return {
         "version": 1,
@@ -47,20 +47,18 @@ def make_config() -> dict[str, Any]:
             },
             "none": {"class": "logging.NullHandler"},
         },
-        # The libraries' details are not wanted with ours: some would show what people send.
+        # No debug output of libraries: some of it contains data of requests.
         "root": {"handlers": ["stderr"], "level": "INFO" if level == "DEBUG" else level},
         "loggers": {
             **{name: {"level": level} for name in ("app", "plinth", project.find_package())},
-            "plinth.db.engine.Pool": {"level": "WARNING"},  # SQLAlchemy's, named by our class
+            "plinth.db.engine.Pool": {"level": "WARNING"},  # SQLAlchemy names it after our class
             "sqlalchemy": {"level": "WARNING"},
             # With DB_ECHO, SQLAlchemy adds a handler to a logger that has none.
             "sqlalchemy.engine.Engine": {"handlers": ["none"]},
-            "watchfiles": {
-                "level": "WARNING"
-            },  # counts files; the reloader names the one that matters
+            "watchfiles": {"level": "WARNING"},  # the reloader already names the changed file
             "uvicorn": {"level": level, "propagate": True},
             "uvicorn.error": {"propagate": True, "filters": ["once"]},
-            "uvicorn.access": {"handlers": [], "propagate": False},  # ours says more
+            "uvicorn.access": {"handlers": [], "propagate": False},  # ours has more fields
         },
     }
 
@@ -70,26 +68,26 @@ def set_up() -> None:
 
 
 def silence(name: str) -> None:
-    """Errors alone from this logger."""
+    """Log only errors of this logger."""
     logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def capture_loggers() -> None:
-    """Where `uvicorn app.main:app` set up its own before it imported us, and nobody set up more."""
-    of_uvicorn = (
+    """Replace the handlers of `uvicorn app.main:app`, unless the root logger has handlers."""
+    uvicorn_handlers = (
         logging.getLogger("uvicorn").handlers or logging.getLogger("uvicorn.error").handlers
     )
-    if of_uvicorn and not logging.root.handlers:
+    if uvicorn_handlers and not logging.root.handlers:
         set_up()
 
 
 def mark_logged(error: Exception) -> None:
-    """Note that `error`, which is about to be raised again, needs no second traceback."""
+    """Mark an error that is raised again, so that its traceback is not logged twice."""
     error.__dict__[LOGGED] = True
 
 
 class LoggedOnce(logging.Filter):
-    """Drop the server's report of an exception that we logged with its request."""
+    """Drop the server's log line of an exception that was already logged with its request."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -97,8 +95,10 @@ class LoggedOnce(logging.Filter):
 
 
 class RequestLine(dict[str, Any]):
-    """The fields of a request's line, which have nothing in them that a client chose. Such lines
-    are many, and go past the pipeline: 10 us each instead of 40."""
+    """The fields of a request line, none of which a client can choose.
+
+    These lines are frequent and skip the processors: 10 us instead of 40.
+    """
 
     def __str__(self) -> str:
         return (
@@ -117,9 +117,9 @@ class JsonLines(ProcessorFormatter):
 
 def make_formatter(*, pretty: bool | None = None) -> ProcessorFormatter:
     if pretty is None:
-        pretty = (settings.LOG_FORMAT or _usual_format()) == "pretty"
-    kind, renderer = (ProcessorFormatter, _pretty()) if pretty else (JsonLines, _json())
-    return kind(
+        pretty = (settings.LOG_FORMAT or _default_format()) == "pretty"
+    formatter, renderer = (ProcessorFormatter, _pretty()) if pretty else (JsonLines, _json())
+    return formatter(
         processors=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
@@ -133,7 +133,7 @@ def make_formatter(*, pretty: bool | None = None) -> ProcessorFormatter:
     )
 
 
-def _usual_format() -> str:
+def _default_format() -> str:
     return "pretty" if settings.is_development else "json"
 
 
@@ -155,6 +155,6 @@ def _pretty() -> Processor:
     return structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
         sort_keys=False,
-        # Never the richer ones, which show the values of local variables.
+        # The richer formatters show values of local variables.
         exception_formatter=structlog.dev.plain_traceback,
     )

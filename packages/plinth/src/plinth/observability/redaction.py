@@ -1,8 +1,7 @@
-"""What must not be read in a log: secrets, by their names and by their looks, and the characters
-with which a text breaks out of its line.
+"""Hide secrets in logs, and escape characters with which text could break out of its line.
 
-It is a net below the rule that no such thing is logged. It catches what comes along inside of an
-error's text, say a library's that quotes what it could not take.
+Secrets must not be logged in the first place. This catches those inside of other text, such as the
+message of a library that quotes its input.
 """
 
 import re
@@ -12,12 +11,12 @@ from structlog.typing import EventDict, WrappedLogger
 
 HIDDEN = "[hidden]"
 SHOWS_SECRETS = {"shows_secrets": True}
-"""The `extra` of a line that is written to show one, in development."""
+"""The `extra` of a log line that shows a secret on purpose, in development."""
 SECRET_NAMES = re.compile(r"password|secret|token|authorization|cookie|api_?key", re.IGNORECASE)
 NAMES = ("password", "secret", "token", "authorization", "cookie")
-# What looks like a secret, behind words without one of which it need not be looked for (in lower
-# case). The text before the secret, where it is to stay, is a group. Each goes through a text once,
-# whatever stands in it: a client may have written a megabyte of beginnings.
+# Patterns of secrets. A pattern is applied only if the text contains one of its words (in lower
+# case). The first group is text before the secret that stays. Each pattern takes linear time, since
+# a client may have sent a megabyte of partial matches.
 SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("eyj",), re.compile(r"()(?<![\w-])(?>[\w-]*?eyJ)[\w-]++\.[\w-]+\.[\w-]*")),  # a JWT
     (("$",), re.compile(r"()\$(?:argon2|2[abxy]|pbkdf2|scrypt)[\w-]*\$[^\s'\"]+")),  # a hash
@@ -33,33 +32,33 @@ SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
             rf"""((?:{"|".join(NAMES)})["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*')""", re.IGNORECASE
         ),
     ),
-    # A token of ours, or a key: long, with digits and capitals. No name in a traceback is so.
+    # Our tokens and keys: long, with digits and capitals, unlike names in a traceback.
     (("",), re.compile(r"()(?<![\w-])(?=[\w-]{40})(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]+")),
 )
-# C0 and C1 with DEL, and the separators of lines and paragraphs: what a terminal or a reader of
-# lines takes for a command. Also what turns the direction of reading, and what has no UTF-8.
+# C0, C1 and DEL, line and paragraph separators: control characters of terminals and line readers.
+# Also bidirectional controls, and surrogates, which have no UTF-8 encoding.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 CONTROL_IN_LINES = re.compile(CONTROL.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    shown = any(hasattr(event.get("_record"), name) for name in SHOWS_SECRETS)
-    return {name: _conceal_value(name, value, shown=shown) for name, value in event.items()}
+    is_shown = any(hasattr(event.get("_record"), name) for name in SHOWS_SECRETS)
+    return {name: _redact_value(name, value, is_shown=is_shown) for name, value in event.items()}
 
 
-def _conceal_value(name: str, value: Any, *, shown: bool) -> Any:
+def _redact_value(name: str, value: Any, *, is_shown: bool) -> Any:
     if name.startswith("_") or value is None or isinstance(value, bool | int | float):
         return value
     if SECRET_NAMES.search(name):
         return HIDDEN
-    text = str(value) if shown else _hide(str(value))
+    text = str(value) if is_shown else _hide_secrets(str(value))
     if name == "exception":
-        # Its lines are its own; indented, none passes for a line of the log.
-        return CONTROL_IN_LINES.sub(_spell, text).replace("\n", "\n    ")
-    return CONTROL.sub(_spell, text)
+        # Keep the line breaks, but indent: no line can look like one of the log.
+        return CONTROL_IN_LINES.sub(_escape, text).replace("\n", "\n    ")
+    return CONTROL.sub(_escape, text)
 
 
-def _hide(text: str) -> str:
+def _hide_secrets(text: str) -> str:
     lower = text.lower()
     for words, pattern in SECRETS:
         if any(word in lower for word in words):
@@ -67,5 +66,5 @@ def _hide(text: str) -> str:
     return text
 
 
-def _spell(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()

@@ -17,7 +17,7 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import core_schema
 
 from plinth.config import settings
 from plinth.security import addresses
@@ -221,7 +221,7 @@ NewPassword = Annotated[
 SearchText = Annotated[Line, StringConstraints(min_length=2, max_length=100)]
 
 
-def _only_instances(schema: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+def _only_instances(schema: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
     kinds = map(core_schema.is_instance_schema, get_args(schema))
     return core_schema.json_or_python_schema(
         json_schema=handler(schema),

@@ -1,8 +1,8 @@
-"""The figures that Prometheus collects: docs/how-to/observability.md says what each is for.
+"""The Prometheus metrics of the process (docs/how-to/observability.md).
 
-What happens is counted here, for the whole process, whether or not somebody collects it. What is,
-such as the connections in use, is read when it is asked for (`collectors.py`). A label only has
-values that the code chooses, so that no client can make the figures grow.
+Events are counted here even if no server collects them. Current values, such as connections in use,
+are read at collection (`health/figures.py`). Clients cannot choose the values of labels, so the
+number of series is bounded.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -12,44 +12,44 @@ QUERY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 request_seconds = Histogram(
     "plinth_http_request_duration_seconds",
-    "From a request's arrival until the last byte of its answer was handed to the server.",
+    "Time from the arrival of a request until its response was passed to the server.",
     ["method", "route", "status"],
     buckets=REQUEST_SECONDS,
     registry=None,
 )
 requests_in_progress = Gauge(
-    "plinth_http_requests_in_progress", "Requests that have no whole answer yet.", registry=None
+    "plinth_http_requests_in_progress", "Requests without a complete response.", registry=None
 )
 query_seconds = Histogram(
     "plinth_db_query_duration_seconds",
-    "SQL statements, for one request, or for the process: look-ups that requests share, the mail "
-    "worker, health.",
+    "SQL statements of a request, or of the process: queries that requests share, the mail worker, "
+    "health checks.",
     ["origin"],
     buckets=QUERY_SECONDS,
     registry=None,
 )
-pool_waiting = Gauge(
-    "plinth_db_pool_waiting", "Tasks that asked for a connection and have none yet.", registry=None
-)
+pool_waiting = Gauge("plinth_db_pool_waiting", "Tasks that wait for a connection.", registry=None)
 pool_wait_seconds = Histogram(
     "plinth_db_pool_wait_seconds",
-    "How long getting a connection took, making a new one included.",
+    "Time to acquire a connection, including new connections.",
     buckets=QUERY_SECONDS,
     registry=None,
 )
 password_queue = Gauge(
-    "plinth_password_queue", "Passwords being hashed, or waiting for it.", registry=None
+    "plinth_password_queue", "Passwords that are hashed or wait for it.", registry=None
 )
 password_refusals = Counter(
-    "plinth_password_refusals", "Sign-ins refused with 503, as the queue was full.", registry=None
+    "plinth_password_refusals",
+    "Sign-ins refused with 503: the queue was full.",
+    registry=None,
 )
 cache_lookups = Counter(
-    "plinth_cache_lookups", "Looks into the cache that got an answer.", ["result"], registry=None
+    "plinth_cache_lookups", "Cache lookups that Redis answered.", ["result"], registry=None
 )
 cache_failures = Counter(
     "plinth_cache_failures",
-    "Calls to Redis that failed or took too long (error), or were not made, since it was known to "
-    "be away (spared). The limits' calls are among them.",
+    "Calls to Redis that failed or timed out (error), or were skipped while Redis was down "
+    "(spared). Includes the calls of rate limits.",
     ["reason"],
     registry=None,
 )
@@ -70,7 +70,7 @@ INSTRUMENTS = (
     limits_hit,
 )
 
-# Series that are there from the start: a rate over one that appears with its first event misses it.
+# Create these series at the start: `rate` misses the first event of a new series.
 cache_hits, cache_misses = cache_lookups.labels("hit"), cache_lookups.labels("miss")
 cache_errors, cache_spared = cache_failures.labels("error"), cache_failures.labels("spared")
 queries_of_requests, other_queries = (

@@ -1,6 +1,6 @@
-"""The port on which a worker shows its figures, to nobody but whom it is opened to.
+"""The HTTP server for the metrics of a worker.
 
-It is served by a thread of its own: while the loop is stalled, one can still see that it is.
+It runs in a separate thread, so that metrics are available while the event loop is blocked.
 """
 
 import asyncio
@@ -29,22 +29,25 @@ MAX_WORKERS = 64
 
 @asynccontextmanager
 async def serving_metrics(host: str, port: int, own: Iterable[Collector]) -> AsyncIterator[int]:
-    """The first free port from `port` on: each worker has one, and so its own figures.
+    """Serve metrics on the first free port from `port` on, since each worker needs its own.
+
+    Args:
+        own: additional collectors.
 
     Raises:
-        OSError: none is free, or the host is not of this machine.
+        OSError: no port is free, or the host is not an address of this machine.
     """
-    registry = _gather(own)
-    server, thread, taken = await asyncio.to_thread(_start, host, port, registry)
-    logger.info("metrics are on %s port %s", host, taken)
+    registry = _make_registry(own)
+    server, thread, bound_port = await asyncio.to_thread(_start, host, port, registry)
+    logger.info("serving metrics on %s port %s", host, bound_port)
     try:
-        yield taken
+        yield bound_port
     finally:
         await asyncio.to_thread(_stop, server, thread)
 
 
-def _gather(own: Iterable[Collector]) -> CollectorRegistry:
-    # Not described beforehand: to tell its names, a collector would have to ask the database.
+def _make_registry(own: Iterable[Collector]) -> CollectorRegistry:
+    # Without descriptions: for these, a collector would query the database.
     registry = CollectorRegistry(auto_describe=False)
     for collector in (*INSTRUMENTS, *own):
         registry.register(collector)

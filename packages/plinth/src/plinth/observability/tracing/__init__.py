@@ -1,8 +1,8 @@
-"""Traces, off until a collector is named (`OTEL_EXPORTER_OTLP_ENDPOINT`).
+"""Traces, enabled by `OTEL_EXPORTER_OTLP_ENDPOINT`.
 
-Only OpenTelemetry's interface is imported here, which FastAPI imports anyway; what records and
-sends (`otlp.py`) comes in when it is wanted. FastAPI's own `telemetry=` is switched off: it sends
-the path and the query of each request, in which people's data stands.
+This module imports only OpenTelemetry's API, which FastAPI imports too; `otlp.py` with the SDK is
+imported if traces are enabled. FastAPI's `telemetry=` is disabled: it records the path and query of
+each request, which contain personal data.
 """
 
 from collections.abc import Awaitable
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plinth.request.context import RequestInfo, current_request, name_method
 
-FAULT = 500
+SERVER_ERROR = 500
 FASTAPI_TELEMETRY_DISABLED: Any = {
     "tracing": False,
     "metrics": False,
@@ -32,7 +32,7 @@ _propagator = TraceContextTextMapPropagator()
 class Tracing:
     """
     Attributes:
-        tracer: None while nothing is traced.
+        tracer: None if traces are disabled.
     """
 
     tracer: Tracer | None = None
@@ -42,7 +42,7 @@ tracing = Tracing()
 
 
 class TracingMiddleware:
-    """A span for each request, in the trace that its `traceparent` names (W3C Trace Context)."""
+    """Create a span for each request, in the trace of its `traceparent` (W3C Trace Context)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -67,13 +67,13 @@ class TracingMiddleware:
             try:
                 await self.app(scope, receive, send)
             finally:
-                _describe(span, name_method(scope), request, request.status or FAULT)
+                _describe(span, name_method(scope), request, request.status or SERVER_ERROR)
 
 
 def _describe(span: Span, method: str, request: RequestInfo, status: int) -> None:
-    """By OpenTelemetry's names, and with what is known at the end: the route, and who asked."""
+    """Set the attributes that are known at the end, by OpenTelemetry's semantic conventions."""
     span.update_name(f"{method} {request.route}")
-    known: dict[str, str | int | None] = {
+    attributes: dict[str, str | int | None] = {
         "http.request.method": method,
         "http.route": request.route,
         "http.response.status_code": status,
@@ -82,14 +82,14 @@ def _describe(span: Span, method: str, request: RequestInfo, status: int) -> Non
         "session.id": str(request.session_id) if request.session_id else None,
         "client.address": request.client.ip,
     }
-    span.set_attributes({name: value for name, value in known.items() if value is not None})
-    if status >= FAULT:
+    span.set_attributes({name: value for name, value in attributes.items() if value is not None})
+    if status >= SERVER_ERROR:
         span.set_attribute("error.type", str(status))
         span.set_status(StatusCode.ERROR)
 
 
 def trace_query(statement: str, seconds: float, *, failed: bool) -> None:
-    """One that was just sent, as a part of the request's span; outside of one it is left out."""
+    """Record a completed query in the span of the request. Ignore queries outside of a span."""
     if tracing.tracer is None or not trace.get_current_span().is_recording():
         return
     ended = time_ns()

@@ -1,7 +1,7 @@
-"""Records spans and sends them by OTLP over HTTP, in batches, from a thread of its own.
+"""Record spans and send them with OTLP over HTTP, in batches, from a separate thread.
 
-What else can be set, the SDK reads from the environment: OTEL_EXPORTER_OTLP_HEADERS,
-OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_SCHEDULE_DELAY, ...
+The SDK reads further options from the environment: OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER,
+OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_SCHEDULE_DELAY and others.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from plinth.config import settings
 from plinth.observability.tracing import tracing
 
-FAREWELL_SECONDS = 3  # for what is not sent yet, when the process ends
+SHUTDOWN_SECONDS = 3  # to send the remaining spans when the process ends
 
 
 @asynccontextmanager
 async def sending_traces(endpoint: str) -> AsyncIterator[None]:
     """
     Args:
-        endpoint: of the collector; `/v1/traces` is added.
+        endpoint: URL of the collector, without `/v1/traces`.
     """
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
     provider = TracerProvider(resource=_describe_service(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)  # for spans of your own: trace.get_tracer(__name__)
+    trace.set_tracer_provider(provider)  # for the spans of a team: trace.get_tracer(__name__)
     tracing.tracer = provider.get_tracer("app")
     try:
         yield
@@ -51,9 +51,9 @@ def _describe_service() -> Resource:
 
 
 def _close(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:
-    # A collector that is away would hold up our end for half a minute.
+    # An unreachable collector would delay the shutdown for half a minute.
     closing = Thread(target=provider.shutdown, daemon=True)
     closing.start()
-    closing.join(FAREWELL_SECONDS)
+    closing.join(SHUTDOWN_SECONDS)
     if closing.is_alive():
         exporter.shutdown()  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
-"""The keys of access tokens: one signs, older ones go on verifying until their tokens have died.
+"""The keys of access tokens. One signs; older ones verify until their tokens have expired.
 
 key.py    a key, bound to one algorithm
 file.py   KEYS_FILE: a private JWK set that `plinth keys` changes
-ring.py   the keys as this process knows them
+ring.py   the current keys of this process
 """
 
 from plinth.security.keys.file import KeyFileError, format_date, read_keys, revoke_key, rotate_keys

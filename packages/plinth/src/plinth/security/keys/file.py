@@ -1,8 +1,8 @@
-"""`KEYS_FILE`: a private JWK set (RFC 7517) with three members of our own in each key, `made_at`,
-`signs_from` and `verifies_until`. Whoever reads it can sign, so it is for its owner's eyes only.
+"""`KEYS_FILE`: a private JWK set (RFC 7517). Each key has three additional members: `made_at`,
+`signs_from` and `verifies_until`.
 
-It is changed under a lock, and put in the place of the old one whole: whoever reads it without the
-lock reads either.
+Every reader of the file can sign tokens, so only its owner may read it. A change takes a lock and
+replaces the file atomically, so that readers need no lock.
 """
 
 import fcntl
@@ -36,89 +36,90 @@ from plinth.security.keys.key import (
 
 logger = logging.getLogger(__name__)
 
-ROTATE = "make it with `plinth keys rotate`"
+ROTATE = "create it with `plinth keys rotate`"
 KID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 MAX_FILE_BYTES = 1024 * 1024
 PRIVATE = 0o600
-OURS = ("made_at", "signs_from", "verifies_until")
+DATES = ("made_at", "signs_from", "verifies_until")
 
 
 class KeyFileError(Exception):
-    """`KEYS_FILE` cannot be used. The text says why, and what to do, and shows nothing of a key."""
+    """`KEYS_FILE` cannot be used. The message has the reason and the fix, and nothing of a key."""
 
 
 def read_keys(path: Path) -> list[Key]:
     """
     Raises:
-        KeyFileError: it is missing, others can read it, or it does not hold what it should.
+        KeyFileError: it is missing, readable by other users, or not valid.
     """
     try:
         with path.open("rb") as file:
             _check_privacy(path, os.fstat(file.fileno()))
             text = file.read(MAX_FILE_BYTES)
     except FileNotFoundError:
-        raise KeyFileError(f"KEYS_FILE {path} is not there: {ROTATE}") from None
+        raise KeyFileError(f"KEYS_FILE {path} does not exist: {ROTATE}") from None
     except OSError as error:
         raise KeyFileError(f"KEYS_FILE {path} cannot be read: {error.strerror}") from None
     return parse_keys(text, path)
 
 
 def rotate_keys(path: Path, alg: str, *, after: int) -> tuple[Key, Key]:
-    """Make a key that signs `after` seconds from now on. The others go on verifying until the last
-    token that they sign has lived out its time; those that are through are removed.
+    """Add a key that signs after `after` seconds, and remove expired keys.
+
+    The other keys verify until the last token that they sign has expired.
 
     Returns:
-        The new key, and the one that signs until then.
+        The new key, and the key that signs until then.
 
     Raises:
-        KeyFileError: it cannot be read, or not be written.
+        KeyFileError: the file cannot be read or written.
     """
     added: list[Key] = []
 
     def add(keys: list[Key], now: int) -> list[Key]:
         added.append(make_key(alg, made_at=now, signs_from=now + after))
-        return _date([*(key for key in keys if key.holds_at(now)), *added])
+        return _set_expiry([*(key for key in keys if key.holds_at(now)), *added])
 
     keys = _change(path, add)
     return added[0], find_signing_key(keys, added[0].made_at)
 
 
 def revoke_key(path: Path, kid: str) -> Key:
-    """Take a key away, and with it every token that it signed.
+    """Remove a key, which invalidates every token that it signed.
 
     Raises:
-        KeyFileError: there is no such key, or no other that could sign in its place.
+        KeyFileError: the key does not exist, or no other key could sign.
     """
     removed: list[Key] = []
 
-    def take_away(keys: list[Key], _: int) -> list[Key]:
+    def remove(keys: list[Key], _: int) -> list[Key]:
         removed.extend(key for key in keys if key.kid == kid)
         if not removed:
             raise KeyFileError(f"there is no key {kid} in {path}: see `plinth keys list`")
-        left = [key for key in keys if key.kid != kid]
-        if not any(key.verifies_until is None for key in left):
+        others = [key for key in keys if key.kid != kid]
+        if not any(key.verifies_until is None for key in others):
             raise KeyFileError(f"{kid} is the newest key: first `plinth keys rotate --after 0s`")
-        return left
+        return others
 
-    _change(path, take_away)
+    _change(path, remove)
     return removed[0]
 
 
-def _date(keys: list[Key]) -> list[Key]:
-    """Say of each key that has a successor when its last token will have died."""
+def _set_expiry(keys: list[Key]) -> list[Key]:
+    """Set `verifies_until` of each key with a successor: when its last token expires."""
     lifetime = settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60 + CLOCK_SKEW
-    undated = in_order(key for key in keys if key.verifies_until is None)
-    ends = {key.kid: successor.signs_from + lifetime for key, successor in pairwise(undated)}
+    unlimited = in_order(key for key in keys if key.verifies_until is None)
+    ends = {key.kid: successor.signs_from + lifetime for key, successor in pairwise(unlimited)}
     return [replace(key, verifies_until=ends[key.kid]) if key.kid in ends else key for key in keys]
 
 
 def _change(path: Path, change: Callable[[list[Key], int], list[Key]]) -> list[Key]:
     """
     Args:
-        change: gets the keys and the time, in seconds since 1970. The time is read once and under
-            the lock: with two, a key could be older than the one before it, and would never sign.
+        change: takes the keys and the time in seconds since 1970. The time is read once, under the
+            lock: otherwise a key could be older than its predecessor and would never sign.
     """
-    path = path.resolve()  # else a link would be replaced, and not what it points to
+    path = path.resolve()  # replace the target of a symbolic link, not the link
     try:
         with _locked(path):
             now = int(time.time())
@@ -128,7 +129,7 @@ def _change(path: Path, change: Callable[[list[Key], int], list[Key]]) -> list[K
                 keys, owner = [take_secret_key(now)], path.parent.stat()
             changed = change(keys, now)
             text = format_keys(changed)
-            parse_keys(text.encode(), path)  # what we could not read again is not written
+            parse_keys(text.encode(), path)  # check that it can be read before it is written
             _replace(path, text, owner)
             return changed
     except OSError as error:
@@ -137,7 +138,7 @@ def _change(path: Path, change: Callable[[list[Key], int], list[Key]]) -> list[K
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    # A file of its own, which is never replaced; the kernel frees the lock of whoever dies.
+    # A separate file that is never replaced. The kernel releases the lock if the process dies.
     lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, PRIVATE)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -148,7 +149,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _replace(path: Path, text: str, owner: os.stat_result) -> None:
     draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)  # of one who was killed
+    draft.unlink(missing_ok=True)  # left by a killed process
     number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     with os.fdopen(number, "w") as file:
         if os.geteuid() == 0:
@@ -164,12 +165,12 @@ def _replace(path: Path, text: str, owner: os.stat_result) -> None:
         os.close(folder)
 
 
-def _check_privacy(path: Path, found: os.stat_result) -> None:
-    mode = stat.S_IMODE(found.st_mode)
+def _check_privacy(path: Path, status: os.stat_result) -> None:
+    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         fault = f"KEYS_FILE {path} has mode {mode:04o}, so others can read it: chmod 600 {path}"
-    elif found.st_uid not in {os.geteuid(), 0}:
-        fault = f"KEYS_FILE {path} belongs to another user (uid {found.st_uid}): chown it"
+    elif status.st_uid not in {os.geteuid(), 0}:
+        fault = f"KEYS_FILE {path} belongs to another user (uid {status.st_uid}): chown it"
     else:
         return
     if not settings.is_development:
@@ -182,7 +183,7 @@ def format_keys(keys: Sequence[Key]) -> str:
 
 
 def _to_json(key: Key) -> dict[str, Any]:
-    dates = {name: getattr(key, name) for name in OURS}
+    dates = {name: getattr(key, name) for name in DATES}
     return {
         "kid": key.kid,
         "alg": key.alg,
@@ -198,17 +199,17 @@ def parse_keys(text: bytes, path: Path) -> list[Key]:
         KeyFileError
     """
     try:
-        listed = json.loads(text)["keys"]
-        found = [_parse_key(item) for item in listed]
+        items = json.loads(text)["keys"]
+        keys = [_parse_key(item) for item in items]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, JoseError) as error:
-        # The libraries' own texts may quote what they read: only ours is shown.
-        why = f": {error}" if isinstance(error, _FaultyKey) else ""
-        raise KeyFileError(f"KEYS_FILE {path} does not hold a set of signing keys{why}") from None
-    if len({key.kid for key in found}) != len(found):
-        raise KeyFileError(f"KEYS_FILE {path} has two keys of one kid")
-    if not any(key.verifies_until is None for key in found):
-        raise KeyFileError(f"KEYS_FILE {path} has no key that goes on signing")
-    return found
+        # Messages of the libraries may quote the key, so show only our own.
+        reason = f": {error}" if isinstance(error, _FaultyKey) else ""
+        raise KeyFileError(f"KEYS_FILE {path} is not a set of signing keys{reason}") from None
+    if len({key.kid for key in keys}) != len(keys):
+        raise KeyFileError(f"KEYS_FILE {path} has two keys with the same kid")
+    if not any(key.verifies_until is None for key in keys):
+        raise KeyFileError(f"KEYS_FILE {path} has no key without verifies_until, which must sign")
+    return keys
 
 
 class _FaultyKey(ValueError):
@@ -218,19 +219,19 @@ class _FaultyKey(ValueError):
 def _parse_key(item: dict[str, Any]) -> Key:
     kid, alg = item["kid"], item["alg"]
     if not (isinstance(kid, str) and KID.fullmatch(kid)):
-        raise _FaultyKey("a kid is 1 to 64 letters, digits, '.', '_', '~' and '-'")
+        raise _FaultyKey("a kid must be 1 to 64 letters, digits, '.', '_', '~' and '-'")
     if alg not in KINDS:
-        raise _FaultyKey(f"key {kid} has an alg other than {', '.join(KINDS)}")
+        raise _FaultyKey(f"key {kid} must have one of these algs: {', '.join(KINDS)}")
     if item["use"] != "sig":
-        raise _FaultyKey(f"key {kid} is not for signing")
+        raise _FaultyKey(f"key {kid} must have the use sig")
     if item["kty"] != KINDS[alg].key_type:
-        raise _FaultyKey(f"key {kid} has another kty than {alg} asks for")
-    # Read twice, the second time from the numbers alone: no member can say other than they do.
-    given: Any = KINDS[alg].import_key(item)
-    jwk = KINDS[alg].import_key(given.raw_value)
+        raise _FaultyKey(f"key {kid} has a kty that does not match {alg}")
+    # Import again from the raw key, so that no other member can contradict it.
+    imported: Any = KINDS[alg].import_key(item)
+    jwk = KINDS[alg].import_key(imported.raw_value)
     if flaw := find_flaw(alg, jwk):
         raise _FaultyKey(f"key {kid} {flaw}")
-    made_at, signs_from, verifies_until = (_parse_date(kid, item.get(name)) for name in OURS)
+    made_at, signs_from, verifies_until = (_parse_date(kid, item.get(name)) for name in DATES)
     if made_at is None or signs_from is None:
         raise _FaultyKey(f"key {kid} lacks made_at or signs_from")
     return Key(kid, alg, jwk, made_at, signs_from, verifies_until)

@@ -9,7 +9,7 @@ from plinth.config.secret_key import MIN_KEY_BYTES
 
 Jwk = OctKey | OKPKey | ECKey
 
-# What each algorithm's key is. "Ed25519" is RFC 9864's name for what most libraries call "EdDSA".
+# The type of key for each algorithm. "Ed25519" (RFC 9864) is the same as "EdDSA".
 KINDS: dict[str, type[Jwk]] = {
     "HS256": OctKey,
     "HS384": OctKey,
@@ -20,18 +20,17 @@ KINDS: dict[str, type[Jwk]] = {
 }
 CURVES = {OKPKey: "Ed25519", ECKey: "P-256"}
 KID_LENGTH = 16  # of the thumbprint's 43 characters: 96 bits
-CLOCK_SKEW = 60  # seconds by which the clocks of our machines may differ
+CLOCK_SKEW = 60  # seconds that the clocks of the servers may differ
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """
-    A key is for one algorithm (RFC 8725, 3.1): what a token says of its own only has to agree.
+    """A key for a single algorithm (RFC 8725, section 3.1), which a token's header must match.
 
     Attributes:
-        made_at: seconds since 1970, like the next two.
-        signs_from: from then on it signs, until a later key does.
-        verifies_until: None for as long as no successor is known.
+        made_at: seconds since 1970, as the other dates.
+        signs_from: the key signs from then on, until a later key does.
+        verifies_until: None for a key without successor.
     """
 
     kid: str
@@ -43,11 +42,11 @@ class Key:
 
     @property
     def is_secret(self) -> bool:
-        """Whoever can verify with it can sign as well, so nobody is shown it."""
+        """Whether the key is symmetric: it also signs, so it must not be published."""
         return isinstance(self.jwk, OctKey)
 
     def sign(self, message: bytes) -> bytes:
-        # The algorithm itself: the library's whole way to it takes the token apart again, and
+        # Call the algorithm directly: the library's function parses the token again, which takes
         # eight times as long.
         return JWSRegistry.algorithms[self.alg].sign(message, self.jwk)
 
@@ -59,7 +58,7 @@ class Key:
 
 
 def make_key(alg: str, *, made_at: int, signs_from: int) -> Key:
-    """A new random key."""
+    """Generate a random key."""
     kind = KINDS[alg]
     jwk: Jwk
     if kind is OctKey:
@@ -72,34 +71,35 @@ def make_key(alg: str, *, made_at: int, signs_from: int) -> Key:
 
 
 def take_secret_key(now: int) -> Key:
-    """SECRET_KEY as a key of the ring."""
+    """Return SECRET_KEY as a key."""
     jwk = OctKey.import_key(settings.SECRET_KEY)
     return Key(name_key(jwk), settings.ALGORITHM, jwk, now, now)
 
 
 def name_key(jwk: Jwk) -> str:
-    """Its thumbprint (RFC 7638), the beginning of it."""
+    """Return the first characters of the thumbprint (RFC 7638)."""
     return jwk.thumbprint()[:KID_LENGTH]
 
 
 def find_flaw(alg: str, jwk: Jwk) -> str | None:
-    """Say why `jwk` cannot sign by `alg`, or None where it can."""
+    """Return why `jwk` cannot sign with `alg`; None if it can."""
     if isinstance(jwk, OctKey):
         size = len(jwk.raw_value)
-        return f"has {size} bytes, and {alg} asks for more" if size < MIN_KEY_BYTES[alg] else None
+        least = MIN_KEY_BYTES[alg]
+        return f"has {size} bytes; {alg} needs {least}" if size < least else None
     if jwk.curve_name != CURVES[type(jwk)]:
-        return f"is on another curve than {alg} asks for"
+        return f"must be on the curve {CURVES[type(jwk)]} for {alg}"
     return None if jwk.is_private else "has no private part"
 
 
 def in_order(keys: Iterable[Key]) -> list[Key]:
-    """As they come to sign; of two at one moment the one that was added later comes later."""
+    """Sort keys by the start of signing; keys with equal times keep their order."""
     return sorted(keys, key=lambda key: key.signs_from)
 
 
 def find_signing_key(keys: Iterable[Key], now: float) -> Key:
-    """Of those whose time has come, the one whose time came last."""
+    """Return the key that began to sign last."""
     ordered = in_order(keys)
     begun = [key for key in ordered if key.signs_from <= now]
-    # None has begun where this machine's clock is behind the one that made them.
+    # None has begun if the clock of this server is behind the clock of the rotation.
     return begun[-1] if begun else ordered[0]

@@ -7,7 +7,7 @@ from plinth.security.keys import Key
 
 
 class PublicKey(BaseModel):
-    """A JWK (RFC 7517). What is private has no field here."""
+    """A public key as JWK (RFC 7517)."""
 
     kty: Literal["OKP", "EC"]
     crv: str
@@ -23,7 +23,7 @@ class JwkSet(BaseModel):
 
 
 def show_public_keys(keys: Iterable[Key]) -> JwkSet:
-    """Of those that have a public part: whoever can verify with another can sign with it."""
+    """Return the public parts of the asymmetric keys."""
     return JwkSet(
         keys=[
             PublicKey.model_validate(

@@ -14,13 +14,13 @@ RELOAD_SECONDS = 1
 
 
 class KeyRing:
-    """The keys as they are now: those of the file, or SECRET_KEY's alone.
+    """The current keys: those of the file, or SECRET_KEY.
 
-    The file is looked at once a second at most, and once more when a token names a key that is not
-    here. One that cannot be used leaves the keys as they were.
+    The file is checked for changes at most once a second, and again if a token names an unknown
+    key. If a changed file cannot be used, the previous keys stay.
 
     Args:
-        path: the file; None for SECRET_KEY alone.
+        path: the file; None for SECRET_KEY.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -28,48 +28,48 @@ class KeyRing:
         self._keys: Sequence[Key] = () if path else (take_secret_key(0),)
         self._by_kid = {key.kid: key for key in self._keys}
         self._stamp: object = None
-        self._look_at = self._ask_at = 0.0 if path else inf
+        self._check_at = self._retry_at = 0.0 if path else inf
 
     def load(self) -> None:
-        """Look at the file now, whenever it was looked at last.
+        """Check the file now.
 
         Raises:
-            KeyFileError: it is missing or cannot be used. In development a missing one means
-                SECRET_KEY alone. Not raised once there are keys: they stay.
+            KeyFileError: the file is missing or cannot be used, and no keys are loaded yet. In
+                development, SECRET_KEY replaces a missing file.
         """
-        self._look()
+        self._check()
 
     @property
     def signing_key(self) -> Key:
-        self._look_if_due()
+        self._check_if_due()
         return find_signing_key(self._keys, time.time())
 
     @property
     def verifying_keys(self) -> Sequence[Key]:
-        """The one that is to sign next included: it is known before its first token comes."""
-        self._look_if_due()
+        """The valid keys, including the next signing key, which services need in advance."""
+        self._check_if_due()
         now = time.time()
         return [key for key in self._keys if key.holds_at(now)]
 
     def find(self, kid: str) -> Key | None:
-        """The key of this name, if the tokens that it signed still hold."""
-        self._look_if_due()
+        """Return the key with this id, if its tokens are still valid."""
+        self._check_if_due()
         key = self._by_kid.get(kid)
-        if key is None and time.monotonic() >= self._ask_at:
-            self._ask_at = time.monotonic() + RELOAD_SECONDS
-            self._look()
+        if key is None and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RELOAD_SECONDS
+            self._check()
             key = self._by_kid.get(kid)
         return key if key and key.holds_at(time.time()) else None
 
-    def _look_if_due(self) -> None:
-        if time.monotonic() >= self._look_at or not self._keys:
-            self._look()
+    def _check_if_due(self) -> None:
+        if time.monotonic() >= self._check_at or not self._keys:
+            self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self._path is None:
             return
-        self._look_at = time.monotonic() + RELOAD_SECONDS
-        stamp = _stamp(self._path)  # before it is read: a change meanwhile is seen the next time
+        self._check_at = time.monotonic() + RELOAD_SECONDS
+        stamp = _stamp(self._path)  # before reading: the next check sees a concurrent change
         if self._keys and stamp == self._stamp:
             return
         self._stamp = stamp
@@ -78,27 +78,27 @@ class KeyRing:
         except KeyFileError as error:
             if not self._keys:
                 raise
-            # Once for each state of the file.
-            logger.error("the signing keys stay as they were: %s", error)  # noqa: TRY400
+            # Logged once for each state of the file.
+            logger.error("the signing keys stay unchanged: %s", error)  # noqa: TRY400
             return
         self._by_kid = {key.kid: key for key in self._keys}
         signer = find_signing_key(self._keys, time.time())
-        logger.info("%d signing keys; %s signs", len(self._keys), signer.kid)
+        logger.info("loaded %d signing keys; %s signs", len(self._keys), signer.kid)
 
     def _read(self, path: Path, stamp: object) -> Sequence[Key]:
         if stamp is None and settings.is_development and not self._keys:
-            logger.warning("%s is not there: SECRET_KEY signs until `plinth keys rotate`", path)
+            logger.warning("%s does not exist: SECRET_KEY signs until `plinth keys rotate`", path)
             return (take_secret_key(0),)
         return read_keys(path)
 
 
 def _stamp(path: Path) -> object:
-    """What differs when the file does, in its mode and owner too; None where there is none."""
+    """Return a value that changes with the file, its mode or its owner; None if it is missing."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 ring = KeyRing(settings.KEYS_FILE)
