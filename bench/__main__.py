@@ -1,16 +1,18 @@
-"""`make -C packages/plinth bench`: this backend beside references and peers, on one machine.
+"""Benchmark of this backend, references and other frameworks on one machine.
+
+`make -C packages/plinth bench` runs it, or:
 
     python -m bench [--quick] [--output FOLDER]
 
-Short runs of wrk take turns, so that the machine's drift is on every side; what is told are ratios
-within one round, with the smallest and the largest. It needs wrk; the peers are left out where they
-cannot be installed.
+Short runs of wrk alternate between the targets, so that changes of the machine's speed affect all
+targets. The report has ratios within one round: the median, the smallest and the largest. It
+requires wrk. Frameworks that cannot be installed are skipped.
 """
 
 import os
 import secrets
 
-# Before anything of app is imported: settings are read at import, and the tokens are made here.
+# Set before the imports: settings are read at import, and this process signs the tokens.
 SECRET = os.environ["SECRET_KEY"] = secrets.token_urlsafe(48)
 
 import argparse
@@ -43,7 +45,7 @@ PULSE_SECONDS = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under two minutes, fewer of all")
+    parser.add_argument("--quick", action="store_true", help="run for less than two minutes")
     parser.add_argument("--output", type=Path, default=settings.DATA_DIR / "bench" / "results")
     given = parser.parse_args()
     load.require_wrk()
@@ -62,12 +64,12 @@ def main() -> None:
     given.output.mkdir(parents=True, exist_ok=True)
     figures = Figures(results, facts)
     judged = verdicts.judge(figures)
-    told = {
+    document = {
         "facts": facts,
         "verdicts": [asdict(it) for it in judged],
         "results": [result.as_dict() for result in results],
     }
-    (given.output / "results.json").write_text(json.dumps(told, indent=1))
+    (given.output / "results.json").write_text(json.dumps(document, indent=1))
     report.write(figures, judged, given.output)
 
 
@@ -89,7 +91,7 @@ def measure(plan: Plan) -> tuple[list[Result], dict[str, object]]:
             return Stage(plan, people, users, url, postmaster, folder, environment)
 
         found = targets.find_targets(SECRET, folder, peers=plan.installs_peers)
-        # First of all: what many users leave PostgreSQL to do would be at work beside it.
+        # Before the other sizes: PostgreSQL's background work for many users would slow the starts.
         facts["starts"] = time_starts(set_up(seed.SIGNED_IN), found[0])
         for users in plan.sizes:
             stage = set_up(users)
@@ -128,8 +130,8 @@ def measure_stage(
 
 
 def time_starts(stage: Stage, ours: Target) -> list[float]:
-    """Seconds from the command to the first 200, with nothing else at work."""
-    for folder in ("app", "packages/plinth/src"):  # as the image has them
+    """Return the seconds of each start, from the command to the first 200, on an idle machine."""
+    for folder in ("app", "packages/plinth/src"):  # as in the image
         compileall.compile_dir(targets.ROOT / folder, quiet=1)
     times = []
     for _ in range(stage.plan.starts):
@@ -140,7 +142,11 @@ def time_starts(stage: Stage, ours: Target) -> list[float]:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[tuple[str, str, int]]:
-    """The servers below it all; as durable as in production."""
+    """Start PostgreSQL and Valkey with the durability of production.
+
+    Yields:
+        The URLs of both, and the process id of the postmaster.
+    """
     data = folder / "services"
     with embedded.services(data) as endpoints:
         assert endpoints.database_url

@@ -1,4 +1,4 @@
-"""What a run found, to be asked."""
+"""Queries of the results of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from bench.targets import OURS
 
 Numbers = Sequence[float]
 Key = tuple[int, str, int]
-"""How many users, which work, how many connections."""
+"""Number of users, name of the work, number of connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """
     Attributes:
-        facts: of the machine, and of the processes.
-        grouped: the runs of each target.
+        facts: measurements of the machine and of the processes.
+        grouped: the runs by users, work and connections, then by target.
     """
 
     results: Sequence[Result]
@@ -40,19 +40,19 @@ class Figures:
     def runs(
         self, work: str, connections: int, target: str = OURS, users: int | None = None
     ) -> Sequence[Result]:
-        """Among so many users; or else among the fewest with whom it was measured."""
+        """Return the runs with this number of users; by default with the smallest measured."""
         for (among, name, many), by_target in sorted(self.grouped.items()):
             if (name, many) == (work, connections) and users in (None, among):
                 return by_target.get(target, ())
         return ()
 
     def ratios(self, work: str, connections: int, target: str, users: int | None = None) -> Numbers:
-        """How many times the other's answers a second, in each round."""
+        """Return our requests per second divided by the target's, for each round."""
         ours, theirs = (self.runs(work, connections, name, users) for name in (OURS, target))
         return compare(ours, theirs)
 
     def weights(self) -> list[Mapping[str, float]]:
-        """Of our processes, with each number of users."""
+        """Return the measurements of our processes, for each number of users."""
         found = (it for it in self.facts.values() if isinstance(it, Mapping))
         return [it[OURS] for it in found if OURS in it]
 
@@ -66,14 +66,14 @@ def group(results: Iterable[Result]) -> dict[Key, dict[str, list[Result]]]:
 
 
 def compare(ours: Sequence[Result], theirs: Sequence[Result]) -> list[float]:
-    """Ours by theirs in each round that both were in; endless where they gave none."""
+    """Return the ratio of the rates for each common round; infinite if theirs is 0."""
     rates = {one.round: one.rate for one in theirs}
     both = [(one.rate, rates[one.round]) for one in ours if one.round in rates]
     return [our / their if their else inf for our, their in both]
 
 
 def show(numbers: Numbers) -> str:
-    """The one in the middle, and between what they lay."""
+    """Format the median with the minimum and the maximum."""
     middle = _shorten(median(numbers))
     if len(numbers) == 1:
         return middle
@@ -83,7 +83,7 @@ def show(numbers: Numbers) -> str:
 def _shorten(number: float) -> str:
     if isinf(number):
         return "∞"
-    if isinstance(number, int) or number == 0:  # counted
+    if isinstance(number, int) or number == 0:  # a count
         return f"{number:,.0f}"
     places = 2 if number < 10 else 1 if number < 100 else 0
     return f"{number:,.{places}f}"

@@ -1,4 +1,4 @@
-"""A resource as `plinth new` writes it, in a copy of this checkout, on a database of its own."""
+"""A resource of `plinth new` in a copy of this checkout, with a separate database."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from bench.targets import BARE, ROOT, Target, make_bare, make_ours, python_path
 USERS = 10_000
 NEW = "note title:str:200 body:text? due:date? priority:int=0 --owned --search title,body"
 DOES = frozenset({"create a note", "a note"})
-# The one with their own id for everyone who is signed in, so that each reads one of theirs.
+# Each signed-in user has the note with the same id, so each can read a note of their own.
 ONE_EACH = "INSERT INTO notes (owner_id, title) SELECT id, 'Mine' FROM users ORDER BY id LIMIT 1000"
 PATIENCE = 120
 
@@ -30,7 +30,7 @@ class Generated:
 
 
 def prepare(server_url: str, folder: Path, environment: Mapping[str, str]) -> Generated:
-    """Written, migrated and with rows; who serves them is not started yet."""
+    """Generate the resource, migrate, and insert rows. Do not start the servers."""
     checkout = _copy(folder / "checkout")
     url = asyncio.run(make_database(server_url, "bench_generated"))
     people = asyncio.run(seed(url, USERS))

@@ -1,5 +1,7 @@
-"""A page by key costs the same at the start and deep inside, over a million rows; one by offset
-does not. `python -m bench.keyset [ROWS]` prints the ratios."""
+"""Cost of a page by key and by offset, at the start and deep in a million rows.
+
+`python -m bench.keyset [ROWS]` prints the ratios. A page by key costs the same at both places.
+"""
 
 import asyncio
 import sys
@@ -50,9 +52,9 @@ async def measure(database: Database, rows: int) -> None:
         f"by offset, at {deep:,}": ListParams(limit=20, skip=deep, sort=SORT),
     }
     times: dict[str, list[float]] = {name: [] for name in pages}
-    for _ in range(ROUNDS):  # in turn, so that what else the machine does hits them alike
-        for name, wanted in pages.items():
-            times[name].append(await timed(partial(fetch, database, wanted)))
+    for _ in range(ROUNDS):  # alternate, so that other load affects all of them equally
+        for name, params in pages.items():
+            times[name].append(await timed(partial(fetch, database, params)))
     first = median(times["by key, at the start"])
     table = Table("page of 20", "median ms", "ratio")
     for name, found in times.items():
@@ -66,9 +68,9 @@ async def cursor_at(database: Database, place: int) -> str:
         return ORDER.cursor_at((await db.scalars(at)).one(), backwards=False)
 
 
-async def fetch(database: Database, wanted: ListParams) -> None:
-    rows = await queries.user.listing.fetch(database.reader, wanted)
-    assert len(rows.items) == wanted.limit
+async def fetch(database: Database, params: ListParams) -> None:
+    rows = await queries.user.listing.fetch(database.reader, params)
+    assert len(rows.items) == params.limit
 
 
 async def timed(act: Callable[[], Awaitable[None]]) -> float:

@@ -1,4 +1,4 @@
-"""wrk, and what it found. It is one thread, which leaves the other core to the server."""
+"""Runs of wrk with one thread, which leaves the other core to the server."""
 
 import json
 import resource
@@ -17,10 +17,10 @@ MARK = "RESULT "
 class Load:
     """
     Attributes:
-        p50, p99: milliseconds.
-        refused: answers of 400 and above.
-        lost: no answer, or none in time.
-        processor_seconds: of wrk itself.
+        p50, p99: latency in milliseconds.
+        refused: responses with status 400 and above.
+        lost: requests without a response in time.
+        processor_seconds: CPU time of wrk itself.
     """
 
     requests: int
@@ -33,7 +33,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Good answers a second."""
+        """Successful responses per second."""
         return max(self.requests - self.refused, 0) / self.seconds
 
 
@@ -48,9 +48,9 @@ def put_load(
 ) -> Load:
     """
     Args:
-        requests: whole HTTP requests, sent in turn.
-        file: where they are put for wrk.
-        mode: "in turn", or "refresh" (see the script).
+        requests: complete HTTP requests, sent in this order.
+        file: the file from which wrk reads them.
+        mode: "in turn" or "refresh" (see lua/requests.lua).
     """
     file.write_bytes(b"".join(request + b"\0" for request in requests))
     command = [require_wrk(), "-t1", f"-c{connections}", f"-d{seconds:.0f}s"]
@@ -71,7 +71,7 @@ def put_load(
 
 
 def _processor_seconds() -> float:
-    """Of the programs that were run and have ended."""
+    """Return the CPU time of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

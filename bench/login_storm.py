@@ -1,10 +1,10 @@
-"""Do the others notice when 200 people sign in at once?
+"""Latency of other requests while 200 users sign in at once.
 
     python -m bench.login_storm
 
-Promise: the p99 of `GET /users/me` during the storm stays below ten times its quiet figure, and a
-sign-in that cannot be served within a second is a 503 with `Retry-After`. The storm comes from a
-process of its own, so that what is measured is the server's lag and not the client's.
+Limits: the p99 of `GET /users/me` during the sign-ins is below ten times its value without them. A
+sign-in that cannot be served within a second is a 503 with `Retry-After`. A separate process signs
+in, so that the measurement excludes delays of the client.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class SignIn:
 
 
 async def storm(url: str) -> list[SignIn]:
-    """In a process of its own: all at once, each answer with its time."""
+    """Sign in with `STORM` concurrent requests. Runs in a separate process."""
     async with AsyncClient(
         base_url=url, timeout=60, limits=Limits(max_connections=STORM)
     ) as client:
@@ -66,7 +66,7 @@ async def read_me(
 async def beside(
     client: AsyncClient, headers: dict[str, str], work: Awaitable[None]
 ) -> list[float]:
-    """The times of reading while `work` is done."""
+    """Return the times of reads during `work`."""
     until = asyncio.Event()
     readers = [asyncio.create_task(read_me(client, headers, until)) for _ in range(READERS)]
     await work
@@ -97,13 +97,13 @@ async def measure(url: str) -> bool:
 def report(quiet: list[float], stormy: list[float], answers: list[SignIn]) -> bool:
     statuses = Counter(answer.status for answer in answers)
     served = sorted(answer.seconds for answer in answers if answer.status == 200)
-    told = all(answer.retry_after for answer in answers if answer.status != 200)
+    has_retry_after = all(answer.retry_after for answer in answers if answer.status != 200)
     before, during = quantiles(quiet, n=100)[-1], quantiles(stormy, n=100)[-1]
     print(f"GET /users/me p99: quiet {before * 1e3:.1f} ms ({len(quiet)} reads),", end=" ")
     print(f"in the storms {during * 1e3:.1f} ms ({len(stormy)}): {during / before:.1f} times")
     print(f"sign-ins: {dict(statuses)}; the slowest that was served took {served[-1]:.2f} s")
-    print(f"each refusal says when to try again: {'yes' if told else 'NO'}")
-    return during < TIMES * before and told and set(statuses) <= {200, 503}
+    print(f"each refusal has Retry-After: {'yes' if has_retry_after else 'NO'}")
+    return during < TIMES * before and has_retry_after and set(statuses) <= {200, 503}
 
 
 def main() -> None:

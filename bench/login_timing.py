@@ -1,9 +1,9 @@
-"""Does the time of a refused sign-in tell anything? Four kinds, interleaved, compared by medians.
+"""Comparison of the response times of four kinds of refused sign-ins, interleaved.
 
     python -m bench.login_timing [--samples 500]
 
-Unknown e-mail, wrong password, wrong password against an imported bcrypt hash, right password of an
-inactive user. Promise: their medians lie within 5 % of each other.
+The kinds: unknown e-mail, wrong password, wrong password for an imported bcrypt hash, and the right
+password of an inactive user. Limit: their medians differ by at most 5 %.
 """
 
 import argparse
@@ -37,7 +37,7 @@ async def measure(url: str, samples: int) -> dict[str, list[float]]:
     random.shuffle(order)
     waiting = iter(order)
     async with AsyncClient(base_url=url, timeout=30) as client:
-        # A few at a time: most of a refusal is waiting, and the run should end today.
+        # Four at a time: a refusal mostly waits, and a sequential run would take hours.
         await asyncio.gather(*(_take(client, waiting, times) for _ in range(4)))
     return times
 
@@ -79,15 +79,15 @@ def report(times: dict[str, list[float]]) -> bool:
         print(f"{kind:10} {median(found) * 1e3:10.1f} {cuts[0] * 1e3:8.1f} {cuts[-1] * 1e3:8.1f}")
     medians = [median(found) for found in times.values()]
     apart = max(medians) / min(medians) - 1
-    print(f"the medians lie within {apart:.1%} of each other; promised: {WITHIN:.0%}")
+    print(f"the medians lie within {apart:.1%} of each other; limit: {WITHIN:.0%}")
     return apart <= WITHIN
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=500, help="of each kind")
+    parser.add_argument("--samples", type=int, default=500, help="number of sign-ins of each kind")
     samples = parser.parse_args().samples
-    # A neighbour's load must not end the run: how long one may wait for a hash is another matter.
+    # Other load on the machine must not cause a 503; this run does not test that limit.
     with running_server(LIMITS_ENABLED="false", PASSWORD_WAIT_MS="60000") as server:
         asyncio.run(seed(server.database_url))
         times = asyncio.run(measure(server.url, samples))

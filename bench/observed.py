@@ -1,4 +1,4 @@
-"""What the log line and the figures of a request cost, on an application that does nothing.
+"""Cost of the log line and of the metrics of a request, with an empty application.
 
 python -m bench.observed
 """
@@ -34,18 +34,18 @@ async def main() -> None:
     request.user_id, request.session_id = 1, uuid4()
     request.find_route = lambda: "/api/v1/users/{user_id}"
     bare = await measure(empty)
-    with Path(os.devnull).open("w") as nowhere:  # noqa: ASYNC230 - nobody else is here
+    with Path(os.devnull).open("w") as nowhere:  # noqa: ASYNC230 - no other task runs
         for handler in logging.root.handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.setStream(nowhere)
         both = await measure(MetricsMiddleware(empty))
     logging.getLogger(logs.REQUESTS).setLevel("ERROR")
     figures = await measure(MetricsMiddleware(empty))
-    print(f"figures {figures - bare:.1f} us, line {both - figures:.1f} us a request")
+    print(f"metrics {figures - bare:.1f} us, log line {both - figures:.1f} us per request")
 
 
 async def measure(app: ASGIApp) -> float:
-    """Microseconds; the best round, since others use the machine as well."""
+    """Return the microseconds per request of the best round, since the machine is shared."""
     rounds = []
     for _ in range(ROUNDS):
         began = perf_counter()

@@ -8,20 +8,20 @@ from bench.work import Work
 class Plan:
     """
     Attributes:
-        rounds: with the first size; one for what no promise is about. Many and short, since this
-            machine may be twice as fast in the next second: whom a bound is near stand next to each
-            other, and what lies in the middle of many is right where one is not.
-        seconds: of a run.
-        few_rounds, long_seconds: of what takes long, and of the other sizes the rounds.
-        sizes: how many users; all of the work with the first, searches and lists with the others.
-        few: who is measured with those others, and with the connections in `Work.wide`.
-        close: who is in all rounds, since a bound is near; the others are in the first two, whose
-            runs are long.
-        stuck: who may come to a standstill, and is measured alone at the end.
-        names: who takes part; empty for all.
-        skips: work that is left out.
-        generates: measure a resource that `plinth new` writes, too.
-        starts: how often our start-up is timed.
+        rounds: number of rounds with the first size. They are many and short, because the speed of
+            the machine may double within a second, and the median of many rounds is reliable. Work
+            without a limit has one round.
+        seconds: duration of a run.
+        few_rounds: number of rounds of slow work, and of the other sizes.
+        long_seconds: duration of a run of slow work, and of targets that are not in `close`.
+        sizes: numbers of users. All work runs with the first; searches and lists with all.
+        few: targets for the other sizes, and for the connections in `Work.wide`.
+        close: targets that are near a limit and run in all rounds. The others run in the first two.
+        stuck: a target that may stop responding; it runs alone at the end.
+        names: the targets; empty for all.
+        skips: names of work to skip.
+        generates: whether to measure a resource of `plinth new` as well.
+        starts: number of measured starts of our server.
     """
 
     rounds: int

@@ -1,4 +1,4 @@
-"""Bars as SVG, readable on light and dark pages alike."""
+"""Bar charts as SVG, readable on light and on dark pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ PALE = 'fill-opacity="0.45"'
 class Bar:
     """
     Attributes:
-        further: a second part, after the first.
-        least, most: between what the value lay, where that is to be seen.
+        further: the length of a second part after the first.
+        least, most: the range of the value, drawn as a line.
     """
 
     label: str
@@ -33,8 +33,8 @@ def draw(
 ) -> str:
     """
     Args:
-        marked: the label of the bar that is to stand out.
-        parts: what the two parts of each bar are.
+        marked: the label of the highlighted bar.
+        parts: the names of the two parts of each bar.
     """
     most = max((bar.end for bar in bars), default=1) or 1
     scale = (WIDTH - LABELS - FIGURES) / most
@@ -53,10 +53,10 @@ def draw(
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _draw_bar(bar: Bar, top: float, scale: float, colour: str) -> list[str]:
+def _draw_bar(bar: Bar, top: float, scale: float, color: str) -> list[str]:
     middle = top + ROW / 2
     text = f'y="{middle + 4:.1f}"'
-    box = f'y="{top + 5:.1f}" height="{ROW - 10}" fill="{colour}"'
+    box = f'y="{top + 5:.1f}" height="{ROW - 10}" fill="{color}"'
     first, second = bar.value * scale, bar.further * scale
     figure = f"{bar.value:,.0f} + {bar.further:,.0f}" if bar.further else f"{bar.value:,.0f}"
     lines = [

@@ -1,4 +1,4 @@
-"""What processes cost, out of /proc: processor time and memory, with all that they started."""
+"""CPU time and memory of a process and its descendants, from /proc."""
 
 import os
 from collections.abc import Iterator
@@ -7,25 +7,25 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-PARENT, TIMES, RESIDENT = 1, slice(11, 15), 21  # fields of stat behind the name; proc(5)
+PARENT, TIMES, RESIDENT = 1, slice(11, 15), 21  # fields of stat after the name: proc(5)
 
 
 def processor_seconds(pid: int) -> float:
-    """Of the family, those of it that have ended too."""
+    """Return the CPU time of the process and its descendants, including those that have ended."""
     # utime, stime, cutime, cstime
     return sum(sum(map(int, fields[TIMES])) for fields in _read_family(pid).values()) / TICKS
 
 
 def memory_mib(pid: int) -> float:
-    """Resident, of the family. What they share is counted in each."""
+    """Return the resident memory of all of them. Shared pages are counted in each process."""
     return sum(int(fields[RESIDENT]) for fields in _read_family(pid).values()) * PAGE / 2**20
 
 
 def _read_family(pid: int) -> dict[int, list[str]]:
-    """The process and those that it started, and they: what stat says of each.
+    """Return the fields of /proc/PID/stat of the process and its descendants, by process id.
 
-    The list of a task's children in /proc leaves some out when one ends while it is read, as
-    PostgreSQL's processes do all the time; so all processes are looked at, each once.
+    It reads all processes, because the list of children in /proc is incomplete if a child ends
+    during the read, and children of PostgreSQL end often.
     """
     everyone = dict(_read_everyone())
     family = {pid: everyone[pid]} if pid in everyone else {}

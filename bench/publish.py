@@ -1,6 +1,8 @@
-"""A run's tables and plots, out of DATA_DIR/bench/results into docs/explanation/performance.md.
+"""Copy the tables and plots of a run from DATA_DIR/bench/results to the documentation.
 
 make -C packages/plinth bench && python -m bench.publish [--results FOLDER]
+
+The page is docs/explanation/performance.md.
 """
 
 import argparse
@@ -17,12 +19,12 @@ BEGIN, END = "<!-- the run: python -m bench.publish -->", "<!-- the end of the r
 def publish(results: Path, page: Path) -> None:
     """
     Raises:
-        ValueError: the page has no place for a run.
+        ValueError: the page does not have the two markers.
     """
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{page} has no {BEGIN} with {END} after it")
+        raise ValueError(f"{page} must have the lines {BEGIN} and {END}")
     shown = []
     for plot, title in PLOTS.items():
         name = f"{page.stem}-{plot}"

@@ -1,14 +1,16 @@
-"""How steady the machine is, told by equal pieces of computing. On one that is shared some take ten
-times as long as others, with nothing else at work here, and so do answers."""
+"""Measure how constant the speed of the machine is, with equal pieces of computing.
+
+On a shared machine, some pieces take ten times as long as others. The same applies to responses.
+"""
 
 import time
 from statistics import median, quantiles
 
-PIECE = 20_000  # additions; some half a millisecond
+PIECE = 20_000  # additions; about half a millisecond
 
 
 def feel_pulse(seconds: float) -> float:
-    """How many times the usual time the slowest hundredth takes."""
+    """Return the 99th percentile of the time of a piece, divided by the median."""
     took: list[float] = []
     until = time.perf_counter() + seconds
     while (began := time.perf_counter()) < until:

@@ -1,4 +1,4 @@
-"""The runs as tables of ratios and as plots, and what they show of what they must."""
+"""Report of the runs: tables of ratios, plots, and verdicts."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,11 @@ from bench.targets import OURS
 from bench.verdicts import Judged
 
 Runs = Mapping[str, Sequence[Result]]
-"""Of one work by so many connections, by their target."""
-FEW = 1  # cells in a column: then it stands below the table, in a line of its own
+"""The runs of one work with one number of connections, by target."""
+FEW = 1  # cells in a column: a column this short becomes a line below the table
 RULE = (
     "The median of the rounds decides; the smallest and the largest are in parentheses."
-    " *By* is how many times the other's answers a second; *no room*: these cores cannot show it."
+    " *By* is our rate divided by the rate of the other target. *No room*: the machine is too slow."
 )
 PLOTS = {
     "me.svg": "GET /users/me by 64 connections: answers a second",
@@ -29,7 +29,7 @@ def write(figures: Figures, judged: Sequence[Judged], folder: Path) -> None:
     (folder / "results.md").write_text(text + "\n")
     (folder / "me.svg").write_text(_plot_rates(figures))
     (folder / "cost.svg").write_text(_plot_costs(figures))
-    print(f"\n{text}\n\n{folder} has it: results.json, results.md, {', '.join(PLOTS)}.")
+    print(f"\n{text}\n\nThe results are in {folder}: results.json, results.md, {', '.join(PLOTS)}.")
 
 
 def _write_parts(figures: Figures, judged: Sequence[Judged]) -> list[str]:
@@ -101,7 +101,7 @@ def _write_ratios(figures: Figures, users: int) -> list[str]:
             for name, theirs in runs.items()
             if counts.get(name) == FEW
         ]
-    explained = "Ours, and how many times the others' answers a second that is."
+    explained = "Our results, and our rate divided by the rate of each other target."
     return [explained, _table(lines), *([" ".join(besides)] if besides else [])]
 
 
@@ -113,8 +113,8 @@ def _works_of(figures: Figures, users: int) -> dict[str, Runs]:
     }
 
 
-def _names(works: Mapping[str, Runs], wanted: Callable[[str, Runs], bool]) -> list[str]:
-    found = (name for runs in works.values() for name in runs if wanted(name, runs))
+def _names(works: Mapping[str, Runs], matches: Callable[[str, Runs], bool]) -> list[str]:
+    found = (name for runs in works.values() for name in runs if matches(name, runs))
     return list(dict.fromkeys(found))
 
 
@@ -125,8 +125,8 @@ def _show_ratio(ours: Sequence[Result], theirs: Sequence[Result]) -> str:
 
 def _flag(runs: Sequence[Result]) -> str:
     refused, lost = sum(one.refused for one in runs), sum(one.lost for one in runs)
-    said = [f"{refused:,} refused"] * bool(refused) + [f"{lost:,} lost"] * bool(lost)
-    return f" [{', '.join(said)}]" if said else ""
+    parts = [f"{refused:,} refused"] * bool(refused) + [f"{lost:,} lost"] * bool(lost)
+    return f" [{', '.join(parts)}]" if parts else ""
 
 
 def _list_costs(figures: Figures) -> list[list[str]]:
@@ -164,7 +164,7 @@ def _list_processes(figures: Figures) -> list[list[str]]:
 def _table(lines: Sequence[Sequence[str]], right: Sequence[int] | None = None) -> str:
     """
     Args:
-        right: the columns that are set to the right; all but the first where left out.
+        right: the right-aligned columns; by default all but the first.
     """
     head, *rest = lines
     numbers = range(1, len(head)) if right is None else right

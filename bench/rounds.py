@@ -1,4 +1,4 @@
-"""Short runs in turn, and what each cost."""
+"""Short alternating runs and their cost."""
 
 import asyncio
 import os
@@ -14,14 +14,14 @@ from argon2 import PasswordHasher
 from bench.load import Load, put_load
 from bench.processes import memory_mib, processor_seconds
 from bench.running import Running
-from bench.seed import PASSWORD, sign_in_anew
+from bench.seed import PASSWORD, start_sessions
 from bench.stage import Stage
 from bench.work import Work
 from plinth.security import argon2id
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 RAW, RAW_CFFI = "raw argon2id", "raw argon2-cffi"
-# The first is by the library that ours has, so that nothing is won by the choice of it.
+# RAW uses the same library as our server, so that the ratio is independent of the library.
 VERIFYING: Mapping[str, Callable[[str], object]] = {
     RAW: lambda stored: argon2id.verify(stored, PASSWORD.encode()),
     RAW_CFFI: lambda stored: HASHER.verify(stored, PASSWORD),
@@ -31,9 +31,9 @@ CANCEL = """
 SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
 """
-ENOUGH = 2  # rounds, where the others are far behind
+ENOUGH = 2  # rounds for targets that are not near a limit
 WARMING = 1  # seconds
-SETTLED = 0.5  # seconds until those beside are at it, and for which they go on after
+SETTLED = 0.5  # seconds that the background load runs before and after a measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Result:
     """One run.
 
     Attributes:
-        rate: good answers a second.
-        p50, p99: milliseconds.
-        server_us, postgres_us, client_us: processor time for each answer.
+        rate: successful responses per second.
+        p50, p99: latency in milliseconds.
+        server_us, postgres_us, client_us: CPU time per response in microseconds.
     """
 
     work: str
@@ -64,8 +64,8 @@ class Result:
         return asdict(self)
 
 
-async def cancel_what_is_left(database_url: str) -> None:
-    """Of a run before: its client is gone, and PostgreSQL may search on for it for seconds."""
+async def cancel_running_queries(database_url: str) -> None:
+    """Cancel queries of an earlier run, which may continue for seconds without their client."""
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute(CANCEL)
@@ -74,7 +74,7 @@ async def cancel_what_is_left(database_url: str) -> None:
 
 
 class Bench:
-    """Targets that run on one stage."""
+    """Running targets on one stage."""
 
     def __init__(self, alive: Sequence[Running], stage: Stage) -> None:
         self._alive = alive
@@ -92,14 +92,14 @@ class Bench:
         for number in range(rounds or self._plan.rounds_of(work, self._stage.users)):
             for many in several:
                 those = self._find_who_takes_part(able, work, many, number)
-                # There and back: neighbours stay so, and nobody is always the first.
+                # Alternate the direction, so that no target is always the first.
                 for one in those if number % 2 == 0 else reversed(those):
                     results += self._measure(work, one, many, number)
                 if work.name == "login":
                     seconds = self._plan.seconds_of(work, RAW)
                     results += (self._hash_raw(name, number, seconds) for name in VERIFYING)
         for many in several:
-            self._tell(results, work, many)
+            self._print_rates(results, work, many)
         return results
 
     def _find_who_takes_part(
@@ -114,14 +114,14 @@ class Bench:
         ]
 
     def warm(self, works: Sequence[Work]) -> None:
-        """Have each compile, prepare and open what it keeps, before anything is measured."""
+        """Load each target before the measurements, so that its caches are filled."""
         for one in self._alive:
             able = (work for work in works if work.name in one.target.does)
             if work := next(able, None):
                 self._load(work, one, 64, WARMING, "requests")
 
     def weigh(self) -> dict[str, dict[str, float]]:
-        time.sleep(2 * SETTLED)  # the last requests are still in work when wrk has left
+        time.sleep(2 * SETTLED)  # the last requests are still processed after wrk has ended
         return {
             one.target.name: {
                 "start_seconds": round(one.start_seconds, 2),
@@ -132,7 +132,7 @@ class Bench:
         }
 
     def _measure(self, work: Work, one: Running, connections: int, number: int) -> Iterator[Result]:
-        asyncio.run(cancel_what_is_left(self._stage.database_url))
+        asyncio.run(cancel_running_queries(self._stage.database_url))
         if work.beside is None:
             yield self._run(work, one, connections, number)
             return
@@ -143,7 +143,7 @@ class Bench:
 
     @contextmanager
     def _others(self, work: Work, one: Running) -> Iterator[None]:
-        """Meanwhile, others ask for this."""
+        """Run another work in the background."""
         seconds = round(self._plan.seconds_of(work, one.target.name) + 2 * SETTLED)
         with ThreadPoolExecutor(1) as pool:
             others = pool.submit(self._load, work, one, work.connections[0], seconds, "others")
@@ -179,7 +179,7 @@ class Bench:
     def _load(self, work: Work, one: Running, connections: int, seconds: int, file: str) -> Load:
         people = self._stage.people
         if work.mode == "refresh":
-            people = asyncio.run(sign_in_anew(self._stage.database_url))
+            people = asyncio.run(start_sessions(self._stage.database_url))
         return put_load(
             one.url,
             work.write(one.target, people, self._stage.users),
@@ -190,7 +190,7 @@ class Bench:
         )
 
     def _hash_raw(self, name: str, number: int, seconds: int) -> Result:
-        """What the cores can verify when they do nothing else."""
+        """Measure the hash verifications per second of an otherwise idle machine."""
         stored = HASHER.hash(PASSWORD)
         threads = os.cpu_count() or 1
         began = time.monotonic()
@@ -210,8 +210,8 @@ class Bench:
         rate = round(count / took, 1)
         return Result("login", 16, self._stage.users, name, number, rate, each, each, 0, 0, 0, 0)
 
-    def _tell(self, results: Sequence[Result], work: Work, connections: int) -> None:
-        """That something goes on."""
+    def _print_rates(self, results: Sequence[Result], work: Work, connections: int) -> None:
+        """Show progress."""
         rates = [
             f"{one.target} {one.rate:.0f}"
             for one in results

@@ -1,4 +1,4 @@
-"""Targets as processes."""
+"""Processes of the targets."""
 
 import os
 import socket
@@ -70,4 +70,4 @@ def _await_answer(
                 return
         except (URLError, OSError):
             time.sleep(0.01)
-    raise RuntimeError(f"it did not start:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"{url} did not respond:\n{log.read_text()[-2000:]}")

@@ -1,4 +1,4 @@
-"""People in a database of the benchmark's own: who they are is the same in every run."""
+"""Users in a separate database for the benchmark; they are the same in every run."""
 
 import asyncio
 import hashlib
@@ -17,15 +17,15 @@ from plinth.security.tokens import issue_access_token
 
 PASSWORD = "Correct-Horse-7"
 SIGNED_IN = 1000
-# More than are refreshed in a run: who comes back does so after the life of an access token.
+# More than a run refreshes: each session is refreshed once, after its access token expired.
 RESTED = 8000
-# So that each may see everyone, and no two requests ask for the same session.
+# All signed-in users may list all users, and consecutive requests use different sessions.
 SUPERUSERS = SIGNED_IN
 PATIENCE = 600
 NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
 
-FAMILY = 13  # people of one last name, however many there are
-# Names of six and eight hexadecimal digits: searches find some, and the index has work to do.
+FAMILY = 13  # users with the same last name, independent of the number of users
+# Names of six and eight hexadecimal digits, so that searches match some and use the index.
 PEOPLE = """
 INSERT INTO users
     (email, username, full_name, hashed_password, is_superuser, is_verified, created_at)
@@ -39,7 +39,7 @@ SEARCHES = """
 SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'users' AND indexdef ~ 'USING gin'
 """
 COMMON, SHORT = "example.c", "ab"
-# One person's. But its trigrams, "777" and no other, are those of two hundred times as many.
+# It matches one user, but its only trigram, "777", matches two hundred times as many.
 ALIKE = "_77777"
 
 
@@ -53,12 +53,12 @@ class Person:
 
 
 async def seed(database_url: str, users: int) -> list[Person]:
-    """Fill an empty database; the people who are signed in."""
+    """Fill an empty database and return the signed-in users."""
     await asyncio.to_thread(migrations.upgrade, database_url)
     connection = await asyncpg.connect(database_url, command_timeout=PATIENCE)
     try:
         hashed = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(PASSWORD)
-        # Of all rows at once, an index for searches is made in half the time.
+        # Building a search index over all rows at once takes half the time.
         searches = await connection.fetch(SEARCHES)
         for index in searches:
             await connection.execute(f"DROP INDEX {index['indexname']}")
@@ -66,7 +66,7 @@ async def seed(database_url: str, users: int) -> list[Person]:
         for index in searches:
             await connection.execute(index["indexdef"])
         people = await _sign_in(connection, SIGNED_IN)
-        # Its time is spent now and not in the middle of a run.
+        # Now, so that it does not happen during a run.
         await connection.execute("VACUUM (ANALYZE) users")
         await connection.execute("VACUUM (ANALYZE) sessions")
         await connection.execute("CHECKPOINT")
@@ -76,7 +76,7 @@ async def seed(database_url: str, users: int) -> list[Person]:
 
 
 def find_edge(users: int, part: float) -> tuple[datetime, int]:
-    """The time and id of the one before whom this part of all were made, the oldest first."""
+    """Return time and id of the user at this part of all, with the oldest first."""
     number = users - int(users * part)
     return NEWEST - timedelta(minutes=number), number
 
@@ -86,12 +86,12 @@ def count_families(users: int) -> int:
 
 
 def find_family(number: int, users: int) -> str:
-    """The last name of the person of this id."""
+    """Return the last name of the user with this id."""
     return hashlib.md5(f"f{number % count_families(users)}".encode()).hexdigest()[:8]
 
 
-async def sign_in_anew(database_url: str) -> list[Person]:
-    """Other sessions, whose refresh tokens nobody has used."""
+async def start_sessions(database_url: str) -> list[Person]:
+    """Start further sessions with unused refresh tokens."""
     connection = await asyncpg.connect(database_url)
     try:
         return await _sign_in(connection, RESTED)
@@ -100,7 +100,7 @@ async def sign_in_anew(database_url: str) -> list[Person]:
 
 
 async def make_database(server_url: str, name: str) -> str:
-    """An empty database in the place of an older one; its URL."""
+    """Create an empty database, replacing an older one, and return its URL."""
     connection = await asyncpg.connect(server_url)
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
@@ -111,7 +111,7 @@ async def make_database(server_url: str, name: str) -> str:
 
 
 async def _sign_in(connection: asyncpg.Connection, count: int) -> list[Person]:
-    """So long ago that their access tokens are about to end."""
+    """Insert sessions whose access tokens are about to expire."""
     rows = await connection.fetch("SELECT id, email FROM users ORDER BY id LIMIT $1", count)
     tokens = [make_refresh_token(uuid4()) for _ in rows]
     await connection.execute(

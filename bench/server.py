@@ -1,4 +1,4 @@
-"""The real server as a process of its own, on embedded services of its own."""
+"""The server in a separate process with its own embedded services."""
 
 import os
 import socket
@@ -22,14 +22,14 @@ PATIENCE = 30  # seconds for a start or a stop
 @dataclass(frozen=True, slots=True)
 class Server:
     url: str
-    """Where the API begins, without its prefix."""
+    """The base URL, without the prefix of the API."""
     database_url: str
     pid: int
 
 
 @contextmanager
 def running_server(**environment: str) -> Iterator[Server]:
-    """`plinth serve` with one worker, migrated and empty, and gone afterwards with its data."""
+    """Run the server with one worker and an empty database, and delete its data afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="plinth-bench-", dir="/tmp") as folder,
         embedded.services(Path(folder)) as endpoints,

@@ -8,11 +8,11 @@ from bench.seed import Person
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What all of them stand on.
+    """The database and the settings of all targets.
 
     Attributes:
-        folder: for what they write.
-        settings: of whatever is started, beside the database.
+        folder: for their logs and files.
+        settings: environment variables of the targets, without the database.
     """
 
     plan: Plan

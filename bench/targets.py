@@ -1,4 +1,4 @@
-"""Who is measured: how each is started, and how its clients say who they are."""
+"""The measured servers: commands, authentication, and supported work."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ EVERYTHING = FINDS | {"me", "id", "list by key"}
 OURS, TWO_WORKERS = "plinth", "two workers"
 BARE, PREPARED, CONSTANT = "asyncpg pool", "asyncpg prepared", "constant"
 GUIDE, STUCK = "guide, pool of 40", "guide, pool of 5"
-# What production has, with limits that one client at full speed does not meet.
+# Production settings, with limits that a single fast client does not reach.
 SETTINGS = {
     "ENVIRONMENT": "production",
     "LOG_LEVEL": "WARNING",
@@ -47,13 +47,14 @@ SETTINGS = {
 class Target:
     """
     Attributes:
-        command: what starts it, given a port.
-        authorize: what a person's client sends as Authorization.
-        refresh_by: what it sends as its refresh token, where there is such a thing.
-        does: the work that it can be given.
-        page_after: the query of the page after the row of this time and id; None where pages are
-            by offset alone.
-        folder: where it is started.
+        command: returns the command that starts it on a port.
+        authorize: returns the Authorization header of a user.
+        does: the names of the supported work.
+        refresh_by: returns the refresh token of a user.
+        ready: the path that responds with 200 once the server is ready.
+        page_after: returns the query string of the page after the row with this time and id; None
+            if the server pages only by offset.
+        folder: the working directory.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Target:
 
 
 def find_targets(secret: str, folder: Path, *, peers: bool) -> list[Target]:
-    """Ourselves, the references, and those of the peers that are, or can be, installed."""
+    """Return our server, the references, and the frameworks that are or can be installed."""
     return [
         make_ours(EVERYTHING | {"login", "me beside login", "refresh", "register"}),
         make_ours(frozenset({"me"}), name=TWO_WORKERS, options=["--workers", "2"]),
@@ -81,7 +82,7 @@ def find_targets(secret: str, folder: Path, *, peers: bool) -> list[Target]:
 
 
 def python_path(checkout: Path) -> str:
-    """Return the PYTHONPATH with which a process imports a checkout's application and library."""
+    """Return the PYTHONPATH of a checkout's application and library."""
     return f"{checkout}{os.pathsep}{checkout / 'packages' / 'plinth' / 'src'}"
 
 
@@ -114,7 +115,7 @@ def make_bare(name: str, does: frozenset[str], *, module: str = "bare") -> Targe
 
 
 def sign(secret: str, **claims: object) -> str:
-    """A JWT as the peers' libraries make it (HS256)."""
+    """Return a JWT (HS256) in the format of the other frameworks."""
 
     def encode(part: object) -> str:
         data = part if isinstance(part, bytes) else json.dumps(part).encode()

@@ -1,4 +1,4 @@
-"""What a run must show (issue 6, docs/explanation/performance.md), and whether this one did."""
+"""Limits of the benchmark (docs/explanation/performance.md), and the verdicts of a run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ BESIDE = "me beside login"
 class Promise:
     """
     Attributes:
-        bound: None for a figure that stands beside the others for comparison.
-        is_floor: the bound is the least, and not the most.
-        see: the figures of the rounds; none where it was not measured.
-        note: what is to be said beside it.
-        room: the best that this machine could show.
+        bound: the limit; None for a value that is only compared.
+        see: returns the values of the rounds; empty if it was not measured.
+        is_floor: whether the bound is the minimum, not the maximum.
+        note: returns a remark for the report.
+        room: returns the best value that this machine can reach.
     """
 
     what: str
@@ -82,7 +82,7 @@ def _show_bound(promise: Promise) -> str:
 def _times(
     work: str, connections: int, target: str, bound: float | None, users: int | None = None
 ) -> Promise:
-    """How many times the other's answers a second."""
+    """Require a minimum for our rate divided by the rate of the target."""
     among = f" among {users:,} users" if users else ""
     return Promise(
         f"{work}, {connections}{among}: by {target}",
@@ -105,7 +105,7 @@ def _spread(figures: Figures) -> Numbers:
 
 
 def _room_for_spread(figures: Figures) -> float | None:
-    """That of an answer for which nothing is done."""
+    """Return the spread of a constant response."""
     found = _find_spread(figures.runs("constant", 64, CONSTANT))
     return median(found) if found else None
 
@@ -136,8 +136,10 @@ def _two_workers(figures: Figures) -> Numbers:
 
 
 def _room_for_two(figures: Figures) -> float | None:
-    """How many times one worker's answers all cores could give, were they busy with nothing but two
-    workers, PostgreSQL and the load."""
+    """Return the maximum rate of two workers divided by the rate of one.
+
+    The maximum assumes that all cores run only the workers, PostgreSQL and the client.
+    """
     one, two = figures.runs("me", 64), figures.runs("me", 64, TWO_WORKERS)
     if not one or not two:
         return None

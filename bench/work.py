@@ -1,4 +1,4 @@
-"""What is asked for: the requests of each kind of work, and by how many connections."""
+"""The requests and the numbers of connections of each kind of work."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from bench.seed import ALIKE, COMMON, PASSWORD, SHORT, Person, find_edge, find_f
 from bench.targets import ME, Target
 
 USERS, NOTES = "/api/v1/users/", "/api/v1/notes/"
-REGISTRATIONS = 2000  # more than can be hashed in a run
-DEEP = 0.9  # how much of all lies before a page deep inside
-STRIDE = 7919  # a prime, so that the ids asked for are spread over all
+REGISTRATIONS = 2000  # more than a run can hash
+DEEP = 0.9  # part of all rows before a deep page
+STRIDE = 7919  # a prime, so that the requested ids are spread over all users
 
 Requests = Iterator[bytes]
 Write = Callable[[Target, Sequence[Person], int], Requests]
@@ -22,12 +22,12 @@ Write = Callable[[Target, Sequence[Person], int], Requests]
 class Work:
     """
     Attributes:
-        write: its requests, for a target, those who are signed in, and how many users there are.
-        wide: by how many connections, for the few that are held against it most.
-        mode: of the script that sends them.
-        is_long: an answer takes a while, so a run does too.
-        few: no promise is about it: for those few alone, and in one round.
-        beside: what others ask for meanwhile; it is measured without them as well, just before.
+        write: returns the requests for a target, its signed-in users, and the number of users.
+        wide: further numbers of connections, only for the targets in `Plan.few`.
+        mode: the mode of lua/requests.lua.
+        is_long: whether a response takes long, so that runs must be longer.
+        few: whether it has no limit: only the targets in `Plan.few` run it, in one round.
+        beside: work in the background; a run without it precedes each run with it.
     """
 
     name: str
@@ -64,7 +64,7 @@ def search_for(text: str) -> Write:
 
 
 def list_page(part: float) -> Write:
-    """The page that begins after this part of all."""
+    """Return requests for the page after this part of all rows."""
 
     def write(target: Target, people: Sequence[Person], users: int) -> Requests:
         path = f"{USERS}?skip={int(users * part)}&limit=20"
@@ -74,7 +74,7 @@ def list_page(part: float) -> Write:
 
 
 def list_by_key(target: Target, people: Sequence[Person], users: int) -> Requests:
-    """Pages deep inside, another for each person, by key where there is such a thing."""
+    """Return requests for deep pages, a different one per user, by key if the target can."""
     if target.page_after is None:
         yield from list_page(DEEP)(target, people, users)
         return
@@ -102,7 +102,7 @@ def register(_: Target, __: Sequence[Person], ___: int) -> Requests:
 
 
 def refresh(target: Target, people: Sequence[Person], _: int) -> Requests:
-    """Each token is used once; what the answer brings comes after it (see the script)."""
+    """Use each token once; lua/requests.lua appends a request for each new token."""
     for person in people:
         body = {"refresh_token": target.refresh_by(person)}
         yield write_request("POST", "/api/v1/auth/refresh", body=body)
@@ -114,7 +114,7 @@ def make_note(target: Target, people: Sequence[Person], _: int) -> Requests:
 
 
 def read_note(target: Target, people: Sequence[Person], _: int) -> Requests:
-    """One's own."""
+    """Read a note of the user."""
     for person in people:
         yield write_request("GET", f"{NOTES}{person.id}", target.authorize(person))
 

@@ -1,6 +1,6 @@
--- Sends the requests of a file in turn, and tells at the end what came of them as one line of JSON.
--- The file has whole HTTP requests, with a NUL after each. With "refresh" as the second argument the
--- answer's refresh token takes the place of the one that was used.
+-- Send the requests of a file in turn, and print the results at the end as one line of JSON.
+-- The file has complete HTTP requests, each followed by a NUL. With "refresh" as the second argument,
+-- each response adds a request with its new refresh token.
 
 local requests, turn, last, refreshing = {}, 0, 0, false
 

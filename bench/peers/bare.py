@@ -1,10 +1,10 @@
-"""The reference: the same statements through a bare ASGI function and asyncpg's own pool, with the
-prepared statements that it keeps. No token is checked and nothing is validated: who asks is the
-session's id in the Authorization header, and it is the refresh token as well. `/constant` asks
-nobody at all.
+"""Reference: the same statements in a plain ASGI function with asyncpg's pool.
 
-The pool is as large as ours may grow. Pydantic's serializer writes the JSON, as it does for the
-application."""
+The pool caches prepared statements. Tokens and input are not validated: the Authorization header is
+the id of the session. The refresh token is the same id. `/constant` does not use the database.
+
+The pool has the maximum size of ours. Pydantic's serializer writes the JSON, as in the application.
+"""
 
 import os
 import re
@@ -34,7 +34,7 @@ WHERE email || E'\\n' || username || E'\\n' || coalesce(full_name, '') ILIKE $1 
     AND CASE WHEN $1 ~ '[[:alnum:]]{{3}}' THEN id + 0 = id ELSE true END
 ORDER BY id LIMIT $2 OFFSET $3
 """
-# One more than is shown tells whether there is a next page.
+# One more row than the page shows whether a next page exists.
 PAGE = f"SELECT {USER} FROM users ORDER BY id LIMIT {SIZE + 1}"
 PAGE_FROM = f"SELECT {USER} FROM users ORDER BY id LIMIT $1 OFFSET $2"
 PAGE_AFTER = f"""
@@ -102,7 +102,7 @@ async def live(receive: Any, send: Any) -> None:
     await receive()
     url = os.environ["DATABASE_URL"]
     state["pool"] = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS)
-    state["total"] = await state["pool"].fetchval(TOTAL)  # remembered, as the application does
+    state["total"] = await state["pool"].fetchval(TOTAL)  # cached, as in the application
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await state["pool"].close()

@@ -1,6 +1,8 @@
-"""The other reference: no pool, but connections of its own that prepared the statements once.
-Nothing is reset between two who use one, as asyncpg's pool does by a round trip to PostgreSQL: no
-shorter way is known here to send a query for each request."""
+"""Reference without a pool: connections that prepared the statements once.
+
+The connections are not reset between requests; asyncpg's pool resets with a round trip. This is the
+shortest known path for one query per request.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-// Fastify with @fastify/jwt and pg's own pool, by hand, with schemas that its serializer is made from.
+// Fastify with @fastify/jwt and pg's pool. Its serializer is compiled from schemas.
 import { createRequire } from 'node:module'
 
 const require = createRequire(process.env.NODE_FOLDER + '/')

@@ -1,6 +1,8 @@
-"""The guide's stack, as FastAPI's own tutorial joins its parts: SQLAlchemy's async ORM with a
-session a request, python-jose, and a user looked up by the token's subject. POOL says how many
-connections are kept; to five of them ten more may be opened, as by default."""
+"""The stack of FastAPI's tutorial: python-jose, and SQLAlchemy's async ORM, a session per request.
+
+The user is looked up by the subject of the token. `POOL` is the size of the connection pool; a pool
+of 5 may open 10 further connections, as by default.
+"""
 
 import os
 from collections.abc import AsyncIterator

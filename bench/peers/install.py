@@ -1,4 +1,4 @@
-"""The peers' packages, in folders of their own: never beside ours."""
+"""Installation of the other frameworks in folders separate from our packages."""
 
 import shutil
 import subprocess
@@ -11,7 +11,11 @@ PATIENCE = 300
 
 
 def python(folder: Path, *, wanted: bool) -> str | None:
-    """The interpreter that has them; None where they are not there and cannot be, or need not."""
+    """Return the interpreter with the packages, or None without them.
+
+    Args:
+        wanted: install missing packages.
+    """
     environment = folder / "venv"
     interpreter, done = environment / "bin" / "python", environment / ".installed"
     requirements = HERE / "requirements.txt"
@@ -31,7 +35,7 @@ def python(folder: Path, *, wanted: bool) -> str | None:
 
 
 def node(folder: Path, *, wanted: bool) -> str | None:
-    """The folder whose node_modules has Fastify."""
+    """Return the folder whose node_modules has Fastify, or None without it."""
     place = folder / "node"
     done = place / ".installed"
     if done.exists() and done.read_text() == str(NODE_PACKAGES):
@@ -57,5 +61,5 @@ def node(folder: Path, *, wanted: bool) -> str | None:
 def _run(command: list[str | Path]) -> bool:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode != 0:
-        print(f"left out, since {command[0]} failed: {done.stderr.strip()[-300:]}")
+        print(f"skipped, because {command[0]} failed: {done.stderr.strip()[-300:]}")
     return done.returncode == 0

@@ -1,5 +1,4 @@
-"""Django REST framework with Simple JWT, in one file; gunicorn's threads serve it, each with a
-connection of its own that is kept."""
+"""Django REST framework with Simple JWT, on gunicorn with a persistent connection per thread."""
 
 import os
 from urllib.parse import parse_qs, urlsplit

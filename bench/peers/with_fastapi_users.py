@@ -1,5 +1,4 @@
-"""fastapi-users, as its documentation's full example for SQLAlchemy has it: bearer transport, JWT
-strategy. The columns of `users` are its own."""
+"""fastapi-users, as in the full SQLAlchemy example of its documentation: bearer transport, JWT."""
 
 import os
 from collections.abc import AsyncIterator

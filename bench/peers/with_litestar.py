@@ -1,5 +1,7 @@
-"""Litestar, with JWT authentication and the SQLAlchemy plugin as its documentation has them.
-msgspec writes the JSON."""
+"""Litestar with JWT authentication and the SQLAlchemy plugin, as in its documentation.
+
+msgspec writes the JSON.
+"""
 
 import os
 from datetime import datetime

@@ -1,5 +1,5 @@
 /**
- * The API with a session: it sends the access token, renews it once it has ended, and turns pages.
+ * API client with a session: it sends the access token, refreshes it after it expired, and iterates over pages.
  * The types come from the OpenAPI document, in `schema.ts`, which `make client` writes.
  */
 import createFetchClient from "openapi-fetch";
@@ -75,7 +75,7 @@ export function createClient({ baseUrl, tokens = inMemory(), fetch: send = (requ
     path: Path,
     wanted: Wanted<Path> = {},
   ): AsyncGenerator<Page<ItemOf<Path>>, void, undefined> {
-    // A path that is only known to be one of several is beyond what openapi-fetch can type.
+    // openapi-fetch cannot type a path that is a union of several paths.
     const get = api.GET as (path: Path, init: object) => Promise<Answer<Page<ItemOf<Path>>>>;
     let answer = await get(path, { params: wanted });
     for (;;) {
@@ -114,7 +114,7 @@ export function createClient({ baseUrl, tokens = inMemory(), fetch: send = (requ
     const body: Schemas["RefreshRequest"] = { refresh_token: held.refresh_token };
     const headers = { "Content-Type": "application/json" };
     const response = await send(new Request(baseUrl + REFRESH, { method: "POST", headers, body: JSON.stringify(body) }));
-    // Who signed out or in meanwhile is not brought back.
+    // Discard the result if the user signed out or in meanwhile.
     const isCurrent = tokens.get()?.refresh_token === held.refresh_token;
     if (response.ok) {
       const renewed = (await response.json()) as TokenPair;

@@ -5,7 +5,7 @@ const client = createClient({ baseUrl: "" });
 const { api } = client;
 
 export async function refused(): Promise<void> {
-  // @ts-expect-error: there is no such path
+  // @ts-expect-error: the path does not exist
   await api.GET("/api/v1/nowhere");
   // @ts-expect-error: the password is missing
   await api.POST("/api/v1/auth/login", { body: { email: "ann@example.com" } });
@@ -15,12 +15,12 @@ export async function refused(): Promise<void> {
   client.pages("/api/v1/users/me");
   // @ts-expect-error: no such parameter
   client.pages("/api/v1/users/", { query: { pageSize: 3 } });
-  // @ts-expect-error: there may be no first
+  // @ts-expect-error: the list may be empty
   (await client.pages("/api/v1/users/").next()).value.items[0].username;
   const me = await api.GET("/api/v1/users/me");
-  // @ts-expect-error: it may have been refused
+  // @ts-expect-error: the response may be an error
   me.data.username;
-  // @ts-expect-error: no user has one
+  // @ts-expect-error: users do not have this field
   (await unwrap(api.GET("/api/v1/users/me"))).hashed_password;
 }
 

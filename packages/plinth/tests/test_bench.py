@@ -92,7 +92,7 @@ def test_a_run_takes_the_place_of_the_one_before_it(tmp_path: Path) -> None:
     for name in re.findall(r"!\[.*\]\((.*)\)", text):
         assert (tmp_path / name).read_text() == "<svg>second</svg>"
     page.write_text("no place")
-    with pytest.raises(ValueError, match="has no"):
+    with pytest.raises(ValueError, match="must have"):
         publish(run, page)
     published = (ROOT / "docs/explanation/performance.md").read_text()
     assert 0 < published.find(BEGIN) < published.find(END)

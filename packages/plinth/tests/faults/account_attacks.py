@@ -1,4 +1,4 @@
-"""What hostile clients do with an account: attacks for `attackers.py`, on connections of theirs."""
+"""Attacks of hostile account owners for `attackers.py`, each on its own connection."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ PASSWORD = "Correct-Horse-7"
 OF_MANY_SESSIONS, OF_FEW_SESSIONS = "whale@example.com", "minnow@example.com"
 CHANGING = "changing@example.com"
 PARALLEL_CHANGES = 5  # of each session
-SESSIONS_LISTED_FOR = 1  # second; ending them all marks a thousand rows, and there are only so many
+SESSIONS_LISTED_FOR = 1  # second, between two attempts to end all sessions
 CHANGE = {"password": PASSWORD, "current_password": PASSWORD}
 
 
@@ -22,14 +22,14 @@ class Account:
         self._token = ""
 
     def sign_in(self) -> None:
-        """Until it succeeds: others change the password and end the sessions meanwhile."""
+        """Retry until it succeeds: other attackers change the password and end the sessions."""
         credentials = {"email": self._email, "password": PASSWORD}
         while (answer := self.ask("POST", "/auth/login", credentials)) is None:
             time.sleep(0.1)
         self._token = answer["access_token"]
 
     def ask(self, method: str, path: str, document: Any = None) -> Any:
-        """Return the answer's document, or None where it is a refusal."""
+        """Return the JSON of the response, or None for an error."""
         self.send(method, path, document)
         response = self._connection.getresponse()
         answer = response.read()
@@ -41,7 +41,7 @@ class Account:
         self._connection.request(method, f"/api/v1{path}", body, headers)
 
     def lend_session(self, client: socket.socket) -> "Account":
-        """The same session on another connection."""
+        """Return the same session on another connection."""
         other = Account(client, self._email)
         other._token = self._token
         return other
@@ -59,7 +59,7 @@ def end_sessions_of_few(client: socket.socket) -> None:
 
 
 def change_password_in_parallel(client: socket.socket) -> None:
-    """One session of many, which all do this."""
+    """Change the password from one session on several connections at once."""
     account = Account(client, CHANGING)
     place = client.getpeername()
     others = [socket.create_connection(place, 60) for _ in range(PARALLEL_CHANGES)]

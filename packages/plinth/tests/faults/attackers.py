@@ -1,6 +1,6 @@
-"""Hostile clients, in a process of their own: `python -m tests.faults.attackers PORT NAME`.
+"""Hostile clients in a separate process: `python -m tests.faults.attackers PORT NAME`.
 
-Each attack is a function that several threads call again and again, on a new connection.
+Several threads call the function of an attack repeatedly, each time with a new connection.
 """
 
 import os
@@ -36,7 +36,7 @@ Attack = Callable[[socket.socket], None]
 
 
 def flood(begin: bytes, piece: bytes) -> Attack:
-    """Send `begin`, and then `piece` without end, until the server hangs up."""
+    """Send `begin`, then `piece` repeatedly until the server closes the connection."""
 
     def attack(client: socket.socket) -> None:
         client.sendall(begin)
@@ -47,7 +47,7 @@ def flood(begin: bytes, piece: bytes) -> Attack:
 
 
 def ordinary(client: socket.socket) -> None:
-    """Many requests of a user who signed in, on the way at once, so that the server is busy."""
+    """Send pipelined requests of a signed-in user, so that the server is busy."""
     request = b"GET /api/v1/users/me HTTP/1.1\r\n" + AUTHORIZED
     client.sendall(request * PIPELINED)
     while True:
@@ -56,7 +56,7 @@ def ordinary(client: socket.socket) -> None:
 
 
 def ask(request: bytes) -> Attack:
-    """Send the request, and read until the response is there, as often as the server lets it."""
+    """Send the request and read the response, until the server closes the connection."""
 
     def attack(client: socket.socket) -> None:
         while True:
@@ -71,12 +71,12 @@ def with_body(head: bytes, body: bytes) -> Attack:
 
 
 def hold(client: socket.socket) -> None:
-    """One of many that send all of a body but its last byte."""
+    """Send a body without its last byte; many connections do this at once."""
     client.sendall(ME + JSON + b"Content-Length: %d\r\n\r\n" % MIB)
     with suppress(OSError):
         client.sendall(b" " * (MIB - 1))
         _read(client)
-    time.sleep(1)  # as the refusal says
+    time.sleep(1)  # the Retry-After of the refusal
 
 
 def never_read(client: socket.socket) -> None:
@@ -138,10 +138,10 @@ ATTACKS: dict[str, Attack] = {
     "JSON of many keys, broken": with_body(LOGIN, KEYS[:-1] + b","),
     "small JSON of many keys": with_body(LOGIN, KEYS[:16_000] + b"}"),
     "small JSON, nested": with_body(LOGIN, b"[" * 16_000),
-    "JSON of many keys where a user is asked for": with_body(ME + JSON, KEYS),
-    "broken JSON where a user is asked for": with_body(ME + JSON, KEYS[:-1] + b","),
-    "nested JSON where a user is asked for": with_body(ME + JSON, b"[" * MIB),
-    "lists in JSON where a user is asked for": with_body(
+    "JSON of many keys on a route that requires a user": with_body(ME + JSON, KEYS),
+    "broken JSON on a route that requires a user": with_body(ME + JSON, KEYS[:-1] + b","),
+    "nested JSON on a route that requires a user": with_body(ME + JSON, b"[" * MIB),
+    "lists in JSON on a route that requires a user": with_body(
         ME + JSON, b"[" + b"[]," * 300_000 + b"0]"
     ),
     "JSON of 4 kB of keys": with_body(LOGIN, KEYS[:4000].rpartition(b",")[0] + b"}"),
@@ -169,9 +169,9 @@ MANY = {"bodies that do not end": HOLDERS, "changes of password": 24}
 
 def main(port: int, name: str) -> None:
     try:
-        os.nice(-10)  # other work on the machine must not make the attack a weak one
+        os.nice(-10)  # other processes must not slow the attack down
     except PermissionError:
-        os.nice(15)  # but without real-time priority the client beside us would wait for us
+        os.nice(15)  # without real-time priority, the normal client would wait for this process
     os.sched_setaffinity(0, (os.sched_getaffinity(0) - {SERVER_CORE}) or {SERVER_CORE})
     attack = (ORDINARY | ATTACKS | ACCOUNTS)[name]
     for _ in range(MANY.get(name, CONNECTIONS)):

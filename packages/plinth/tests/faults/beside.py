@@ -1,8 +1,8 @@
-"""A normal client beside attackers: its median, and the server's memory.
+"""The median latency of a normal client during an attack, and the memory of the server.
 
 The server has one core to itself. The normal client, PostgreSQL, Valkey and the attackers share the
-others. Where root runs this, all but the attackers get real-time priority, so that other work on
-the machine changes nothing: without it, each time one of them wakes up may cost some milliseconds.
+others. As root, all but the attackers run with real-time priority. Otherwise other load on the
+machine may delay each wake-up by some milliseconds.
 """
 
 import http.client
@@ -28,13 +28,13 @@ from tests.support.valkey import OwnValkey
 LONG = bool(os.environ.get("LONG"))
 SECONDS = 60 if LONG else 2
 ORDINARY_SECONDS = 3 if LONG else 1
-REST = 60  # at most, for the memory to fall
+REST = 60  # seconds that the memory may take to shrink
 MIN_REQUESTS = 10
 WARM_UP = 0.5
 TRIES = 4
-SLOWER = 3  # times the median beside an equal load of ordinary requests
+SLOWER = 3  # times the median during an equal load of ordinary requests
 MIB_AT_MOST = 200
-BACK_WITHIN = 1.2  # of the memory at the start
+BACK_WITHIN = 1.2  # times the memory at the start
 ACCOUNT = {"email": "normal@example.com", "username": "normal", "password": "Correct-Horse-7"}
 ORDINARY = "ordinary"
 FIRST, SECOND, THIRD = 3, 2, 1  # real-time priorities
@@ -53,7 +53,7 @@ class Target:
     start: float = 0
 
     def renew_token(self) -> None:
-        """It is valid for half an hour, and its session ends when a hundred newer ones began."""
+        """Sign in again: the token expires, and a hundred newer sessions end its session."""
         self.token = post(self.port, "/api/v1/auth/login", ACCOUNT)["access_token"]
 
     def ask_for_me(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
@@ -68,17 +68,19 @@ class Target:
 
     @property
     def memory(self) -> float:
-        """MiB resident."""
+        """Resident memory in MiB."""
         return self._read_memory("VmRSS")
 
     @property
     def peak(self) -> float:
-        """The most MiB that were resident since `forget_peak`."""
+        """Maximum resident memory since `forget_peak`, in MiB."""
         return self._read_memory("VmHWM")
 
     def claim_core(self) -> None:
-        """Again when there are more threads: the server starts those that hash when it needs them,
-        at a lower priority than the loop's."""
+        """Bind the threads of the server to its core.
+
+        Call it again later: the server starts hashing threads on demand, at a lower priority.
+        """
         _give_cores(self.serving.process.pid, {SERVER_CORE}, SECOND | os.SCHED_RESET_ON_FORK)
 
     def forget_peak(self) -> None:
@@ -132,13 +134,13 @@ def check_beside(
 ) -> None:
     """
     Args:
-        ask: what the normal client asks for; by default for its account.
+        ask: the request of the normal client; by default it reads its account.
         ordinary: the attack that is an equal load of ordinary requests.
     """
     target.renew_token()
     ask = ask or target.ask_for_me
     measure_median(target, ask, WARM_UP)
-    for _ in range(TRIES):  # the machine may become busier in between
+    for _ in range(TRIES):  # the load of the machine may change in between
         with attacking(target, ordinary):
             target.claim_core()
             base = measure_median(target, ask, ORDINARY_SECONDS)
@@ -152,7 +154,7 @@ def check_beside(
     after = _wait_for_memory(target)
     measured(
         attack,
-        f"median {median * 1000:.1f} ms, {base * 1000:.1f} beside ordinary requests; "
+        f"median {median * 1000:.1f} ms, {base * 1000:.1f} during ordinary requests; "
         f"{target.start:.0f} MiB at the start, {peak:.0f} at most and {after:.0f} after",
     )
     assert median < SLOWER * base
@@ -171,13 +173,13 @@ def attacking(target: Target, name: str) -> Iterator[None]:
         try:
             time.sleep(WARM_UP)
             yield
-            assert process.poll() is None, "the attackers ended by themselves"
+            assert process.poll() is None, "the attackers exited before the end of the test"
         finally:
             process.kill()
 
 
 def measure_median(target: Target, ask: Ask, seconds: float) -> float:
-    """Ask for so long, `MIN_REQUESTS` times at least; every answer has to be a good one."""
+    """Send requests for a time, at least `MIN_REQUESTS`; each must succeed."""
     times: list[float] = []
     connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=30)
     until = time.monotonic() + seconds
@@ -206,7 +208,7 @@ def other_cores() -> set[int]:
 
 
 def _give_cores(pid: int, cores: set[int], priority: int) -> None:
-    """For a process, its threads and its children. The priority is of their main threads."""
+    """Bind a process, its threads and its children. The priority applies to main threads."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     for process in (str(pid), *children):
         for thread in Path(f"/proc/{process}/task").iterdir():
@@ -222,7 +224,7 @@ def _set_priority(pid: int, priority: int) -> None:
 
 @contextmanager
 def _prior() -> Iterator[None]:
-    """Run this process before all but the databases."""
+    """Give this process priority over all processes but the databases."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, other_cores())
     _set_priority(0, SECOND | os.SCHED_RESET_ON_FORK)

@@ -1,16 +1,16 @@
-"""The fault contract's figures (design.md), and how far a busy machine may stretch them."""
+"""Time limits of the fault contract (design.md), and the tolerance for a busy machine."""
 
 import os
 
 GRACE = float(os.environ.get("FAULT_GRACE", "1.5"))
-"""What a machine that does other things as well may add: a factor on every promised time."""
+"""The factor by which a busy machine may exceed each limit."""
 
 REFUSAL = 5
-"""Seconds in which a database that is away is a 503."""
+"""Maximum seconds until a 503 if the database is unavailable."""
 FAILOVER = 10
-"""Seconds in which the new primary is found."""
+"""Maximum seconds until the application uses the new primary."""
 CACHE_CALL = 0.1
-"""Seconds that a call to a Redis that is away may cost."""
+"""Maximum seconds of a call to an unavailable Redis."""
 
 
 def within(seconds: float) -> float:
@@ -18,4 +18,4 @@ def within(seconds: float) -> float:
 
 
 LONG_ENOUGH = within(REFUSAL) + 2
-"""Seconds to be away for: who waits until it is back shall be seen to have waited too long."""
+"""Seconds of an outage: a request that waits for its end exceeds the limit."""

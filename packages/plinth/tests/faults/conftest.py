@@ -1,4 +1,4 @@
-"""Faults, on real processes: `make test-faults`. What was measured stands at the end of the run."""
+"""Faults of real processes: `make test-faults`. The end of the run shows the measurements."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Measured = Callable[[str, str], None]
 
 @pytest.fixture(scope="session")
 def migrated() -> Iterator[Path]:
-    """The data of a server that has our schema, to be copied."""
+    """Return the data directory of a stopped server with the schema, to copy."""
     with _short_folder() as folder, own_postgres(folder) as server:
         migrations.upgrade(server.url)
         stop_in_order(server)
@@ -56,7 +56,7 @@ def folder_once() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def postgres_once(folder_once: Path, migrated: Path) -> Iterator[OwnPostgres]:
-    """For the tests of a module that do it no harm."""
+    """Start one server for the tests of a module that do not break it."""
     with own_postgres(folder_once, template=migrated) as server:
         yield server
 
@@ -69,13 +69,13 @@ def valkey_once(folder_once: Path) -> Iterator[OwnValkey]:
 
 @pytest.fixture
 def measured(record_property: Callable[[str, object], None]) -> Measured:
-    """Tell what was seen, for the table at the end and `docs/explanation/faults.md`."""
+    """Record a measurement for the summary and `docs/explanation/faults.md`."""
     return lambda name, figure: record_property(FIGURE, f"{name}: {figure}")
 
 
 @contextmanager
 def _short_folder() -> Iterator[Path]:
-    """A path with room for a socket, which PostgreSQL's user may enter as well."""
+    """Create a folder with a short path for sockets that PostgreSQL's user can traverse."""
     above = Path(tempfile.mkdtemp(prefix="pf-"))
     above.chmod(0o755)
     try:

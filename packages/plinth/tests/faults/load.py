@@ -1,4 +1,4 @@
-"""A load that keeps book: what was acknowledged, what was refused, and what nobody answered."""
+"""A load on the server that records acknowledged, refused and unanswered requests."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ import asyncpg
 from httpx2 import AsyncClient, HTTPError, Limits
 
 PASSWORD = "Correct-Horse-7"
-SILENCE = 30  # seconds after which a client gives up; the contract has everything far below
+SILENCE = 30  # seconds until a client gives up; all limits of the contract are far lower
 PAUSE = 0.005
 _numbers = count(1)
 
@@ -22,8 +22,8 @@ _numbers = count(1)
 class Outcome:
     """
     Attributes:
-        status: 0 where no answer came.
-        at: when it was asked, and `ended` when it was known: seconds, monotonic.
+        status: 0 without a response.
+        at: the time of the request, in seconds of the monotonic clock; `ended`: of the response.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Outcome:
 class Book:
     """
     Attributes:
-        writes: registrations by their user name.
-        reads: of one's own account, signed in.
-        probes: of liveness.
+        writes: registrations, by user name.
+        reads: `GET /users/me` of a signed-in user.
+        probes: liveness probes.
     """
 
     writes: list[Outcome] = field(default_factory=list)
@@ -74,12 +74,12 @@ class Book:
         return Counter(it.status for it in (*self.writes, *self.reads))
 
     def good_since(self, moment: float) -> float | None:
-        """When the first write that was asked for after `moment` was acknowledged."""
+        """Return the time of the first acknowledgment of a write that began after `moment`."""
         times = [it.ended for it in self.writes if it.at >= moment and it.status == 201]
         return min(times, default=None)
 
     def check(self, *, broken: int = 0) -> None:
-        """Nothing but yes and 503 with Retry-After, and liveness green throughout."""
+        """Check that each response is a success or a 503 with Retry-After, and liveness is 200."""
         wrong = [it for it in self.answers() if it.status not in (0, 200, 201, 503)]
         assert not wrong, wrong[:3]
         assert len(self.broken) <= broken, self.broken[:3]
@@ -93,7 +93,7 @@ class Book:
 async def loaded(
     url: str, *, writers: int = 6, readers: int = 2, keep_alive: bool = True, probed: bool = True
 ) -> AsyncIterator[Book]:
-    """As long as the block lasts; what is under way at its end is waited for."""
+    """Load the server during the block, and wait for pending requests at its end."""
     book, stopped = Book(), asyncio.Event()
     book.held.set()
     limits = Limits(max_keepalive_connections=None if keep_alive else 0)
@@ -113,7 +113,7 @@ async def loaded(
 
 
 async def find_missing(book: Book, database_url: str) -> set[str]:
-    """What was acknowledged and is not there, or not whole: the row, its event, its mail."""
+    """Return the acknowledged users without a row or its event, and check the mails."""
     connection = await asyncpg.connect(database_url)
     try:
         rows = await connection.fetch(

@@ -1,4 +1,4 @@
-"""What a call costs while Redis is frozen: its budget, a few times, and then nothing."""
+"""While Redis is frozen, a few calls take their timeout; later calls are skipped."""
 
 import time
 from pathlib import Path

@@ -52,7 +52,7 @@ async def test_the_new_primary_is_found(
         promoted = time.monotonic()
         recovered = await await_recovery(book, promoted)
         await asyncio.sleep(LONG_ENOUGH - 1)
-        if fault == "frozen":  # and comes back, and takes itself for the primary
+        if fault == "frozen":  # it comes back and still acts as the primary
             postgres.thaw()
             await asyncio.sleep(2)
     slowest = book.slowest(since=gone)
@@ -67,7 +67,7 @@ async def test_the_new_primary_is_found(
 async def test_a_commit_that_the_standby_never_confirmed_is_no_success(
     api: Serving, postgres: OwnPostgres, standby: OwnPostgres, measured: Measured
 ) -> None:
-    """Its wait is cancelled, and PostgreSQL says COMMIT, with a warning."""
+    """PostgreSQL cancels the wait, and commits with a warning."""
     async with loaded(api.url, writers=3, readers=1) as book:
         await asyncio.sleep(1)
         standby.freeze()
@@ -98,13 +98,13 @@ async def test_a_commit_that_the_standby_never_confirmed_is_no_success(
 async def test_a_demoted_primary_is_left(
     api: Serving, postgres: OwnPostgres, standby: OwnPostgres, measured: Measured
 ) -> None:
-    """It still answers, and takes no writes: the error is a lost connection, not a client's."""
+    """The old primary refuses writes; that counts as a lost connection, not as a client error."""
     async with loaded(api.url) as book:
         await asyncio.sleep(1)
         postgres.ask("ALTER SYSTEM SET default_transaction_read_only = on")
         postgres.ask("SELECT pg_reload_conf()")
         demoted = time.monotonic()
-        await asyncio.sleep(1)  # for every writer to be told
+        await asyncio.sleep(1)  # until every writer has received the error
         await asyncio.to_thread(standby.promote)
         recovered = await await_recovery(book, time.monotonic())
         await asyncio.sleep(1)

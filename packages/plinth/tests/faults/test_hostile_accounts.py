@@ -1,5 +1,4 @@
-"""Hostile users beside a normal one: those who have very many sessions, and those who keep the
-hashing pool busy.
+"""Hostile users during requests of a normal one: with many sessions, and with many hashes.
 
 `LONG=1` runs each for a minute (`make check-long`).
 """
@@ -24,7 +23,7 @@ SECONDS_BETWEEN = 0.2
 REAL_HASHES = {
     "ARGON2_MEMORY_KIB": "19456",
     "ARGON2_TIME_COST": "2",
-    "PASSWORD_THREADS": "1",  # as many as cores
+    "PASSWORD_THREADS": "1",  # the number of cores of the server
 }
 ADD = """
     INSERT INTO users (email, email_canonical, username, hashed_password)
@@ -45,8 +44,10 @@ def test_beside_a_user_of_many_sessions(
     valkey_once: OwnValkey,
     measured: Measured,
 ) -> None:
-    """They change the password, list the sessions and end them all, as often as they can. A user of
-    few sessions who does the same is the equal load."""
+    """The attacker changes the password, lists the sessions and ends them all, repeatedly.
+
+    The equal load is the same attack by a user of few sessions.
+    """
     user_id = asyncio.run(_add_users(postgres_once))
     folder = tmp_path_factory.mktemp("sessions")
     with target(folder, postgres_once, valkey_once) as beside, _reviving(postgres_once, user_id):
@@ -63,7 +64,7 @@ def test_beside_changes_of_password(
     valkey_once: OwnValkey,
     measured: Measured,
 ) -> None:
-    """24 sessions of one user, five changes in each at a time, while somebody else signs in."""
+    """24 sessions of a user change the password, five requests at a time each, during a sign-in."""
     folder = tmp_path_factory.mktemp("changes")
     with target(folder, postgres_once, valkey_once, **REAL_HASHES) as beside:
         post(beside.port, "/api/v1/auth/register", CHANGING)
@@ -85,7 +86,7 @@ async def _add_users(postgres: OwnPostgres) -> int:
 
 @contextmanager
 def _reviving(postgres: OwnPostgres, user_id: int) -> Iterator[None]:
-    """Make the user's sessions live again, whenever the attack has ended them."""
+    """Make the user's sessions live again each time the attack has ended them."""
     ended = threading.Event()
 
     async def revive() -> None:

@@ -1,4 +1,4 @@
-"""Hostile clients beside a normal one: each row of `attackers.py`, against one server on one core.
+"""Each attack of `attackers.py` against one server on one core, during normal requests.
 
 `LONG=1` runs each attack for a minute (`make check-long`).
 """
@@ -59,7 +59,7 @@ def test_a_trailer_signs_nobody_in(
 
 
 def _ask(port: int, request: bytes) -> bytes:
-    """What is answered until a second without a byte."""
+    """Return the response, until one second without data."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), 10) as client:
         with suppress(OSError):

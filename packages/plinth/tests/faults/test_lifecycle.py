@@ -1,4 +1,4 @@
-"""The server stopped in order, and killed, under load."""
+"""Graceful stop and kill of the server under load."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def start(folder: Path, postgres: OwnPostgres, valkey: OwnValkey) -> Start:
 
 
 async def send_until_it_is_not_ready(api: Serving, book: Book) -> None:
-    """As a load balancer does."""
+    """Wait until the server is not ready, as a load balancer does."""
     async with asyncio.timeout(DRAIN):
         while await asyncio.to_thread(status_of, f"{api.url}/health/ready") == 200:
             await asyncio.sleep(0.05)
@@ -71,7 +71,7 @@ async def test_stopped_in_order_no_answer_is_broken(
 
 
 async def test_a_request_in_flight_is_finished(start: Start, postgres: OwnPostgres) -> None:
-    """It waits for a lock while the server drains, and gets its yes."""
+    """A request that waits for a lock while the server drains succeeds."""
     with start(DB_LOCK_TIMEOUT="20", DB_STATEMENT_TIMEOUT="20") as api:
         async with loaded(api.url, writers=1, readers=0, probed=False) as book:
             await asyncio.sleep(0.5)
@@ -110,6 +110,6 @@ async def test_a_worker_that_dies_or_hangs_is_replaced(
         f"{len(book.acknowledged)}, {len(book.refused)}, {len(book.broken)}",
     )
     assert len(before) == 2
-    # 503: one that hangs may hold a lock, until PostgreSQL ends its transaction.
+    # 503: a hanging transaction may hold a lock until PostgreSQL ends it.
     assert {it.status for it in book.answers()} <= {0, 200, 201, 503}
     assert await find_missing(book, postgres.url) == set()

@@ -1,4 +1,4 @@
-"""The mail server is away: mails wait with what caused them, and go out when it is back."""
+"""While the mail server is unavailable, mails stay queued; they are sent when it is back."""
 
 import asyncio
 import time

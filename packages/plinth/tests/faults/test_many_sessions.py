@@ -20,7 +20,7 @@ from tests.support.valkey import OwnValkey
 
 MANY = 300_000
 SECONDS = 1
-"""In which each way to end them has succeeded."""
+"""Maximum seconds of each operation that ends the sessions."""
 SEED = """
     INSERT INTO sessions (user_id, token_hash, expires_at, ends_at, created_at, last_used_at,
         ip, user_agent, session_epoch)
@@ -38,7 +38,7 @@ LIVE = """
 
 @dataclass
 class Whale:
-    """One who has that many."""
+    """The user with `MANY` sessions."""
 
     client: AsyncClient
     database: asyncpg.Connection
@@ -54,8 +54,8 @@ class Whale:
         return tokens
 
     async def revive(self) -> None:
-        """All are live again, but for those that were marked or deleted."""
-        epoch = 0  # of those that were made as rows
+        """Make all sessions live again, except those that were marked or deleted."""
+        epoch = 0  # of the inserted sessions
         await self.database.execute("DELETE FROM sessions WHERE session_epoch > 0")
         await self.database.execute(
             "UPDATE users SET session_epoch = $2, is_active = true, hashed_password = $3"
@@ -153,7 +153,7 @@ async def test_a_page_of_them_and_a_sign_in_take_no_longer(
 async def test_all_are_ended_within_a_second(whale: Whale, measured: Measured, verb: Verb) -> None:
     await whale.revive()
     oldest, here = await whale.sign_in(), await whale.sign_in()
-    await whale.database.execute(  # beyond those that are marked
+    await whale.database.execute(  # older than the sessions that one request marks
         "UPDATE sessions SET created_at = '2020-01-01' WHERE id ="
         " (SELECT id FROM sessions ORDER BY created_at DESC OFFSET 1 LIMIT 1)"
     )

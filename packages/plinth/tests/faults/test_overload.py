@@ -1,4 +1,4 @@
-"""More than there is room for, and a database that freezes in the midst of it."""
+"""More requests than the server accepts, and a database that freezes during them."""
 
 import asyncio
 import time

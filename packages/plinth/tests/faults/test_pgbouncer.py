@@ -1,4 +1,4 @@
-"""Through PgBouncer in transaction mode, with fewer connections to the server than clients."""
+"""PgBouncer in transaction mode, with fewer connections to the server than clients."""
 
 import asyncio
 from collections.abc import Iterator

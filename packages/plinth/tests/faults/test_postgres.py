@@ -22,7 +22,7 @@ def api(folder: Path, postgres: OwnPostgres, valkey: OwnValkey) -> Iterator[Serv
 
 
 async def await_recovery(book: Book, since: float) -> float:
-    """Seconds until a write that was begun afterwards was acknowledged."""
+    """Return the seconds until a write that began after `since` was acknowledged."""
     async with asyncio.timeout(30):
         while (found := book.good_since(since)) is None:
             await asyncio.sleep(0.02)
@@ -57,7 +57,7 @@ async def test_killed_and_restarted(
         recovered = await await_recovery(book, time.monotonic())
         await check_readiness(api, 200)
         await asyncio.sleep(1)
-    slowest = book.slowest(since=gone)  # of those too that hung until it was back
+    slowest = book.slowest(since=gone)  # including requests that hung until the server was back
     tell(measured, book, slowest, recovered)
     book.check()
     assert book.acknowledged
@@ -78,7 +78,7 @@ async def test_frozen_and_thawed(api: Serving, postgres: OwnPostgres, measured: 
         recovered = await await_recovery(book, time.monotonic())
         await check_readiness(api, 200)
         await asyncio.sleep(1)
-    slowest = book.slowest(since=gone)  # of those too that hung until it was back
+    slowest = book.slowest(since=gone)  # including requests that hung until the server was back
     tell(measured, book, slowest, recovered)
     book.check()
     assert book.acknowledged

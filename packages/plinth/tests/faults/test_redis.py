@@ -1,4 +1,4 @@
-"""Valkey frozen and killed, and failed over by Sentinel, under load: every route goes on."""
+"""All routes work while Valkey is frozen, killed, or failed over by Sentinel, under load."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.sentinel import watched_valkey
 from tests.support.serving import Serving, serving, status_of
 from tests.support.valkey import OwnValkey
 
-SLOW = 3  # seconds: above the tenth of one that a call may cost, and below what waiting would cost
+SLOW = 3  # seconds: more than the 0.1 of one call, less than waiting for Redis would take
 
 
 def readiness(api: Serving) -> tuple[int, str]:
@@ -77,7 +77,7 @@ async def test_away_and_back(
 
 
 async def test_sentinel_fails_over(folder: Path, postgres: OwnPostgres, measured: Measured) -> None:
-    """The master freezes, and with it the Sentinel that is asked first."""
+    """The master freezes, together with the first Sentinel in the URL."""
     with (
         watched_valkey(folder) as watched,
         serving(folder, DATABASE_URL=postgres.url, REDIS_URL=watched.url) as api,

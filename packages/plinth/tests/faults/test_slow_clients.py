@@ -1,4 +1,4 @@
-"""Clients that send slowly, without end, or something else than they said: over a real socket."""
+"""Clients that send slowly, endlessly, or another length than declared, over a real socket."""
 
 import socket
 import time
@@ -41,10 +41,10 @@ def connect(api: Serving) -> socket.socket:
 
 
 def talk(api: Serving, begin: bytes, drip: bytes = b"", every: float = 0.1) -> tuple[bytes, float]:
-    """Send `begin`, then `drip` again and again until there is an answer.
+    """Send `begin`, then `drip` repeatedly until the server responds.
 
     Returns:
-        The answer, and after how many seconds the connection was closed.
+        The response, and the seconds until the connection was closed.
     """
     answer, began = b"", time.monotonic()
     with connect(api) as client:

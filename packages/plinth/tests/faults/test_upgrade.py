@@ -1,7 +1,7 @@
-"""A rolling deploy: the release before serves beside this one, on the migrated schema.
+"""A rolling deploy: the previous release and this one serve together, on the migrated schema.
 
-It runs from this repository's history. It knows sessions by `revoked_at` and `expires_at` alone, so
-what this release ends has to be written in that form too, until the next major version.
+The previous release runs from this repository's history. It checks only `revoked_at` and
+`expires_at` of sessions. Therefore this release sets them as well, until the next major version.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from tests.support.valkey import OwnValkey
 
 BEFORE = "f5fc275"
 PASSWORD = "Correct-Horse-7"
-MANY = 3000  # more than a request marks
+MANY = 3000  # more than one request marks
 CLEANED = 30
-"""Seconds within which the worker deletes the rest of so many."""
+"""Maximum seconds until the worker has deleted the remaining sessions."""
 MORE = """
     INSERT INTO sessions (user_id, token_hash, expires_at, ends_at, created_at)
     SELECT $1, sha256(n::text::bytea), 'infinity', 'infinity', now() - interval '1 minute'
@@ -40,7 +40,7 @@ MORE = """
 
 @dataclass
 class Deploy:
-    """Both releases at work on one database."""
+    """Both releases on one database."""
 
     old: AsyncClient
     new: AsyncClient
@@ -58,7 +58,7 @@ class Person:
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code of the release before."""
+    """Return a folder with the code of the previous release."""
     packed = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False)
     if packed.returncode:
         pytest.skip(f"{BEFORE} is not in this clone's history: git fetch --unshallow")
@@ -132,7 +132,7 @@ NAMES = ("ann", "logs-out", "logs-out-everywhere", "changes", "resets", "inactiv
 
 
 async def settle(client: AsyncClient, database: asyncpg.Connection, name: str) -> Person:
-    """A user with two sessions and a known device, all made by the release before."""
+    """Create a user with two sessions and a known device through the previous release."""
     account = {"email": f"{name}@example.com", "username": name, "password": PASSWORD}
     made = await client.post("/auth/register", json=account)
     assert made.status_code == 201, made.text
@@ -293,7 +293,7 @@ async def test_its_device_cookies_count_until_the_credentials_change(deploy: Dep
 async def test_more_than_a_request_marks_are_refused_by_the_release_before_too(
     deploy: Deploy,
 ) -> None:
-    """Those in use at once, the rest when the worker has deleted them."""
+    """Sessions in use end at once; the worker deletes the rest."""
     person = deploy.people["whale"]
     await deploy.database.execute(MORE, person.id, MANY)
     oldest = "UPDATE sessions SET created_at = created_at - interval '1 day' WHERE id = $1"
@@ -317,7 +317,7 @@ async def test_more_than_a_request_marks_are_refused_by_the_release_before_too(
 
 
 async def test_the_audit_log_of_both_holds(empty_postgres: OwnPostgres, folder_once: Path) -> None:
-    """The events of the release before, of both beside each other, and of the migration."""
+    """The audit chain covers the events of both releases and of the migration."""
     found = await asyncio.to_thread(
         run_plinth, "audit", "verify", "--json", folder=folder_once, DATABASE_URL=empty_postgres.url
     )
@@ -327,7 +327,7 @@ async def test_the_audit_log_of_both_holds(empty_postgres: OwnPostgres, folder_o
 
 
 async def test_a_downgrade_revives_nobody(deploy: Deploy, empty_postgres: OwnPostgres) -> None:
-    """It comes last: the newer release cannot serve after it."""
+    """Run this test last: the newer release cannot serve afterwards."""
     ann = deploy.people["ann"]
     await deploy.database.execute(
         "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1", ann.id

@@ -1,6 +1,6 @@
-"""Remove each security rule from a copy of the code, and see that a test fails: `make mutants`.
+"""Remove each security rule from a copy of the code and check that a test fails: `make mutants`.
 
-A rule that can be removed without a failing test is not protected: the run ends with 1.
+If no test fails without a rule, the rule is not protected, and the exit code is 1.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from tests.mutation.rules import Rule, load_rules
 
 TEST_SECONDS = 120
 UNCHANGED_SECONDS = 1800
-FAILED = 1  # pytest's exit code for failing tests; others mean that it did not run them
-# A removal that leaves no working code behind proves nothing.
+FAILED = 1  # pytest's exit code for failed tests; other codes mean that the tests did not run
+# A removal that breaks the code itself proves nothing.
 BROKEN = re.compile(r"\b(NameError|UnboundLocalError|ImportError|IndentationError|SyntaxError): ")
 
 
@@ -27,8 +27,8 @@ BROKEN = re.compile(r"\b(NameError|UnboundLocalError|ImportError|IndentationErro
 class Outcome:
     """
     Attributes:
-        fault: why the rule counts as unprotected; None where a test failed as it should.
-        test: the test that noticed.
+        fault: the reason why the rule counts as unprotected; None if a test failed.
+        test: the test that failed.
     """
 
     fault: str | None
@@ -55,12 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--only", default="", help="rules whose name contains this text")
-    parser.add_argument("-n", "--jobs", type=int, default=2, help="how many at once")
+    parser.add_argument("-n", "--jobs", type=int, default=2, help="number of concurrent runs")
     return parser.parse_args(arguments)
 
 
 def _check_unchanged(copies: Sequence[Copy], rules: Sequence[Rule]) -> str | None:
-    """Without a removal everything is green: else a red test would prove nothing."""
+    """Return an error if tests fail without a removal: their failure would prove nothing."""
     if faults := [f"{rule.name}: {fault}" for rule in rules if (fault := rule.find_fault())]:
         return "\n".join(faults)
     tests = sorted({test for rule in rules for test in rule.tests})

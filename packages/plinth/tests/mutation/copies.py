@@ -27,7 +27,7 @@ FAILURE = re.compile(r"^(?:FAILED|ERROR) (?:packages/plinth/)?tests/.*", re.MULT
 class Run:
     """
     Attributes:
-        status: pytest's exit code; None where it ran out of time.
+        status: pytest's exit code; None after a timeout.
     """
 
     status: int | None
@@ -35,7 +35,7 @@ class Run:
 
     @property
     def failure(self) -> str:
-        """The first test that failed, and why."""
+        """Return the first failed test with its reason."""
         found = FAILURE.search(self.output)
         return found[0] if found else ""
 
@@ -46,11 +46,11 @@ class Copy:
     worker: subprocess.Popen[str]
 
     def run(self, *arguments: str, seconds: float) -> Run:
-        """Run pytest in this copy as it is."""
+        """Run pytest in this copy."""
         assert self.worker.stdin
         assert self.worker.stdout
-        asked = {"arguments": [*OPTIONS, *arguments], "seconds": seconds}
-        print(json.dumps(asked), file=self.worker.stdin, flush=True)
+        request = {"arguments": [*OPTIONS, *arguments], "seconds": seconds}
+        print(json.dumps(request), file=self.worker.stdin, flush=True)
         return Run(**json.loads(self.worker.stdout.readline()))
 
     @contextmanager
@@ -66,7 +66,7 @@ class Copy:
 
 @contextmanager
 def make_copies(number: int, services: TestServices) -> Iterator[Sequence[Copy]]:
-    """Yield copies to edit, so that no edit ever touches the code itself."""
+    """Yield copies of the checkout, so that the checkout itself is never edited."""
     with tempfile.TemporaryDirectory(prefix="plinth-mutants-") as root, ExitStack() as stack:
         first = Path(root) / "0"
         _copy_checkout(first)
@@ -83,7 +83,7 @@ def _copy_checkout(folder: Path) -> None:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    # Known by its hash, not by its time: two edits within a second have the same one.
+    # Check by hash, not by time: two edits within a second have the same time.
     mode = PycInvalidationMode.CHECKED_HASH
     for part in ("app", "packages", "alembic", "tests"):
         compileall.compile_dir(folder / part, quiet=1, invalidation_mode=mode)
@@ -94,7 +94,7 @@ def _working(folder: Path, services: TestServices) -> Iterator[subprocess.Popen[
     environment = bare_environment() | {
         "PYTHONPATH": python_path(folder),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "200",  # pytest cuts the reason of a failure off at the edge
+        "COLUMNS": "200",  # pytest truncates the reason of a failure to the width
         "TEST_DATABASE_URL": services.server_url,
         "TEST_REDIS_URL": services.redis_url,
         "DATA_DIR": str(folder / ".data"),

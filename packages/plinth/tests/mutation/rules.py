@@ -1,4 +1,4 @@
-"""The security rules, each as the edit that removes it and the tests that have to notice."""
+"""The security rules: the edit that removes each rule, and the tests that must then fail."""
 
 import ast
 import tomllib
@@ -14,10 +14,10 @@ RULES = Path(__file__).parent / "rules"
 class Rule:
     """
     Attributes:
-        name: what the rule demands, in a sentence.
-        old: the text in `file` that enforces it; it stands there exactly once.
-        new: what stands there once the rule is removed.
-        tests: pytest arguments; at least one test among them fails without the rule.
+        name: the rule in a sentence.
+        old: the text that enforces the rule; it occurs exactly once in `file`.
+        new: the replacement that removes the rule.
+        tests: pytest arguments; at least one of these tests must fail without the rule.
     """
 
     name: str
@@ -31,17 +31,17 @@ class Rule:
         return whole.replace(self.old, self.new)
 
     def find_fault(self) -> str | None:
-        """Say why the rule cannot be removed from the code as it is, or None where it can."""
+        """Return the reason why the rule cannot be removed from the present code, or None."""
         path = ROOT / self.file
         if not path.is_file():
             return f"{self.file} does not exist"
         whole = path.read_text()
         if (found := whole.count(self.old)) != 1:
-            return f"its text occurs {found} times in {self.file}, and has to occur once"
+            return f"`old` occurs {found} times in {self.file}; it must occur once"
         try:
             ast.parse(self.remove(whole))
         except SyntaxError as error:
-            return f"what is left of {self.file} is not Python: {error}"
+            return f"{self.file} is not valid Python without the rule: {error}"
         return next((f"{test} does not exist" for test in self.tests if not _exists(test)), None)
 
 
@@ -53,7 +53,7 @@ def _exists(test: str) -> bool:
 
 
 def load_rules() -> list[Rule]:
-    """Read every rule, in the order of the files."""
+    """Read all rules, sorted by file."""
     return [
         Rule(**item | {"tests": tuple(item["tests"])})
         for path in sorted(RULES.glob("*.toml"))

@@ -1,4 +1,4 @@
-"""The list of removable rules fits the code. `make mutants` removes them one at a time."""
+"""The rules match the code. `make mutants` removes them one at a time."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ RULES = load_rules()
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_can_be_removed_from_the_code_as_it_is(rule: Rule) -> None:
-    assert rule.find_fault() is None, "bring its entry in tests/mutation/rules up to date"
+    assert rule.find_fault() is None, "update its entry in tests/mutation/rules"
     assert rule.old != rule.new
 
 

@@ -1,9 +1,9 @@
-"""Run pytest again and again, each time in a fork of a process that has loaded the libraries.
+"""Run pytest repeatedly, each time in a fork of a process that has imported the libraries.
 
-To load them takes three quarters of the time of a narrow test. Nothing of ours is loaded before the
-fork, so that each run sees the code as it is then.
+The imports take three quarters of the time of a single test. The code under test is imported only
+in the fork, so each run uses its present state.
 
-A line of standard input is a run as JSON, and so is the line that answers it.
+Each line of standard input is a run as JSON. The response is one line of JSON.
 """
 
 import json
@@ -23,7 +23,7 @@ LIBRARIES = (
     "httpx2", "hypothesis.strategies", "redis.asyncio.sentinel", "sqlalchemy.ext.asyncio",
     "starlette_admin.contrib.sqla", "structlog", "typer", "uvicorn",
 )  # fmt: skip
-# They are loaded before pytest could rewrite their assertions.
+# The imports precede the rewriting of assertions.
 OPTIONS = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 POLL_SECONDS = 0.05
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _run(arguments: list[str], seconds: float) -> dict[str, object]:
-    """Return the exit code of pytest, None where it ran out of time, and its output."""
+    """Return the exit code of pytest (None after a timeout) and its output."""
     with tempfile.TemporaryFile("w+") as output:
         child = os.fork()
         if child == 0:
@@ -54,7 +54,7 @@ def _run_pytest(arguments: list[str], output: int) -> NoReturn:
         for stream in (sys.stdout.fileno(), sys.stderr.fileno()):
             os.dup2(output, stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
-        random.seed()  # a fork goes on with its parent's numbers
+        random.seed()  # a fork inherits the state of the generator
         status = int(pytest.main([*OPTIONS, *arguments]))
     finally:
         sys.stdout.flush()
@@ -68,7 +68,7 @@ def _wait(child: int, seconds: float) -> int | None:
         if found:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
-            os.killpg(child, signal.SIGKILL)  # with the servers that a test started
+            os.killpg(child, signal.SIGKILL)  # including servers that a test started
             os.waitpid(child, 0)
             return None
         time.sleep(POLL_SECONDS)

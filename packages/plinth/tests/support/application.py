@@ -1,4 +1,4 @@
-"""The application of this repository, made anew."""
+"""A new instance of this repository's application."""
 
 from fastapi import FastAPI
 

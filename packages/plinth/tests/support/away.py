@@ -11,7 +11,7 @@ from tests.support.application import create_app, lifespan
 
 @asynccontextmanager
 async def second_app(**changed: object) -> AsyncIterator[FastAPI]:
-    """Start another application, with other settings."""
+    """Start another application with changed settings."""
     async with changed_settings(**changed):
         app = create_app()
         async with lifespan(app):

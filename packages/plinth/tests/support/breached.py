@@ -12,8 +12,8 @@ Behave = Callable[[BaseHTTPRequestHandler], None]
 
 class Service(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # one of its answers may be slow on purpose
-    request_queue_size = 64  # with 5, a connection beyond them waits a second for its next attempt
+    block_on_close = False  # a test may delay a response on purpose
+    request_queue_size = 64  # with 5, further connections are retried after a second
 
     def __init__(self, behave: Behave) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -27,7 +27,7 @@ class Service(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/range/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Who asked has gone; that is what some tests are about."""
+        """Ignore a client that has disconnected; some tests do that."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.behave(self)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Not to the terminal."""
+        """Print nothing."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def digest_of(password: str) -> str:
 
 
 def knowing(*passwords: str, times: int = 3, end: str = "\r\n") -> Behave:
-    """Answers as the true one does: suffixes with how often they were seen, and padding."""
+    """Respond as the real service does, with suffixes, their counts, and padding."""
 
     def behave(handler: BaseHTTPRequestHandler) -> None:
         prefix = handler.path.rpartition("/")[2]
@@ -80,14 +80,14 @@ def saying(body: bytes, status: int = 200, *, declared: int | None = None) -> Be
 
 
 def silent(handler: BaseHTTPRequestHandler) -> None:
-    """Answers nothing before the test ends."""
+    """Send no response until the test ends."""
     server = handler.server
     assert isinstance(server, Service)
     server.stopping.wait()
 
 
 def dripping(handler: BaseHTTPRequestHandler) -> None:
-    """Always just alive, and never done before the test ends."""
+    """Send a line every 30 ms, without an end, until the test ends."""
     server = handler.server
     assert isinstance(server, Service)
     handler.send_response(200)

@@ -1,4 +1,4 @@
-"""A real browser, and what it must never do on our pages."""
+"""A real browser, and a check for console errors and requests to other hosts."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.support.environment import ROOT
 
 SCREENSHOTS = ROOT / ".screenshots"
 SIZE: ViewportSize = {"width": 1280, "height": 860}
-# No host but ours is ever asked for, also not by the browser for itself.
+# The browser must contact no host but ours, also not for its updates.
 QUIET = [
     "--no-sandbox",
     "--disable-background-networking",
@@ -37,10 +37,11 @@ def chromium(program: str) -> Iterator[Browser]:
 
 
 class Watched:
-    """A page in a fresh browser profile, with what it complained of and whom it asked.
+    """A page in a new browser profile.
 
     Attributes:
-        page: Playwright's.
+        complaints: errors and warnings of the console.
+        strangers: requested URLs of other hosts.
     """
 
     def __init__(self, browser: Browser, origin: str) -> None:
@@ -71,8 +72,8 @@ class Watched:
         return file
 
     def check(self) -> None:
-        assert self.complaints == [], f"the browser complained: {self.complaints}"
-        assert self.strangers == [], f"another host was asked: {self.strangers}"
+        assert self.complaints == [], f"the console has errors: {self.complaints}"
+        assert self.strangers == [], f"the page requested other hosts: {self.strangers}"
 
     def close(self) -> None:
         self._context.close()

@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own."""
+"""A certificate authority for one test."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Issued:
 class Authority:
     """
     Attributes:
-        file: its own certificate.
+        file: the certificate of the authority.
     """
 
     folder: Path
@@ -39,8 +39,8 @@ class Authority:
     def issue(self, name: str, *hosts: str) -> Issued:
         """
         Args:
-            name: of the files, and of the client whom it proves.
-            hosts: the names and addresses that it proves.
+            name: the stem of the file names, and the client's common name.
+            hosts: names and addresses of a server; `name` without them.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         names = [_general_name(host) for host in hosts or (name,)]
@@ -56,7 +56,7 @@ class Authority:
         return files
 
     def revoke(self, issued: Issued) -> Path:
-        """Return the file of a list that revokes this certificate alone."""
+        """Return the file of a revocation list (CRL) with this certificate."""
         certificate = x509.load_pem_x509_certificate(issued.certificate.read_bytes())
         before, after = datetime.now(UTC) - DAY, datetime.now(UTC) + DAY
         revoked = x509.RevokedCertificateBuilder(certificate.serial_number, before).build()

@@ -1,4 +1,4 @@
-"""A collector of traces on loopback, which takes OTLP over HTTP."""
+"""A trace collector on loopback that receives OTLP over HTTP."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The command line as people use it: a process of its own."""
+"""The command `plinth` in a separate process."""
 
 import os
 import pty
@@ -21,10 +21,10 @@ COMMAND = [sys.executable, "-m", "plinth.cli"]
 
 
 def plinth(*arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run `plinth` to its end, with these settings and nobody at the terminal.
+    """Run `plinth` with these settings, without a terminal, and wait for it.
 
     Args:
-        typed: what comes in by a pipe.
+        typed: standard input.
     """
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -41,13 +41,13 @@ def plinth(*arguments: str, typed: str = "", **settings: str) -> subprocess.Comp
 def plinth_at_terminal(
     *arguments: str, answers: Sequence[tuple[str, str]], **settings: str
 ) -> tuple[int, str]:
-    """Run `plinth` at a terminal, and answer what it asks.
+    """Run `plinth` at a terminal, and answer its prompts.
 
     Args:
-        answers: what is asked (a part of it), and what is typed then.
+        answers: pairs of a prompt, or a part of it, and the line to type.
 
     Returns:
-        The exit code, and what was to be seen on the screen.
+        The exit code and the text on the screen.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -71,7 +71,7 @@ def plinth_at_terminal(
 
 
 def start_plinth(*arguments: str, log: Path, **settings: str) -> subprocess.Popen[bytes]:
-    """Start `plinth` in a process group of its own, as a terminal does."""
+    """Start `plinth` in a new session, as a terminal does."""
     with log.open("ab") as output:
         return subprocess.Popen(
             [*COMMAND, *arguments],
@@ -93,13 +93,13 @@ def wait_for_health(url: str) -> bytes:
                 return found
         except (URLError, OSError):
             time.sleep(0.05)
-    pytest.fail("it did not serve")
+    pytest.fail(f"no response from {url} within {PATIENCE} seconds")
 
 
 def wait_for_log(log: Path, words: str, times: int = 1) -> None:
     until = time.monotonic() + PATIENCE
-    while (said := log.read_text()).count(words) < times:
-        assert time.monotonic() < until, said
+    while (text := log.read_text()).count(words) < times:
+        assert time.monotonic() < until, text
         time.sleep(0.02)
 
 
@@ -111,13 +111,13 @@ def find_free_port() -> int:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The command lines of running processes that name `folder`."""
+    """Return the command lines of running processes that contain `folder`."""
     lines = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
         if str(folder) in line:
             lines.append(line)
     return lines
@@ -128,7 +128,7 @@ def _answer(terminal: int, question: str, answer: str) -> str:
     until = time.monotonic() + PATIENCE
     while question not in seen:
         ready, _, _ = select.select([terminal], [], [], max(until - time.monotonic(), 0))
-        assert ready, f"it did not ask for {question!r}: {seen}"
+        assert ready, f"no prompt {question!r}: {seen}"
         seen += os.read(terminal, 4096).decode()
     os.write(terminal, f"{answer}\n".encode())
     return seen
@@ -139,7 +139,7 @@ def _read_rest(terminal: int) -> str:
     while True:
         try:
             read = os.read(terminal, 4096)
-        except OSError:  # Linux's way to say that nobody writes any more
+        except OSError:  # Linux raises EIO once all writers have closed
             read = b""
         if not read:
             return seen.decode()

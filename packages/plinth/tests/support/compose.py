@@ -17,7 +17,7 @@ def load_compose(folder: Path, **environment: str) -> dict[str, Any]:
     """Return the folder's compose.yaml, interpolated.
 
     Args:
-        environment: as given by `.env`.
+        environment: the variables of `.env`.
     """
 
     def walk(node: Any) -> Any:
@@ -38,7 +38,7 @@ def interpolate(text: str, environment: Mapping[str, str]) -> str:
     def fill(found: re.Match[str]) -> str:
         if found["escaped"]:
             return "$"
-        assert found["bad"] is None, f"write $$ for a $ that the shell is to see: {found.string!r}"
+        assert found["bad"] is None, f"write $$ to pass a $ to the shell: {found.string!r}"
         return environment.get(found["name"]) or found["default"] or ""
 
     return VARIABLE.sub(fill, text)

@@ -9,14 +9,14 @@ ROOT = Path(__file__).parents[4]
 PACKAGE = ROOT / "packages" / "plinth"
 LIBRARY = PACKAGE / "src" / "plinth"
 TESTS = PACKAGE / "tests"
-FINE_KEY = "zV4nQ8sKe1Wm7Tb2XcY9Lr5Hd0Jf3GpAu6iBoN-wRyM"  # of nobody else
+FINE_KEY = "zV4nQ8sKe1Wm7Tb2XcY9Lr5Hd0Jf3GpAu6iBoN-wRyM"  # used only in tests
 COMPLETE = {
     "ENVIRONMENT": "production",
     "SECRET_KEY": FINE_KEY,
     "DATABASE_URL": "postgresql://app@db.internal/app",
     "REDIS_URL": "redis://cache.internal/0",
 }
-# PLINTH_ENV_FILE: with isolation.py's empty value no process reads the developer's .env.
+# isolation.py sets PLINTH_ENV_FILE to an empty value, so no process reads the developer's .env.
 INHERITED = (
     "PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG", "PLINTH_ENV_FILE",
 )  # fmt: skip
@@ -25,7 +25,7 @@ INHERITED = (
 def run_python(
     code: str, *arguments: str, cwd: Path, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a fresh interpreter, whose environment holds `settings` and no others."""
+    """Run `code` in a new interpreter with these settings and no others."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=cwd,
@@ -43,19 +43,18 @@ def bare_environment() -> dict[str, str]:
 
 
 def python_path(checkout: Path) -> str:
-    """Return the PYTHONPATH with which a process imports a checkout's application and library, and
-    the library's tests."""
+    """Return the PYTHONPATH of a checkout's application, library, and library tests."""
     package = checkout / "packages" / "plinth"
     return os.pathsep.join(map(str, [checkout, package / "src", package]))
 
 
 def find_sources(file: str) -> list[Path]:
-    """Return the files that define the tests of a file; none where it does not exist.
+    """Return the files that define the tests of a file; none if it does not exist.
 
     `tests/test_contract.py` imports its tests from the library.
 
     Args:
-        file: below the repository's root, or below the library's folder.
+        file: a path relative to the repository or to packages/plinth.
     """
     path = next((it for it in (ROOT / file, PACKAGE / file) if it.is_file()), ROOT / file)
     if path.name == "test_contract.py":

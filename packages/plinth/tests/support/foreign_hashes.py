@@ -1,5 +1,4 @@
-"""Hashes of `PASSWORD` by their makers' own hands, at the CHEAPEST figures: Django 5.2, passlib,
-argon2-cffi and bcrypt."""
+"""Hashes of `PASSWORD` at the lowest costs, made by Django 5.2, passlib, argon2-cffi and bcrypt."""
 
 from plinth.testing.people import PASSWORD
 
@@ -29,7 +28,7 @@ FOREIGN = {
     "Django's scrypt": DJANGO_SCRYPT,
     "scrypt": SCRYPT,
 }
-# What Django writes before the hashes that are other kinds'.
+# Django adds a prefix to these hashes.
 PREFIXED = {f"bcrypt${BCRYPT}": BCRYPT, f"argon2{ARGON2ID}": ARGON2ID}
 
 PBKDF2_BEYOND = "pbkdf2_sha256$2000001$seasalt$QYPGOI6FpNBF0Y68ebxDIOZuJjWaSs1UyYlzSJAd1Ew="

@@ -1,4 +1,4 @@
-"""Tokens made by hand, so that they can be wrong in any way."""
+"""Access tokens built by hand, with arbitrary flaws."""
 
 import base64
 import hmac
@@ -14,7 +14,7 @@ LEFT_OUT = object()
 
 
 class Forge:
-    """Makes tokens for one user and session, each as the good one but for what is asked."""
+    """Build tokens for one user and session that differ from a valid one in one respect."""
 
     def __init__(self, user_id: int, session_id: UUID) -> None:
         self.good = issue_access_token(user_id, session_id)
@@ -39,7 +39,7 @@ class Forge:
 
 
 def doubled(part: dict[str, Any], field: str, value: str, *, first: bool) -> str:
-    """The object with `field` a second time."""
+    """Return the JSON object with a second member `field`."""
     text = to_json(part).decode()
     other = f'"{field}":{value}'
     return f"{{{other},{text[1:]}" if first else f"{text[:-1]},{other}}}"
@@ -79,13 +79,13 @@ def name(value: Any) -> str:
 
 
 def unpadded(part: dict[str, Any]) -> bytes:
-    """As JSON, of a length whose base64 has bits to spare."""
+    """Return JSON of a length whose base64 has unused bits."""
     text = to_json(part)
     return text if len(text) % 3 else text + b" "
 
 
 def with_trailing_bit(encoded: str) -> str:
-    """Another spelling of the same bytes: the last letter's lowest bit says nothing."""
+    """Change the lowest bit of the last letter, which base64 does not use."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     other = encoded[:-1] + alphabet[alphabet.index(encoded[-1]) ^ 1]
     assert decode(other) == decode(encoded)

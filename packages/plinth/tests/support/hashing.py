@@ -2,7 +2,7 @@ import threading
 
 
 class Held:
-    """Work for a hashing thread that lasts until the test lets it go on."""
+    """Work that blocks a hashing thread until `release`."""
 
     def __init__(self) -> None:
         self._go_on = threading.Event()

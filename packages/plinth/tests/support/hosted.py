@@ -1,7 +1,7 @@
-"""Connection strings of hosted services, in the form in which each of them shows its own.
+"""Connection strings of hosted services, in the format of each service.
 
-The hosts and the credentials are made up. `{ca}`, `{crt}` and `{key}` stand for files that the
-service has to be asked for.
+The hosts and the credentials are invented. `{ca}`, `{crt}` and `{key}` are placeholders for files
+that the service provides.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Hosted(NamedTuple):
     hosts: str
     database: str | None
     tls: str
-    """`sslmode`, for PostgreSQL; plain, or what is checked of the certificate, for Redis."""
+    """`sslmode` for PostgreSQL; `plain`, `checked` or `unchecked` (certificate) for Redis."""
 
 
 NEON = "ep-cool-darkness-a1b2c3d4.us-east-2.aws.neon.tech"

@@ -1,7 +1,7 @@
-"""Tokens that must open nothing, each with one flaw.
+"""Access tokens that must be refused, each with one flaw.
 
-They are for a user and a session that exist, and are signed with the true key wherever the flaw is
-not the signature itself: so nothing but the flaw can be what refuses them. RFC 8725 names most.
+The user and the session exist. The signature is valid unless it is the flaw. Therefore only the
+flaw can be the reason for the refusal. RFC 8725 describes most of the flaws.
 """
 
 import json
@@ -31,11 +31,11 @@ OTHER_KEY = b"another-key-of-thirty-two-bytes-or-more"
 OTHERS_PUBLIC_KEY = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"
 FAR = 4102444800  # the year 2100
 SPACE_AROUND = {"space before", "space after", "line feed after"}
-"""Over HTTP that is space around a header's value, and means nothing (RFC 9110, 5.5)."""
+"""HTTP ignores white space around the value of a header (RFC 9110, section 5.5)."""
 
 
 def hostile_tokens(user_id: int, session_id: UUID) -> dict[str, str]:
-    """By the name of its flaw, each token."""
+    """Return the tokens by the name of their flaw."""
     forge = Forge(user_id, session_id)
     tables: tuple[Callable[[Forge], Iterator[tuple[str, str]]], ...] = (
         by_algorithm,
@@ -122,7 +122,7 @@ def by_doubled_field(forge: Forge) -> Iterator[tuple[str, str]]:
             text = doubled(forge.claims, field, value, first=first)
             yield f"{field} twice, the other {where}", forge.raw_claims(text)
     same = doubled(forge.claims, "iss", to_json(forge.claims["iss"]).decode(), first=True)
-    yield "iss twice, alike", forge.raw_claims(same)
+    yield "iss twice, equal", forge.raw_claims(same)
     escaped = doubled(forge.header, "\\u0061lg", '"none"', first=True)
     yield "alg twice, once escaped", forge.raw_header(escaped)
     yield (
@@ -190,7 +190,7 @@ def by_subject_and_session(forge: Forge) -> Iterator[tuple[str, str]]:
 
 
 def by_spelling(forge: Forge) -> Iterator[tuple[str, str]]:
-    """Other texts for the same bytes."""
+    """Yield other encodings of the same bytes."""
     good = forge.good
     unsigned, _, signature = good.rpartition(".")
     header, claims = encode(unpadded(forge.header)), encode(unpadded(forge.claims))

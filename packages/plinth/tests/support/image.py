@@ -16,7 +16,7 @@ PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_OWNER_PASSWORD", "POSTGRES_APP_PASSW
 
 
 def main(project: Path, run: Path) -> None:
-    """Check both, and write to `run` what a shell needs to start the containers."""
+    """Check the image and compose.yaml, and write the files that start the containers to `run`."""
     names = ("SECRET_KEY", *PASSWORDS, "REDIS_PASSWORD")
     env_file = {name: secrets.token_urlsafe(36) for name in names} | {"ENVIRONMENT": "production"}
     services = load_compose(project, **env_file)["services"]
@@ -38,7 +38,7 @@ def check_image(config: dict[str, Any], api: dict[str, Any]) -> None:
 
 
 def check_api(api: dict[str, Any]) -> None:
-    """Refuse what `container` of deploy/prove-image.sh does not do."""
+    """Refuse options that `container` in deploy/prove-image.sh does not support."""
     assert not {"command", "entrypoint", "user", "privileged", "cap_add"} & set(api), api
     assert (api["read_only"], api["tmpfs"], api["cap_drop"]) == (True, ["/tmp"], ["ALL"]), api
     assert api["security_opt"] == ["no-new-privileges:true"], api
@@ -64,7 +64,10 @@ def write_api(
 def write_servers(
     run: Path, project: Path, postgres: dict[str, Any], redis: dict[str, Any]
 ) -> None:
-    """They run on this machine, outside their images, so a mounted path becomes its source."""
+    """Write the settings of the servers, with the source of each mount instead of its target.
+
+    The servers run on this machine, outside of their images.
+    """
     volumes = [volume.split(":") for volume in postgres["volumes"] if volume.startswith("./")]
     sources = {target: str(project / source) for source, target, _ in volumes}
     check = postgres["healthcheck"]["test"][1]

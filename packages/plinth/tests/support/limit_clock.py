@@ -1,10 +1,10 @@
-"""Time that passes for the limits in Redis, without waiting for it."""
+"""Simulated passing of time for the limits in Redis."""
 
 from redis.asyncio import Redis
 
 
 async def pass_time(redis: Redis, prefix: str, seconds: float) -> None:
-    """Make what was counted under this prefix so much older, as its own times say it."""
+    """Move the recorded attempts under this prefix and their expiry into the past."""
     past = int(seconds * 1000)
     async for key in redis.scan_iter(f"{prefix}-limits:*"):
         if await redis.type(key) == b"zset":

@@ -1,4 +1,4 @@
-"""What is logged, through the real pipeline, as it would stand in the server's log."""
+"""Log lines of the real logging pipeline, captured in memory."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback, in a thread of its own, and what arrived there."""
+"""A real SMTP server on loopback, in a separate thread, with the mails that it received."""
 
 import asyncio
 import email
@@ -17,22 +17,22 @@ from aiosmtpd.smtp import SMTP
 from tests.support.waiting import PATIENCE, until
 
 
-@dataclass  # without slots: aiosmtpd looks at all members, of which early 3.11 breaks one by them
+@dataclass  # without slots: aiosmtpd inspects all members, which fails on early 3.11 with slots
 class Inbox:
-    """Also the server's handler: what it says to a recipient or a mail can be set beforehand."""
+    """The received mails. Also the handler of the server, with replies that a test can set."""
 
     port: int = 0
     letters: list[EmailMessage] = field(default_factory=list)
     envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
     at_rcpt: dict[str, list[str]] = field(default_factory=dict)
-    """Replies to the next tries of a recipient; then it is taken."""
+    """Replies to the next attempts by recipient; later attempts are accepted."""
     at_data: list[str] = field(default_factory=list)
-    """Replies to the next mails; then they are taken."""
+    """Replies to the next mails; later mails are accepted."""
     tries: int = 0
     hold: threading.Event | None = None
-    """Unless it is set the server does not answer the mail."""
+    """If given, the server does not reply to a mail until the event is set."""
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd calls it so
+    async def handle_RCPT(  # noqa: N802 - the name that aiosmtpd calls
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
     ) -> str:
         if replies := self.at_rcpt.get(address):
@@ -53,7 +53,7 @@ class Inbox:
         return "250 taken"
 
     async def next(self, recipient: str, subject: str = "") -> EmailMessage:
-        """The next mail to an address, one with these words in its subject."""
+        """Wait for a mail to an address with these words in its subject, and remove it."""
         found: list[EmailMessage] = []
 
         def arrived() -> bool:
@@ -68,7 +68,7 @@ class Inbox:
 
 
 async def none_waits(second: asyncpg.Connection, seconds: float = PATIENCE) -> None:
-    """Every mail is sent or given up."""
+    """Wait until every mail is sent or has failed."""
     waiting = "SELECT count(*) FROM mails WHERE sent_at IS NULL AND dead_at IS NULL"
     async with asyncio.timeout(seconds):
         while await second.fetchval(waiting):  # noqa: ASYNC110 - the database sends no event
@@ -84,7 +84,7 @@ def text_of(letter: EmailMessage, kind: str = "plain") -> str:
 
 
 def token_of(letter: EmailMessage) -> str:
-    """What stands in the link's fragment, alike in both parts."""
+    """Return the token in the fragment of the link, which both parts must have."""
     (token,) = re.findall(r"#token=(\S+)", text_of(letter))
     assert f'#token={token}"' in text_of(letter, "html")
     return str(token)
@@ -94,7 +94,7 @@ def token_of(letter: EmailMessage) -> str:
 def serving_mail(inbox: Inbox | None = None, **options: Any) -> Iterator[Inbox]:
     """
     Args:
-        options: of aiosmtpd's `SMTP`; `ssl` is the context of a server that begins with TLS.
+        options: arguments of aiosmtpd's `SMTP`; `ssl` is the context for implicit TLS.
     """
     inbox = inbox or Inbox()
     ssl = options.pop("ssl", None)

@@ -1,4 +1,4 @@
-"""Figures that a suite saw, told at the end of its run: import both into its conftest.py."""
+"""Measurements of a suite, printed at its end: import both functions into its conftest.py."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Measured = Callable[[str], None]
 
 @pytest.fixture
 def measured(record_property: Callable[[str, object], None]) -> Measured:
-    """Notes a figure, to be read at the end of the run."""
+    """Return a function that records a measurement for the summary."""
     return lambda value: record_property(FIGURE, value)
 
 

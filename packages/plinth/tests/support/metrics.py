@@ -1,4 +1,4 @@
-"""What is on a worker's metrics port, read as Prometheus does."""
+"""The metrics of a worker, parsed as Prometheus does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -20,7 +20,7 @@ class Scrape:
     families: Iterable[Metric]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """None where there is no such series."""
+        """Return the value of a series, or None if it does not exist."""
         for family in self.families:
             for sample in family.samples:
                 if sample.name == name and labels.items() <= sample.labels.items():
@@ -29,7 +29,7 @@ class Scrape:
 
     @property
     def labels(self) -> dict[str, set[str]]:
-        """Of each series' name, the names of its labels."""
+        """Return the label names by the name of the series."""
         found: dict[str, set[str]] = {}
         for family in self.families:
             for sample in family.samples:

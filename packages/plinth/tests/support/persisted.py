@@ -44,7 +44,7 @@ def find_event_names() -> set[str]:
 
 
 def find_error_codes() -> set[str]:
-    """What a problem document has as its `code`: of a class, or given to its constructor."""
+    """Return the `code` of problem documents: class attributes and constructor arguments."""
     return {
         value.value
         for tree in syntax_trees()

@@ -1,4 +1,4 @@
-"""A PgBouncer of a test's own, from Debian's package."""
+"""A PgBouncer for one test, from Debian's package."""
 
 import os
 import shutil
@@ -15,15 +15,15 @@ from tests.support.command import find_free_port
 from tests.support.postgres import DATABASE, USER, OwnPostgres, spawn
 
 PATIENCE = 30  # seconds
-SERVER_CONNECTIONS = 3  # fewer than clients, so that they change hands
+SERVER_CONNECTIONS = 3  # fewer than clients, so that clients share them
 
 
 @contextmanager
 def own_pgbouncer(folder: Path, server: OwnPostgres) -> Iterator[str]:
-    """In transaction mode; gives its URL."""
+    """Start it in transaction mode and yield its URL."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
-        pytest.skip("no PgBouncer here: apt-get install pgbouncer")
+        pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
     port = find_free_port()
     settings = folder / "pgbouncer.ini"
     settings.write_text(
@@ -46,7 +46,7 @@ default_pool_size = {SERVER_CONNECTIONS}
         until = time.monotonic() + PATIENCE
         while ask_postgres(folder / f".s.PGSQL.{port}", USER, DATABASE, "SELECT 1") != "00000":
             assert process.poll() is None, (folder / "pgbouncer.log").read_text()
-            assert time.monotonic() < until, "PgBouncer does not answer"
+            assert time.monotonic() < until, "PgBouncer does not respond"
             time.sleep(0.02)
         yield f"postgresql://{USER}@127.0.0.1:{port}/{DATABASE}"
     finally:
@@ -54,4 +54,4 @@ default_pool_size = {SERVER_CONNECTIONS}
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            pytest.fail("PgBouncer does not end")
+            pytest.fail("PgBouncer does not stop")

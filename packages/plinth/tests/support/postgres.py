@@ -1,4 +1,4 @@
-"""PostgreSQL servers of a test's own, to be killed, frozen, copied and promoted."""
+"""PostgreSQL servers for one test, which it can kill, freeze, copy and promote."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ OPTIONS = {
 class OwnPostgres:
     """
     Attributes:
-        folder: of the data; the socket is beside it.
+        folder: the data directory; its parent has the socket.
     """
 
     folder: Path
@@ -52,29 +52,29 @@ class OwnPostgres:
             self.process = spawn(program, "-D", self.folder, *words, output=log.fileno())
         until = time.monotonic() + PATIENCE
         while ask_postgres(self._socket, USER, USER) != "00000":
-            assert self.process.poll() is None, "PostgreSQL ended: see its log"
-            assert time.monotonic() < until, "PostgreSQL does not answer"
+            assert self.process.poll() is None, "PostgreSQL exited: see its log"
+            assert time.monotonic() < until, "PostgreSQL does not respond"
             time.sleep(0.02)
 
     def ask(self, statement: str) -> None:
-        """Over the socket of the server, so that it is no matter which host is the first."""
+        """Execute a statement over the socket of this server, independent of the hosts in a URL."""
         assert ask_postgres(self._socket, USER, USER, statement) == "00000"
 
     def freeze(self) -> None:
-        """All of it stops; its kernel still takes connections, and says yes to what is sent."""
+        """Stop all of its processes. The kernel still accepts connections and acknowledges data."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """All of it at once, as a power cut does."""
+        """Kill all of its processes at once, as a power failure does."""
         if self.process:
             self._signal(signal.SIGKILL)
             self.process.wait()
 
     def copy(self, name: str) -> "OwnPostgres":
-        """A standby of it, which is not started yet."""
+        """Create a standby of this server without starting it."""
         standby = OwnPostgres(self.folder.with_name(name))
         _make_folder(standby.folder)
         source = f"host={self._run_folder} port={self.port} user={USER} application_name={name}"
@@ -93,8 +93,8 @@ class OwnPostgres:
         return Path(self._run_folder, f".s.PGSQL.{self.port}")
 
     def _signal(self, number: signal.Signals) -> None:
-        # Each child has a session of its own, so there is no group to signal. The first to stop is
-        # the one that would start others.
+        # Each child has a separate session, so no process group can be signaled. The postmaster
+        # comes first, because it would start new children.
         assert self.process
         for pid in (self.process.pid, *_children(self.process.pid)):
             with suppress(ProcessLookupError):
@@ -105,8 +105,8 @@ class OwnPostgres:
 def own_postgres(folder: Path, *, template: Path | None = None) -> Iterator[OwnPostgres]:
     """
     Args:
-        folder: for the data and the socket; a short path that PostgreSQL's user may enter.
-        template: the data of a server that is stopped, to begin with.
+        folder: for the data and the socket: a short path that PostgreSQL's user can traverse.
+        template: the data directory of a stopped server, to copy.
     """
     server = OwnPostgres(folder / "primary")
     if template:
@@ -141,13 +141,13 @@ def stop_in_order(server: OwnPostgres) -> None:
 
 
 def make_run_folder(folder: Path) -> Path:
-    """Where PostgreSQL's user may make its sockets and data."""
+    """Create a folder in which PostgreSQL's user can create sockets and data."""
     _make_folder(folder)
     return folder
 
 
 def spawn(program: Path, *arguments: str | Path, output: int) -> subprocess.Popen[bytes]:
-    """As the user whom PostgreSQL runs as."""
+    """Start a program as the user that runs PostgreSQL."""
     account = _find_account()
     return subprocess.Popen(
         [program, *arguments],
@@ -178,8 +178,8 @@ def _find_account() -> Account | None:
 
 def _run(program: str, *arguments: str | Path) -> None:
     process = spawn(require_postgres_bin() / program, *arguments, output=subprocess.PIPE)
-    said, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, said.decode()
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output.decode()
 
 
 def _children(parent: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Small servers on loopback that pass connections on."""
+"""Small proxies on loopback."""
 
 import socket
 import threading
@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 
 @contextmanager
 def proxying(upstream: int, root_path: str, *, strip: bool) -> Iterator[str]:
-    """A reverse proxy that serves an application below a path; gives its address without the path.
+    """Serve an application below a path with a reverse proxy; yield its URL without the path.
 
     Args:
         upstream: the application's port.
-        strip: whether the path is taken off before the request goes on.
+        strip: whether the proxy removes the path from the request.
     """
     with _accepting(partial(_forward_request, upstream, root_path.encode(), strip)) as port:
         yield f"http://127.0.0.1:{port}"
@@ -23,7 +23,7 @@ def proxying(upstream: int, root_path: str, *, strip: bool) -> Iterator[str]:
 
 @contextmanager
 def reachable_by_all(environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The same servers by TCP: the sockets of embedded ones are for their owner alone."""
+    """Yield an environment with TCP addresses: only the owner may use the sockets."""
     database, redis = urlsplit(environment["DATABASE_URL"]), urlsplit(environment["REDIS_URL"])
     socket_folder = parse_qs(database.query).get("host", [""])[0]
     if not socket_folder or redis.scheme != "unix":
@@ -45,7 +45,7 @@ def _accepting(serve: Callable[[socket.socket], None]) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
-            with suppress(OSError):  # the listener was closed: the end
+            with suppress(OSError):  # the listener was closed
                 while True:
                     client, _ = listener.accept()
                     threading.Thread(target=serve, args=(client,), daemon=True).start()
@@ -70,7 +70,7 @@ def _forward_request(upstream: int, root: bytes, strip: bool, client: socket.soc
         if strip:
             target = target.removeprefix(root)
         with socket.create_connection(("127.0.0.1", upstream)) as server:
-            # One request a connection, so that nothing has to be parsed but its first line.
+            # With one request per connection, only its first line has to be parsed.
             server.sendall(method + b" " + target + b"\r\nConnection: close\r\n" + rest)
             _exchange(client, server)
 

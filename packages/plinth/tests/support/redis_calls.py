@@ -1,4 +1,4 @@
-"""How many calls Redis was asked to answer in vain, and how many it was spared."""
+"""Counts of failed calls to Redis, and of calls that were skipped after failures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,21 +10,19 @@ from plinth.observability import metrics
 @dataclass
 class Calls:
     failed: int = 0
-    exempt_paths: int = 0
+    skipped: int = 0
 
 
 @contextmanager
 def counting_calls() -> Iterator[Calls]:
-    """Count by the metrics, which every call passes."""
+    """Count with the metrics, which include every call."""
     calls, before = Calls(), _read()
     yield calls
     after = _read()
-    calls.failed, calls.exempt_paths = (
-        int(now - then) for now, then in zip(after, before, strict=True)
-    )
+    calls.failed, calls.skipped = (int(now - then) for now, then in zip(after, before, strict=True))
 
 
 def _read() -> tuple[float, float]:
     counters = metrics.cache_errors, metrics.cache_spared
-    failed, exempt_paths = (next(iter(it.collect())).samples[0].value for it in counters)
-    return failed, exempt_paths
+    failed, skipped = (next(iter(it.collect())).samples[0].value for it in counters)
+    return failed, skipped

@@ -1,4 +1,4 @@
-"""A wheel of the library with another version and other files, without building it."""
+"""Wheels of the library with another version and other files, without a build."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,8 +20,8 @@ def repack(
     """Write the wheel of another release into the folder.
 
     Args:
-        edits: by the name of a file in the wheel, what becomes of its text; empty text drops it.
-        more: the text of further files.
+        edits: functions that change the text of a file, by its name; empty text removes the file.
+        more: additional files, by name.
     """
     stem = name.replace("-", "_")
     target = folder / f"{stem}-{version}-py3-none-any.whl"

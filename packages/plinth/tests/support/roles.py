@@ -1,4 +1,4 @@
-"""A database with two roles, as `plinth db roles` makes them."""
+"""A database with the two roles that `plinth db roles` creates."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,9 @@ PASSWORD = "a%20pass:word"
 class Roles:
     """
     Attributes:
-        admin: the database as a superuser.
+        admin: the URL for a superuser.
+        owner: the URL for the owner of the schema.
+        application: the URL for the application's role.
     """
 
     admin: str
@@ -30,7 +32,7 @@ class Roles:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Of the owner and the application's role."""
+        """Return the names of the owner and of the application's role."""
         return str(urlsplit(self.owner).username), str(urlsplit(self.application).username)
 
 
@@ -38,7 +40,7 @@ class Roles:
 def two_roles(
     services: TestServices, worker_id: str, environment: dict[str, str]
 ) -> Iterator[Roles]:
-    """An empty database of these roles; all three are gone afterwards."""
+    """Create an empty database and two roles, and drop all three afterwards."""
     with empty_database(services, f"{worker_id}_roles") as admin:
         names = [f"{kind}_{services.run}_{worker_id}" for kind in ("owner", "app")]
         roles = Roles(admin, *(_as_role(admin, name) for name in names))
@@ -53,7 +55,7 @@ def two_roles(
 
 
 def libpq_variables(url: str) -> dict[str, str]:
-    """The same as psql and the scripts of PostgreSQL's image read it."""
+    """Return the variables of psql and of the scripts in PostgreSQL's image for a URL."""
     parts = urlsplit(url)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     return {

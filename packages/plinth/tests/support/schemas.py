@@ -1,4 +1,4 @@
-"""The schema of a database, and an application of a team with a migration history of its own."""
+"""Queries of a schema, and a team's application with a separate migration history."""
 
 import asyncio
 import shutil
@@ -39,7 +39,7 @@ def ask(url: str, query: str) -> list[Any]:
 
 @dataclass
 class Team:
-    """A team's folder with an empty history, and its database."""
+    """A team's folder with an empty migration history, and its database."""
 
     folder: Path
     url: str
@@ -60,7 +60,7 @@ class Team:
         return config
 
     def autogenerate(self, message: str | None = None) -> str:
-        """Return the text of the migration that is written."""
+        """Write a migration and return its text."""
         written = command.revision(self.config, message, autogenerate=True)
         assert isinstance(written, Script)
         return Path(written.path).read_text()
@@ -97,7 +97,7 @@ class Team:
 
 
 def add_step(folder: Path, name: str, up: str, down: str, objects: str = "") -> None:
-    """Add a step to the library's, in a copy of them."""
+    """Add a schema step to a copy of the library's steps."""
     new = folder / f"{len(steps.read_steps()) + 1:04}_{name}"
     new.mkdir()
     (new / "up.sql").write_text(up)

@@ -1,4 +1,4 @@
-"""A master, a replica and three Sentinels of a test's own."""
+"""A master, a replica and three Sentinels for one test."""
 
 import signal
 import subprocess
@@ -76,7 +76,7 @@ def _knows_all(sentinel: Started) -> bool:
 
 @contextmanager
 def _sentinel(folder: Path, number: int, master: int) -> Iterator[Started]:
-    """Each has a file of its own: Sentinel writes into it what it finds out."""
+    """Start a Sentinel with a separate file, because it writes its state into the file."""
     settings = folder / f"sentinel{number}.conf"
     settings.write_text(
         f"sentinel monitor {SERVICE} 127.0.0.1 {master} {QUORUM}\n"

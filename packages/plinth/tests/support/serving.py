@@ -1,4 +1,4 @@
-"""The server as people run it, in processes of its own, in production's environment."""
+"""The server in separate processes, with production settings."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ SETTINGS = {
     **COMPLETE,
     "ARGON2_MEMORY_KIB": "8",
     "ARGON2_TIME_COST": "1",
-    "LIMIT_REGISTER_IP": "10000/1s",  # all of the load comes from one address
+    "LIMIT_REGISTER_IP": "10000/1s",  # the whole load comes from one address
     "MAIL_WORKER": "false",
     "DRAIN_SECONDS": "0",
     "MAIL_FROM": "no-reply@example.com",
@@ -31,13 +31,13 @@ SETTINGS = {
 @dataclass(frozen=True, slots=True)
 class Serving:
     url: str
-    """Where the API begins, its prefix included."""
+    """The base URL of the API, including its prefix."""
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
     def workers(self) -> list[int]:
-        """Of the processes that it started, those that serve."""
+        """Return the ids of the worker processes."""
         found = []
         for file in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
@@ -63,11 +63,11 @@ def serving(
 ) -> Iterator[Serving]:
     """
     Args:
-        application: what plain uvicorn is to serve.
+        application: the application for plain uvicorn.
         command: the module of the command `plinth`.
-        plain: by uvicorn itself, and not by `plinth serve`.
-        prefix: a command that runs the server, such as one that gives up root.
-        settings: DATABASE_URL and REDIS_URL, and what else is not as production has it.
+        plain: run uvicorn itself, not `plinth serve`.
+        prefix: a command that runs the server, such as one that drops root privileges.
+        settings: DATABASE_URL, REDIS_URL, and other changes of `SETTINGS`.
     """
     port, log = find_free_port(), folder / "serve.log"
     way = ["uvicorn", application] if plain else [command, "serve", f"--workers={workers}"]
@@ -97,7 +97,7 @@ def serving(
 
 
 def status_of(url: str, seconds: float = 5) -> int:
-    """0 where there is no answer."""
+    """Return the status of the response, or 0 without a response."""
     try:
         with urlopen(url, timeout=seconds) as answer:
             status: int = answer.status

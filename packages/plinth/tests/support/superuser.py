@@ -1,4 +1,4 @@
-"""A browser's way through the admin's pages, without the browser."""
+"""A client for the admin pages that behaves as a browser does."""
 
 import re
 from html import unescape
@@ -11,7 +11,7 @@ CSRF = "starlette_admin_csrftoken"
 
 
 class Superuser:
-    """Keeps the cookies that the pages set, and sends what their forms and buttons send."""
+    """Keep the cookies of the pages, and send the requests of their forms and buttons."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
@@ -33,7 +33,7 @@ class Superuser:
         return await self.client.get(f"/admin{path}", params=query)
 
     async def act(self, table: str, name: str, pk: object) -> Response:
-        """Press a row's button."""
+        """Send the request of a row's button."""
         return await self.client.post(
             f"/admin/_api/{table}/row-action",
             params={"name": name, "pk": str(pk)},
@@ -48,7 +48,7 @@ class Superuser:
         )
 
     async def save(self, table: str, pk: object | None = None, **values: str) -> Response:
-        """Send the form: of a row, or of a new one."""
+        """Send the form that updates a row, or creates one without `pk`."""
         path, query = (f"/{table}/edit", {"pk": str(pk)}) if pk else (f"/{table}/create", {})
         return await self.client.post(
             f"/admin{path}", params=query, data={"csrftoken": self.csrf, **values}

@@ -1,4 +1,4 @@
-"""TLS before a server that has none: the embedded PostgreSQL and Valkey are built without it."""
+"""A TLS proxy: the embedded PostgreSQL and Valkey are built without TLS."""
 
 import asyncio
 import ssl
@@ -18,9 +18,9 @@ CHUNK = 65536
 class TlsFront:
     """
     Attributes:
-        port: where PostgreSQL's SSLRequest comes before TLS.
-        direct_port: where TLS comes first.
-        seen: of each connection, the version and the client's name by its certificate.
+        port: for TLS after PostgreSQL's SSLRequest.
+        direct_port: for direct TLS.
+        seen: the TLS version and the common name of the client's certificate, by connection.
     """
 
     port: int = 0
@@ -32,8 +32,8 @@ class TlsFront:
 def tls_front(behind: str | int, issued: Issued, authority: Authority) -> Iterator[TlsFront]:
     """
     Args:
-        behind: the socket's path or the port of 127.0.0.1 where the server listens.
-        authority: for the certificates of clients, which are asked for and may be left out.
+        behind: the socket path of the server, or its port on 127.0.0.1.
+        authority: verifies client certificates, which are optional.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(issued.certificate, issued.key)
@@ -65,13 +65,13 @@ async def _listening(
 ) -> AsyncIterator[None]:
     tasks: set[asyncio.Task[None]] = set()
 
-    async def hand_on(
+    async def forward(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, direct: bool
     ) -> None:
         task = asyncio.current_task()
         assert task
         tasks.add(task)
-        with suppress(OSError, EOFError):  # an SSLError is one
+        with suppress(OSError, EOFError):  # includes SSLError
             if not direct:
                 if await reader.readexactly(len(SSL_REQUEST)) != SSL_REQUEST:
                     return
@@ -82,10 +82,10 @@ async def _listening(
         writer.close()
 
     starttls = await asyncio.start_server(
-        lambda reader, writer: hand_on(reader, writer, direct=False), "127.0.0.1", 0
+        lambda reader, writer: forward(reader, writer, direct=False), "127.0.0.1", 0
     )
     direct = await asyncio.start_server(
-        lambda reader, writer: hand_on(reader, writer, direct=True), "127.0.0.1", 0, ssl=context
+        lambda reader, writer: forward(reader, writer, direct=True), "127.0.0.1", 0, ssl=context
     )
     front.port, front.direct_port = (
         server.sockets[0].getsockname()[1] for server in (starttls, direct)
@@ -101,10 +101,10 @@ async def _listening(
 
 
 def _note(front: TlsFront, writer: asyncio.StreamWriter) -> None:
-    speaks: ssl.SSLObject = writer.get_extra_info("ssl_object")
-    subject = (speaks.getpeercert() or {}).get("subject", ())
+    tls_object: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    subject = (tls_object.getpeercert() or {}).get("subject", ())
     names: dict[str, str] = dict(pair for group in subject for pair in group)  # type: ignore[misc]
-    front.seen.append((speaks.version(), names.get("commonName")))
+    front.seen.append((tls_object.version(), names.get("commonName")))
 
 
 async def _join(

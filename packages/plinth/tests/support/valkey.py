@@ -1,4 +1,4 @@
-"""A Valkey of a test's own, to be killed and frozen."""
+"""A Valkey for one test, which it can kill and freeze."""
 
 import signal
 import subprocess
@@ -35,7 +35,7 @@ class OwnValkey:
         self.process.wait()
 
     def restart(self) -> None:
-        """Empty, where it was."""
+        """Start it again without data, on the same socket."""
         self.process = _start(self.socket, self.options)
 
 
@@ -43,8 +43,8 @@ class OwnValkey:
 def own_valkey(folder: Path, **options: str) -> Iterator[OwnValkey]:
     """
     Args:
-        options: of its configuration, with underscores: `cluster_enabled="yes"`.
-        folder: a short path; a Unix socket's has room for some hundred characters.
+        options: configuration options with underscores: `cluster_enabled="yes"`.
+        folder: a short path; the path of a Unix socket is limited to about 100 characters.
     """
     socket = folder / "valkey.sock"
     valkey = OwnValkey(socket, _start(socket, options), options)
@@ -64,5 +64,5 @@ def _start(socket: Path, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     if not wait_until(lambda: ping_valkey(socket), PATIENCE):
         process.kill()
         process.wait()
-        raise TimeoutError("valkey did not start")
+        raise TimeoutError("Valkey did not start")
     return process

@@ -1,11 +1,11 @@
 import asyncio
 from collections.abc import Callable
 
-PATIENCE = 60  # seconds; a bound for what hangs, and no measure: a busy machine may take long
+PATIENCE = 60  # seconds; only a limit for a hanging test, since a busy machine may take long
 
 
 async def until(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Wait for what the loop, a thread or another process is about to make true."""
+    """Wait until a condition holds that a task, a thread or another process changes."""
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - no event tells us
+        while not holds():  # noqa: ASYNC110 - no event is available
             await asyncio.sleep(0.001)

@@ -1,4 +1,4 @@
-"""The wheel of the library, built of this checkout."""
+"""Builds of the library from this checkout."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The application behind a real uvicorn, and requests as bytes on its socket."""
+"""A real uvicorn, and requests as bytes on its socket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -38,7 +38,7 @@ class Wire:
         await self.send(head.encode() + body)
 
     async def stream(self, chunks: Iterable[bytes]) -> int:
-        """Send chunks until there is an answer or the server hangs up; how many bytes went out."""
+        """Send chunks until the server responds or closes; return the number of bytes sent."""
         sent = 0
         with suppress(ConnectionError):
             for chunk in chunks:
@@ -62,7 +62,7 @@ class Wire:
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[int]:
-    """Its port. What lives long in the application is the test's own (no lifespan)."""
+    """Serve an application and yield its port. The test sets up its state: no lifespan runs."""
     config = uvicorn.Config(
         app, port=0, http=BoundedHttp, lifespan="off", log_config=None, ws="none"
     )

@@ -1,4 +1,4 @@
-"""Wrong values of every setting, found by its type, so that a new setting is walked by itself."""
+"""Invalid values of every setting by its type, so that the tests include new settings."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from plinth.config import Settings
 
-KINDS = 10  # of wrong values for each setting
+KINDS = 10  # invalid values for each setting
 PARTS = ("POSTGRES_", "REDIS_")
 URLS = ("DATABASE_URL", "REDIS_URL")
 
@@ -101,12 +101,12 @@ BY_NAME = {
 
 
 def wrong_values(name: str) -> tuple[str, ...]:
-    """At least `KINDS` of them, those first that are wrong for this very setting."""
+    """Return at least `KINDS` invalid values, those specific to this setting first."""
     annotation = _find_type(Settings.model_fields[name].annotation)
     values = _wrong_by_type(annotation)
     if name == "TRUSTED_PROXIES":
         return (*PROXIES, *values)
-    if name == "METRICS_PORT":  # a service's address is as if it were unset
+    if name == "METRICS_PORT":  # the address of a service counts as unset
         return tuple(value for value in values if "://" not in value)
     own = [BY_NAME[pattern] for pattern in BY_NAME if re.search(pattern, name)]
     return (*own[0], *values) if own and annotation is str else values
@@ -121,12 +121,12 @@ def _wrong_by_type(annotation: Any) -> tuple[str, ...]:
 
 
 def is_part(name: str) -> bool:
-    """Whether it is read only where a URL is not given."""
+    """Return whether the setting is read only without a URL."""
     return name.startswith(PARTS) and name not in URLS
 
 
 def _find_type(annotation: Any) -> Any:
-    """Without what stands around it: `Annotated`, and that it may be left out."""
+    """Return the type without `Annotated` and `None`."""
     while True:
         origin = get_origin(annotation)
         if origin is Annotated:
