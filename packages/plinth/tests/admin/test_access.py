@@ -91,7 +91,7 @@ async def test_one_without_the_rights_stays_outside_and_leaves_a_trace(
     answer = await stranger.sign_in(await people.add())
 
     assert answer.status_code == 403
-    assert "Only superusers may enter" in answer.text
+    assert "Only superusers may sign in here" in answer.text
     assert not await is_in(stranger)
     assert await second.fetchval("SELECT count(*) FROM sessions") == 0
     event = await second.fetchrow("SELECT * FROM events ORDER BY id DESC LIMIT 1")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Column, Integer, LargeBinary, String
 
 from plinth.accounts.models import OneTimeToken
-from plinth.admin.charts import Series, draw_bars
+from plinth.admin.dashboard import Series, draw_bars
 from plinth.admin.resources import find_plain_models, is_secret
 from plinth.testing.people import CHEAP_HASH, People
 from tests.support.superuser import Superuser

@@ -37,8 +37,7 @@ from plinth.http.routes import without_routes
 from plinth.rates import parse_rate
 from plinth.request.conventions import Conventions, ErrorFormat, Failure
 from plinth.resources.fields import Email
-from plinth.testing.answers import check_refusal
-from plinth.testing.documented import check_body, check_documented
+from plinth.testing.answers import check_body, check_documented, check_refusal
 from plinth.testing.people import People
 
 PREFIX = f"{settings.API_V1_PREFIX}/shop"

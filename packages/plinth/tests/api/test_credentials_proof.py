@@ -8,8 +8,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from plinth.testing.answers import check_refusal
-from plinth.testing.documented import check_documented
+from plinth.testing.answers import check_documented, check_refusal
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.mail_server import Inbox, text_of, token_of
 

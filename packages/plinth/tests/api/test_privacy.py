@@ -9,7 +9,7 @@ from httpx2 import AsyncClient
 
 from plinth.testing.answers import PUBLIC_USER, USER
 from plinth.testing.asgi import send
-from plinth.testing.attacks import Attacker
+from plinth.testing.attacks import AttackGenerator
 from plinth.testing.operations import Operation, find_operations
 from plinth.testing.people import People, Person
 
@@ -95,7 +95,7 @@ async def test_no_route_shows_what_is_private(
     row = await second.fetchrow("SELECT * FROM users WHERE id = $1", target.id)
     session = await second.fetchrow("SELECT * FROM sessions WHERE user_id = $1", target.id)
 
-    attack = Attacker(operation, {"user_id": target.id, "q": "grace"}).valid()
+    attack = AttackGenerator(operation, {"user_id": target.id, "q": "grace"}).valid()
     own = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     answer = await send(app, operation.method, attack.target, [*own, *attack.headers], attack.body)
 

@@ -22,7 +22,7 @@ from plinth.cli.doctor.finding import Level
 from plinth.config import SettingsError
 from plinth.db.connection_errors import describe_connection_error
 from plinth.testing.asgi import send
-from plinth.testing.attacks import Attacker
+from plinth.testing.attacks import AttackGenerator
 from plinth.testing.operations import find_operations
 from plinth.testing.outage import INTERNALS, started_without
 from plinth.testing.people import People, Person
@@ -109,7 +109,7 @@ async def ask_every_route(client: AsyncClient, superuser: Person) -> None:
     assert isinstance(transport, ASGITransport)
     token = (b"authorization", superuser.headers["Authorization"].encode())
     for operation in find_operations():
-        attack = Attacker(operation, {"user_id": superuser.id}).valid()
+        attack = AttackGenerator(operation, {"user_id": superuser.id}).valid()
         headers = [token, *attack.headers]
         answer = await send(transport.app, operation.method, attack.target, headers, attack.body)
         assert answer.status < 500 or "health" in operation.path, operation

@@ -8,14 +8,14 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.accounts import queries
-from plinth.accounts.queries import figures
 from plinth.accounts.queries import session as crud_session
+from plinth.accounts.queries import statistics
 from plinth.accounts.services.mail_worker import SessionCleaner
 from plinth.accounts.services.sessions import end_all
 from plinth.db.database import Database
 from plinth.security.refresh_tokens import parse_refresh_token
+from plinth.testing.databases import recorded_statements
 from plinth.testing.people import PASSWORD, People, Person
-from plinth.testing.statements import recorded_statements
 
 INCREMENT = "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = $1"
 ANOTHER = """
@@ -103,7 +103,7 @@ async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
     assert (await client.delete(old, headers=here.headers)).status_code == 404
     async with database.transaction() as db:
         assert await queries.session.count_live(db) == 1
-        totals = await figures.get_totals(db)
+        totals = await statistics.get_totals(db)
     assert (totals.live_sessions, totals.signed_in) == (1, 1)
 
 
@@ -243,7 +243,7 @@ async def test_a_deleted_users_sessions_are_dead_and_go(
     assert await refresh(client, ann.tokens["refresh_token"]) == 401
     async with database.transaction() as db:
         assert await queries.session.count_live(db) == 1
-        assert (await figures.get_totals(db)).live_sessions == 1
+        assert (await statistics.get_totals(db)).live_sessions == 1
     cleaner = SessionCleaner(database)
     for _ in range(10):
         await cleaner.clean_batch()

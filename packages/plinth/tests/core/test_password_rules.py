@@ -38,7 +38,7 @@ app = create_app(routers)
 SHOW = """
 import json
 from pydantic import ValidationError
-from plinth.accounts.schemas.credentials import PasswordReset
+from plinth.accounts.schemas.auth import PasswordReset
 from shop.main import app
 
 def is_taken(password):

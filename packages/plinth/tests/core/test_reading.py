@@ -41,8 +41,8 @@ from plinth.db.models import Base
 from plinth.db.reading import Query, read_all, read_by_id
 from plinth.errors import Invalid, OutcomeUnknown, Rejected, Unavailable
 from plinth.resources.pages import ListParams
+from plinth.testing.databases import recorded_statements
 from plinth.testing.people import People
-from plinth.testing.statements import recorded_statements
 from tests.support.waiting import PATIENCE
 
 

@@ -10,7 +10,7 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
-from plinth.testing.documented import check_documented
+from plinth.testing.answers import check_documented
 from tests.kit.drafts import Apart, router
 from tests.kit.tables import drop_tables, make_tables
 from tests.support.application import create_app

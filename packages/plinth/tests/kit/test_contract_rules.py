@@ -22,13 +22,13 @@ from plinth.resources.crud import CRUDResource
 from plinth.resources.deps import DB
 from plinth.resources.fields import Line
 from plinth.resources.listing import Listing
+from plinth.testing.answers import check_documented
 from plinth.testing.contract import access as rules
-from plinth.testing.contract import bad_input, openapi, outage
-from plinth.testing.documented import check_documented
+from plinth.testing.contract import openapi, robustness
+from plinth.testing.databases import recorded_statements
 from plinth.testing.operations import Operation, list_operations
 from plinth.testing.people import People
 from plinth.testing.scene import Scene, make_scene
-from plinth.testing.statements import recorded_statements
 from tests.kit import articles
 from tests.kit.articles import Article, ArticleOut, ArticlesOut, NewArticle, NewArticleIn
 from tests.kit.drafts import Draft, Title
@@ -97,13 +97,13 @@ async def stage(
 def test_the_shapes_are_understood() -> None:
     found = {str(it): it for it in OPERATIONS}
     create = found[f"POST {PREFIX}"]
-    assert create.settable == {"title", "body"}
+    assert create.settable_fields == {"title", "body"}
     assert create.writes_row
-    assert create.row_of({"article": {"slug": "a"}}) == {"slug": "a"}
+    assert create.extract_row({"article": {"slug": "a"}}) == {"slug": "a"}
     listing = found[f"GET {PREFIX}"]
-    assert listing.shows_list
-    assert listing.rows_of({"articles": [1], "articles_count": 1}) == [1]
-    assert not found[f"GET {PREFIX}/{{slug}}"].shows_list
+    assert listing.returns_list
+    assert listing.extract_rows({"articles": [1], "articles_count": 1}) == [1]
+    assert not found[f"GET {PREFIX}/{{slug}}"].returns_list
 
 
 @each
@@ -115,11 +115,11 @@ async def test_the_rules_hold_for_a_resource_that_is_right(
         await rules.test_query_count_within_declaration(
             await stage.scene(APP), statements, operation
         )
-        if operation.shows_list:
+        if operation.returns_list:
             await rules.test_list_query_count_is_constant(
                 await stage.scene(APP), stage.people, statements, operation
             )
-    if operation.settable:
+    if operation.settable_fields:
         await rules.test_no_mass_assignment(await stage.scene(APP), operation)
     openapi.test_errors_document_the_format_of_their_path(operation)
     openapi.test_possible_statuses_are_documented(operation)
@@ -130,8 +130,8 @@ async def test_bad_input_is_refused_in_the_format_of_the_path(
     stage: Stage, operation: Operation
 ) -> None:
     for role in ("anonymous", "user"):
-        await bad_input.test_bad_input_is_refused_as_documented(APP, stage.people, operation, role)
-    await bad_input.test_base_request_is_valid(APP, stage.people, operation)
+        await robustness.test_bad_input_is_refused_as_documented(APP, stage.people, operation, role)
+    await robustness.test_base_request_is_valid(APP, stage.people, operation)
 
 
 class Careless(BaseModel):
@@ -154,7 +154,7 @@ async def test_a_change_that_asks_for_no_owner_is_noticed(
         assert row
         return {"article": await articles.articles.rows.update(db, db_obj=row, obj_in=new.article)}
 
-    with pytest.raises(AssertionError, match=r"let in \(200\), not not allowed"):
+    with pytest.raises(AssertionError, match=r"allowed \(200\), expected forbidden"):
         await judge(careless, apart, second, rules.test_access_matches_declaration)
 
 
@@ -169,7 +169,7 @@ async def test_what_is_hidden_where_a_denial_is_declared_is_noticed(
     async def discard_any(db: DB, user: CurrentUser, slug: Line) -> None:
         await hiding.remove(db, await articles.find_id(db, slug), by=user)
 
-    with pytest.raises(AssertionError, match="not not allowed"):
+    with pytest.raises(AssertionError, match="expected forbidden"):
         await judge(careless, apart, second, rules.test_access_matches_declaration)
 
 
@@ -203,7 +203,7 @@ async def test_a_query_for_each_row_behind_an_envelope_is_noticed(
 
     app = make_app(careless, guarded=(articles.router,))
     stage = await staged(app, apart, second)
-    (operation,) = (it for it in list_articles_operations(app) if it.shows_list)
+    (operation,) = (it for it in list_articles_operations(app) if it.returns_list)
     with recorded_statements(stage.database) as statements:
         scene = await stage.scene(app)
         with pytest.raises(AssertionError, match="load what belongs to the rows with them"):
@@ -245,7 +245,7 @@ async def test_an_outage_is_tried_with_the_scheme_of_the_path(
     stage: Stage,
 ) -> None:
     (operation,) = (it for it in OPERATIONS if str(it) == f"POST {PREFIX}")
-    await outage.test_database_outage_is_503(APP, stage.people, operation)
+    await robustness.test_database_outage_is_503(APP, stage.people, operation)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Unavailable
 from plinth.resources.pages import ListParams, Rows
+from plinth.testing.databases import recorded_statements
 from plinth.testing.people import People
-from plinth.testing.statements import recorded_statements
 from tests.kit.drafts import Apart, Draft, drafts
 from tests.kit.test_pages import fill, numbered
 from tests.support.waiting import until

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
 from plinth.accounts.models import User
-from plinth.accounts.queries import figures
+from plinth.accounts.queries import statistics
 from plinth.accounts.queries.principal import by_session
 from plinth.config import settings
 from plinth.db.database import Database
@@ -303,4 +303,4 @@ async def test_a_users_sessions_and_events(crowd: AsyncSession) -> None:
     assert "Sort" not in set(find_values(sessions, "Node Type"))
     events = await indexes_used(crowd, queries.event.get_of(crowd, 1, skip=0, limit=20))
     assert events == {"ix_events_subject_id"}
-    assert await indexes_used(crowd, figures.count_by_day(crowd, days=30)) == {"ix_events_at"}
+    assert await indexes_used(crowd, statistics.count_by_day(crowd, days=30)) == {"ix_events_at"}

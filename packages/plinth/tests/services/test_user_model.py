@@ -17,8 +17,8 @@ from tests.support.environment import LIBRARY, run_python
 
 ENTRIES = (
     "shop.main", "shop.models", "shop.models.user", "plinth.cli.commands", "plinth.application",
-    "plinth.accounts.models", "plinth.accounts.models.session", "plinth.accounts.queries",
-    "plinth.accounts.deps", "plinth.accounts.schemas.bulk", "plinth.admin",
+    "plinth.accounts.models", "plinth.accounts.queries", "plinth.accounts.services.sessions",
+    "plinth.accounts.deps", "plinth.accounts.schemas.from_columns", "plinth.admin",
 )  # fmt: skip
 PLAIN = "from plinth.accounts import BaseUser\n\n\nclass User(BaseUser):\n    pass\n"
 RICH = """
@@ -176,8 +176,8 @@ def test_each_use_follows_from_the_columns(shop: Shop) -> None:
         from plinth.accounts import user_columns
         from plinth.accounts.queries.principal import Principal
         from plinth.admin.views import Users
-        from plinth.accounts.schemas.user_form import UserForm
-        from plinth.accounts.schemas.bulk import ImportedUser, exported_user
+        from plinth.accounts.schemas.from_columns import UserForm
+        from plinth.accounts.schemas.from_columns import ImportedUser, exported_user
         print(json.dumps({
             "principal": Principal._fields,
             "admin": Users.columns,

@@ -47,7 +47,7 @@ EDITS: dict[str, list[tuple[str, str]]] = {
         ("RENAMED: dict[str, Renamed] = {}",
          'RENAMED = {"SESSIONS_PER_USER": Renamed("MAX_SESSIONS", "3.0")}'),
     ],
-    f"{LIBRARY}/accounts/models/session.py": [
+    f"{LIBRARY}/accounts/models.py": [
         ("    user_agent: Mapped[str | None]",
          f"{COLUMN}    user_agent: Mapped[str | None]"),
     ],

@@ -22,14 +22,14 @@ from plinth import project
 from plinth.db.models import NumberedBase, Timestamped
 from plinth.security.addresses import canonical
 
-# What a search looks through, in one expression, so that one trigram index serves it. A line feed,
-# which neither a column nor a query may hold, stands between the columns: a match never reaches
-# over from one into the next. It is written as PostgreSQL prints it, by which alembic compares.
+# One expression for all searched columns, so that one trigram index is enough. The separator is a
+# line feed, which is allowed in neither column nor query, so no match spans two columns. The
+# spelling is that of PostgreSQL, since alembic compares the text.
 SEARCHED: ColumnElement[str] = literal_column(
     "(((users.email || '\n') || users.username) || '\n') || COALESCE(users.full_name, '')", String
 )
 
-# Fields that the library adds to a user's: the session of a request, and a password that comes in.
+# Names of fields that `Principal` and the schemas add to the columns.
 RESERVED = frozenset({"session_id", "session_is_live", "password", "current_password"})
 
 
@@ -38,32 +38,30 @@ class UserModelError(TypeError):
 
 
 class BaseUser(Timestamped, NumberedBase):
-    """Base of the table `users`. Subclass it once, in `models/user.py` of the application.
+    """Base class of the table `users`. Subclass it once, in `models/user.py` of the application.
 
-    The subclass declares columns of its own. What is shown, loaded with each request, imported,
-    exported, erased and edited in the admin follows from the columns. `info={"secret": True}` keeps
-    one out of all that is shown.
+    The subclass may declare more columns. They are loaded with each request, imported, exported,
+    erased, and shown and edited in the admin. `info={"secret": True}` hides a column.
 
     Attributes:
-        email: as it was typed, in Unicode's usual forms; mail goes there.
-        email_canonical: the unique key by which the account is found. Where plain SQL or the
-            previous release leaves it out, the trigger `set_email_canonical` fills it in.
-        session_epoch: a session is live only while it has the same value, so that one increment
-            ends all sessions of the user.
-        credential_epoch: counted by the trigger `count_credential_epoch` with each change of
-            password, e-mail, role or active flag. What was given out before such a change and must
-            not outlive it is bound to the value.
+        email: the e-mail as typed, normalized to Unicode NFC. Mails are sent to it.
+        email_canonical: the unique key for lookups. The trigger `set_email_canonical` sets it if
+            plain SQL or the previous release leaves it out.
+        session_epoch: a session is live only while it has the same value, so one increment revokes
+            all sessions of the user.
+        credential_epoch: incremented by the trigger `count_credential_epoch` with each change of
+            password, e-mail, role or active flag. Device cookies and rate limits are bound to it,
+            so such a change resets them.
 
     Raises:
-        UserModelError: at the definition of a second subclass, or of one with a column whose name
-            the library needs.
+        UserModelError: at the definition of a second subclass, or of a column with a reserved name.
     """
 
     __abstract__ = True
     __tablename__ = "users"
 
     registered: ClassVar[type["BaseUser"] | None] = None
-    """The application's class, once it is defined."""
+    """The application's subclass, once it is defined."""
 
     email: Mapped[str] = mapped_column(String(255))
     email_canonical: Mapped[str] = mapped_column(
@@ -81,14 +79,14 @@ class BaseUser(Timestamped, NumberedBase):
     )
 
     def __init_subclass__(cls, **options: Any) -> None:
-        if cls.__dict__.get("__abstract__"):  # columns that a team shares between models
+        if cls.__dict__.get("__abstract__"):  # a mixin of the application
             super().__init_subclass__(**options)
             return
         if BaseUser.registered is not None:
             raise UserModelError(
-                f"{_name(cls)} is a second user model: {_name(BaseUser.registered)} has the table "
-                "users already. Declare the columns of both in one subclass of BaseUser, and "
-                "import it from one place only."
+                f"{_name(cls)} is a second user model: {_name(BaseUser.registered)} already maps "
+                "the table users. Declare all columns in one subclass of BaseUser, and import it "
+                "from one module only."
             )
         super().__init_subclass__(**options)
         _check_names(cls)
@@ -105,12 +103,12 @@ class BaseUser(Timestamped, NumberedBase):
 
 
 def load_user_model() -> type[BaseUser]:
-    """Return the registered class; import the application's `models.user` where there is none yet.
+    """Return the user model of the application. Import its `models.user` if necessary.
 
-    Without an application, or where it has no such module, that is a class without other columns.
+    Without an application, or without that module, return a class without additional columns.
 
     Raises:
-        UserModelError: that module defines no subclass of BaseUser.
+        UserModelError: the module does not define a subclass of BaseUser.
     """
     if BaseUser.registered is None:
         name = f"{project.find_package()}.models.user"
@@ -118,13 +116,13 @@ def load_user_model() -> type[BaseUser]:
             import_module(name)
             if BaseUser.registered is None:
                 raise UserModelError(
-                    f"{name} must define one subclass of BaseUser, and do so before it imports "
-                    "anything else of plinth.accounts: `from plinth.accounts import BaseUser`"
+                    f"{name} must define one subclass of BaseUser before it imports anything else "
+                    "from plinth.accounts: start with `from plinth.accounts import BaseUser`"
                 )
         else:
 
             class User(BaseUser):
-                """The table of users."""
+                pass
 
     assert BaseUser.registered is not None
     return BaseUser.registered
@@ -134,7 +132,7 @@ def _exists(name: str) -> bool:
     try:
         return find_spec(name) is not None
     except ModuleNotFoundError as error:
-        # A package above it; any other module is missing in the application's own code.
+        # A parent package is missing. Any other missing module is an error in the application.
         if error.name and f"{name}.".startswith(f"{error.name}."):
             return False
         raise
@@ -148,22 +146,22 @@ def _check_names(model: type[BaseUser]) -> None:
     for name in inspect(model).column_attrs.keys():  # noqa: SIM118
         if name in RESERVED or name.startswith("_"):
             raise UserModelError(
-                f"{_name(model)}.{name} cannot be a column: the library uses the name. Take "
-                "another, without an underscore at its start."
+                f"{_name(model)}.{name} cannot be a column: the name is reserved. Rename it; the "
+                "new name must not start with an underscore."
             )
 
 
 def _add_indexes(model: type[BaseUser]) -> None:
-    """Add the library's to the mapped table; `__table_args__` belongs to the application."""
-    # The name is older than the column. During a rolling deploy, the previous release recognizes by
-    # it that an address is taken.
+    """Add the library's indexes. `__table_args__` is left to the application."""
+    # The name predates the column. During a rolling deployment, the previous release maps it to
+    # the error "email_taken".
     Index(
         "uq_users_email_lower",
         model.email_canonical,
         unique=True,
         info={"violated": ("email_taken", "Email already registered")},
     )
-    # Only the previous release looks people up by it. To be dropped by the next major version.
+    # Only the previous release uses this index. Drop it in the next major version.
     Index("ix_users_email_lower", func.lower(model.email))
     Index(
         "uq_users_username_lower",

@@ -1,4 +1,4 @@
-"""Dependencies that give a route its caller, as types: `user: CurrentUser`."""
+"""Dependencies that authenticate a request, for use as types: `user: CurrentUser`."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -42,7 +42,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Objects that live as long as the process; `application.lifespan` sets them on `app.state`."""
+    """Objects with the lifetime of the process. `application.lifespan` sets them on `app.state`."""
 
     database: Database
     principals: DataLoader[UUID, Principal]
@@ -50,8 +50,8 @@ class Resources:
 
 
 def resources_of(request: Request) -> Resources:
-    found: Resources = request.app.state.resources
-    return found
+    resources: Resources = request.app.state.resources
+    return resources
 
 
 async def get_rotations(request: Request) -> DataLoader[Rotation, int]:
@@ -63,9 +63,9 @@ Rotations = Annotated[DataLoader[Rotation, int], Depends(get_rotations)]
 
 class _Bearer(OAuth2PasswordBearer):
     async def __call__(self, request: HTTPConnection) -> str | None:
-        """As the library, which makes an object of all headers to look at one."""
-        said = find_header(request.scope, b"authorization") or ""
-        scheme, _, token = said.partition(" ")
+        """Return the token. Unlike the base class, do not build an object of all headers."""
+        header = find_header(request.scope, b"authorization") or ""
+        scheme, _, token = header.partition(" ")
         info = current_request()
         expected = info.conventions.scheme if info else "Bearer"
         return token.strip() if scheme.lower() == expected.lower() else None
@@ -73,7 +73,7 @@ class _Bearer(OAuth2PasswordBearer):
 
 oauth2_scheme = _Bearer(
     tokenUrl=f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}/auth/token",
-    description="`username` is the e-mail; `client_id` and `client_secret` stay empty.",
+    description="`username` is the e-mail. Leave `client_id` and `client_secret` empty.",
     scheme_name="OAuth2PasswordBearer",
     auto_error=False,
 )
@@ -94,7 +94,7 @@ CurrentUser = Annotated[Principal, Depends(get_current_user)]
 
 @optional_authentication
 async def get_optional_user(request: Request, token: BearerToken) -> Principal | None:
-    """The user, or None for a guest: one without a token, or whose token does not hold."""
+    """Return the user, or None without a token or with an invalid one."""
     try:
         return await get_current_user(request, token)
     except (Unauthenticated, InactiveUser):
@@ -109,7 +109,7 @@ async def get_viewer_id(user: OptionalUser) -> int | None:
 
 
 ViewerId = Annotated[int | None, Depends(get_viewer_id)]
-"""The id of the user, or None for a guest: what a viewer-dependent query takes."""
+"""The id of the user, or None for a guest, for queries whose result depends on the viewer."""
 
 
 async def get_superuser(user: CurrentUser) -> Principal:
@@ -135,7 +135,7 @@ class KnownDevice:
     """The device that sends the request.
 
     Attributes:
-        cookie: its value as sent, valid or not.
+        cookie: the value of the device cookie, not yet validated.
     """
 
     cookie: str | None
@@ -143,11 +143,11 @@ class KnownDevice:
     response: Response
 
     def remember(self, user: BaseUser) -> None:
-        """Give this device sign-in limits of its own for the account of `user`."""
+        """Give this device its own sign-in limits for the account of `user`."""
         self.remember_account(devices.Account(user.id, user.credential_epoch))
 
     def remember_account(self, account: devices.Account) -> None:
-        # A form on another site's page must not replace the cookie of this browser.
+        # A form on another site must not replace the cookie of this browser.
         if is_cross_site(self.request.scope):
             return
         self.response.set_cookie(

@@ -1,7 +1,7 @@
-"""The admin's pages at `/admin`: starlette-admin's, behind a door of ours.
+"""The admin at `/admin`, built on starlette-admin. Imported only if ADMIN_ENABLED is on.
 
-It is imported only where it is on, and reads by a connection that cannot write: each change goes
-through a service, or is written with its event in one transaction.
+Pages read in a read-only transaction. A change calls a service, or is written together with its
+audit event in one transaction.
 """
 
 import logging
@@ -22,7 +22,7 @@ from starlette_admin.routing import route
 
 from plinth.admin.auth import AdminAuth
 from plinth.admin.dashboard import Dashboard
-from plinth.admin.middleware import PLACE, AdminMiddleware
+from plinth.admin.middleware import ADMIN_PATH, AdminMiddleware
 from plinth.admin.resources import Resource, find_plain_models
 from plinth.admin.templating import LOADERS
 from plinth.admin.views import Events, Mails, Sessions, Users
@@ -34,20 +34,21 @@ HERE = Path(__file__).parent
 
 
 def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
-    """
+    """Mount the admin.
+
     Args:
-        models: tables that have no view of their own here; all such where it is left out.
+        models: the models without a view of their own to show; all of them by default.
     """
-    # What it would log is raised as well, or is what somebody typed.
+    # starlette-admin logs errors that it also raises, and form input.
     logging.getLogger("starlette_admin").setLevel(logging.CRITICAL)
     admin = _Admin(
         title=settings.PROJECT_NAME,
-        base_url=PLACE,
+        base_url=ADMIN_PATH,
         templates_dir=str(HERE / "templates"),
         additional_loaders=LOADERS,
         index_view=Dashboard(),
         auth_provider=AdminAuth(),
-        # For the cookies of messages and of the tokens against forged requests.
+        # Signs the cookies of flash messages and CSRF tokens.
         secret_key=derive_key("plinth admin cookies").hex(),
         timezone_config=TimezoneConfig(timezone_cookie_name=None, use_user_locale_timezone=False),
         favicon_url=lambda request: str(request.url_for("admin:static", path="icon.svg")),
@@ -62,15 +63,17 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
     )
     admin.mount_to(Starlette())
     app.router.routes += [
-        Mount(f"{PLACE}/static", assets),
-        Mount(PLACE, AdminMiddleware(admin.app, app), name=admin.route_name),
+        Mount(f"{ADMIN_PATH}/static", assets),
+        Mount(ADMIN_PATH, AdminMiddleware(admin.app, app), name=admin.route_name),
     ]
 
 
 class _Admin(BaseAdmin):
     @route("/_api/{key}/action", methods=["POST"], name="action")
     async def handle_action(self, request: Request) -> Response:
-        if not request.query_params.get("name"):  # the library fails with a 500
-            return JSONResponse({"msg": "The query has no 'name'"}, HTTPStatus.BAD_REQUEST)
-        answer: Response = await super().handle_action(request)
-        return answer
+        if not request.query_params.get("name"):  # starlette-admin would return 500
+            return JSONResponse(
+                {"msg": "The query parameter 'name' is missing"}, HTTPStatus.BAD_REQUEST
+            )
+        response: Response = await super().handle_action(request)
+        return response

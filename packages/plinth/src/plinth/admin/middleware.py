@@ -1,4 +1,4 @@
-"""What stands before each of the admin's pages."""
+"""The middleware of the admin: the read-only session, and protection against other origins."""
 
 import re
 import secrets
@@ -9,38 +9,36 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
-from starlette_admin.security.csrf import CSRFMiddleware
 
 from plinth.accounts.deps import Resources
 from plinth.config import settings
 from plinth.http.problems import problem
 from plinth.request.headers import is_of_another_page
 
-PLACE = "/admin"
-CSRF_COOKIE = f"{CSRFMiddleware.cookie_name}=".encode()
+ADMIN_PATH = "/admin"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
-# Scripts are files of ours, or carry the answer's own nonce. Style attributes cannot carry one.
+# Scripts are our own files or carry the nonce of the response. Style attributes cannot carry one.
 POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
     "style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-# A browser takes these out of an address, wherever they stand (https://url.spec.whatwg.org): what
-# is checked to be a path of ours, "/\t/evil.example", would be another host's when it is used.
-LEFT_OUT_BY_BROWSERS = re.compile(rb"%0[9ad]", re.IGNORECASE)
+# Browsers remove tabs and line feeds from a URL (https://url.spec.whatwg.org). Without this, the
+# path "/\t/evil.example" would pass the check of redirects and lead to another host.
+IGNORED_BY_BROWSERS = re.compile(rb"%0[9ad]", re.IGNORECASE)
 
-WHOLE_HOST = re.compile(rb"; Path=/(?=;|$)", re.IGNORECASE)
+ROOT_COOKIE_PATH = re.compile(rb"; Path=/(?=;|$)", re.IGNORECASE)
 
 Header = tuple[bytes, bytes]
 
 
 class AdminMiddleware:
-    """Lends each request what it reads with, and gives nothing to other origins.
+    """Provides the read-only session of a request and rejects requests from other origins.
 
-    CORS lets the listed origins read the API's answers, with cookies. A script on such a page would
-    otherwise read these pages too, for a superuser who happens to be signed in.
+    CORS allows the listed origins to read responses with the cookies of the user. Without the
+    check, a script on such an origin could read the admin of a signed-in superuser.
     """
 
     def __init__(self, pages: Starlette, app: FastAPI) -> None:
@@ -49,24 +47,28 @@ class AdminMiddleware:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """For `url_for`."""
+        """The routes, for `url_for`."""
         return self._pages.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         if not settings.is_development:
-            scope["scheme"] = "https"  # whatever the proxy before us speaks with us
-        if _comes_from_elsewhere(scope):
-            refusal = problem(HTTPStatus.FORBIDDEN, "Not from another origin", "other_origin")
-            await refusal(scope, receive, send)
+            scope["scheme"] = "https"  # the proxy may forward requests over HTTP
+        if _is_cross_origin(scope):
+            response = problem(
+                HTTPStatus.FORBIDDEN,
+                "The admin rejects requests from other origins",
+                "other_origin",
+            )
+            await response(scope, receive, send)
             return
-        scope["query_string"] = LEFT_OUT_BY_BROWSERS.sub(b"", scope["query_string"])
-        answer: list[Message] = []
+        scope["query_string"] = IGNORED_BY_BROWSERS.sub(b"", scope["query_string"])
+        messages: list[Message] = []
         nonce = secrets.token_urlsafe(16)
 
-        async def keep(message: Message) -> None:
-            answer.append(message)
+        async def collect(message: Message) -> None:
+            messages.append(message)
 
         resources: Resources = self._app.state.resources
         async with resources.database.read_only_session() as session:
@@ -77,55 +79,47 @@ class AdminMiddleware:
                 "session": session,
                 "nonce": nonce,
             }
-            await self._pages(scope, receive, keep)
-        # Only now: a slow reader holds no connection to the database.
-        answer[0]["headers"] = [_keep_cookie_here(it, scope) for it in answer[0]["headers"]]
-        headers = MutableHeaders(scope=answer[0])
-        _narrow_csrf_cookie(answer[0], scope)
+            await self._pages(scope, receive, collect)
+        # Sent after the session is closed, so that a slow client does not hold a connection.
+        start = messages[0]
+        start["headers"] = [_limit_cookie_path(it, scope) for it in start["headers"]]
+        headers = MutableHeaders(scope=start)
         headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
         if "location" in headers:
             headers["Location"] = _without_host(headers["Location"], scope)
-        headers["Referrer-Policy"] = "same-origin"  # without it a form's Origin would be "null"
-        for message in answer:
+        headers["Referrer-Policy"] = (
+            "same-origin"  # `no-referrer` would make a form's Origin "null"
+        )
+        for message in messages:
             await send(message)
 
 
-def _narrow_csrf_cookie(start: Message, scope: Scope) -> None:
-    """Limit the library's cookie to these pages, as ours are.
-
-    At `/`, two services on one host would overwrite each other's and refuse each other's forms.
-    """
-    path = f"; Path={scope['root_path']};".encode()
-    start["headers"][:] = [
-        (name, value.replace(b"; Path=/;", path, 1) if value.startswith(CSRF_COOKIE) else value)
-        for name, value in start["headers"]
-    ]
-
-
-def _comes_from_elsewhere(scope: Scope) -> bool:
+def _is_cross_origin(scope: Scope) -> bool:
     if scope["method"] not in SAFE_METHODS and is_of_another_page(scope):
         return True
     origin = Headers(scope=scope).get("origin")
-    return origin is not None and origin != _find_origin(scope)
+    return origin is not None and origin != _get_origin(scope)
 
 
-def _keep_cookie_here(header: Header, scope: Scope) -> Header:
-    """The library sets its cookies for the whole host. Another service there, or a second one of
-    these behind another ROOT_PATH, would get them, and put its own in their place."""
+def _limit_cookie_path(header: Header, scope: Scope) -> Header:
+    """Limit the cookies of starlette-admin, which it sets for `/`, to the path of the admin.
+
+    Otherwise two services on one host would receive and overwrite each other's cookies.
+    """
     name, value = header
     if name != b"set-cookie":
         return header
-    return name, WHOLE_HOST.sub(b"; Path=%b" % scope["root_path"].encode(), value)
+    return name, ROOT_COOKIE_PATH.sub(b"; Path=%b" % scope["root_path"].encode(), value)
 
 
 def _without_host(location: str, scope: Scope) -> str:
-    """Return a redirect to this host as a path: `Host` is what the client sent.
+    """Return a redirect to this host as a path, since the client controls the `Host` header.
 
-    A path of two slashes, or of a slash and a backslash, would be another host's.
+    A path that starts with two slashes, or a slash and a backslash, leads to another host.
     """
-    path = location.removeprefix(_find_origin(scope))
+    path = location.removeprefix(_get_origin(scope))
     return path if path[:1] == "/" and path[1:2] not in ("/", "\\") else location
 
 
-def _find_origin(scope: Scope) -> str:
+def _get_origin(scope: Scope) -> str:
     return f"{scope['scheme']}://{Headers(scope=scope).get('host')}"

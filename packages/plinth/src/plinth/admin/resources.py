@@ -1,4 +1,4 @@
-"""A view for each table that has none of its own, such as those that `plinth new` makes."""
+"""A generic view for tables without their own, such as those that `plinth new` creates."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,31 +11,31 @@ from starlette.requests import Request
 
 from plinth.accounts.models import Event, Mail, OneTimeToken, Session, SessionCleanup, User
 from plinth.accounts.services import audit
-from plinth.admin.table import Table
-from plinth.admin.transactions import acting, saving
+from plinth.admin.table import Table, action_transaction, form_transaction
 from plinth.db.models import Base
 from plinth.resources.idempotency import IdempotencyKey
 
-HAVE_THEIR_OWN = (Event, Mail, Session, User)
-NEVER_SHOWN = (IdempotencyKey, OneTimeToken, SessionCleanup)  # machinery, and secret
-# Where the model does not decide: `mapped_column(info={"secret": True})`, or False.
-SECRET = re.compile(r"hash|passw|secret|token|seal|salt|credential|(^|_)key$")
-EVENT = 50  # characters of an event's name
+MODELS_WITH_VIEWS = (Event, Mail, Session, User)
+HIDDEN_MODELS = (IdempotencyKey, OneTimeToken, SessionCleanup)  # internal, or secret
+# Used if the column does not set `info={"secret": ...}`.
+SECRET_NAME = re.compile(r"hash|passw|secret|token|seal|salt|credential|(^|_)key$")
+MAX_EVENT_LENGTH = 50
 
 
 def find_plain_models() -> list[type[Any]]:
-    known = {*HAVE_THEIR_OWN, *NEVER_SHOWN}
+    """Return the models that the generic view shows, by name."""
+    excluded = {*MODELS_WITH_VIEWS, *HIDDEN_MODELS}
     models = (mapper.class_ for mapper in Base.registry.mappers)
-    return sorted((it for it in models if it not in known), key=lambda model: model.__name__)
+    return sorted((it for it in models if it not in excluded), key=lambda model: model.__name__)
 
 
 def is_secret(column: Column[Any]) -> bool:
-    guess = isinstance(column.type, LargeBinary) or SECRET.search(column.name)
+    guess = isinstance(column.type, LargeBinary) or SECRET_NAME.search(column.name)
     return bool(column.info.get("secret", guess))
 
 
 class Resource(Table):
-    """Superusers read and change its rows; which columns, by whom, is in the audit log."""
+    """A table whose rows superusers may change. The audit log records the changed columns."""
 
     icon = "fa-solid fa-table"
     row_actions = ("edit", "delete")
@@ -47,7 +47,7 @@ class Resource(Table):
         self.columns = list(shown)
         self.searched = [key for key in shown if isinstance(shown[key].type, String)]
         self.fields_default_sort = [(key, True) for key in shown if shown[key].primary_key]
-        # What the database makes itself: keys, times, defaults. The latter may be changed later.
+        # Columns that the database sets. Those with a default may be edited later.
         self.exclude_fields_from_create = [key for key in shown if shown[key].server_default]
         self.exclude_fields_from_edit = [key for key in shown if _is_fixed(shown[key])]
         super().__init__(model)
@@ -62,42 +62,42 @@ class Resource(Table):
         return True
 
     async def create(self, request: Request, data: dict[str, Any]) -> Any:
-        async with self._writing(request) as db:
+        async with self._form_transaction(request) as db:
             row = await super().create(request, data)
             await self._record(request, db, "created", row, sorted(data))
         return row
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        async with self._writing(request) as db:
-            before = await self.find_by_pk(request, pk)
-            old = {name: getattr(before, name) for name in data}
+        async with self._form_transaction(request) as db:
+            unchanged = await self.find_by_pk(request, pk)
+            old = {name: getattr(unchanged, name) for name in data}
             row = await super().edit(request, pk, data)
             changed = sorted(name for name in data if getattr(row, name) != old[name])
             await self._record(request, db, "changed", row, changed)
         return row
 
     async def delete(self, request: Request, pks: list[Any]) -> int | None:
-        async with acting(request) as db, _reading_by(request, db):
+        async with action_transaction(request) as db, _use_session(request, db):
             for row in await self.find_by_pks(request, pks):
                 await self._record(request, db, "deleted", row, [])
             return await super().delete(request, pks)
 
     @asynccontextmanager
-    async def _writing(self, request: Request) -> AsyncIterator[AsyncSession]:
+    async def _form_transaction(self, request: Request) -> AsyncIterator[AsyncSession]:
         names = (field.name for field in self.get_fields_list(request) if not field.read_only)
         async with (
-            saving(request, blame=next(names, "")) as db,
-            _reading_by(request, db),
+            form_transaction(request, default_field=next(names, "")) as db,
+            _use_session(request, db),
         ):
             yield db
 
     async def _record(
-        self, request: Request, db: AsyncSession, what: str, row: Any, names: list[str]
+        self, request: Request, db: AsyncSession, action: str, row: Any, names: list[str]
     ) -> None:
         table = inspect(self.model).local_table.name
         key = await self.get_pk_value(request, row)
-        told = f"{key}: {', '.join(names)}" if names else str(key)
-        audit.record(db, f"{table}.{what}"[:EVENT], subject_id=None, reason=told)
+        reason = f"{key}: {', '.join(names)}" if names else str(key)
+        audit.record(db, f"{table}.{action}"[:MAX_EVENT_LENGTH], subject_id=None, reason=reason)
 
 
 def _is_fixed(column: Column[Any]) -> bool:
@@ -105,10 +105,10 @@ def _is_fixed(column: Column[Any]) -> bool:
 
 
 @asynccontextmanager
-async def _reading_by(request: Request, db: AsyncSession) -> AsyncIterator[None]:
-    """Have starlette-admin work in this session, which may write."""
-    before, request.state.session = request.state.session, db
+async def _use_session(request: Request, db: AsyncSession) -> AsyncIterator[None]:
+    """Let starlette-admin use this writable session within the block."""
+    read_only, request.state.session = request.state.session, db
     try:
         yield
     finally:
-        request.state.session = before
+        request.state.session = read_only

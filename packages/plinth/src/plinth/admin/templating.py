@@ -1,7 +1,7 @@
-"""starlette-admin's templates, made to fit a Content-Security-Policy without `unsafe-inline`.
+"""Adapt starlette-admin's templates to a Content-Security-Policy without `unsafe-inline`.
 
-Its scripts and styles within pages get the answer's nonce; its two handlers in attributes become
-marks that `static/admin.js` acts on. A test looks for what this does not know.
+Inline scripts and styles get the nonce of the response. Inline event handlers become data
+attributes, which `static/admin.js` handles. A test fails if starlette-admin adds others.
 """
 
 from importlib.resources import files
@@ -10,9 +10,9 @@ from pathlib import Path
 from jinja2 import BaseLoader, FunctionLoader, PrefixLoader
 from jinja2.loaders import split_template_path
 
-THEIRS = Path(str(files("starlette_admin"))) / "templates"
+UPSTREAM = Path(str(files("starlette_admin"))) / "templates"
 NONCE = ' nonce="{{ request.state.nonce }}"'
-REPLACED = {
+REPLACEMENTS = {
     "<script": f"<script{NONCE}",
     "<style": f"<style{NONCE}",
     'onclick="applyColumnVisibility()"': 'data-plinth="apply-columns"',
@@ -21,16 +21,16 @@ REPLACED = {
 
 
 def _load(name: str) -> str | None:
-    file = THEIRS.joinpath(*split_template_path(name))
+    file = UPSTREAM.joinpath(*split_template_path(name))
     if not file.is_file():
         return None
     source = file.read_text(encoding="utf-8")
-    for theirs, ours in REPLACED.items():
-        source = source.replace(theirs, ours)
+    for old, new in REPLACEMENTS.items():
+        source = source.replace(old, new)
     return source
 
 
-# By their own names, and as "@theirs/..." for a template of ours that extends its namesake.
+# Also as "@theirs/NAME", so that our template NAME can extend the one of starlette-admin.
 LOADERS: list[BaseLoader] = [
     PrefixLoader({"@theirs": FunctionLoader(_load)}),
     FunctionLoader(_load),

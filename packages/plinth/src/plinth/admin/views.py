@@ -1,4 +1,4 @@
-"""The tables that superusers look at, and the few things that they may do there."""
+"""The views of users, sessions, audit events and mails."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,21 +12,20 @@ from starlette_admin.types import RequestAction
 
 from plinth.accounts.base_user import SEARCHED
 from plinth.accounts.models import Event, Mail, Session, User
+from plinth.accounts.schemas.from_columns import UserForm
 from plinth.accounts.schemas.user import UserAdminUpdate
-from plinth.accounts.schemas.user_form import UserForm
 from plinth.accounts.services import accounts, administration, outbox, sessions
 from plinth.accounts.user_columns import COLUMNS, EDITABLE, READABLE
 from plinth.admin.auth import actor
 from plinth.admin.resources import is_secret
-from plinth.admin.table import Table, to_text
-from plinth.admin.transactions import acting, saving
+from plinth.admin.table import Table, action_transaction, form_transaction, to_text
 from plinth.request.client import describe_device
 
-ENDED = "ended by a superuser"
+END_REASON = "ended by a superuser"
 
 
 class Users(Table):
-    """No password and no e-mail is changed here: that takes a proof that only its owner has."""
+    """Users. Only the owner of an account can change its password or e-mail."""
 
     icon = "fa-solid fa-users"
     columns = tuple(name for name in READABLE if not is_secret(COLUMNS[name]))
@@ -55,67 +54,67 @@ class Users(Table):
         return await super().is_row_action_allowed_for_obj(request, name, obj)
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        async with saving(request, blame="username") as db:
-            changes = UserForm(**{name: _read_field(name, data[name]) for name in data})
+        async with form_transaction(request, default_field="username") as db:
+            changes = UserForm(**{name: _parse_field(name, data[name]) for name in data})
             return await administration.change_user(db, int(pk), changes, by=actor(request).id)
 
     @row_action(
         "deactivate",
         "Deactivate",
-        "Deactivate this user, and end their sessions?",
+        "Deactivate this user and end all sessions?",
         icon_class="fa-solid fa-user-slash",
     )
     async def deactivate(self, request: Request, pk: Any) -> None:
         await _change(request, [pk], UserAdminUpdate(is_active=False))
-        flash(request, "Deactivated; their sessions have ended.", "success")
+        flash(request, "The user was deactivated and all sessions ended.", "success")
 
     @row_action(
-        "activate", "Activate", "Let this user sign in again?", icon_class="fa-solid fa-user-check"
+        "activate", "Activate", "Allow this user to sign in?", icon_class="fa-solid fa-user-check"
     )
     async def activate(self, request: Request, pk: Any) -> None:
         await _change(request, [pk], UserAdminUpdate(is_active=True))
-        flash(request, "Activated.", "success")
+        flash(request, "The user was activated.", "success")
 
     @row_action(
         "end_sessions",
         "End sessions",
-        "Sign this user out everywhere?",
+        "End all sessions of this user?",
         icon_class="fa-solid fa-right-from-bracket",
     )
     async def end_sessions(self, request: Request, pk: Any) -> None:
         await _end_sessions(request, [pk])
-        flash(request, "Their sessions have ended.", "success")
+        flash(request, "All sessions of the user were ended.", "success")
 
     @row_action(
         "resend",
         "Resend verification mail",
-        "Send the verification mail once more?",
+        "Send the verification mail again?",
         icon_class="fa-solid fa-envelope",
     )
     async def resend(self, request: Request, pk: Any) -> None:
-        async with acting(request) as db:
+        async with action_transaction(request) as db:
             await administration.resend_verification(db, int(pk))
-        flash(request, "The mail is on its way.", "success")
+        flash(request, "The verification mail was queued.", "success")
 
     @action(
         "deactivate",
         "Deactivate",
-        "Deactivate these users, and end their sessions?",
+        "Deactivate these users and end all their sessions?",
         icon_class="fa-solid fa-user-slash",
     )
     async def deactivate_all(self, request: Request, selection: ActionSelection) -> None:
         count = await _change(request, await selection.pks(), UserAdminUpdate(is_active=False))
-        flash(request, f"{count} deactivated; their sessions have ended.", "success")
+        flash(request, f"Users deactivated: {count}. All their sessions ended.", "success")
 
     @action(
         "end_sessions",
         "End sessions",
-        "Sign these users out everywhere?",
+        "End all sessions of these users?",
         icon_class="fa-solid fa-right-from-bracket",
     )
     async def end_all_sessions(self, request: Request, selection: ActionSelection) -> None:
         count = await _end_sessions(request, await selection.pks())
-        flash(request, f"{count} signed out everywhere.", "success")
+        flash(request, f"Users whose sessions were ended: {count}.", "success")
 
 
 class Sessions(Table):
@@ -150,20 +149,20 @@ class Sessions(Table):
     @row_action(
         "end",
         "End session",
-        "Sign out whoever uses this session?",
+        "End this session?",
         icon_class="fa-solid fa-right-from-bracket",
     )
     async def end(self, request: Request, pk: Any) -> None:
         session = await self.find_by_pk(request, pk)
-        async with acting(request) as db:
+        async with action_transaction(request) as db:
             if session is None:
                 raise sessions.SessionNotFound
-            await sessions.end(db, session.user_id, session.id, reason=ENDED)
-        flash(request, "The session has ended.", "success")
+            await sessions.end(db, session.user_id, session.id, reason=END_REASON)
+        flash(request, "The session was ended.", "success")
 
 
 class Events(Table):
-    """The database refuses whoever would change them, superusers as well."""
+    """Audit events. The database rejects every change of them."""
 
     icon = "fa-solid fa-clock-rotate-left"
     columns = (
@@ -187,7 +186,7 @@ class Events(Table):
 
 
 class Mails(Table):
-    """What a mail says is sealed, and is not opened here."""
+    """The outbox, without the encrypted context of the mails."""
 
     icon = "fa-solid fa-envelope"
     columns = (
@@ -216,34 +215,34 @@ class Mails(Table):
 
     @row_action(
         "retry",
-        "Send after all",
-        "Try to send this mail again?",
+        "Send again",
+        "Queue this mail again?",
         icon_class="fa-solid fa-paper-plane",
     )
     async def retry(self, request: Request, pk: Any) -> None:
-        async with acting(request) as db:
+        async with action_transaction(request) as db:
             await outbox.retry(db, UUID(pk))
-        flash(request, "The mail is waiting to be sent again.", "success")
+        flash(request, "The mail was queued again.", "success")
 
 
-def _read_field(name: str, value: Any) -> Any:
-    """Return what a field of the form means: an empty one is NULL, a time is in UTC."""
+def _parse_field(name: str, value: Any) -> Any:
+    """Convert a form value: an empty text becomes NULL if possible; times are in UTC."""
     if isinstance(value, datetime) and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     return None if value == "" and COLUMNS[name].nullable else value
 
 
 async def _change(request: Request, pks: list[Any], changes: UserAdminUpdate) -> int:
-    """All of them or none."""
-    async with acting(request) as db:
+    """Change all users in one transaction. Return their number."""
+    async with action_transaction(request) as db:
         for pk in pks:
             await administration.change_user(db, int(pk), changes, by=actor(request).id)
     return len(pks)
 
 
 async def _end_sessions(request: Request, pks: list[Any]) -> int:
-    async with acting(request) as db:
+    async with action_transaction(request) as db:
         for pk in pks:
             user = await accounts.get(db, int(pk))
-            await sessions.end_all(db, user.id, reason=ENDED)
+            await sessions.end_all(db, user.id, reason=END_REASON)
     return len(pks)

@@ -1,7 +1,7 @@
-"""Letters: a template in `templates/`, filled, as text and HTML, with its headers.
+"""Render messages from the templates in `templates/`, as text and HTML with headers.
 
-A template `<kind>.txt` begins with a line `Subject: ...` and an empty one; `<kind>.html` extends
-`layout.html`, and what is filled into it is escaped.
+`<kind>.txt` starts with a line `Subject: ...` and an empty line. `<kind>.html` extends
+`layout.html`, and its variables are escaped.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from plinth.config import settings
 
 TEMPLATES = Path(__file__).with_name("templates")
-MAX_LINE_LENGTH = 998  # RFC 5322, 2.1.1
+MAX_LINE_LENGTH = 998  # RFC 5322, section 2.1.1
 
 _templates = Environment(
     loader=FileSystemLoader(TEMPLATES),
@@ -37,9 +37,9 @@ _templates = Environment(
 class Message:
     """
     Attributes:
-        sender: the envelope's, where a mail that comes back goes.
-        recipient: the envelope's, the only one whom it reaches.
-        link: the page of the front end that it leads to.
+        sender: the envelope sender, to which bounces go.
+        recipient: the envelope recipient.
+        link: the URL of the front end in the message.
     """
 
     kind: str
@@ -52,19 +52,22 @@ class Message:
 def render_message(
     kind: str, *, number: UUID, written: datetime, recipient: str, context: Mapping[str, Any]
 ) -> Message:
-    """
+    """Render the template of a kind.
+
     Args:
-        number: of the mail, not of the attempt: by it a receiver knows a second copy.
-        filling: what the template asks for. `page` and `token` become `link`, `expires_at` (an
-            epoch) becomes `until`.
+        number: the id of the mail. It becomes the Message-ID, so that a receiver can recognize a
+            second copy.
+        written: the time for the Date header.
+        context: the variables of the template. `page` and `token` become `link`; `expires_at`, in
+            Unix time, becomes `until`.
 
     Raises:
-        ValueError: the recipient is no address, or what is filled in would break a header.
+        ValueError: the recipient is not a valid address, or a value would break a header.
     """
     link = _make_link(context["page"], context.get("token")) if "page" in context else None
     values = {"project": settings.PROJECT_NAME, "link": link, **context}
     if "expires_at" in context:
-        values["until"] = _spell(datetime.fromtimestamp(context["expires_at"], UTC))
+        values["until"] = _format_time(datetime.fromtimestamp(context["expires_at"], UTC))
     subject, text = _render_text(kind, values)
     name, sender = parseaddr(settings.MAIL_FROM)
     sender, recipient = _to_ascii(sender), _to_ascii(recipient)
@@ -75,7 +78,7 @@ def render_message(
     message["Subject"] = subject
     message["Date"] = written
     message["Message-ID"] = f"<{number}@{sender.rpartition('@')[2]}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
+    message["Auto-Submitted"] = "auto-generated"  # prevents out-of-office replies (RFC 3834)
     html = _templates.get_template(f"{kind}.html").render(values)
     message.set_content(text, cte=_choose_encoding(text))
     message.add_alternative(html, subtype="html", cte=_choose_encoding(html))
@@ -83,12 +86,12 @@ def render_message(
 
 
 def _make_link(page: str, token: str | None) -> str:
-    """The token stands in the fragment, which a browser sends to no server: it is in no log."""
+    """Put the token in the fragment, which browsers do not send to servers, so no log has it."""
     fragment = f"#token={token}" if token else ""
     return f"{settings.FRONTEND_URL.rstrip('/')}/{page}{fragment}"
 
 
-def _spell(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
@@ -98,30 +101,29 @@ def _render_text(kind: str, values: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _to_ascii(address: str) -> str:
-    """The domain by IDNA 2008. A local part beyond ASCII stays, and asks for RFC 6531."""
+    """Encode the domain by IDNA 2008. A non-ASCII local part stays and needs SMTPUTF8."""
     if address.isascii():
         return address
     try:
-        found = validate_email(address, check_deliverability=False)
+        valid = validate_email(address, check_deliverability=False)
     except EmailNotValidError:
-        raise ValueError("not an address that mail can be sent to") from None
-    return found.ascii_email or f"{found.local_part}@{found.ascii_domain}"
+        raise ValueError("the recipient is not a valid e-mail address") from None
+    return valid.ascii_email or f"{valid.local_part}@{valid.ascii_domain}"
 
 
 def _parse(address: str, name: str = "") -> Address:
     local, _, domain = address.rpartition("@")
     try:
-        # The parser of `addr_spec` takes no local part beyond ASCII.
+        # `addr_spec` accepts only ASCII.
         parts = (
             {"addr_spec": address} if address.isascii() else {"username": local, "domain": domain}
         )
         return Address(name, **parts)
     except MessageError:
-        raise ValueError("not an address") from None
+        raise ValueError("the recipient or MAIL_FROM is not a valid e-mail address") from None
 
 
 def _choose_encoding(text: str) -> str:
-    """Plain where it can be, so that a link stands whole in the source too; never 8bit, which not
-    every server takes."""
+    """Return 7bit if possible, which keeps links in one piece. Not every server accepts 8bit."""
     plain = text.isascii() and all(len(line) < MAX_LINE_LENGTH for line in text.splitlines())
     return "7bit" if plain else "quoted-printable"

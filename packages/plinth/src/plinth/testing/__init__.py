@@ -2,5 +2,5 @@
 
 import pytest
 
-for _name in ("answers", "contract", "documented", "people", "rows", "scene"):
+for _name in ("answers", "contract", "people", "rows", "scene"):
     pytest.register_assert_rewrite(f"{__name__}.{_name}")

@@ -1,4 +1,4 @@
-"""Requests as bytes, straight into the application: what no client's good manners would send."""
+"""Send raw requests to an ASGI application, including ones that no HTTP client would send."""
 
 import gzip
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ async def send(
 ) -> Answer:
     """
     Args:
-        target: path and query, percent-encoded, as they stand in a request's first line.
+        target: the percent-encoded path and query (RFC 9112, section 3.2).
     """
     path, _, query = target.partition("?")
     scope = {
@@ -46,19 +46,19 @@ async def send(
     async def receive() -> Message:
         return incoming.pop() if incoming else {"type": "http.disconnect"}
 
-    async def keep(message: Message) -> None:
+    async def collect(message: Message) -> None:
         sent.append(message)
 
     try:
-        await app(scope, receive, keep)
+        await app(scope, receive, collect)
     except Exception:
         if not sent:
-            raise  # else it is raised again after the response to it, for the server's log
+            raise  # otherwise the error was raised again after its response, for the server's log
     start, *rest = sent
-    given: dict[str, str] = {
+    response_headers: dict[str, str] = {
         name.decode("latin-1"): value.decode("latin-1") for name, value in start["headers"]
     }
     content = b"".join(message.get("body", b"") for message in rest)
-    if given.get("content-encoding") == "gzip":
+    if response_headers.get("content-encoding") == "gzip":
         content = gzip.decompress(content)
-    return Answer(start["status"], given, content)
+    return Answer(start["status"], response_headers, content)

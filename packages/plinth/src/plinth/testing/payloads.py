@@ -44,7 +44,7 @@ TEXTS = [
     "%CC%81" * 200,
     "a" * 20_000,
 ]
-# As they stand in a JSON document.
+# JSON source text of one value.
 FRAGMENTS = [
     *NUMBERS,
     "null",

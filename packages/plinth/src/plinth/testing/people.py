@@ -1,3 +1,5 @@
+"""A factory of users, signed in or not."""
+
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Any
@@ -30,16 +32,16 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
-    """A user as `complete_sign_in` asks for one."""
-
+class _UserWithHash:
     id: int
     hashed_password: str
 
 
 class People:
-    """Makes users in the database and signs them in, over HTTP where the application has the
-    library's `/auth/login`."""
+    """Inserts users into the database and signs them in.
+
+    Sign-in uses `POST /auth/login` if the application has it, otherwise `complete_sign_in`.
+    """
 
     def __init__(
         self, client: AsyncClient, connection: asyncpg.Connection, database: Database | None = None
@@ -49,7 +51,11 @@ class People:
         self._database = database
 
     async def add(self, **columns: Any) -> Person:
-        """A user who exists and is not signed in; `columns` in place of the usual values."""
+        """Insert a user who is not signed in.
+
+        Args:
+            columns: column values to use instead of generated ones.
+        """
         number = next(_numbers)
         values = {
             "email": f"person{number}@example.com",
@@ -64,15 +70,16 @@ class People:
         return Person(user_id, values["email"], values["username"])
 
     async def enter(self, **columns: Any) -> Person:
-        """A user who is signed in."""
+        """Insert a user and sign them in."""
         return await self.sign_in(await self.add(**columns))
 
     async def sign_in(self, person: Person) -> Person:
-        answer = await self.try_to_sign_in(person)
-        if answer.status_code == 404 and self._database:
+        """Return a copy of the person with the tokens of a new session."""
+        response = await self.try_to_sign_in(person)
+        if response.status_code == 404 and self._database:
             return await self._sign_in_directly(person, self._database)
-        assert answer.status_code == 200, answer.text
-        return Person(person.id, person.email, person.username, person.password, answer.json())
+        assert response.status_code == 200, response.text
+        return Person(person.id, person.email, person.username, person.password, response.json())
 
     async def try_to_sign_in(self, person: Person) -> Response:
         return await self._client.post(
@@ -80,7 +87,7 @@ class People:
         )
 
     async def _sign_in_directly(self, person: Person, database: Database) -> Person:
-        proven = Proven(person.id, CHEAP_HASH)
-        signed_in = await complete_sign_in(database, proven, ("password",), Client(None, None))
+        user = _UserWithHash(person.id, CHEAP_HASH)
+        signed_in = await complete_sign_in(database, user, ("password",), Client(None, None))
         tokens = asdict(signed_in.tokens)
         return Person(person.id, person.email, person.username, person.password, tokens)

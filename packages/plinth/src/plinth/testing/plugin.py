@@ -1,13 +1,13 @@
-"""A pytest plugin: the application on a real PostgreSQL and a real Redis-protocol server.
+"""A pytest plugin that runs the application on a real PostgreSQL and a Redis-protocol server.
 
-They are embedded ones in `DATA_DIR/test`, or those of TEST_DATABASE_URL and TEST_REDIS_URL. Each
-worker has a database of its own, cloned from a template that the migrations made. Tests commit for
-real, so that what they see is what another connection sees; after each test the rows are removed.
+The servers are embedded ones in `DATA_DIR/test`, or those of TEST_DATABASE_URL and TEST_REDIS_URL.
+Each xdist worker has its own database, cloned from a migrated template. Tests commit, so another
+connection sees their rows. All rows are deleted after each test.
 """
 
 import os
 
-import plinth.testing.isolation  # noqa: F401 - before anything that reads a setting
+import plinth.testing.isolation  # noqa: F401 - must precede every import that reads a setting
 
 # isort: split
 from collections.abc import AsyncIterator, Iterator
@@ -23,17 +23,21 @@ from plinth.cache import clear_cache_pattern
 from plinth.cli.application import load_application
 from plinth.config import settings
 from plinth.db.database import Database
-from plinth.testing.databases import TestServices, cloned_database, test_services
-from plinth.testing.documented import check_documented
+from plinth.testing.answers import check_documented
+from plinth.testing.databases import (
+    TestServices,
+    cloned_database,
+    recorded_statements,
+    test_services,
+)
 from plinth.testing.operations import find_operations
 from plinth.testing.people import People
 from plinth.testing.rows import Rows
 from plinth.testing.scene import Scene, make_scene
-from plinth.testing.statements import recorded_statements
 
-UNGUARDED = "SET LOCAL session_replication_role = replica"  # events refuse to go
-# TRUNCATE makes new files for every table and index: several times what most tests take.
-EMPTY_ALL = """
+DISABLE_TRIGGERS = "SET LOCAL session_replication_role = replica"  # one forbids to delete events
+# TRUNCATE creates new files for each table and index, which takes longer than most tests.
+DELETE_ALL_ROWS = """
 DO $$
 DECLARE
     name text;
@@ -53,14 +57,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """A third of the time tests wait, for servers and for processes that they start."""
+    """Use more workers than cores: tests spend a third of the time waiting for servers."""
     cores = os.cpu_count() or 1
     return cores + cores // 2
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": True}  # the loop that `plinth serve` runs on
+    return "asyncio", {"use_uvloop": True}  # the event loop of `plinth serve`
 
 
 @pytest.fixture(scope="session")
@@ -71,14 +75,14 @@ def services() -> Iterator[TestServices]:
 
 @pytest.fixture(scope="session")
 def database_url(services: TestServices, worker_id: str) -> Iterator[str]:
-    """This worker's own database, at the newest migration."""
+    """The URL of the worker's own database, at the newest migration."""
     with cloned_database(services, worker_id) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 async def app(services: TestServices, database_url: str, worker_id: str) -> AsyncIterator[FastAPI]:
-    """The application that `PLINTH_APP` or `pyproject.toml` names, started."""
+    """The started application that `PLINTH_APP` or `pyproject.toml` names."""
     settings.DATABASE_URL = database_url
     settings.REDIS_URL = services.redis_url
     settings.CACHE_PREFIX = f"test-{services.run}-{worker_id}"
@@ -89,37 +93,39 @@ async def app(services: TestServices, database_url: str, worker_id: str) -> Asyn
 
 @pytest.fixture(scope="session")
 def resources(app: FastAPI) -> Resources:
-    found: Resources = app.state.resources
-    return found
+    resources: Resources = app.state.resources
+    return resources
 
 
-async def empty(database: Database) -> None:
+async def delete_all_rows(database: Database) -> None:
     async with database.transaction() as db:
         connection = await db.connection()
-        await connection.exec_driver_sql(UNGUARDED)
-        await connection.exec_driver_sql(EMPTY_ALL)
+        await connection.exec_driver_sql(DISABLE_TRIGGERS)
+        await connection.exec_driver_sql(DELETE_ALL_ROWS)
     await clear_cache_pattern("*")
 
 
 @pytest.fixture
 async def database(resources: Resources) -> AsyncIterator[Database]:
-    """The application's own database, found and left empty: a command that a test ran in a process
-    may have left something."""
-    await empty(resources.database)
+    """The application's database, empty before and after the test.
+
+    It is emptied before as well, since a subprocess of an earlier test may have left rows.
+    """
+    await delete_all_rows(resources.database)
     yield resources.database
-    await empty(resources.database)
+    await delete_all_rows(resources.database)
 
 
 @pytest.fixture
 async def db(database: Database) -> AsyncIterator[AsyncSession]:
-    """A session whose work is committed after the test; commit by hand to let others see it."""
+    """A session that commits after the test. Commit earlier to show rows to other connections."""
     async with database.transaction() as session:
         yield session
 
 
 @pytest.fixture
 async def second(database_url: str, database: Database) -> AsyncIterator[asyncpg.Connection]:
-    """Another connection, which sees what is committed and nothing else."""
+    """Another connection, which sees only committed rows."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
@@ -127,7 +133,7 @@ async def second(database_url: str, database: Database) -> AsyncIterator[asyncpg
 
 @pytest.fixture
 async def client(app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]:
-    """A client whose responses must have a status that the OpenAPI document knows."""
+    """A client of the application. A response that the OpenAPI document lacks fails the test."""
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False),
         base_url=f"http://test{settings.API_V1_PREFIX}",
@@ -138,24 +144,24 @@ async def client(app: FastAPI, database: Database) -> AsyncIterator[AsyncClient]
 
 @pytest.fixture
 def people(client: AsyncClient, second: asyncpg.Connection, database: Database) -> People:
-    """Makes users and signs them in."""
+    """A factory of users."""
     return People(client, second, database)
 
 
 @pytest.fixture
 def rows(second: asyncpg.Connection) -> Rows:
-    """Makes rows of any table."""
+    """A factory of rows of any table."""
     return Rows(second)
 
 
 @pytest.fixture
 def statements(database: Database) -> Iterator[list[str]]:
-    """The SQL that is sent to the database, as it is sent."""
+    """The SQL statements sent to the database so far."""
     with recorded_statements(database) as sent:
         yield sent
 
 
 @pytest.fixture
 async def scene(client: AsyncClient, people: People, second: asyncpg.Connection) -> Scene:
-    """A user who owns something of each kind, for the contract suite; a test may name more."""
+    """The rows that the contract suite calls routes with. Extend it in `tests/conftest.py`."""
     return await make_scene(client, people, second, find_operations())

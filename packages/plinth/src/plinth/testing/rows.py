@@ -1,4 +1,4 @@
-"""Rows of any table, with a value wherever one is needed."""
+"""A factory of rows of any table, with generated values for required columns."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from sqlalchemy import JSON, Column, ForeignKey, Numeric, String
 from plinth.db.models import Base
 
 MANY = 1_000_000
-_CHARACTERS = 0x4E00, 20_000  # the first CJK ideograph, and how many follow it
+_CHARACTERS = 0x4E00, 20_000  # the first CJK ideograph, and the number of those used
 _numbers: defaultdict[Column[Any], Iterator[int]] = defaultdict(lambda: count(1))
 
 
@@ -25,28 +25,29 @@ class Rows:
         self._connection = connection
 
     async def add(self, table: str, **values: Any) -> int:
-        """Insert a row, and the rows it refers to, and return its id.
+        """Insert a row and the rows it refers to. Return its id.
 
         Args:
-            values: used instead of generated ones.
+            values: column values to use instead of generated ones.
         """
         for column in Base.metadata.tables[table].columns:
-            if column.name in values or not _is_needed(column):
+            if column.name in values or not _is_required(column):
                 continue
             if column.foreign_keys:
-                values[column.name] = await self._refer(next(iter(column.foreign_keys)), values)
+                key = next(iter(column.foreign_keys))
+                values[column.name] = await self._add_referenced(key, values)
             else:
                 values[column.name] = _make_value(column)
         names = ", ".join(f'"{name}"' for name in values)
         places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
-        what = f"({names}) VALUES ({places})" if values else "DEFAULT VALUES"
-        made: int = await self._connection.fetchval(
-            f'INSERT INTO "{table}" {what} RETURNING id', *values.values()
+        source = f"({names}) VALUES ({places})" if values else "DEFAULT VALUES"
+        row_id: int = await self._connection.fetchval(
+            f'INSERT INTO "{table}" {source} RETURNING id', *values.values()
         )
-        return made
+        return row_id
 
-    async def _refer(self, key: ForeignKey, values: dict[str, Any]) -> int:
-        """To a row that has in common what the reference says: its owner."""
+    async def _add_referenced(self, key: ForeignKey, values: dict[str, Any]) -> int:
+        """Insert the referenced row, with the same values in the other columns of the key."""
         assert key.constraint
         shared = {
             element.column.name: values[element.parent.name]
@@ -56,16 +57,16 @@ class Rows:
         return await self.add(key.column.table.name, **shared)
 
 
-def _is_needed(column: Column[Any]) -> bool:
+def _is_required(column: Column[Any]) -> bool:
     return not (column.nullable or column.identity or column.server_default is not None)
 
 
 def _make_value(column: Column[Any]) -> Any:
-    """A different value for each row, as far as the type has that many."""
+    """Return a value that is unique, as far as the type has enough values."""
     if isinstance(column.type, JSON):
         return "{}"
     number = next(_numbers[column])
-    makes: dict[type, Callable[[], Any]] = {
+    factories: dict[type, Callable[[], Any]] = {
         str: lambda: _make_text(column, number),
         bool: lambda: True,
         int: lambda: number,
@@ -74,7 +75,7 @@ def _make_value(column: Column[Any]) -> Any:
         date: lambda: date(2026, 1, 1) + timedelta(days=number),
         datetime: lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number),
     }
-    return makes.get(column.type.python_type, uuid4)()
+    return factories.get(column.type.python_type, uuid4)()
 
 
 def _make_text(column: Column[Any], number: int) -> str:

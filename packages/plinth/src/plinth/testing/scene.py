@@ -1,4 +1,4 @@
-"""Somebody whose things are there, and everybody else: for a test that calls every route."""
+"""The users and rows with which the contract suite calls every route in every role."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from httpx2 import AsyncClient, Response
 
 from plinth.db.models import Base
 from plinth.resources.access import SUPERUSER
-from plinth.testing.operations import FORM, JSON, Operation, Schema, skip_unjudged
+from plinth.testing.operations import FORM, JSON, Operation, Schema, skip_rule
 from plinth.testing.people import PASSWORD, People, Person
 
 MARK = "belongs-to-the-owner"
-"""Stands in what the owner has, so that it is seen where it is shown."""
-HELP = "Name one in `scene.known`, in a fixture `scene` of yours (docs/how-to/testing.md)."
-TAKEN_AWAY = {
+"""A text in the owner's rows. A response with it shows a row of the owner."""
+HELP = "Add one to `scene.known` in your own fixture `scene` (docs/how-to/testing.md)."
+REVOCATIONS = {
     "revoked": "UPDATE sessions SET revoked_at = now() WHERE user_id = $1",
     "deactivated": "UPDATE users SET is_active = false WHERE id = $1",
 }
@@ -25,8 +25,8 @@ TAKEN_AWAY = {
 class Scene:
     """
     Attributes:
-        owner: whose things are called; other roles must not see them.
-        known: parameters of paths, and properties of bodies, that name what is there.
+        owner: the user whose rows the other roles must not see.
+        known: values of path parameters and body properties that refer to existing rows.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Scene:
         self._second = second
         self._operations = operations
         self.owner = owner
-        self._names = {"username": owner.username}  # in a path; in a body it would be taken
+        self._names = {"username": owner.username}  # only for paths: in a body it is already taken
         self._headers: dict[str, Mapping[str, str]] = {"anonymous": {}, "owner": owner.headers}
         self.known: dict[str, Any] = {
             "user_id": owner.id,
@@ -56,66 +56,67 @@ class Scene:
         operation: Operation,
         role: str,
         *,
-        whole: bool = False,
-        more: Mapping[str, Any] | None = None,
+        optional: bool = False,
+        extra: Mapping[str, Any] | None = None,
     ) -> Response:
-        """The operation on what belongs to the owner, with values that fit.
+        """Call the operation on the owner's rows with generated values.
 
         Args:
-            whole: with the properties that may be left out, too.
-            more: properties to send beside.
+            role: see `docs/how-to/testing.md`.
+            optional: send the properties that are not required as well.
+            extra: more properties to send.
         """
-        await self.prepare(operation, whole=whole)
+        await self.prepare(operation, optional=optional)
         headers = await self.headers_of(role)
-        answer = await self._send(operation, headers, whole, dict(more or {}))
-        if operation.writes_row and operation.path.endswith("}") and answer.is_success:
+        response = await self._send(operation, headers, optional, dict(extra or {}))
+        if operation.writes_row and operation.path.endswith("}") and response.is_success:
             name = operation.path_parameters[-1]
-            row = operation.row_of(answer.json())
+            row = operation.extract_row(response.json())
             self.known[name] = row.get(_find_key(name, row), self.known[name])  # a slug may change
-        return answer
+        return response
 
     async def headers_of(self, role: str) -> Mapping[str, str]:
+        """Return the headers of the role's user. Create the user on the first call."""
         if role not in self._headers:
             columns = {"is_verified": role != "unverified", "is_superuser": role == "superuser"}
             person = await self._people.enter(**columns)
             self._headers[role] = person.headers
-            if change := TAKEN_AWAY.get(role):
+            if change := REVOCATIONS.get(role):
                 await self._second.execute(change, person.id)
         return self._headers[role]
 
-    async def prepare(self, operation: Operation, *, whole: bool = False) -> None:
-        """Have what the operation names be there; skip the test where that cannot be made."""
-        _, schema = operation.open_envelope(operation.body(JSON) or {})
-        sent = schema.get("properties", ()) if whole else schema.get("required", ())
+    async def prepare(self, operation: Operation, *, optional: bool = False) -> None:
+        """Create the rows that the operation refers to. Skip the test if that is not possible."""
+        _, schema = operation.unwrap_schema(operation.body(JSON) or {})
+        sent = schema.get("properties", ()) if optional else schema.get("required", ())
         references = [name for name in sent if name.endswith("_id")]
         for name in (*operation.path_parameters, *references):
             if name not in self.known and name not in self._names:
-                self.known[name] = await self._make(operation, name)
+                self.known[name] = await self._create(operation, name)
 
-    async def _make(self, operation: Operation, name: str) -> Any:
-        """One of what `{name}` stands for in a path, or refers to in a body, made as its own
-        routes make it."""
-        table = find_referred(name)
+    async def _create(self, operation: Operation, name: str) -> Any:
+        """Create the row for `{name}` in a path or for a reference in a body. Return its key."""
+        table = find_referenced_table(name)
         if table == "users":
             return self.owner.id
-        makers = self.creators_of(name) or self.creators_in(table or "")
-        if len(makers) != 1:
-            found = " and ".join(map(str, makers)) or "no route"
-            skip_unjudged(operation, f"{found} may create the object of {{{name}}}. {HELP}")
-        creating = makers[0]
-        is_theirs = not creating.is_declared(SUPERUSER)
-        answer = await self.call(creating, "owner" if is_theirs else "superuser")
-        assert answer.status_code < 500, answer.text
-        if answer.status_code >= 400:
-            skip_unjudged(operation, f"{creating} refused generated values: {answer.text} {HELP}")
-        made = creating.row_of(answer.json())
-        row = made if isinstance(made, dict) else {}
+        creators = self.creators_of(name) or self.creators_in(table or "")
+        if len(creators) != 1:
+            candidates = " and ".join(map(str, creators)) or "no route"
+            skip_rule(operation, f"{candidates} may create the row of {{{name}}}. {HELP}")
+        creator = creators[0]
+        role = "superuser" if creator.is_declared(SUPERUSER) else "owner"
+        response = await self.call(creator, role)
+        assert response.status_code < 500, response.text
+        if response.status_code >= 400:
+            skip_rule(operation, f"{creator} rejected generated values: {response.text} {HELP}")
+        content = creator.extract_row(response.json())
+        row = content if isinstance(content, dict) else {}
         if (key := _find_key(name, row)) not in row:
-            skip_unjudged(operation, f"{creating} answers without {key!r} at its top level. {HELP}")
+            skip_rule(operation, f"the response of {creator} has no top-level {key!r}. {HELP}")
         return row[key]
 
     def creators_of(self, name: str) -> list[Operation]:
-        """Return the routes that POST to a collection whose members `{name}` stands for."""
+        """Return the routes that POST to the collection before `{name}` in a path."""
         marker = f"{{{name}}}"
         paths = [it.path for it in self._operations]
         collections = {it.partition(marker)[0].rstrip("/") for it in paths if marker in it}
@@ -126,7 +127,7 @@ class Scene:
         ]
 
     def creators_at(self, path: str) -> list[Operation]:
-        """Return the routes that add a row to the list at a path."""
+        """Return the routes that POST a row to the list at `path`."""
         return [
             it
             for it in self._operations
@@ -134,7 +135,7 @@ class Scene:
         ]
 
     def creators_in(self, table: str) -> list[Operation]:
-        """Return the routes that POST to the collection named like a table."""
+        """Return the routes that POST to the collection with the name of a table."""
         collection = f"/{table.replace('_', '-')}"
         return [
             it
@@ -143,7 +144,11 @@ class Scene:
         ]
 
     async def _send(
-        self, operation: Operation, headers: Mapping[str, str], whole: bool, more: dict[str, Any]
+        self,
+        operation: Operation,
+        headers: Mapping[str, str],
+        optional: bool,
+        extra: dict[str, Any],
     ) -> Response:
         path = operation.path
         for name in operation.path_parameters:
@@ -154,7 +159,7 @@ class Scene:
             for name, item in operation.parameters("query").items()
             if item.get("required")
         }
-        content, media_type = self._body(operation, whole, more)
+        content, media_type = self._body(operation, optional, extra)
         if authorization := headers.get("Authorization"):
             token = authorization.partition(" ")[2]
             headers = {"Authorization": operation.authorization(token)}
@@ -163,7 +168,7 @@ class Scene:
             operation.method, f"http://test{path}", params=query, headers=sent, content=content
         )
 
-    def _body(self, operation: Operation, whole: bool, more: dict[str, Any]) -> tuple[str, str]:
+    def _body(self, operation: Operation, optional: bool, extra: dict[str, Any]) -> tuple[str, str]:
         if operation.body(FORM):
             return f"username={self.owner.email}&password={PASSWORD}", FORM
         schema = operation.body(JSON)
@@ -171,27 +176,27 @@ class Scene:
             return "", ""
         if schema.get("type") == "array":
             item = operation.resolve(schema["items"])
-            return json.dumps([self._fill(operation, item, whole, more)]), JSON
-        return json.dumps(self._fill(operation, schema, whole, more)), JSON
+            return json.dumps([self._fill(operation, item, optional, extra)]), JSON
+        return json.dumps(self._fill(operation, schema, optional, extra)), JSON
 
     def _fill(
-        self, operation: Operation, schema: Schema, whole: bool, more: dict[str, Any]
+        self, operation: Operation, schema: Schema, optional: bool, extra: dict[str, Any]
     ) -> dict[str, Any]:
-        envelope, inside = operation.open_envelope(schema)
-        values = operation.examples(inside, optional=whole)
+        envelope, inner = operation.unwrap_schema(schema)
+        values = operation.examples(inner, optional=optional)
         known = {name: value for name, value in self.known.items() if name in values}
-        filled = values | known | more
-        return {envelope: filled} if envelope else filled
+        content = values | known | extra
+        return {envelope: content} if envelope else content
 
 
 def _find_key(name: str, row: Mapping[str, Any]) -> str:
-    """The property of a row that `{name}` in a path stands for: `comment_slug` is its `slug`."""
+    """Return the property for `{name}` in a path, such as `slug` for `comment_slug`."""
     candidates = (name, name.rpartition("_")[2])
     return next((it for it in candidates if it in row), "id" if name.endswith("id") else name)
 
 
-def find_referred(name: str) -> str | None:
-    """The table that columns of this name refer to."""
+def find_referenced_table(name: str) -> str | None:
+    """Return the table that foreign keys of this name refer to."""
     columns = (it.columns[name] for it in Base.metadata.sorted_tables if name in it.columns)
     keys = (key for column in columns for key in column.foreign_keys)
     return next((key.column.table.name for key in keys if key.column.name == "id"), None)
@@ -205,6 +210,6 @@ async def make_scene(
 ) -> Scene:
     owner = await people.enter(is_verified=True, full_name=MARK)
     scene = Scene(client, people, second, operations, owner)
-    found = "SELECT id FROM sessions WHERE user_id = $1"
-    scene.known["session_id"] = await second.fetchval(found, owner.id)
+    query = "SELECT id FROM sessions WHERE user_id = $1"
+    scene.known["session_id"] = await second.fetchval(query, owner.id)
     return scene

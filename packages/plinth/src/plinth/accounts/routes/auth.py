@@ -35,7 +35,7 @@ async def login(
 async def login_by_form(
     database: DatabaseDep, form: Annotated[PasswordForm, Form()], client: Client, device: Device
 ) -> sessions.Tokens:
-    """The same as login, by OAuth 2's form: the Authorize button's way."""
+    """Sign in with the form of the OAuth 2.0 password grant, as the Authorize button sends it."""
     return await _sign_in(database, form.username, form.password, client, device)
 
 
@@ -48,21 +48,21 @@ async def login_by_form(
 async def refresh(
     database: DatabaseDep, rotations: Rotations, request: RefreshRequest, client: Client
 ) -> sessions.Tokens:
-    """A new access token, and the refresh token to use next time."""
+    """Issue a new access token and a new refresh token. The old refresh token becomes invalid."""
     return await sessions.refresh(database, rotations, request.refresh_token, client)
 
 
 @private_router.post("/logout", status_code=204)
 @access(USER, queries=3)
 async def logout(db: DB, user: CurrentUser) -> None:
-    """End this session, and with it both its tokens."""
+    """End this session. Its access token and its refresh token become invalid."""
     await sessions.end(db, user.id, user.session_id, reason="signed out")
 
 
 @private_router.post("/logout-all", status_code=204)
 @access(USER, queries=4)
 async def logout_everywhere(db: DB, user: CurrentUser) -> None:
-    """End all of one's sessions, this one too."""
+    """End all sessions of the user, including this one."""
     await sessions.end_all(db, user.id, reason="signed out everywhere")
 
 

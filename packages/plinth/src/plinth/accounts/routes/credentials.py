@@ -1,9 +1,9 @@
-"""What a link in a mail is for. No GET changes anything: mail scanners follow links."""
+"""Routes for the links in mails. They use POST, since mail scanners open links with GET."""
 
 from fastapi import APIRouter
 
 from plinth.accounts.deps import CurrentUser, Device, OptionalUser
-from plinth.accounts.schemas.credentials import (
+from plinth.accounts.schemas.auth import (
     Accepted,
     EmailVerification,
     ForgottenPassword,
@@ -26,7 +26,10 @@ private_router = APIRouter(prefix="/auth", tags=["auth"])
 async def forgot_password(
     db: DB, forgotten: ForgottenPassword, client: Client, device: Device
 ) -> Accepted:
-    """Send a link to set a new password. The answer is the same whether the account exists."""
+    """Send a mail with a link to set a new password.
+
+    The response is the same whether or not the account exists.
+    """
     known = await authentication.find_device(db, forgotten.email, device.cookie)
     await throttle.limit_forgot_password(forgotten.email, client, known)
     await credentials.request_reset(db, forgotten.email)
@@ -36,10 +39,10 @@ async def forgot_password(
 @public_router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
 @access(PUBLIC, queries=7)
 async def reset_password(db: DB, reset: PasswordReset, device: Device) -> None:
-    """Set a new password by the token of a mail, once. All sessions end."""
+    """Set a new password with the token of a mail. The token can be used once. All sessions end."""
     user = await credentials.reset_password(db, reset.token, reset.password)
-    # The new password voids the marks of all devices. Without one, a stranger's wrong guesses would
-    # keep the owner from signing in here.
+    # The new password invalidates all device cookies. Without a new one, this device would share
+    # its sign-in limits with strangers who guess the password.
     device.remember(user)
 
 
@@ -50,10 +53,11 @@ async def reset_password(db: DB, reset: PasswordReset, device: Device) -> None:
 async def verify_email(
     db: DB, user: OptionalUser, device: Device, verification: EmailVerification
 ) -> None:
-    """Confirm an address by the token of the mail to it; a new address takes effect.
+    """Verify an address with the token that was mailed to it. A new address takes effect.
 
-    Send it signed in to the account, or with the cookies of a browser where the account registered
-    or signed in. Else the answer is 403 `not_signed_in`, and the token stays valid.
+    Send the request signed in to the account, or with the cookies of a browser in which the account
+    registered or signed in. Otherwise the response is 403 `not_signed_in`, and the token stays
+    valid.
     """
     owner = await credentials.verify_email(
         db, verification.token, signed_in_as=user.id if user else None, device=device.cookie
@@ -64,7 +68,7 @@ async def verify_email(
 @private_router.post("/email/resend", status_code=202, responses=responses(RateLimited))
 @access(USER, queries=5)
 async def resend_verification(db: DB, user: CurrentUser) -> Accepted:
-    """Send the mail to the address that waits to be verified once more, if one does."""
+    """Send the verification mail again, if an address is not verified yet."""
     await throttle.limit_verification(user.id)
     await credentials.resend_verification(db, user.id)
     return Accepted(message="If an address waits to be verified, a mail is on its way to it")

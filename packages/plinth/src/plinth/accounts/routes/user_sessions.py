@@ -1,4 +1,4 @@
-"""Where one is signed in; a superuser sees and ends the sessions of others."""
+"""Routes for sessions: users list and end their own; superusers those of others."""
 
 from uuid import UUID
 
@@ -24,9 +24,9 @@ router = APIRouter(prefix="/users", tags=["sessions"])
 async def list_my_sessions(
     db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.MAX_PAGE_SIZE
 ) -> list[SessionOut]:
-    """Newest first."""
-    found = await queries.session.get_live(db, user.id, skip=skip, limit=limit)
-    return [_show(row, user.session_id) for row in found]
+    """List the live sessions of the user, newest first."""
+    rows = await queries.session.get_live(db, user.id, skip=skip, limit=limit)
+    return [_to_schema(row, user.session_id) for row in rows]
 
 
 @router.delete("/me/sessions/{session_id}", status_code=204, responses=responses(NotFound))
@@ -44,10 +44,10 @@ async def list_sessions(
     skip: Skip = 0,
     limit: Limit = settings.MAX_PAGE_SIZE,
 ) -> list[SessionOut]:
-    """Newest first."""
+    """List the live sessions of a user, newest first."""
     await accounts.get(db, user_id)
-    found = await queries.session.get_live(db, user_id, skip=skip, limit=limit)
-    return [_show(row, admin.session_id) for row in found]
+    rows = await queries.session.get_live(db, user_id, skip=skip, limit=limit)
+    return [_to_schema(row, admin.session_id) for row in rows]
 
 
 @router.delete(
@@ -69,7 +69,7 @@ async def end_all_sessions(db: DB, _: Superuser, user_id: RowId) -> None:
     await sessions.end_all(db, user_id, reason="ended by a superuser")
 
 
-def _show(session: Session, current: UUID) -> SessionOut:
+def _to_schema(session: Session, current_id: UUID) -> SessionOut:
     return SessionOut(
         id=session.id,
         device=describe_device(session.user_agent),
@@ -77,5 +77,5 @@ def _show(session: Session, current: UUID) -> SessionOut:
         created_at=session.created_at,
         last_used_at=session.last_used_at,
         expires_at=session.expires_at,
-        is_current=session.id == current,
+        is_current=session.id == current_id,
     )

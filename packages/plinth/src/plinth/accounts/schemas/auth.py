@@ -2,9 +2,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from plinth.resources.fields import AnyPassword, TypedEmail
+from plinth.resources.fields import AnyPassword, NewPassword, TypedEmail
 
 MAX_TOKEN_LENGTH = 2048
+MailToken = Annotated[str, StringConstraints(max_length=MAX_TOKEN_LENGTH)]
+"""The token after `#token=` in the link of a mail."""
 
 
 class Credentials(BaseModel):
@@ -13,7 +15,7 @@ class Credentials(BaseModel):
 
 
 class PasswordForm(BaseModel):
-    """OAuth 2's password grant, as the Authorize button of `/docs` sends it."""
+    """The form of the OAuth 2.0 password grant (RFC 6749, section 4.3.2)."""
 
     username: Annotated[TypedEmail, Field(description="The e-mail.")]
     password: AnyPassword
@@ -32,4 +34,21 @@ class TokenPair(BaseModel):
     access_token: str
     refresh_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105
-    expires_in: Annotated[int, Field(description="Seconds for which the access token holds.")]
+    expires_in: Annotated[int, Field(description="Lifetime of the access token in seconds.")]
+
+
+class ForgottenPassword(BaseModel):
+    email: TypedEmail
+
+
+class PasswordReset(BaseModel):
+    token: MailToken
+    password: NewPassword
+
+
+class EmailVerification(BaseModel):
+    token: MailToken
+
+
+class Accepted(BaseModel):
+    message: str

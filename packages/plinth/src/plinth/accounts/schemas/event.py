@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class EventOut(BaseModel):
-    """Something that happened to one's account."""
+    """An event of the audit log that concerns the user's account."""
 
     model_config = ConfigDict(from_attributes=True)
 

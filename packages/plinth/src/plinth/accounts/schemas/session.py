@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class SessionOut(BaseModel):
-    """One sign-in on one device. It ends when it is not used until `expires_at`."""
+    """One sign-in on one device. Each refresh extends `expires_at`, when the session ends."""
 
     id: UUID
     device: str

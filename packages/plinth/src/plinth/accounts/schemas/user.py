@@ -6,8 +6,10 @@ from plinth.resources.fields import AnyPassword, Email, FullName, NewPassword, U
 
 
 class UserCreate(BaseModel):
-    """What a person who registers may say. Other keys are not an error: people's clients send
-    `is_superuser` as the guide's do, and it changes nothing."""
+    """The data of a registration.
+
+    Unknown keys are ignored, since existing clients send `is_superuser`.
+    """
 
     email: Email
     username: Username
@@ -16,7 +18,7 @@ class UserCreate(BaseModel):
 
 
 class UserUpdate(BaseModel):
-    """Any of these; what is left out stays."""
+    """Changes of a user's own profile. Fields that are left out stay as they are."""
 
     email: Email | MISSING = MISSING
     username: Username | MISSING = MISSING
@@ -26,7 +28,7 @@ class UserUpdate(BaseModel):
 
 
 class UserAdminUpdate(BaseModel):
-    """What a superuser may change of another: never the password, never the e-mail."""
+    """Changes by a superuser. A superuser may not change the password or the e-mail of a user."""
 
     username: Username | MISSING = MISSING
     full_name: FullName | MISSING | None = MISSING
@@ -36,7 +38,7 @@ class UserAdminUpdate(BaseModel):
 
 
 class PublicUser(BaseModel):
-    """What anyone who is signed in may know of another."""
+    """A user as seen by any other signed-in user."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
 from plinth.accounts.queries.user_import import DuplicateRow
-from plinth.accounts.schemas.bulk import ExportedUser, ImportedUser, exported_user
+from plinth.accounts.schemas.from_columns import ExportedUser, ImportedUser, exported_user
 from plinth.accounts.services import accounts, audit
 from plinth.accounts.user_columns import IMPORTED
 from plinth.db.database import after_commit

@@ -1,6 +1,6 @@
 "use strict";
 
-// What starlette-admin's templates do in attributes, which the policy forbids.
+// Replaces inline event handlers of starlette-admin, which the Content-Security-Policy forbids.
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-plinth=apply-columns]")) window.applyColumnVisibility();
 });

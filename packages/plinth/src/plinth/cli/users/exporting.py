@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from plinth.accounts.schemas.bulk import ExportedUser, exported_user
+from plinth.accounts.schemas.from_columns import ExportedUser, exported_user
 from plinth.accounts.services import bulk
 from plinth.cli.atomic_write import atomic_write, refuse_existing
 from plinth.cli.connecting import connected, database_errors

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from plinth.accounts.schemas.bulk import ImportedUser
+from plinth.accounts.schemas.from_columns import ImportedUser
 from plinth.accounts.services.bulk import Line
 from plinth.cli.failure import Failure
 from plinth.cli.users.formats import Format

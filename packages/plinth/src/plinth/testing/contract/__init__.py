@@ -4,15 +4,13 @@ In `tests/test_contract.py`:
 
     from plinth.testing.contract import *
 
-A rule that cannot judge a route skips it with a reason. docs/how-to/testing.md explains each
-rule, and how to skip one for a route.
+A rule that cannot check a route skips it with a reason. docs/how-to/testing.md explains the rules
+and how to skip one for a route.
 """
 
 from plinth.testing.contract.access import *  # noqa: F403
-from plinth.testing.contract.bad_input import *  # noqa: F403
 from plinth.testing.contract.migrations import *  # noqa: F403
 from plinth.testing.contract.openapi import *  # noqa: F403
-from plinth.testing.contract.outage import *  # noqa: F403
-from plinth.testing.contract.routes import *  # noqa: F403
+from plinth.testing.contract.robustness import *  # noqa: F403
 from plinth.testing.contract.skips import *  # noqa: F403
 from plinth.testing.contract.tables import *  # noqa: F403

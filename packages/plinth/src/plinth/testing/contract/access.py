@@ -1,10 +1,20 @@
-"""Each route is what it declares: called over HTTP in every role, a team's own routes included."""
+"""Access rules: each route declares who may use it, and a call in every role confirms it."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
 from httpx2 import Response
 
+from plinth import project
+from plinth.accounts.deps import get_current_user
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.errors import PlinthError, Unauthenticated
+from plinth.health import root
 from plinth.http.problems import find_status
 from plinth.request.conventions import Failure
 from plinth.resources.access import (
@@ -16,72 +26,58 @@ from plinth.resources.access import (
     VERIFIED,
     Audience,
 )
-from plinth.testing.operations import JSON, Operation, find_operations, skip_unjudged
+from plinth.resources.deps import get_db
+from plinth.testing.operations import JSON, Operation, find_operations, skip_rule
 from plinth.testing.people import People
 from plinth.testing.scene import MARK, Scene
 
+API = f"{project.find_package()}.api.v1"
 OPERATIONS = find_operations()
-REFUSED = {Unauthenticated(): "nobody known", InactiveUser(): "inactive"}
-NOBODY = {"anonymous": "nobody known", "revoked": "nobody known", "deactivated": "inactive"}
-EVERYONE = ("anonymous", "revoked", "deactivated", "unverified", "other", "owner", "superuser")
+ERROR_OUTCOMES = {Unauthenticated(): "unauthenticated", InactiveUser(): "inactive"}
+NO_USER = {
+    "anonymous": "unauthenticated",
+    "revoked": "unauthenticated",
+    "deactivated": "inactive",
+}
+ALL_ROLES = ("anonymous", "revoked", "deactivated", "unverified", "other", "owner", "superuser")
 SIGNED_IN = ("unverified", "other", "owner", "superuser")
 EXPECTED: dict[Audience, dict[str, str]] = {
-    PUBLIC: dict.fromkeys(EVERYONE, "let in"),
-    USER: dict.fromkeys(SIGNED_IN, "let in") | NOBODY,
-    VERIFIED: dict.fromkeys(SIGNED_IN, "let in") | NOBODY | {"unverified": "not allowed"},
-    OWNER: {"owner": "let in", "superuser": "let in"}
-    | dict.fromkeys(("unverified", "other"), "not theirs")
-    | NOBODY,
-    OWNER_OR_DENIED: {"owner": "let in", "superuser": "let in"}
-    | dict.fromkeys(("unverified", "other"), "not allowed")
-    | NOBODY,
-    SUPERUSER: dict.fromkeys(SIGNED_IN, "not allowed") | {"superuser": "let in"} | NOBODY,
+    PUBLIC: dict.fromkeys(ALL_ROLES, "allowed"),
+    USER: dict.fromkeys(SIGNED_IN, "allowed") | NO_USER,
+    VERIFIED: dict.fromkeys(SIGNED_IN, "allowed") | NO_USER | {"unverified": "forbidden"},
+    OWNER: {"owner": "allowed", "superuser": "allowed"}
+    | dict.fromkeys(("unverified", "other"), "hidden")
+    | NO_USER,
+    OWNER_OR_DENIED: {"owner": "allowed", "superuser": "allowed"}
+    | dict.fromkeys(("unverified", "other"), "forbidden")
+    | NO_USER,
+    SUPERUSER: dict.fromkeys(SIGNED_IN, "forbidden") | {"superuser": "allowed"} | NO_USER,
 }
-UNCOUNTED = "the queries of a success are not counted"
+INVALID_VALUES = {bool: True, int: 424242, str: "2001-01-01T00:00:00Z"}
+PROTECTED_FIELDS = ("id", "owner_id", "version", "is_superuser", "hashed_password", "created_at")
+MAX_DECLARED_QUERIES = 20
+
+WRITES = [it for it in OPERATIONS if it.method != "GET" and it.body(JSON)]
+LISTS = [it for it in OPERATIONS if it.returns_list]
 every = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-
-
-HOSTILE = {bool: True, int: 424242, str: "2001-01-01T00:00:00Z"}
-NEVER_SET = ("id", "owner_id", "version", "is_superuser", "hashed_password", "created_at")
-
-
-def read(operation: Operation, answer: Response) -> str:
-    if answer.status_code < 400:
-        return "let in"
-    if answer.status_code == 403:
-        has_code = operation.conventions.errors is None
-        code = answer.json()["code"] if has_code else "denied"
-        return "not allowed" if code.endswith("denied") or code == "unverified" else "let in"
-    for refusal, meaning in REFUSED.items():
-        if is_answer(operation, answer, refusal):
-            return meaning
-    return "let in"
-
-
-def is_answer(operation: Operation, answer: Response, error: PlinthError) -> bool:
-    """Return whether a response is the one to `error`, in the format of its path."""
-    status = find_status(type(error))
-    if answer.status_code != status:
-        return False
-    if (errors := operation.conventions.errors) is None:
-        return bool(answer.json()["code"] == error.code)
-    request_id = answer.headers["x-request-id"]
-    failure = Failure(status, status.phrase, error.detail, error.code, request_id)
-    return bool(answer.json() == errors.render(failure).model_dump(mode="json", by_alias=True))
 
 
 @every
 def test_route_declares_access(operation: Operation) -> None:
     assert operation.declaration, (
-        "write `@access(USER, queries=…)`, or what fits, under its `@router` line"
+        f"{operation} has no access declaration: add `@access(USER, queries=N)` below its "
+        "`@router` line, with the audience of the route"
     )
 
 
 @every
 def test_declared_query_count_is_low(operation: Operation) -> None:
-    """A large one would hold whatever the route did."""
+    """A high limit would never fail."""
     assert operation.declaration
-    assert operation.declaration.queries < 20
+    assert operation.declaration.queries < MAX_DECLARED_QUERIES, (
+        f"{operation} declares queries={operation.declaration.queries}: declare what it sends, "
+        f"fewer than {MAX_DECLARED_QUERIES}"
+    )
 
 
 @every
@@ -89,35 +85,63 @@ async def test_access_matches_declaration(scene: Scene, operation: Operation) ->
     assert operation.declaration
     expected = EXPECTED[operation.declaration.audience]
     wrong = {}
-    for role in sorted(expected, key=lambda role: expected[role] == "let in"):
-        answer = await scene.call(operation, role)
-        found = read(operation, answer)
-        if expected[role] == "not theirs":
-            is_one = bool(operation.path_parameters)
-            found = "not theirs" if (answer.status_code == 404) == is_one else found
-            found = "shown" if MARK in answer.text else found
-        elif expected[role] == "let in" and answer.status_code == 404:
-            found = "not found"
-        if answer.status_code >= 500:
-            found = "a 5xx"
-        if found != expected[role] and not was_taken_by_one_before(operation, role, answer):
-            wrong[role] = f"{found} ({answer.status_code}), not {expected[role]}: {answer.text}"
+    for role in sorted(expected, key=lambda role: expected[role] == "allowed"):
+        response = await scene.call(operation, role)
+        outcome = find_outcome(operation, response, expected[role])
+        if outcome != expected[role] and not is_deleted_by_owner(operation, role, response):
+            wrong[role] = (
+                f"{outcome} ({response.status_code}), expected {expected[role]}: {response.text}"
+            )
     assert wrong == {}, (
-        f"{operation} declares {operation.declaration.audience}: depend on the matching type"
-        " (CurrentUser, VerifiedUser, Superuser), look up through the owner, or change @access"
+        f"{operation} declares {operation.declaration.audience}, but a role gets another outcome. "
+        "Depend on the matching type (CurrentUser, VerifiedUser, Superuser), select the row by "
+        "its owner, or change @access."
     )
 
 
-def was_taken_by_one_before(operation: Operation, role: str, answer: Response) -> bool:
-    """The owner comes before the superuser, and what they deleted is gone."""
-    return operation.method == "DELETE" and role == "superuser" and answer.status_code in {401, 404}
+def find_outcome(operation: Operation, response: Response, expected: str) -> str:
+    status = response.status_code
+    if status >= 500:
+        return "server error"
+    if expected == "hidden":
+        if MARK in response.text:
+            return "shown"
+        if (status == 404) == bool(operation.path_parameters):
+            return "hidden"
+    if expected == "allowed" and status == 404:
+        return "not found"
+    return classify(operation, response)
 
 
-def actor(operation: Operation) -> str:
-    assert operation.declaration
-    return {PUBLIC: "anonymous", SUPERUSER: "superuser"}.get(
-        operation.declaration.audience, "owner"
-    )
+def classify(operation: Operation, response: Response) -> str:
+    if response.status_code < 400:
+        return "allowed"
+    if response.status_code == 403:
+        has_code = operation.conventions.errors is None
+        code = response.json()["code"] if has_code else "denied"
+        return "forbidden" if code.endswith("denied") or code == "unverified" else "allowed"
+    for error, outcome in ERROR_OUTCOMES.items():
+        if is_response_of(operation, response, error):
+            return outcome
+    return "allowed"
+
+
+def is_response_of(operation: Operation, response: Response, error: PlinthError) -> bool:
+    """Return whether the response is that of `error`, in the error format of the path."""
+    status = find_status(type(error))
+    if response.status_code != status:
+        return False
+    if (errors := operation.conventions.errors) is None:
+        return bool(response.json()["code"] == error.code)
+    request_id = response.headers["x-request-id"]
+    failure = Failure(status, status.phrase, error.detail, error.code, request_id)
+    return bool(response.json() == errors.render(failure).model_dump(mode="json", by_alias=True))
+
+
+def is_deleted_by_owner(operation: Operation, role: str, response: Response) -> bool:
+    """The call as the owner comes first, so the superuser may find the row deleted."""
+    is_gone = response.status_code in {401, 404}
+    return operation.method == "DELETE" and role == "superuser" and is_gone
 
 
 @every
@@ -125,65 +149,125 @@ async def test_query_count_within_declaration(
     scene: Scene, statements: list[str], operation: Operation
 ) -> None:
     assert operation.declaration
-    await scene.prepare(operation, whole=True)
+    await scene.prepare(operation, optional=True)
     await scene.headers_of(actor(operation))
     statements.clear()
 
-    answer = await scene.call(operation, actor(operation), whole=True)
+    response = await scene.call(operation, actor(operation), optional=True)
 
-    most = operation.declaration.queries
-    assert len(statements) <= most, (
-        f"{operation} sent {len(statements)} statements, and declares {most}: "
-        + "\n".join(statements)
-        + answer.text
+    limit = operation.declaration.queries
+    assert len(statements) <= limit, (
+        f"{operation} sent {len(statements)} statements, but declares queries={limit}. Send fewer, "
+        "or change @access:\n" + "\n".join([*statements, response.text])
     )
-    if answer.status_code >= 400:
-        skip_unjudged(
-            operation, f"it answers {answer.status_code} to generated values: {UNCOUNTED}"
+    if response.status_code >= 400:
+        skip_rule(
+            operation,
+            f"it returns {response.status_code} for generated values, so the queries of a success "
+            "are not counted",
         )
-
-
-WRITES = [it for it in OPERATIONS if it.method != "GET" and it.body(JSON)]
 
 
 @pytest.mark.parametrize("operation", WRITES, ids=str)
 async def test_no_mass_assignment(scene: Scene, operation: Operation) -> None:
     if not operation.writes_row:
-        skip_unjudged(operation, "its body or answer is no object with an `id` or a `slug`")
-    answer = await scene.call(operation, actor(operation))
-    assert answer.status_code < 500, answer.text
-    if answer.status_code >= 400:
-        skip_unjudged(operation, f"it refuses generated values: {answer.text}")
-    plain = operation.row_of(answer.json())
-    for name in {*plain, *NEVER_SET} - operation.settable:
-        value = HOSTILE.get(type(plain.get(name)), "hostile")
-        answer = await scene.call(operation, actor(operation), more={name: value})
-        if answer.status_code != 422:
-            assert answer.status_code < 300, answer.text
-            row = operation.row_of(answer.json())
-            assert row.get(name) != value or plain.get(name) == value, (
-                f"{operation} sets {name}: take it out of what comes in"
+        skip_rule(operation, "its body or its response is no object with an `id` or a `slug`")
+    response = await scene.call(operation, actor(operation))
+    assert response.status_code < 500, response.text
+    if response.status_code >= 400:
+        skip_rule(operation, f"it rejects generated values: {response.text}")
+    original = operation.extract_row(response.json())
+    for name in {*original, *PROTECTED_FIELDS} - operation.settable_fields:
+        value = INVALID_VALUES.get(type(original.get(name)), "hostile")
+        response = await scene.call(operation, actor(operation), extra={name: value})
+        if response.status_code != 422:
+            assert response.status_code < 300, response.text
+            row = operation.extract_row(response.json())
+            assert row.get(name) != value or original.get(name) == value, (
+                f"{operation} sets {name}, which is not in its schema: copy only the fields of the "
+                "schema to the row"
             )
-
-
-LISTS = [it for it in OPERATIONS if it.shows_list]
 
 
 @pytest.mark.parametrize("operation", LISTS, ids=str)
 async def test_list_query_count_is_constant(
     scene: Scene, people: People, statements: list[str], operation: Operation
 ) -> None:
-    making = scene.creators_at(operation.path)
-    if not making and not operation.path.endswith("/users/"):
-        skip_unjudged(operation, "no route creates the rows of its list by a POST to its path")
-    costs = []
+    creators = scene.creators_at(operation.path)
+    if not creators and not operation.path.endswith("/users/"):
+        skip_rule(operation, "no route creates the rows of its list by a POST to its path")
+    counts = []
     for number in (1, 30):
         for _ in range(number):
-            await scene.call(making[0], actor(making[0])) if making else await people.add()
+            if creators:
+                await scene.call(creators[0], actor(creators[0]))
+            else:
+                await people.add()
         statements.clear()
-        answer = await scene.call(operation, actor(operation))
-        if (rows := operation.rows_of(answer.json())) is None:
-            skip_unjudged(operation, "its answer has several lists")
-        assert len(rows) >= min(number, 20), answer.text
-        costs.append(len(statements))
-    assert costs[1] <= costs[0], "load what belongs to the rows with them, not for each"
+        response = await scene.call(operation, actor(operation))
+        if (rows := operation.extract_rows(response.json())) is None:
+            skip_rule(operation, "its response has several lists")
+        assert len(rows) >= min(number, 20), response.text
+        counts.append(len(statements))
+    assert counts[1] <= counts[0], (
+        f"{operation} sends {counts[0]} statements for one row and {counts[1]} for thirty: load "
+        "related rows with one query for the page (`selectinload`)"
+    )
+
+
+def actor(operation: Operation) -> str:
+    """Return the role that is allowed to call the operation."""
+    assert operation.declaration
+    roles = {PUBLIC: "anonymous", SUPERUSER: "superuser"}
+    return roles.get(operation.declaration.audience, "owner")
+
+
+@every
+def test_route_is_private_unless_listed_as_public(operation: Operation) -> None:
+    is_public = operation.route.endpoint in find_public_endpoints()
+    authenticates = any(
+        it.call is get_current_user for it in walk_dependencies(operation.route.dependant)
+    )
+    assert authenticates != is_public, (
+        f"{operation} must either authenticate or be public: list its router in PRIVATE of {API}, "
+        "or in PUBLIC if anyone may use it"
+    )
+
+
+@every
+def test_private_routes_require_authentication(operation: Operation) -> None:
+    is_public = operation.route.endpoint in find_public_endpoints()
+    authenticates = any(it.dependency is get_current_user for it in operation.route.dependencies)
+    assert authenticates != is_public, (
+        f"{operation}: include each router of PRIVATE in {API} with "
+        "`dependencies=[Depends(get_current_user)]`"
+    )
+
+
+@every
+def test_commit_precedes_response(operation: Operation) -> None:
+    sessions = [it for it in walk_dependencies(operation.route.dependant) if it.call is get_db]
+    assert all(it.scope == "function" for it in sessions), (
+        f"{operation} commits after the response: declare the session as `db: DB`, imported from "
+        "app/api/deps.py"
+    )
+
+
+def find_public_endpoints() -> set[Any]:
+    """Return the endpoints of `PUBLIC` in the application's `api/v1`, and of the library's root."""
+    package = project.find_package()
+    exists = find_spec(package) and find_spec(f"{package}.api") and find_spec(API)
+    public = getattr(import_module(API), "PUBLIC", None) if exists else None
+    if public is None:
+        pytest.skip(f"{API} has no list PUBLIC, so it is unknown which routes may be public")
+    return {
+        context.endpoint
+        for router in (root.router, *public)
+        for context in iter_route_contexts(router.routes)
+    }
+
+
+def walk_dependencies(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for dependency in dependant.dependencies:
+        yield from walk_dependencies(dependency)

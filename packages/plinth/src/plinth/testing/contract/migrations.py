@@ -1,4 +1,4 @@
-"""The migrations: one linear history, which can be undone and agrees with the models."""
+"""Migration rules: the history is linear, can be undone, and agrees with the models."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def unmigrated_url(services: TestServices, worker_id: str) -> Iterator[str]:
 def test_history_is_linear() -> None:
     history = ScriptDirectory.from_config(migrations.find_config())
     assert len(history.get_heads()) == 1, (
-        "two migrations follow the same one: set `down_revision` of the newer to the other"
+        "two migrations have the same `down_revision`: set that of the newer one to the other"
     )
     assert len(history.get_bases()) == 1, "only the first migration may have no `down_revision`"
     merges = [it.revision for it in history.walk_revisions() if it.is_merge_point]
@@ -39,10 +39,16 @@ def test_upgrade_downgrade_round_trip(unmigrated_url: str) -> None:
     first = dump_schema(unmigrated_url)
     migrations.downgrade(unmigrated_url, "base")
     left = dump_schema(unmigrated_url)
-    assert "CREATE FUNCTION" not in left, "drop in `downgrade` what `upgrade` creates"
-    assert re.findall(r"CREATE TABLE \S+", left) == ["CREATE TABLE public.alembic_version"]
+    left_tables = re.findall(r"CREATE TABLE (\S+)", left)
+    assert "CREATE FUNCTION" not in left, "drop the functions that `upgrade` creates in `downgrade`"
+    assert left_tables == ["public.alembic_version"], (
+        "drop the tables that `upgrade` creates in `downgrade`"
+    )
     migrations.upgrade(unmigrated_url)
-    assert dump_schema(unmigrated_url) == first
+    assert dump_schema(unmigrated_url) == first, (
+        "upgrade, downgrade, upgrade gives another schema than one upgrade: restore in `downgrade` "
+        "all that `upgrade` changes"
+    )
 
 
 def test_each_migration_can_be_undone(unmigrated_url: str) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what a generated client is made of. `make test-client` has it linted."""
+"""OpenAPI rules: the document is complete and suits client generators."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ SCHEMAS: Schema = DOCUMENT.get("components", {}).get("schemas", {})
 OPERATIONS = [it for it in find_operations() if it.description]
 each = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
-WORDS = {
+KEYWORDS = {
     *("$ref", "title", "description", "default", "examples", "format", "const", "enum"),
     *("type", "anyOf", "oneOf", "allOf", "discriminator"),
     *("properties", "required", "additionalProperties", "propertyNames"),
@@ -30,35 +30,38 @@ WORDS = {
 }
 
 
-def words(schemas: Iterable[dict[str, Any]]) -> set[str]:
-    found: set[str] = set()
+def find_keywords(schemas: Iterable[dict[str, Any]]) -> set[str]:
+    keywords: set[str] = set()
     for schema in schemas:
-        found |= set(schema)
-        found |= words(schema.get("properties", {}).values())
-        found |= words(schema.get("anyOf", ()))
-        found |= words([schema["items"]] if "items" in schema else ())
-    return found
+        keywords |= set(schema)
+        keywords |= find_keywords(schema.get("properties", {}).values())
+        keywords |= find_keywords(schema.get("anyOf", ()))
+        keywords |= find_keywords([schema["items"]] if "items" in schema else ())
+    return keywords
 
 
 def test_operation_ids_are_short_and_unique() -> None:
     names = Counter(operation.description["operationId"] for operation in OPERATIONS)
     assert [name for name, count in names.items() if count > 1] == [], (
-        "rename the route's function: a generated client's methods would clash"
+        "two routes have the same operation id, the name of a method in generated clients: rename "
+        "one of the route functions"
     )
     assert [name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name)] == [], (
-        "name the route's function in lower case: it is the name of a generated client's method"
+        "rename the route function in lower case: it is the name of a method in generated clients"
     )
 
 
 def test_references_resolve_and_schemas_are_used() -> None:
     used = {reference.rpartition("/")[2] for reference in find_references(DOCUMENT)}
-    assert used == set(SCHEMAS)
+    assert used == set(SCHEMAS), "remove schemas without references; define the referenced ones"
 
 
 def test_schemas_use_json_schema_keywords() -> None:
-    """Pydantic writes `ge` for `minimum` where a bound stands behind a validator."""
-    assert words(SCHEMAS.values()) <= WORDS, (
-        "in Annotated, put Field(ge=..., le=...) before the BeforeValidator"
+    """Pydantic writes `ge` instead of `minimum` for a bound that follows a validator."""
+    unknown = find_keywords(SCHEMAS.values()) - KEYWORDS
+    assert unknown == set(), (
+        f"{sorted(unknown)} are no JSON Schema keywords: in Annotated, put Field(ge=..., le=...) "
+        "before the BeforeValidator"
     )
 
 
@@ -66,46 +69,65 @@ def test_schemas_use_json_schema_keywords() -> None:
 def test_errors_document_the_format_of_their_path(operation: Operation) -> None:
     responses = operation.description["responses"]
     errors = {status: it for status, it in responses.items() if int(status) >= FIRST_ERROR}
-    assert all(response["description"] for response in responses.values())
+    assert all(response["description"] for response in responses.values()), (
+        f"{operation}: give each response a description"
+    )
     if errors and "health" in operation.description.get("tags", ()):
-        pytest.skip(f"{operation} reports figures with 503: it is no problem document")
+        pytest.skip(f"{operation} returns a health report with 503, not a problem document")
     for status, response in errors.items():
         media_type, model = operation.error_format(int(status))
         schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-        assert response["content"].get(media_type) == {"schema": schema}
+        assert response["content"].get(media_type) == {"schema": schema}, (
+            f"{operation} documents {status} in another format than {media_type} with "
+            f"{model.__name__}: use `responses=responses(...)` of plinth.http.problems"
+        )
 
 
 @each
 def test_success_responses_have_a_schema(operation: Operation) -> None:
     responses = operation.description["responses"]
-    good = {status: it for status, it in responses.items() if int(status) < FIRST_ERROR}
-    assert good
-    for status, response in good.items():
-        assert ("content" in response) is (status not in EMPTY)
+    successes = {status: it for status, it in responses.items() if int(status) < FIRST_ERROR}
+    assert successes, f"{operation} documents no success: set its `status_code`"
+    for status, response in successes.items():
+        assert ("content" in response) is (status not in EMPTY), (
+            f"{operation} must document content for {status}, or none for {', '.join(EMPTY)}"
+        )
         if JSON in response.get("content", ()):
-            assert response["content"][JSON]["schema"]
-    others = {media_type for it in good.values() for media_type in it.get("content", ())} - {JSON}
-    if others:
-        pytest.skip(f"{operation} answers with {', '.join(sorted(others))}: it has no JSON schema")
+            assert response["content"][JSON]["schema"], (
+                f"{operation} has no response schema: add a return type or `response_model=`"
+            )
+    media_types = {it for response in successes.values() for it in response.get("content", ())}
+    if others := sorted(media_types - {JSON}):
+        pytest.skip(f"{operation} returns {', '.join(others)}, which has no JSON schema")
 
 
 @each
 def test_possible_statuses_are_documented(operation: Operation) -> None:
-    found = operation.documented
+    documented = operation.documented_statuses
     if operation.is_private and not operation.is_declared(PUBLIC):
-        assert {400, 401, 503} <= found, "an inactive user, nobody, the database away"
+        assert {400, 401, 503} <= documented, (
+            f"{operation} must document 400 (inactive user), 401 (not authenticated) and 503 "
+            "(database unavailable)"
+        )
     if "requestBody" in operation.description:
-        assert {400, 413, 422} <= found, "unreadable, too large, not valid"
+        assert {400, 413, 422} <= documented, (
+            f"{operation} must document 400 (malformed), 413 (too large) and 422 (invalid) for its "
+            "body"
+        )
     if operation.description.get("parameters"):
-        assert 422 in found
+        assert 422 in documented, f"{operation} must document 422 (invalid) for its parameters"
 
 
 @each
 def test_optional_authentication_is_documented(operation: Operation) -> None:
-    assert isinstance(operation.description["security"], list)
+    assert isinstance(operation.description["security"], list), (
+        f"{operation} must document `security`, an empty list if it is public"
+    )
 
 
 @each
 def test_rate_limited_routes_document_retry_after(operation: Operation) -> None:
     if limited := operation.description["responses"].get("429"):
-        assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(limited["headers"])
+        assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(limited["headers"]), (
+            f"{operation} documents 429 without its headers: use `responses=responses(RateLimited)`"
+        )

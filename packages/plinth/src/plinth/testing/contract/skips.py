@@ -1,4 +1,4 @@
-"""A team's own exceptions: `SKIPPED` of the test module that imports the contract suite."""
+"""Exceptions of an application: `SKIPPED` in the test module that imports the contract suite."""
 
 from collections.abc import Mapping
 from inspect import signature
@@ -32,7 +32,9 @@ def test_each_skip_names_a_rule_and_a_reason(request: pytest.FixtureRequest) -> 
             names |= {f"{rule}[{route}]" for route in routes}
     skipped = find_skipped(request)
     assert {*skipped} <= names, (
-        "write RULE or RULE[METHOD /path] as pytest prints it, and remove what is gone: "
-        f"{sorted({*skipped} - names)}"
+        f"SKIPPED names no existing rule or route: {sorted({*skipped} - names)}. Write RULE or "
+        "RULE[METHOD /path] as pytest prints it, and remove obsolete entries."
     )
-    assert [name for name, reason in skipped.items() if not reason.strip()] == [], "give a reason"
+    assert [name for name, reason in skipped.items() if not reason.strip()] == [], (
+        "give each entry of SKIPPED a reason"
+    )

@@ -1,4 +1,4 @@
-"""Tables: names, triggers, secrets and relationships."""
+"""Table rules: names of constraints, triggers, secret columns and relationships."""
 
 import re
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import configure_mappers
 from plinth.cli.application import load_application
 from plinth.db.models import Base, sounds_secret
 
-load_application()  # and with it the models
+load_application()  # imports the models
 TABLES = Base.metadata.tables
 KINDS = {
     "p": r"pk_{table}",
@@ -43,37 +43,40 @@ async def test_constraint_and_index_names_follow_convention(
         for row in indexes
         if not re.fullmatch(rf"(ix|uq)_{row['table']}_\w+|pk_{row['table']}", row["name"])
     ]
-    assert wrong == [], "name it in the migration as NAMES in plinth/db/models.py has it"
+    assert wrong == [], (
+        "rename these constraints and indexes in the migration to the convention: "
+        "pk_TABLE, fk_TABLE_COLUMN, uq_TABLE_COLUMN, ck_TABLE_RULE, ix_TABLE_COLUMN"
+    )
 
 
 async def test_updated_at_has_its_trigger(
     second: asyncpg.Connection,
 ) -> None:
-    having = {name for name, table in TABLES.items() if "updated_at" in table.c}
-    triggered = await second.fetch(
-        "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
-        " WHERE tgname = 'set_updated_at' AND relname = ANY($1)",
-        [*TABLES],
-    )
-    assert having == {row["relname"] for row in triggered}, (
-        "create the trigger set_updated_at in the table's migration"
-    )
+    await check_trigger(second, "updated_at", "set_updated_at")
 
 
 async def test_version_has_its_trigger(second: asyncpg.Connection) -> None:
-    having = {name for name, table in TABLES.items() if "version" in table.c}
-    triggered = await second.fetch(
+    await check_trigger(second, "version", "count_version")
+
+
+async def check_trigger(connection: asyncpg.Connection, column: str, trigger: str) -> None:
+    """Fail unless exactly the tables with the column have the trigger."""
+    tables = {name for name, table in TABLES.items() if column in table.c}
+    rows = await connection.fetch(
         "SELECT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
-        " WHERE tgname = 'count_version' AND relname = ANY($1)",
+        " WHERE tgname = $1 AND relname = ANY($2)",
+        trigger,
         [*TABLES],
     )
-    assert having == {row["relname"] for row in triggered}, (
-        "create the trigger count_version in the table's migration"
+    having = {row["relname"] for row in rows}
+    assert having == tables, (
+        f"create the trigger {trigger} in the migration of each table with a column {column}: "
+        f"missing in {sorted(tables - having)}, superfluous in {sorted(having - tables)}"
     )
 
 
 def test_secret_columns_are_marked() -> None:
-    """So that no lean read selects it (`plinth/db/reading`)."""
+    """Otherwise the read queries of `plinth/db/reading` could return them."""
     unmarked = [
         f"{table.name}.{column.name}"
         for table in TABLES.values()
@@ -82,7 +85,9 @@ def test_secret_columns_are_marked() -> None:
         and isinstance(column.type, (LargeBinary, String))
         and "secret" not in column.info
     ]
-    assert unmarked == [], 'add info={"secret": True} to the column; or False, if it may be shown'
+    assert unmarked == [], (
+        'add info={"secret": True} to these columns, or info={"secret": False} if they may be shown'
+    )
 
 
 def test_relationships_load_explicitly() -> None:
@@ -93,4 +98,6 @@ def test_relationships_load_explicitly() -> None:
         for relationship in mapper.relationships
         if relationship.lazy not in ("raise", "raise_on_sql")
     ]
-    assert lazy == [], 'say lazy="raise", and load it where it is needed'
+    assert lazy == [], (
+        'set lazy="raise" on these relationships, and load them in each query that needs them'
+    )
