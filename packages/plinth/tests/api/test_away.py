@@ -111,5 +111,5 @@ async def test_the_admins_pages_without_redis(
     browser.client.base_url = "http://test"
     assert (await browser.sign_in(superuser)).status_code == 303
     front = (await browser.get("/")).text
-    assert "every process caches and counts for itself" in front
+    assert "each process has its own caches and limits" in front
     assert front.count('status-red">bad') == 1

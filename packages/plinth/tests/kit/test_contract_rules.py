@@ -206,7 +206,7 @@ async def test_a_query_for_each_row_behind_an_envelope_is_noticed(
     (operation,) = (it for it in list_articles_operations(app) if it.returns_list)
     with recorded_statements(stage.database) as statements:
         scene = await stage.scene(app)
-        with pytest.raises(AssertionError, match="load what belongs to the rows with them"):
+        with pytest.raises(AssertionError, match="load related rows with one query"):
             await rules.test_list_query_count_is_constant(
                 scene, stage.people, statements, operation
             )
@@ -234,7 +234,7 @@ async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: St
     app = make_app(lonely)
     (operation,) = (it for it in list_operations(app) if "/any" in it.path)
     scene = await stage.scene(app)
-    with pytest.raises(pytest.skip.Exception, match=r"no route may create the object of \{place\}"):
+    with pytest.raises(pytest.skip.Exception, match=r"no route may create the row of \{place\}"):
         await rules.test_access_matches_declaration(scene, operation)
     login = next(it for it in list_operations(app) if it.path.endswith("/auth/login"))
     with pytest.raises(pytest.skip.Exception, match="no object with an `id` or a `slug`"):

@@ -88,7 +88,7 @@ async def test_an_address_beyond_ascii_is_given_up_where_the_server_does_not_tak
             await write("josé@example.com")
             await none_waits(second)
     row = await one_row(second)
-    why = "the server takes no address beyond ASCII (RFC 6531)"
+    why = "the mail server does not support non-ASCII addresses (RFC 6531)"
     assert (row["attempts"], row["last_error"], inbox.tries) == (1, why, 0)
 
 
