@@ -207,8 +207,8 @@ def test_a_change_of_the_applications_flag_is_told_without_its_value(shop: Shop)
     """It may be personal, and an event cannot be erased."""
     code = """if True:
         import json
-        from plinth.accounts.services.administration import _tell
-        print(json.dumps([_tell("is_active", True), _tell("newsletter", True)]))
+        from plinth.accounts.services.administration import _describe_change
+        print(json.dumps([_describe_change("is_active", True), _describe_change("newsletter", True)]))
     """
     assert shop.read(code) == ["is_active=True", "newsletter"]
 
