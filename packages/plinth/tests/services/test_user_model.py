@@ -208,7 +208,8 @@ def test_a_change_of_the_applications_flag_is_told_without_its_value(shop: Shop)
     code = """if True:
         import json
         from plinth.accounts.services.administration import _describe_change
-        print(json.dumps([_describe_change("is_active", True), _describe_change("newsletter", True)]))
+        pairs = (("is_active", True), ("newsletter", True))
+        print(json.dumps([_describe_change(*it) for it in pairs]))
     """
     assert shop.read(code) == ["is_active=True", "newsletter"]
 
