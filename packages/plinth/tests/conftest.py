@@ -1,11 +1,11 @@
-"""The fixtures are those of `plinth.testing.plugin`, and a few for commands and mail."""
+"""The fixtures of `plinth.testing.plugin`, and further ones for commands and mail."""
 
 import os
 
 import plinth.testing.isolation  # noqa: F401 - before anything that reads a setting
 
 # isort: split
-os.environ["PASSWORD_BLOCKLIST"] = "refuse"  # as in production; development's has its own tests
+os.environ["PASSWORD_BLOCKLIST"] = "refuse"  # as in production; development has separate tests
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ from tests.support.mail_server import Inbox, serving_mail
 
 pytest_plugins = ["plinth.testing.plugin"]
 
-# How long an example takes says how busy the machine is. No test outside tests/faults is timed.
+# The time of an example depends on the load of the machine. Only tests/faults measures time.
 hypothesis.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.load_profile("suite")
 
@@ -41,7 +41,7 @@ async def inbox(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 @pytest.fixture(scope="session")
 def environment(services: TestServices, database_url: str, worker_id: str) -> dict[str, str]:
-    """The settings of a command that works on this worker's database, beside the application."""
+    """The settings of a command that uses the database of this pytest worker."""
     return {
         "DATABASE_URL": database_url,
         "REDIS_URL": services.redis_url,
@@ -49,5 +49,5 @@ def environment(services: TestServices, database_url: str, worker_id: str) -> di
         "SECRET_KEY": "zV4nQ8sKe1Wm7Tb2XcY9Lr5Hd0Jf3GpAu6iBoN-wRyM",
         "ARGON2_MEMORY_KIB": "8",
         "ARGON2_TIME_COST": "1",
-        "CACHE_TIMEOUT_MS": "5000",  # a process that has just started on a busy machine
+        "CACHE_TIMEOUT_MS": "5000",  # for a process that starts on a busy machine
     }

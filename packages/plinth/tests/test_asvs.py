@@ -1,4 +1,4 @@
-"""docs/explanation/asvs.md is whole, and what it names exists."""
+"""docs/explanation/asvs.md is complete, and its tests and pages exist."""
 
 import ast
 import re

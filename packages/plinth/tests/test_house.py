@@ -14,8 +14,8 @@ COMMITS = re.compile(r"\.(commit|rollback)\(|[^#\n]\b_executor\.write\b")
 
 
 def test_only_the_database_module_commits() -> None:
-    """By whatever name it goes: what a statement by itself makes durable is a commit as well."""
-    # The other one migrates: what it sets for the session has to outlive a transaction.
+    """A single statement that makes its change durable is a commit as well."""
+    # The other one migrates: its session settings must outlive a transaction.
     allowed = LIBRARY / "db" / "database.py", LIBRARY / "db" / "schema" / "environment.py"
     assert all(COMMITS.search(file.read_text()) for file in allowed)
     guilty = [
@@ -43,13 +43,13 @@ def test_no_file_holds_two_subjects() -> None:
     )
 
 
-# An upper bound of time that has passed. A lower one holds on a busy machine too, and processor
-# time is no clock.
+# An upper bound on elapsed time. A lower bound also holds on a busy machine, and CPU time is not
+# elapsed time.
 TIMED = re.compile(r"(monotonic|perf_counter)(_ns)?\(\) *-(?!.*>=)|deadline[=][^N]")
 
 
 def test_no_test_is_timed_outside_the_faults() -> None:
-    """A busy machine is slow, and not wrong. `measured(...)` shows a figure and judges none."""
+    """A busy machine must not fail a test. Use `measured(...)` to show a time."""
     guilty = [
         f"{file.relative_to(ROOT)}: {line.strip()}"
         for file in sorted(TESTS.rglob("*.py"))

@@ -32,7 +32,7 @@ HOSTILE = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
 }
 LIBPQ = {"PGHOST": "elsewhere.invalid", "PGSSLMODE": "verify-full", "PGPASSWORD": "wrong"}
-# Of each kind one: settings, in-process requests, commands, a server, alembic.
+# One of each kind: settings, in-process requests, commands, a server, Alembic.
 PART = [
     "packages/plinth/tests/core/test_config.py",
     "packages/plinth/tests/deploy/test_env_example.py",

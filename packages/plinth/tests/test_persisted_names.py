@@ -38,7 +38,7 @@ from tests.support.logs import logging_to_memory
 from tests.support.metrics import scrape, shown_metrics
 
 GOLDEN = TESTS / "data" / "persisted_names.json"
-# Made by an earlier release under the SECRET_KEY of tests/conftest.py.
+# Values of an earlier release with the SECRET_KEY of tests/conftest.py.
 VALUES: dict[str, str] = json.loads((GOLDEN.with_name("persisted_values.json")).read_text())
 SESSION = UUID("8c1f64e4-6e0d-4c4b-9d3e-2f7d1b0a5c11")
 PURPOSES = (
@@ -85,14 +85,14 @@ def test_settings() -> None:
 async def test_metrics(database: Database) -> None:
     async with shown_metrics(database) as port:
         found = await scrape(port)
-    # A series that nothing has increased yet has no `_created` beside it.
+    # A series without an increment has no `_created`.
     families = [it for it in found.families if not it.name.endswith("_created")]
     check("metrics", {f"{family.name} {family.type}" for family in families})
 
 
 @pytest.fixture
 def untouched(services: TestServices, worker_id: str) -> Iterator[str]:
-    """A database of its own: other tests make tables in theirs."""
+    """Use a separate database, because other tests create tables in theirs."""
     with cloned_database(services, f"{worker_id}_names") as url:
         yield url
 
@@ -129,7 +129,7 @@ async def test_keys_in_redis(database: Database) -> None:
 
 
 def test_advisory_locks() -> None:
-    module = LIBRARY / "db" / "schema" / "environment.py"  # only alembic can import it
+    module = LIBRARY / "db" / "schema" / "environment.py"  # only Alembic can import it
     assert "MIGRATION_LOCK_ID = 0x506C696E7468" in module.read_text()
     assert ADVISORY_LOCK_ID == 0x706C75
 

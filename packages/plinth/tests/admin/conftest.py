@@ -11,7 +11,7 @@ from tests.support.superuser import Superuser
 
 @pytest.fixture
 async def stranger(app: FastAPI, database: Database) -> AsyncIterator[Superuser]:
-    """A browser that has not been here yet."""
+    """A browser without cookies."""
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
     ) as client:
@@ -20,7 +20,7 @@ async def stranger(app: FastAPI, database: Database) -> AsyncIterator[Superuser]
 
 @pytest.fixture
 async def root(stranger: Superuser, people: People) -> Superuser:
-    """One who has signed in."""
+    """A signed-in superuser."""
     answer = await stranger.sign_in(await people.add(is_superuser=True, username="root"))
     assert answer.status_code == 303, answer.text
     return stranger

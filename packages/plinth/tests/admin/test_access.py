@@ -68,7 +68,7 @@ async def test_the_login_knows_other_spellings_of_the_address(
 async def test_outside_development_every_cookie_is_for_https_alone(
     stranger: Superuser, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a proxy ended the TLS and speaks HTTP with us."""
+    """Also if a proxy terminates TLS and forwards over HTTP."""
     monkeypatch.setattr(settings, "ENVIRONMENT", "production")
     page = await stranger.get("/login")
     stranger.client.base_url = "https://test"
@@ -214,7 +214,7 @@ async def test_a_form_without_its_token_is_refused(
 
 
 async def test_no_other_origin_reads_or_writes_here(root: Superuser) -> None:
-    """Not even one that CORS lets read the API."""
+    """Not even an origin that CORS allows to read the API."""
     for origin in (settings.BACKEND_CORS_ORIGINS[0], "http://evil.example", "null", "https://test"):
         headers = {"Origin": origin, "X-CSRFToken": root.csrf}
         read = await root.client.get("/admin/user/list", headers=headers)

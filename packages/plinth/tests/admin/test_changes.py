@@ -208,4 +208,4 @@ async def test_the_pages_read_by_a_session_that_cannot_write(database: Database)
             await session.execute(text("DELETE FROM users"))
     assert "read-only transaction" in str(refused.value.__cause__)
     async with database.transaction() as session:
-        await session.execute(text("DELETE FROM users"))  # the connection is as it was
+        await session.execute(text("DELETE FROM users"))  # the connection is writable again

@@ -1,4 +1,4 @@
-"""Parameters that are missing, spoiled or of something else: refused, and never a 500."""
+"""Missing or invalid parameters are refused, and never cause a 500."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A table that a team made appears by itself, is worked with, and each change is in the log."""
+"""A team's table appears in the admin automatically, and each change is in the audit log."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -51,7 +51,7 @@ class Sundial(Other):
 async def root(
     app: FastAPI, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Superuser]:
-    """In an application that has this table too."""
+    """A superuser of an application that also has this table."""
     monkeypatch.setattr(settings, "ADMIN_ENABLED", False)
     with_sundials = create_app()
     with_sundials.state.resources = app.state.resources

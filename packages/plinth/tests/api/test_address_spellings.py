@@ -51,7 +51,7 @@ SPELLINGS: list[Works | Refused] = [
     Works("a.n.n@example.com", "a.n.n@example.com"),
     Works("!#$%&'*+/=?^_`{|}~-@example.com", "!#$%&'*+/=?^_`{|}~-@example.com"),
     Works("1@example.com", "1@example.com"),
-    Works("Postmaster@example.com", "postmaster@example.com"),  # RFC 2142: whatever its case
+    Works("Postmaster@example.com", "postmaster@example.com"),  # RFC 2142: independent of case
     Works("ann@123.example", "ann@123.example"),
     Works("ann@" + "a" * 63 + ".example", "ann@" + "a" * 63 + ".example"),
     Works("a" * 64 + "@example.com", "a" * 64 + "@example.com"),
@@ -180,7 +180,7 @@ async def sign_in(client: AsyncClient, email: str, password: str) -> None:
 async def test_accounts_that_collide_sign_in_and_reset_each_by_its_own_spelling(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
-    """One from before, when the database's locale could take them for two addresses."""
+    """An old row, from when the locale of the database decided whether two addresses are equal."""
     holder = await people.add(email="änn@bücher.example", hashed_password="!")
     other = await people.add(email="ÄNN@bücher.example", hashed_password="!")
     means = [

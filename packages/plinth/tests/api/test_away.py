@@ -1,4 +1,4 @@
-"""The database or Redis is away: what answers all the same, and what is never told."""
+"""Responses while the database or Redis is unavailable, without internal details."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Which of the library's routes exist is the application's choice."""
+"""An application chooses which of the library's routes exist."""
 
 import json
 
@@ -66,7 +66,7 @@ def test_a_duplicate_is_an_error_that_names_both() -> None:
 
 
 def test_a_route_behind_a_parameter_is_an_error_too() -> None:
-    """`/users/me` would be answered as `/users/{user_id}` with an id that is no number."""
+    """Otherwise `/users/me` would match `/users/{user_id}` with an invalid id."""
     with pytest.raises(ValueError, match=r"users\.get_user\) comes before it"):
         serve(without_routes(users.router, users.get_me), own)
 

@@ -18,7 +18,7 @@ EVERYTHING = (
 async def late_refusal(
     request: pytest.FixtureRequest, second: asyncpg.Connection
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Switches on a deferred constraint that nothing fulfils: it fails at COMMIT."""
+    """Return a function that adds a deferred constraint, which fails at COMMIT."""
 
     async def switch_on() -> None:
         await second.execute(

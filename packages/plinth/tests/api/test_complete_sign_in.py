@@ -1,4 +1,4 @@
-"""A team's own sign-in: registration and session in one transaction, the user in the answer."""
+"""A team's sign-in: registration and session in one transaction, with the user as response."""
 
 import re
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ async def team(resources: Resources, database: Database) -> AsyncIterator[AsyncC
 
 @pytest.fixture
 def hashings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of what the hashing pool was given to do."""
+    """The names of the functions that the hashing pool ran."""
     done: list[str] = []
     for name in ("_hash", "_verify"):
         work = getattr(passwords, name)
@@ -78,7 +78,7 @@ async def complete(
 ) -> accounts.SignedIn:
     """
     Args:
-        whole: the sign-in is the whole transaction.
+        whole: whether the transaction consists only of the sign-in.
     """
     if whole:
         return await accounts.complete_sign_in(database, user, methods, NOBODY)
@@ -192,7 +192,7 @@ INSERTS = re.compile(
 
 
 def test_nothing_else_inserts_a_session() -> None:
-    """A session that began elsewhere would have no event, no bound and no look at the user."""
+    """A session inserted elsewhere would bypass the event, the limit and the check of the user."""
     begins = LIBRARY / "accounts" / "queries" / "sign_in.py"
     calls = LIBRARY / "accounts" / "services" / "sessions.py"
     sources = {it: it.read_text() for it in [*(ROOT / "app").rglob("*.py"), *LIBRARY.rglob("*.py")]}

@@ -1,4 +1,4 @@
-"""Another error format and authentication scheme below a path, as the OpenAPI document states."""
+"""A path with another error format and authentication scheme, as in the OpenAPI document."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -176,7 +176,7 @@ async def test_fields_that_are_not_valid_are_named(team: AsyncClient) -> None:
 
 
 async def test_what_was_sent_can_always_be_answered(team: AsyncClient) -> None:
-    """A lone surrogate has no UTF-8."""
+    """UTF-8 cannot encode a lone surrogate."""
     answer = await team.post(
         "/orders", content=rb'{"\ud800": 1}', headers={"Content-Type": "application/json"}
     )

@@ -39,7 +39,7 @@ async def change(client: AsyncClient, person: Person, **changes: str) -> Respons
 
 
 async def change_email(client: AsyncClient, inbox: Inbox, person: Person, email: str = NEW) -> str:
-    """The token that arrived at the new address."""
+    """Request the change and return the token from the mail to the new address."""
     answer = await change(client, person, email=email)
     assert answer.status_code == 200, answer.text
     return token_of(await inbox.next(email, "Confirm your new e-mail"))

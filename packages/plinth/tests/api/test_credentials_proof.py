@@ -1,4 +1,4 @@
-"""A link proves that its user reads the mail, and not that the account behind it is theirs."""
+"""A link proves that the user reads the mail, not that the account is theirs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -19,7 +19,7 @@ Browser = Callable[[], AsyncClient]
 
 @pytest.fixture
 async def browser(app: FastAPI, client: AsyncClient) -> AsyncIterator[Browser]:
-    """Makes clients with cookies of their own."""
+    """Create clients with separate cookies."""
     async with AsyncExitStack() as stack:
 
         def make() -> AsyncClient:
@@ -40,7 +40,7 @@ async def verify(client: AsyncClient, token: str, person: Person | None = None) 
 
 
 async def register(client: AsyncClient, inbox: Inbox, email: str = VICTIM) -> str:
-    """Return the token that arrived at the address."""
+    """Return the token from the mail to the address."""
     account = {"email": email, "username": "stranger", "password": PASSWORD}
     answer = await client.post("/auth/register", json=account)
     assert answer.status_code == 201, answer.text
@@ -128,7 +128,7 @@ async def test_an_ended_session_is_no_proof(
 async def test_an_owner_who_clicks_gives_their_address_to_no_other_account(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
-    """The same by a change of e-mail: the stranger's account has an address already."""
+    """The same with a change of e-mail: the attacker's account already has an address."""
     stranger = await people.enter(username="stranger", is_verified=True)
     owner = await people.enter()
     changes = {"email": VICTIM, "current_password": PASSWORD}

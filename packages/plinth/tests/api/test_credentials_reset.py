@@ -1,4 +1,4 @@
-"""A forgotten password, from the request over the mail to the new one."""
+"""Reset of a forgotten password: request, mail, new password."""
 
 import asyncio
 from base64 import urlsafe_b64decode
@@ -175,7 +175,7 @@ async def test_each_link_expires_by_itself(
 async def test_what_code_before_this_table_voids_is_void(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
-    """During a rolling deployment. That code knows the newest link alone."""
+    """During a rolling deployment: the previous release accepts only the newest link."""
     old = await token_for(client, inbox, person := await people.add())
     await token_for(client, inbox, person)
     await second.execute("DELETE FROM one_time_tokens WHERE user_id = $1", person.id)
@@ -238,7 +238,7 @@ async def test_what_is_no_token_is_refused(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     good = await token_for(client, inbox, await people.add())
-    other_spelling = chr(ord(good[-1]) + 1)  # the last character has two bits to spare
+    other_spelling = chr(ord(good[-1]) + 1)  # the last character has two unused bits
     garbage = [
         "",
         "=",

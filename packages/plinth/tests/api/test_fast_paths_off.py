@@ -1,6 +1,6 @@
 """A part of the API with `PLINTH_FAST_PATHS=off`: FastAPI and SQLAlchemy alone serve it.
 
-The whole of it: `PLINTH_FAST_PATHS=off pytest tests/api`.
+All of the API tests: `PLINTH_FAST_PATHS=off pytest tests/api`.
 """
 
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ async def test_a_journey_is_the_same_on_the_ordinary_paths(
 
 
 def describe(response: Response) -> Any:
-    """The names of the members alone: the values differ from one account to the next."""
+    """Return only the names of the members, because the values differ between accounts."""
     body = response.json() if response.content else None
     members = sorted(body) if isinstance(body, dict) else type(body)
     return response.request.method, response.status_code, members

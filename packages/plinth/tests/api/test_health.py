@@ -1,4 +1,4 @@
-"""The health routes while everything is well."""
+"""The health routes while all services are available."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ ORIGINS = ["http://localhost:3000", "http://localhost:8000"]
 
 @pytest.fixture
 async def outside(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """A client without the API's prefix."""
+    """A client whose base URL is without the prefix of the API."""
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
     ) as client:
@@ -50,7 +50,7 @@ async def test_a_listed_origin_may_read_answers_and_refusals(
         answer = await outside.get(path, headers={"Origin": origin})
         assert answer.headers["access-control-allow-origin"] == origin
         assert answer.headers["access-control-allow-credentials"] == "true"
-        assert "ETag" in answer.headers["access-control-expose-headers"]  # else no If-Match
+        assert "ETag" in answer.headers["access-control-expose-headers"]  # for If-Match
 
 
 @pytest.mark.parametrize("origin", ORIGINS)

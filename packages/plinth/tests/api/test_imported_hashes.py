@@ -1,4 +1,4 @@
-"""Signing in with a hash that came with an import."""
+"""Sign-in with imported password hashes."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Rotation as clients and other services see it."""
+"""Key rotation from the view of clients and other services."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ ASYMMETRIC = ("EdDSA", "Ed25519", "ES256")
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The application's KEYS_FILE, with SECRET_KEY and one more key in it."""
+    """The KEYS_FILE of the application, with SECRET_KEY and one further key."""
     path = tmp_path / "keys.json"
     monkeypatch.setattr(keys, "ring", keys.KeyRing(path))
     rotate(path, "HS256")
@@ -169,7 +169,7 @@ async def test_cryptography_alone_verifies_an_es256_token(people: People, file: 
 async def test_a_public_key_does_not_sign(
     client: AsyncClient, people: People, file: Path, alg: str
 ) -> None:
-    """The classic confusion: its bytes, in whatever form, as an HMAC's key."""
+    """Algorithm confusion: the bytes of the public key as an HMAC key (RFC 8725, section 2.1)."""
     kid = rotate(file, alg)
     claims = (await people.enter()).tokens["access_token"].split(".")[1]
     jwk = keys.ring.signing_key.jwk.as_dict(private=False)
@@ -199,7 +199,7 @@ async def test_a_public_key_does_not_sign(
 async def test_a_tokens_algorithm_is_its_keys(
     client: AsyncClient, people: People, file: Path, named: str, alg: str
 ) -> None:
-    """Signed by the right key in the right way, and called by another name."""
+    """A valid signature by the right key, with the `kid` of another one."""
     kid = rotate(file, alg)
     claims = (await people.enter()).tokens["access_token"].split(".")[1]
     header = encode(to_json({"alg": named, "typ": TYPE, "kid": kid}))

@@ -1,4 +1,4 @@
-"""Limits over HTTP: what an attacker tries, and what the owner of an account notices of it."""
+"""Limits over HTTP: attacks on an account, and their effect on its owner."""
 
 import asyncio
 import inspect
@@ -36,7 +36,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
-    """A client at an address, with cookies of its own."""
+    """A client at an IP address, with separate cookies."""
     async with AsyncExitStack() as stack:
 
         def at(ip: str) -> AsyncClient:
@@ -154,7 +154,7 @@ async def test_a_strangers_storm_does_not_lock_the_owner_out_on_a_known_device(
     device = at(home)
     assert (await log_in(device, ann.email, PASSWORD)).status_code == 200
     assert "plinth_device" in device.cookies
-    for ip in (home, *(some_ip() for _ in range(12))):  # from behind the same address, too
+    for ip in (home, *(some_ip() for _ in range(12))):  # also from the same IP address
         for _ in range(6):
             await log_in(at(ip), ann.email)
     assert (await log_in(at(some_ip()), ann.email, PASSWORD)).status_code == 429
@@ -311,7 +311,7 @@ async def test_an_ipv6_site_is_limited_however_many_subnets_it_uses(
 
 
 def test_each_limit_by_address_counts_the_site_too() -> None:
-    """The limit by account *and* address needs none: the one by account is above it."""
+    """The limit by account *and* address needs no count by network, unlike the others."""
     source = inspect.getsource(throttle) + inspect.getsource(sign_in)
     by_address = {name for name in Settings.model_fields if re.fullmatch("LIMIT_.*_IP", name)}
     both = set(re.findall(r"\bper_network\([^)]*settings\.(LIMIT_\w+)", source))

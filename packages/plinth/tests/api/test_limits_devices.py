@@ -1,4 +1,4 @@
-"""Limits that were walked around: by many devices, many sessions, many made-up tokens."""
+"""Attempts to bypass limits: with many devices, sessions, or invented tokens."""
 
 import random
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -38,7 +38,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
-    """A client at an address, with cookies of its own."""
+    """A client at an IP address, with separate cookies."""
     async with AsyncExitStack() as stack:
 
         def at(ip: str) -> AsyncClient:
@@ -169,7 +169,7 @@ async def test_another_sites_page_sets_no_device_cookie(
 
 
 async def test_another_sites_page_cannot_sign_in_to_the_admin(app: FastAPI, people: People) -> None:
-    """Even if it knew the form's token."""
+    """Even if it knew the CSRF token of the form."""
     root = await people.add(is_superuser=True)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as browser:
         pages = Superuser(browser)
@@ -218,7 +218,7 @@ async def test_made_up_refresh_tokens_are_limited_by_address(
 async def test_a_good_token_by_an_earlier_key_takes_back_its_attempt(
     at: From, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SECRET_KEY was changed: its tokens carry no mark of ours, and are as good as before."""
+    """SECRET_KEY has changed: the mark of earlier tokens is wrong, and they stay valid."""
     monkeypatch.setattr(settings, "LIMIT_REFRESH_UNKNOWN_IP", "1/5m")
     ann, client = await people.enter(), at(some_ip())
     for _ in range(4):

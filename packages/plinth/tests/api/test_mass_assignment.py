@@ -16,7 +16,7 @@ KEYS = [*(set(User.__table__.columns.keys()) - MAY_BE_SET), *UNKNOWN]
 
 
 def hostile(key: str, row: asyncpg.Record) -> Any:
-    """A value of the right kind, and another than the row's."""
+    """Return a value of the right type that differs from the row's."""
     column = User.__table__.columns.get(key)
     match getattr(column, "type", None):
         case Boolean():

@@ -204,7 +204,7 @@ async def test_an_application_may_take_a_new_email_without_the_password(
 async def test_an_application_may_take_a_new_email_at_once(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
-    """It is unverified, the link goes to it, and a notice to the old one; other sessions end."""
+    """The new address is unverified and gets the link; the old one a notice; other sessions end."""
     person = await people.enter(is_verified=True)
     taken = await people.add()
     session_id = await second.fetchval("SELECT id FROM sessions")
@@ -233,7 +233,7 @@ async def test_an_application_may_take_a_new_email_at_once(
 async def test_an_application_may_take_a_new_password_without_the_current_one(
     people: People, database: Database, second: asyncpg.Connection, client: AsyncClient
 ) -> None:
-    """The rules for new passwords still hold, and the other sessions end."""
+    """The rules for new passwords apply, and the other sessions end."""
     person = await people.enter()
     session_id = await second.fetchval("SELECT id FROM sessions")
     other = await people.sign_in(person)

@@ -15,7 +15,7 @@ from tests.support.application import create_app
 
 
 class Noting:
-    """Note the order of calls, and the exceptions that pass."""
+    """Record the order of calls and the exceptions."""
 
     def __init__(self, app: ASGIApp, name: str, seen: list[Any]) -> None:
         self.app, self.name, self.seen = app, name, seen
@@ -91,7 +91,7 @@ def test_the_stack_is_the_one_that_fastapi_builds(fresh: FastAPI) -> None:
 @pytest.mark.parametrize("declared", ["/guarded", "/guarded/"])
 @pytest.mark.parametrize("asked", ["/guarded", "/guarded/"])
 async def test_added_middleware_sees_the_path_that_is_routed(declared: str, asked: str) -> None:
-    """One that guards a path would be passed by with a slash more or less."""
+    """Otherwise a trailing slash would bypass a middleware that protects a path."""
     app = create_app()
     app.get(declared)(lambda: "shown")
 

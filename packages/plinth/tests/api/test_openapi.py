@@ -1,4 +1,4 @@
-"""Schemas of the library in the OpenAPI document. `make test-client` has the document linted."""
+"""Schemas of the library in the OpenAPI document. `make test-client` lints the document."""
 
 from typing import get_origin
 
@@ -10,7 +10,7 @@ from tests.support.application import create_app
 
 
 def test_a_field_is_written_in_words_of_json_schema() -> None:
-    """Also one that no route uses yet."""
+    """Also a schema that no route uses yet."""
     adapters = [TypeAdapter(kind) for kind in vars(fields).values() if get_origin(kind)]
     assert adapters
     assert find_keywords(adapter.json_schema() for adapter in adapters) <= KEYWORDS

@@ -1,4 +1,4 @@
-"""Wherever a password is set, one that is easily guessed is refused as any invalid field is."""
+"""Each route that sets a password refuses an easily guessed one as an invalid field."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -39,7 +39,7 @@ async def headers_of(role: str, people: People, target: Person) -> dict[str, str
 
 
 def find(body: Any, user_id: int) -> dict[str, Any]:
-    """The user, in whatever form an answer gives users."""
+    """Return the user from each format of response."""
     if isinstance(body, dict):
         body = body.get("items", [body])
     (found,) = [user for user in body if user["id"] == user_id]

@@ -1,4 +1,4 @@
-"""Many at once: the database decides, one wins, and the others get an answer of the contract."""
+"""Races: the database decides, one request succeeds, and the others fail as documented."""
 
 from asyncio import gather
 from collections import Counter
@@ -18,7 +18,7 @@ from plinth.db.database import Database
 from plinth.db.models import Base
 from plinth.testing.people import PASSWORD, People
 
-pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
 AT_ONCE = 20
 
@@ -82,7 +82,7 @@ async def test_of_twenty_refreshes_with_one_token_one_rotates(
 
         given = {new for status, new in answers if status == 200}
         assert len(given) == 1, "all who are given a token are given the same one"
-        # One rotates, three more come within the grace.
+        # One request rotates; three more use the grace period.
         assert Counter(status for status, _ in answers) == {200: 4, 401: AT_ONCE - 4}
         state = await second.fetchrow("SELECT rotations, graces, revoked_at FROM sessions")
         assert tuple(state) == (turn, 3, None)

@@ -1,4 +1,4 @@
-"""`/health/live` and `/health/ready`: whom an orchestrator restarts, and whom it asks."""
+"""`/health/live` and `/health/ready`, with which an orchestrator restarts and routes."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Clock:
 
 @pytest.fixture
 async def fresh(app: FastAPI) -> AsyncIterator[None]:
-    """Nothing of an earlier test is remembered, and nothing of this one afterwards."""
+    """Clear the cached result before and after the test."""
     readiness = readiness_of(app)
     readiness._expires_at = 0  # noqa: SLF001
     yield

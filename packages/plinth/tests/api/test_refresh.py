@@ -1,4 +1,4 @@
-"""`POST /auth/refresh`, and which token opens which door."""
+"""`POST /auth/refresh`, and the use of each kind of token on other routes."""
 
 import asyncpg
 import pytest

@@ -121,7 +121,7 @@ async def superuser(people: People, monkeypatch: pytest.MonkeyPatch) -> Person:
 
 
 async def ask_every_route(client: AsyncClient, superuser: Person) -> list[tuple[str, int]]:
-    """The status of each; what is private asks the database, so it cannot succeed."""
+    """Return the status of each route; private routes need the database, so they fail."""
     transport = client._transport  # noqa: SLF001 - the application behind the client
     assert isinstance(transport, ASGITransport)
     token = (b"authorization", superuser.headers["Authorization"].encode())
@@ -186,7 +186,7 @@ def test_a_command_ends_with_a_sentence(case: str, refusing: Refusing) -> None:
 async def running(
     app: FastAPI, refusing: Refusing, superuser: Person
 ) -> AsyncIterator[AsyncClient]:
-    """An application that serves from that server, with the superuser in it."""
+    """An application on that server, with a superuser."""
     refusing.server.ask("ALTER ROLE app PASSWORD 'right'")
     async with started_without(
         app, "DATABASE_URL", refusing.url(CASES["pg_hba"][0].replace("blocked", "app:right"))

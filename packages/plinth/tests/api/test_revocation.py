@@ -1,4 +1,4 @@
-"""A session's end is seen at the very next request, and what must last is seen by others."""
+"""A revoked session ends at the next request, and the revocation is committed."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 

@@ -130,7 +130,7 @@ async def test_a_kept_session_gets_the_new_epoch_unless_it_had_ended(
         await end_all(db, ann.id, reason="signed out everywhere")
         await queries.session.revoke_all(db, ann.id, "password changed", keep=session_of(thief))
     assert await status_of(client, thief) == 401
-    await second.execute("UPDATE sessions SET revoked_at = NULL")  # and by its epoch alone as well
+    await second.execute("UPDATE sessions SET revoked_at = NULL")  # also by its epoch alone
     assert await status_of(client, thief) == 401
 
     here = await people.sign_in(ann)
@@ -192,7 +192,7 @@ async def test_more_than_a_request_can_mark_end_all_the_same(
 async def test_the_newest_are_marked_first(
     database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are the likeliest to be in use, and old code looks at the mark alone."""
+    """The newest sessions are the most likely in use, and the previous release checks the mark."""
     monkeypatch.setattr(crud_session, "MAX_ENDED_AT_ONCE", 5)
     ann = await people.enter()
     await second.execute(ANOTHER, ann.id, 20)
@@ -205,7 +205,7 @@ async def test_the_newest_are_marked_first(
 async def test_a_session_that_begins_beside_it_is_marked_as_well(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
-    """The statement that marks looks only after it has the user's row."""
+    """The marking statement reads the sessions after it has locked the user's row."""
     ann = await people.add()
     signing_in = second.transaction()
     await signing_in.start()

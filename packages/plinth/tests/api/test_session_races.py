@@ -14,9 +14,9 @@ from tests.support.hashing import Held
 from tests.support.superuser import Superuser
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
-# A hundred over the three ways that a session can end; each round has four requests at once.
+# A hundred rounds over the three ways to end a session, with four concurrent requests each.
 TIMES = 34
 SignIn = Callable[[FastAPI, Person], Awaitable[Response]]
 Revoke = Callable[[AsyncClient, Person, Person], Awaitable[Response]]
@@ -40,7 +40,7 @@ async def refresh(client: AsyncClient, refresh_token: str) -> Response:
 
 
 async def live_tokens(client: AsyncClient, given: list[Response]) -> list[str]:
-    """Of the tokens that these answers gave, those that still open a door."""
+    """Return the tokens of these responses that are still valid."""
     pairs = [answer.json() for answer in given if answer.status_code == 200]
     live = []
     for pair in pairs:
@@ -107,7 +107,7 @@ async def nothing_began(second: asyncpg.Connection, user_id: int) -> bool:
 async def test_a_sign_in_cannot_slip_in_behind_a_change(
     people: People, second: asyncpg.Connection, change: str
 ) -> None:
-    """The change is under way and holds the row when the old password has been found right."""
+    """The change holds the lock of the row when the old password has been verified."""
     ann = await people.add()
     changing = second.transaction()
     await changing.start()
@@ -145,7 +145,7 @@ async def test_who_is_changed_while_their_password_is_verified_gets_no_session(
     sign_in: SignIn,
     change: str,
 ) -> None:
-    """The change is over, and with it all sessions, before that of the old password begins."""
+    """The change has ended all sessions before the sign-in with the old password starts one."""
     ann = await people.add(is_superuser=True)
     held, pool = Held(), passwords._Pool(threads=1, queue=5)  # noqa: SLF001
     monkeypatch.setattr(passwords, "_pool", pool)

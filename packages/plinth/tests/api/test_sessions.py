@@ -133,7 +133,7 @@ async def test_a_session_ends_by_idling_and_by_age(
 
 
 async def test_each_sign_in_is_a_session_of_its_own(client: AsyncClient, people: People) -> None:
-    """Tokens that are sent along with it, an attacker's maybe, are taken up by none."""
+    """A sign-in ignores tokens in its request, which may be an attacker's (session fixation)."""
     ann = await people.enter()
     client.headers["Authorization"] = ann.headers["Authorization"]
     again = await people.sign_in(ann)

@@ -1,4 +1,4 @@
-"""Two hundred sign in at once, and the others do not notice. bench/login_storm.py measures it."""
+"""200 concurrent sign-ins do not slow other requests. bench/login_storm.py measures it."""
 
 import asyncio
 from typing import Any
@@ -11,13 +11,13 @@ from plinth.config import settings
 from plinth.http.bounds.overload import InFlightLimitMiddleware
 from plinth.testing.people import People
 
-pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
 
 async def test_a_storm_of_sign_ins_takes_no_place_from_the_others(
     client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "LOGIN_FAILURE_MS", 500)  # that long each keeps its place
+    monkeypatch.setattr(settings, "LOGIN_FAILURE_MS", 500)  # each failed sign-in takes this long
     ann = await people.enter()
 
     async def guess(number: int) -> Response:

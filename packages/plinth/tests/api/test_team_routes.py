@@ -1,4 +1,4 @@
-"""Routes that a team adds, on the real application: answered as FastAPI's documentation says."""
+"""Routes that a team adds to the real application behave as FastAPI's documentation says."""
 
 import json
 from typing import Any

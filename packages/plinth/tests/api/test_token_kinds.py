@@ -1,4 +1,4 @@
-"""Every kind of token at every door: it opens its own, and no other, and is not used up there."""
+"""Each kind of token is accepted only on its own route; other routes do not consume it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -44,7 +44,7 @@ OPENS = {
 
 
 async def make_tokens(app: FastAPI, people: People, inbox: Inbox) -> dict[str, str]:
-    """One of each kind. Two people: a change of address voids the verification."""
+    """Return one token of each kind, of two users: a change of e-mail voids the verification."""
     ann, bob = await people.enter(), await people.enter()
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test/api/v1"

@@ -85,7 +85,7 @@ async def test_a_length_that_is_none_is_refused(wire: Wire, port: int, length: s
     try:
         status = (await wire.answer()).status
     except asyncio.IncompleteReadError:
-        status = 400  # hung up, which says the same
+        status = 400  # the server has closed the connection, which is equivalent
     assert status in (400, 413, 422)
     assert await is_alive(port)
 
@@ -95,7 +95,7 @@ async def test_more_than_the_declared_length_is_no_part_of_the_body(wire: Wire) 
     short = f"Content-Length: {len(CREDENTIALS)}"
     await wire.ask(LOGIN, JSON, short, body=CREDENTIALS + b"GARBAGE\r\n\r\n")
     statuses: list[int] = []
-    with suppress(asyncio.IncompleteReadError, ConnectionError):  # it hangs up
+    with suppress(asyncio.IncompleteReadError, ConnectionError):  # the server closes the connection
         while len(statuses) < 9:
             statuses.append((await wire.answer()).status)
     assert statuses in ([400], [401, 400], [401])
@@ -157,7 +157,7 @@ async def test_chunks_without_end_are_refused_soon_after_the_limit(wire: Wire, p
 async def test_a_form_to_sign_in_has_few_fields(
     wire: Wire, line: str, kind: str, piece: bytes, pieces: int
 ) -> None:
-    """Also within the admin, whose middleware makes an exception group of the refusal."""
+    """Also in the admin, whose middleware wraps the error in an exception group."""
     await wire.ask(line, kind, "Transfer-Encoding: chunked")
     await wire.stream(repeat(piece, pieces))
     check_too_large(await wire.answer())

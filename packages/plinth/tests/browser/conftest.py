@@ -41,7 +41,7 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 def origin(
     services: TestServices, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A running server, with people in its database."""
+    """A running server with users in its database."""
     asyncio.run(_fill(database_url))
     port, log = find_free_port(), tmp_path_factory.mktemp("server") / "serve.log"
     settings = {
@@ -94,7 +94,7 @@ async def _fill(database_url: str) -> None:
             *((f"{name}@example.com", name, None, CHEAP_HASH, False) for name in NAMES),
         ],
     )
-    # The trigger gives each event the time of its writing; a month of them is for the plots.
+    # The trigger sets the present time in each event; the plots need events of a month.
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         await connection.execute(A_MONTH)

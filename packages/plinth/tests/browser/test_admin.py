@@ -1,4 +1,4 @@
-"""`/admin` in a browser: signed in, looked at, and worked with."""
+"""`/admin` in a browser: sign-in, pages and actions."""
 
 from playwright.sync_api import Page, expect
 

@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc` in a browser, under their own Content-Security-Policy."""
+"""`/docs` and `/redoc` in a browser, with their Content-Security-Policy."""
 
 from playwright.sync_api import expect
 

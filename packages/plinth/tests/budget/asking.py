@@ -1,18 +1,18 @@
-"""A client that is nothing but sockets."""
+"""A client on plain sockets, with low overhead."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from urllib.parse import urlsplit
 
-PATIENCE = 60  # seconds for all of it
+PATIENCE = 60  # seconds for the whole run
 
 
 def ask(url: str, requests: Sequence[bytes], *, times: int, connections: int) -> None:
     """Send so many requests, in turn, each connection its next one when it has an answer.
 
     Raises:
-        AssertionError: an answer that is no 200.
+        AssertionError: the status of a response is not 200.
     """
 
     async def ask_all() -> None:

@@ -28,7 +28,7 @@ def stage(
         "REDIS_URL": services.redis_url,
         "SECRET_KEY": settings.SECRET_KEY,
         "DATA_DIR": str(folder),
-        "LIMITS_ENABLED": "true",  # the suite's own process has them off, which production may not
+        "LIMITS_ENABLED": "true",  # the suite disables them, which production does not allow
     }
     with cloned_database(services, f"budget_{worker_id}") as url:
         people = asyncio.run(seed(url, USERS))
@@ -37,7 +37,7 @@ def stage(
 
 @pytest.fixture(scope="session")
 def servers(stage: Stage) -> Iterator[Mapping[str, Running]]:
-    """Ours and the bare one."""
+    """The application and the reference."""
     with (
         running(make_ours(EVERYTHING), stage) as ours,
         running(make_bare(BARE, EVERYTHING), stage) as bare,

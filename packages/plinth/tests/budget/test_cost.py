@@ -24,7 +24,7 @@ BUDGETS = {"me": 2.2, "id": 2.8, "list first": 4.2}
 
 ROUNDS = 3
 CONNECTIONS = 16
-TIMES = 1800  # so that each takes some tenths of a second: the clock ticks in hundredths
+TIMES = 1800  # each run takes some tenths of a second, because CPU time is counted in hundredths
 WORKS = {work.name: work for work in (*READING, *FINDING)}
 
 
@@ -46,7 +46,7 @@ def test_a_request_stays_within_its_budget(
 
 
 def cost_of(work: Work, server: Running, stage: Stage) -> float:
-    """Microseconds of processor time for each answer."""
+    """Return the CPU time per response in microseconds."""
     requests = list(work.write(server.target, stage.people, stage.users))
     before = processor_seconds(server.pid)
     ask(server.url, requests, times=TIMES, connections=CONNECTIONS)

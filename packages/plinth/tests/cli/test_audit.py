@@ -11,7 +11,7 @@ from plinth.cli.audit.commands import parse_head
 from plinth.testing.people import People
 from tests.support.command import plinth
 
-UNGUARDED = "SET session_replication_role = replica"  # what an intruder with every right would do
+UNGUARDED = "SET session_replication_role = replica"  # an intruder with all privileges
 SWAP_2_AND_3 = """
     UPDATE events SET id = 105 - id WHERE id IN (2, 3);
     UPDATE events SET id = id - 100 WHERE id > 100
@@ -22,7 +22,7 @@ SIGN_INS = 5
 
 @pytest.fixture
 async def log(client: AsyncClient, people: People, second: asyncpg.Connection) -> str:
-    """Five events; the hash of the last one."""
+    """Record five events and return the hash of the last one."""
     ann = await people.add()
     for _ in range(SIGN_INS):
         await people.sign_in(ann)
@@ -35,7 +35,7 @@ async def test_a_log_that_holds_tells_its_head(
     log: str, people: People, second: asyncpg.Connection, environment: dict[str, str]
 ) -> None:
     await second.execute("RESET session_replication_role")
-    await people.enter()  # later ones do not matter to a head that was kept
+    await people.enter()  # later events do not affect an earlier head
     newest = await second.fetchval("SELECT encode(hash, 'hex') FROM events WHERE id = 6")
     answer = plinth(*VERIFY, "--expect", f"{SIGN_INS}:{log}", **environment)
     assert answer.returncode == 0, answer.stderr

@@ -1,4 +1,4 @@
-"""`plinth db`: migrations, and a backup that can be trusted."""
+"""`plinth db`: migrations and verified backups."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.support.command import plinth
 def elsewhere(
     services: TestServices, environment: dict[str, str], worker_id: str
 ) -> Iterator[dict[str, str]]:
-    """The settings of a command that works on an empty database."""
+    """The settings of a command with an empty database."""
     with empty_database(services, f"{worker_id}_elsewhere") as url:
         yield environment | {"DATABASE_URL": url}
 
@@ -60,7 +60,7 @@ async def test_a_backup_restored_elsewhere_holds_every_row(
     for table in ("users", "sessions", "events", "alembic_version"):
         count = f"SELECT count(*) FROM {table}"
         assert await fetch(elsewhere, count) == await fetch(environment, count)
-    # and over one that holds data
+    # also onto a database with data
     assert plinth("db", "restore", str(file), "--yes", **elsewhere).returncode == 0
     assert await fetch(elsewhere, "SELECT count(*) FROM users") == 3
 

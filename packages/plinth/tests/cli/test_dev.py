@@ -1,4 +1,4 @@
-"""`make dev`: everything starts with one command, and Ctrl-C leaves nothing behind but the data."""
+"""`make dev`: one command starts all processes, and Ctrl-C stops all of them."""
 
 import fcntl
 import json
@@ -33,7 +33,7 @@ KEYS = {"email": ANN["email"], "password": ANN["password"]}
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Short, for the sockets in it."""
+    """A folder with a short path, for the sockets in it."""
     path = Path(tempfile.mkdtemp(prefix="pl-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
@@ -55,7 +55,7 @@ def post(url: str, body: dict[str, str]) -> int:
 
 
 class Dev:
-    """`plinth dev` on a folder, from its start until Ctrl-C."""
+    """`plinth dev` with a data folder, from its start until Ctrl-C."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.port = port or find_free_port()
@@ -77,12 +77,12 @@ class Dev:
         pytest.fail(f"it did not serve:\n{self.log.read_text()}")
 
     def press_ctrl_c(self) -> int:
-        """The terminal sends it to every process of the group."""
+        """Send it to each process of the group, as a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(PATIENCE)
 
     def end(self) -> int:
-        """As a service manager does, which signals the parent alone."""
+        """Signal only the parent, as a service manager does."""
         self.process.terminate()
         return self.process.wait(PATIENCE)
 

@@ -1,4 +1,4 @@
-"""`plinth doctor`: what is wrong, and what to do about it."""
+"""`plinth doctor`: reports of problems and their solutions."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`plinth eject`: a router of the library becomes the application's, and nothing else changes."""
+"""`plinth eject` copies a router of the library to the application, without other changes."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ INIT = Path("app/api/v1/__init__.py")
 
 
 class Application:
-    """A copy of this one, in a folder of its own."""
+    """A copy of this checkout in a separate folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

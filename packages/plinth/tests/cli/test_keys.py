@@ -1,4 +1,4 @@
-"""`plinth keys`, and servers that go on while it is used."""
+"""`plinth keys`, and servers that run during its use."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def with_file(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def server(with_file: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """Two workers; its address."""
+    """Start a server with two workers and yield its URL."""
     port = find_free_port()
     log = tmp_path / "log"
     process = start_plinth("serve", "--port", str(port), "--workers", "2", log=log, **with_file)
@@ -58,7 +58,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> str:
-    """`plinth keys` in this process: what it prints. Once as a process of its own is below."""
+    """Run `plinth keys` in this process and return its output."""
     answer = CliRunner().invoke(commands.plinth, ["keys", *arguments], catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
     return answer.output
@@ -132,7 +132,7 @@ async def test_running_servers_take_a_rotation_up_and_nobody_is_refused(
     server: str, with_file: dict[str, str], people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
-    each_anew = {"Connection": "close"}  # so that now this worker answers, now that
+    each_anew = {"Connection": "close"}  # so that different workers respond
     async with AsyncClient(
         base_url=f"{server}/api/v1", headers=each_anew, timeout=PATIENCE
     ) as client:
@@ -149,9 +149,9 @@ async def test_running_servers_take_a_rotation_up_and_nobody_is_refused(
             while kid_of(after := await visitors.sign_in(person)) != new:
                 await let_in(client, before, after)
                 await asyncio.sleep(0.05)  # far from SESSIONS_PER_USER, which would end `before`
-        for _ in range(20):  # whichever worker answers
+        for _ in range(20):  # on each worker
             await let_in(client, before, after)
-        async with asyncio.timeout(PATIENCE):  # until each worker has looked at the file again
+        async with asyncio.timeout(PATIENCE):  # until each worker has read the file again
             while await published(client, server) != [new]:
                 await let_in(client, before, after)
 

@@ -8,7 +8,7 @@ import pytest
 from plinth.cli.loading import loading
 from tests.support.environment import COMPLETE, ROOT, run_python
 
-# docs/explanation/decisions/start-up.md says of each who brought it in, and what it cost.
+# docs/explanation/decisions/start-up.md has the importer and the cost of each module.
 NOT_TO_SERVE = {
     "alembic",
     "plinth.db.migrations",

@@ -26,7 +26,7 @@ BOUND = settings.MAX_HEADER_SIZE
 
 
 class Server:
-    """Answers with what it was sent, each request once `opened` is set."""
+    """An application that echoes each request once `opened` is set."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
@@ -83,7 +83,7 @@ class Client:
                 await self.writer.drain()
 
     async def answer(self) -> tuple[int, Any]:
-        """The status, and what the application was given: path, headers, body."""
+        """Return the status, and the path, headers and body that the application received."""
         async with asyncio.timeout(PATIENCE):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
@@ -152,7 +152,7 @@ async def test_a_refusal_is_late(server: Server, monkeypatch: pytest.MonkeyPatch
         await client.send(b"GET / HTTP/9.9\r\n\r\n")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.reader.read(), 0.2)
-        await client.send(GET % 1)  # nothing more is read
+        await client.send(GET % 1)  # the server reads nothing more
         assert server.begun == []
         server.protocols[0].shutdown()
 
@@ -227,7 +227,9 @@ async def test_a_refusal_is_not_written_into_a_response(client: Client, server: 
     await client.send(CHUNKED)
     async with asyncio.timeout(PATIENCE):
         await client.reader.readuntil(b"begun")
-    await client.send(b"1;" + b"x" * 2 * FRAMING_LIMIT)  # read at once, so that nothing is reset
+    await client.send(
+        b"1;" + b"x" * 2 * FRAMING_LIMIT
+    )  # read at once, so that the connection is not reset
     assert b"HTTP/1.1 " not in await client.rest()
 
 
@@ -399,7 +401,7 @@ async def test_a_client_that_does_not_read_ends_in_time(
     client: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "WRITE_TIMEOUT", 0.2)
-    size = 30_000_000  # more than the sockets buffer, in one response and nothing behind it
+    size = 30_000_000  # one response, larger than the buffers of the sockets
     request = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % size
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     sending = asyncio.create_task(client.send(request + b"x" * size))

@@ -1,4 +1,4 @@
-"""Responses byte for byte, as applications of a few lines send them through `BoundedHttp`."""
+"""The bytes of responses that small applications send through `BoundedHttp`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -43,7 +43,7 @@ async def connected(
 
 
 async def ask(answer: Answer, *requests: bytes) -> bytes:
-    """All that comes until the server ends the connection, or says nothing more."""
+    """Return all bytes until the server closes the connection or stops sending."""
     async with connected(answer) as (reader, writer):
         writer.write(b"".join(requests))
         came = b""

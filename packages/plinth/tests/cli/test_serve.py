@@ -1,4 +1,4 @@
-"""`plinth serve`: several workers, and an end in order."""
+"""`plinth serve`: several workers and graceful shutdown."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def test_who_is_signed_out_is_so_on_every_worker_at_the_next_request(
     process = start_plinth("serve", "--port", str(port), "--workers", "2", log=log, **environment)
     try:
         await asyncio.to_thread(wait_for_health, f"{url}/health")
-        each_anew = {"Connection": "close"}  # so that now this worker answers, now that
+        each_anew = {"Connection": "close"}  # so that different workers respond
         async with AsyncClient(base_url=url, headers=each_anew, timeout=PATIENCE) as client:
             people = People(client, second)
             for _ in range(5):
@@ -92,7 +92,7 @@ def check_until_its_end(
     metrics: int | None = None,
 ) -> None:
     try:
-        wait_for_log(log, STARTED, times=workers)  # one answers while another is still loading
+        wait_for_log(log, STARTED, times=workers)  # one worker responds while another still starts
         answer = wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/full")
         assert json.loads(answer)["status"] == "healthy", log.read_text()
         if metrics:
@@ -108,7 +108,7 @@ def check_until_its_end(
 
 
 def check_log(lines: list[str]) -> None:
-    """Of JSON alone, in which a request stands as ours, and not as uvicorn's."""
+    """The log has only JSON lines, and requests in our format instead of uvicorn's."""
     said = [json.loads(line) for line in lines]
     assert STARTED in [line["event"] for line in said]
     asked = [line for line in said if "health" in json.dumps(line)]

@@ -1,4 +1,4 @@
-"""`plinth start`: what it refuses, and what it writes. tests/start runs what it has written."""
+"""`plinth start`: refused arguments and written files. tests/start runs the project."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_resolver(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """uv as it is without a network."""
+    """A `uv` that fails as without a network."""
     uv = tmp_path_factory.mktemp("bin") / "uv"
     uv.write_text(
         "#!/bin/sh\necho 'error: no index' >&2\necho '  Caused by: dns error' >&2\nexit 2\n"
@@ -44,7 +44,7 @@ def no_resolver(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
 
 
 def refusal(folder: Path, wheel: Path | None = None) -> str:
-    """Return the sentence, once it is seen that nothing was written."""
+    """Check that no file was written, and return the message."""
     before = sorted(folder.parent.rglob("*"))
     with pytest.raises(Failure) as refused:
         create.run(folder, wheel)

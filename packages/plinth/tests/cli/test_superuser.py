@@ -1,4 +1,4 @@
-"""`plinth create-superuser`: the only way to the first one."""
+"""`plinth create-superuser`, which creates the first superuser."""
 
 from pathlib import Path
 

@@ -68,7 +68,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def refusal(project: Path, wheel: Path | None) -> str:
-    """Return the sentence, once it is seen that nothing was changed."""
+    """Check that no file was changed, and return the message."""
     before = contents(project)
     with pytest.raises(Failure) as refused:
         run(project, wheel, check=False)
@@ -105,9 +105,9 @@ def test_untouched_files_are_updated_and_the_others_kept(
     assert 'down_revision: str | None = "b1d4f6a80c27"' in text
     assert "op.plinth_schema(since=1, to=2)" in text
     assert "Dockerfile, which you have changed" in printed
-    assert f"+{COMMENT}" in printed  # of the Dockerfile, as the scaffold changed it
+    assert f"+{COMMENT}" in printed  # the change of the scaffold in the Dockerfile
     assert f"-{OURS}" not in printed
-    assert "README" not in printed  # the scaffold's did not change
+    assert "README" not in printed  # unchanged in the scaffold
     assert "build-requirements.txt, which 2.1.0 does not write any more" in printed
 
 
@@ -121,7 +121,7 @@ def test_the_pin_is_raised_in_a_changed_pyproject(
     run(shop, new, check=False)
 
     assert pyproject.read_text() == text.replace("~=2.0", "~=2.1")
-    assert "which you have changed" not in capsys.readouterr().out  # the pin is all that differs
+    assert "which you have changed" not in capsys.readouterr().out  # only the pin differs
 
 
 def test_a_second_upgrade_finds_nothing_to_do(

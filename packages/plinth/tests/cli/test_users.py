@@ -1,4 +1,4 @@
-"""`plinth users`: files in, files out, and one person away."""
+"""`plinth users`: import, export and erasure."""
 
 import asyncio
 import io
@@ -37,7 +37,7 @@ def read(text: str | bytes, kind: Format = Format.CSV) -> list[Line]:
 
 @contextmanager
 def importing(text: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """An import that was given this much, and waits for more."""
+    """An import that has read this input and waits for more."""
     command = [*COMMAND, "users", "import", "-", "--format", "csv"]
     given = bare_environment() | environment
     with subprocess.Popen(command, cwd=ROOT, env=given, stdin=subprocess.PIPE) as process:
@@ -98,7 +98,7 @@ async def test_killed_in_the_middle_it_has_done_nothing_and_is_run_again(
     name = "n" * 250
     rows = [f"user{number}@example.com,user{number},{name}\n" for number in range(6000)]
     text = "email,username,full_name\n" + "".join(rows)
-    # Several times what asyncpg gathers before it sends (512 KiB): some of it is on the server.
+    # Several times the buffer of asyncpg (512 KiB), so that the server has received a part.
     with importing(text, environment) as process:
         for _ in range(600):
             if await second.fetchval(COPIED):

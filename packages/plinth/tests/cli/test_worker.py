@@ -31,7 +31,7 @@ PATIENCE = 60  # seconds
 
 @dataclass(slots=True)
 class Gate(Inbox):
-    """Lets some connections through, and never answers the others, from one step on."""
+    """Forward some connections, and stop responding to the others after one step."""
 
     passes: int = MAILS
     keeps: bool = False
@@ -73,7 +73,7 @@ class Gate(Inbox):
     async def _answer(self, session: Any, step: str) -> None:
         if session.silent_from == step:
             self.stuck += 1
-            await asyncio.Event().wait()  # until the connection is gone
+            await asyncio.Event().wait()  # until the connection is closed
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def server() -> Iterator[Gate]:
 
 @pytest.fixture
 async def recipients(database: Database) -> list[str]:
-    """Of the mails that wait."""
+    """Enqueue mails and return their recipients."""
     found = [f"person{number}@example.com" for number in range(MAILS)]
     async with database.transaction() as db:
         for recipient in found:
@@ -97,7 +97,7 @@ async def recipients(database: Database) -> list[str]:
 
 @contextmanager
 def worker(environment: dict[str, str], server: Inbox, folder: Path) -> Iterator[None]:
-    """At the end it is killed, whatever it does."""
+    """Run a worker and kill it at the end."""
     given = environment | {
         "SECRET_KEY": settings.SECRET_KEY,
         "SMTP_HOST": "127.0.0.1",
@@ -115,7 +115,7 @@ def worker(environment: dict[str, str], server: Inbox, folder: Path) -> Iterator
 
 
 async def let_leases_run_out(second: asyncpg.Connection) -> int:
-    """As if the time had passed; how many mails it was that the dead worker had in hand."""
+    """Expire the leases of the dead worker, and return how many mails it had leased."""
     ended = await second.execute(
         "UPDATE mails SET leased_until = now() WHERE sent_at IS NULL AND leased_until > now()"
     )
@@ -123,7 +123,7 @@ async def let_leases_run_out(second: asyncpg.Connection) -> int:
 
 
 async def sent(second: asyncpg.Connection, number: int) -> None:
-    """So many are sent, and marked as such."""
+    """Wait until this number of mails is marked as sent."""
     marked = "SELECT count(*) FROM mails WHERE sent_at IS NOT NULL"
     async with asyncio.timeout(PATIENCE):
         while await second.fetchval(marked) < number:  # noqa: ASYNC110 - the database sends no event

@@ -1,4 +1,4 @@
-"""The TypeScript client, by npm: `make test-client`. It is made in a folder of its own."""
+"""The TypeScript client, built by npm in a separate folder: `make test-client`."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tests.support.command import plinth
 from tests.support.environment import ROOT
 
 PATIENCE = 180  # seconds
-AT_ONCE = ("--fetch-retries=0", "--fetch-timeout=30000")  # else it tries for minutes
+AT_ONCE = ("--fetch-retries=0", "--fetch-timeout=30000")  # otherwise npm retries for minutes
 MADE = shutil.ignore_patterns("node_modules", "dist", ".tests", "openapi.json", "schema.ts")
 
 
@@ -40,7 +40,7 @@ def check_npm(folder: Path, *arguments: str, **settings: str) -> str:
 
 @pytest.fixture(scope="session")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The client's folder, with all that `make client` puts there."""
+    """The folder of the client with the output of `make client`."""
     if not shutil.which("npm"):
         pytest.skip("there is no npm: apt-get install npm")
     folder = tmp_path_factory.mktemp("clients") / "typescript"

@@ -1,4 +1,4 @@
-"""The client that `make client` makes: its types, and a journey against a running server."""
+"""The client of `make client`: its types, and a scenario against a running server."""
 
 import signal
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SUPERUSER = "root@example.com"
 
 @pytest.fixture
 def origin(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """A running server, with a superuser."""
+    """A running server with a superuser."""
     settings = environment | {"MAIL_WORKER": "false", "DATA_DIR": str(tmp_path)}
     options = ["--email", SUPERUSER, "--username", "root", "--full-name", "", "--password-env", "P"]
     made = plinth("create-superuser", *options, P=PASSWORD, **settings)
@@ -48,7 +48,9 @@ def test_what_is_handed_out_is_code_and_its_types(client: Path) -> None:
 
 
 def test_an_application_goes_its_way(client: Path, origin: str) -> None:
-    check_npm(client, "run", "build-tests")  # tests/types.ts too, which the compiler must refuse
+    check_npm(
+        client, "run", "build-tests"
+    )  # including tests/types.ts, whose lines the compiler must refuse
     said = check_npm(client, "run", "journey", API=origin, SUPERUSER=SUPERUSER)
     assert "all pages to the end" in said
 

@@ -13,7 +13,7 @@ import pytest
 from plinth.testing.databases import TestServices
 from tests.support.environment import ROOT, bare_environment
 
-# As a team has them: without a fixture of this repository.
+# As in a team's repository, without the fixtures of this one.
 CONFTEST = """
 import pytest
 
@@ -48,7 +48,7 @@ Results = dict[str, tuple[str, str]]
 
 @pytest.fixture(scope="module")
 def results(services: TestServices, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """The outcome and message of each test."""
+    """Return outcome and message of each test."""
     folder = tmp_path_factory.mktemp("contract")
     module, report = folder / "test_contract.py", folder / "report.xml"
     module.write_text(MODULE)

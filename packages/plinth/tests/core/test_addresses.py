@@ -1,4 +1,4 @@
-"""The canonical form of an address, and who gets it where several have the same."""
+"""The canonical form of an address, and its owner if several accounts have the same one."""
 
 from itertools import permutations
 from unicodedata import normalize
@@ -23,8 +23,8 @@ SAME = [
     ["ann@bücher.example", "ann@XN--BCHER-KVA.example", normalize("NFD", "ann@bücher.example")],
     ["änn@example.com", "ÄNN@example.com", normalize("NFD", "Änn@example.com")],
     ["οδοσ@example.gr", "ΟΔΟΣ@example.gr", "οδος@example.gr"],
-    ["\u1fb3@example.gr", "\u03b1\u0345@example.gr"],  # folded, the second mark is a letter
-    ["\u01f0@example.com", "J\u030c@example.com"],  # of which only the small letter is composed
+    ["\u1fb3@example.gr", "\u03b1\u0345@example.gr"],  # case folding changes the second mark
+    ["\u01f0@example.com", "J\u030c@example.com"],  # only the lower-case letter has a composed form
     ["kelvin@example.com", "\u212aelvin@example.com"],  # in NFC the Kelvin sign is a K
 ]
 DIFFERENT = [

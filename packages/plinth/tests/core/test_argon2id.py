@@ -1,4 +1,4 @@
-"""Two libraries, and one result: what either has made, the other takes."""
+"""Both argon2 libraries accept the hashes of the other one."""
 
 import pytest
 from argon2 import PasswordHasher, Type

@@ -1,4 +1,4 @@
-"""Look-ups that share a query: none is older than its question, and none is lost."""
+"""Look-ups that share a query: none is older than its request, and none is lost."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from tests.support.waiting import PATIENCE, until
 
 
 class Loader:
-    """Each batch waits until it is let go; its answer is what is true when it begins."""
+    """Each batch waits for its gate; its result is the state at its beginning."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -87,7 +87,7 @@ async def test_nobody_joins_a_query_that_was_sent(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1)
     before = ask(batcher, 1)
     await begun(loader, 1)
-    loader.truth = "new"  # a session is revoked, and the revoke has answered
+    loader.truth = "new"  # a session is revoked, and the revocation has returned
     after = ask(batcher, 1)
     await asyncio.sleep(0.01)
     loader.gates[0].set()
@@ -192,7 +192,7 @@ def test_it_serves_one_loop_after_another(loader: Loader) -> None:
     async def hang_up() -> None:
         await batcher.get(2)
 
-    asyncio.run(hang_up())  # and its batch is broken off with the loop
+    asyncio.run(hang_up())  # its batch is cancelled with the loop
     loader.gates.clear()
     for _ in range(2):
 

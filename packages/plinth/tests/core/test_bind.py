@@ -1,4 +1,4 @@
-"""An application's own settings, in the object that the library reads."""
+"""Settings of an application in the object that the library reads."""
 
 import re
 import textwrap
@@ -21,7 +21,7 @@ settings = config.bind(Settings)
 """
 LIBRARY_FIRST = """
 from plinth.config import settings
-from plinth.security import marks  # has read the name before
+from plinth.security import marks  # has imported the name before
 from shop.core import config
 print(settings is config.settings is marks.settings, settings.SHOP_LIMIT, settings.PROJECT_NAME)
 """

@@ -1,4 +1,4 @@
-"""Room for bodies: those that fill it lose it, and small ones get in."""
+"""The memory budget for bodies: large ones are refused, small ones are accepted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ STARTED: list[asyncio.Task[None]] = []
 
 
 class Upload:
-    """A request whose body arrives as the test says."""
+    """A request whose body arrives when the test sends it."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Upload:
             self.statuses.append(message["status"])
 
     async def status(self) -> int | None:
-        """None while it waits."""
+        """Return the response, or None while the request waits."""
         for _ in range(5):
             await asyncio.sleep(0)
         return self.statuses[0] if self.statuses else None
@@ -70,7 +70,7 @@ class Upload:
 
 @pytest.fixture(autouse=True)
 async def _ended() -> AsyncIterator[None]:
-    """A task that is left waiting fails a later test of the same process."""
+    """Cancel pending tasks; otherwise they would fail a later test of the same process."""
     yield
     for task in STARTED:
         task.cancel()

@@ -1,4 +1,4 @@
-"""The breach check, against a service that behaves in all ways."""
+"""The breach check with a correct, slow, silent or failing service."""
 
 import asyncio
 import logging
@@ -99,7 +99,7 @@ async def test_a_broken_answer_lets_the_password_pass_and_is_logged(
 async def test_a_slow_answer_is_not_waited_for(
     behave: Behave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The service is not done as long as the test waits for it, so coming back is the proof."""
+    """The service does not respond before the test ends, so a return proves the timeout."""
     monkeypatch.setattr(breaches, "TIMEOUT_SECONDS", 0.3)
     with breach_service(behave) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
@@ -121,7 +121,7 @@ async def test_a_service_that_is_away_lets_the_password_pass(
 async def test_more_than_a_few_at_once_pass_without_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A service that hangs must not make a queue here."""
+    """A hanging service must not build up a queue."""
     monkeypatch.setattr(breaches, "TIMEOUT_SECONDS", 0.8)
     with breach_service(silent) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)

@@ -20,13 +20,13 @@ from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey
 
 BUDGET = 0.1
-PATIENT_MS = 10_000  # a busy machine shall not look like a Redis that is away
+PATIENT_MS = 10_000  # so that a busy machine does not look like an unavailable Redis
 AT_ONCE = 20
 
 
 @pytest.fixture
 async def store(services: TestServices) -> AsyncIterator[Cache]:
-    """On the suite's server, under a prefix of its own."""
+    """A cache on the server of the suite, with a separate prefix."""
     cache = Cache()
     await cache.open(services.redis_url, prefix=uuid4().hex, timeout_ms=PATIENT_MS)
     yield cache
@@ -42,7 +42,7 @@ def server() -> Iterator[OwnValkey]:
 
 @pytest.fixture
 async def hasty(server: OwnValkey) -> AsyncIterator[Cache]:
-    """On a server that can be frozen and killed, with the time that a request has for it."""
+    """A cache on a server to freeze and kill, with the timeout of a request."""
     cache = Cache()
     await cache.open(server.url, prefix=uuid4().hex, timeout_ms=int(BUDGET * 1000))
     yield cache
@@ -53,7 +53,7 @@ async def hasty(server: OwnValkey) -> AsyncIterator[Cache]:
 
 
 class Maker:
-    """A slow function that counts its calls; its answer, or its error, can be set."""
+    """A slow function that counts its calls, with a configurable result or error."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -105,7 +105,7 @@ async def test_a_pattern_clears_what_it_matches_and_nothing_of_another_prefix(
     other = Cache()
     await other.open(services.redis_url, prefix=uuid4().hex, timeout_ms=PATIENT_MS)
     await other.set("users:1", 1)
-    for number in range(1200):  # more than one step of SCAN
+    for number in range(1200):  # more than one iteration of SCAN
         await store.set(f"users:{number}", number)
     await store.set("teams:1", 1)
     assert await store.clear_pattern("users:*") == 1200
@@ -203,7 +203,7 @@ async def test_what_was_being_made_when_it_was_forgotten_is_not_believed_later(
     maker.answer = "old"
     asked = asyncio.create_task(find(1))
     await maker.going.wait()
-    await find.forget(1)  # as the one does who has just committed a change
+    await find.forget(1)  # as a request does after it has committed a change
     maker.goes_on.set()
     assert await asked == "old"
     maker.answer = "new"

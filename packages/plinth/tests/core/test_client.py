@@ -20,9 +20,9 @@ def scope(peer: str | None, *forwarded: str, agent: bytes = b"") -> dict[str, An
     ("peer", "forwarded", "ip"),
     [
         ("203.0.113.7", (), "203.0.113.7"),
-        ("203.0.113.7", ("198.51.100.1",), "203.0.113.7"),  # no proxy: what it says is nothing
+        ("203.0.113.7", ("198.51.100.1",), "203.0.113.7"),  # not a proxy: its headers are ignored
         ("10.0.0.1", ("198.51.100.1",), "198.51.100.1"),
-        ("10.0.0.1", ("1.2.3.4, 198.51.100.1",), "198.51.100.1"),  # the rest it made up
+        ("10.0.0.1", ("1.2.3.4, 198.51.100.1",), "198.51.100.1"),  # the client invented the rest
         ("10.0.0.1", ("1.2.3.4", "198.51.100.1, 10.0.0.2"), "198.51.100.1"),
         ("10.0.0.1", ("10.0.0.3, 10.0.0.2",), "10.0.0.3"),
         ("10.0.0.1", ("nonsense",), "10.0.0.1"),
@@ -104,7 +104,7 @@ def test_every_form_of_an_address_is_read(hop: str, ip: str) -> None:
     ],
 )
 def test_anything_else_counts_as_the_proxy_that_wrote_it(hop: str) -> None:
-    """Never as an address that a client put before it, which would be another's bucket."""
+    """Never as an address that the client wrote, which would use the bucket of another client."""
     headers = [(b"x-forwarded-for", f"1.2.3.4, {hop}".encode())]
     found = find_client({"type": "http", "client": ("10.0.0.1", 1), "headers": headers}, PROXIES)
 

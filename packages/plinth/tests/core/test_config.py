@@ -34,7 +34,7 @@ PARTS = {
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting from the environment, and no `.env` but the test's own."""
+    """Remove settings from the environment, and use a separate `.env`."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -104,7 +104,7 @@ def test_origins_that_are_no_json_list_get_a_sentence(
         ("DB_POOL_SIZE", "0"),
         ("DB_POOL_TIMEOUT", "-1"),
         ("POSTGRES_PORT", "70000"),
-        ("REDIS_PORT", "tcp://10.0.0.1:6379"),  # what Kubernetes sets for a service named redis
+        ("REDIS_PORT", "tcp://10.0.0.1:6379"),  # Kubernetes sets this for a service named redis
         ("ALGORITHM", "none"),
         ("ALGORITHM", "RS256"),
         ("DEBUG", "hush"),
@@ -149,7 +149,7 @@ def test_an_env_file_of_another_encoding_gets_a_sentence() -> None:
 
 
 def test_each_line_of_the_env_file_that_sets_nothing_is_named() -> None:
-    """`ALLOWED_HOSTS ["x"]` would leave any host in, with a warning on stderr alone."""
+    """Otherwise `ALLOWED_HOSTS ["x"]` would allow any host, with only a warning on stderr."""
     lines = ["DEBUG=true", 'ALLOWED_HOSTS ["x"]', "PROJECT_NAME='My", "DB_POOL_SIZE=no"]
     Path(".env").write_text("\n".join(lines))
 
@@ -162,7 +162,7 @@ def test_each_line_of_the_env_file_that_sets_nothing_is_named() -> None:
 
 
 def test_an_env_file_that_is_a_folder_gets_a_sentence() -> None:
-    """Docker makes one in place of a mounted file that does not exist."""
+    """Docker creates a folder in place of a mounted file that does not exist."""
     Path(".env").mkdir()
     with pytest.raises(SettingsError, match=r"\.env cannot be read \(Is a directory\)"):
         load_settings()
@@ -172,7 +172,7 @@ def test_an_env_file_that_is_a_folder_gets_a_sentence() -> None:
 def test_a_named_env_file_that_cannot_be_read_refuses(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Everything in it would be at its default, ALLOWED_HOSTS for one."""
+    """Otherwise all settings, such as ALLOWED_HOSTS, would have their defaults."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PLINTH_ENV_FILE", name)
     with pytest.raises(SettingsError, match="cannot be read"):

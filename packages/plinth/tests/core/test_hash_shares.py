@@ -1,4 +1,4 @@
-"""No user and no address can fill the hashing pool."""
+"""No single user or IP address can fill the hashing pool."""
 
 import asyncio
 from collections.abc import Iterator
@@ -73,14 +73,14 @@ def test_each_request_counts_for_its_user_and_its_address() -> None:
         info.user_id = 7
         assert keys_of_request(threads=2, queue=80) == [Key("user 7", 2, 20), address]
 
-    # Async tests of one process share a context, which remembers an earlier test's request.
+    # Async tests of one process share a context, which may have the request of an earlier test.
     Context().run(check)
 
 
 async def test_many_changes_of_one_password_leave_room_for_others(
     client: AsyncClient, people: People, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """24 sessions, 5 changes in each, at once: those of one user."""
+    """24 sessions of one user with 5 concurrent changes each."""
     ann, ben = await people.enter(), await people.enter()
     sessions = [await people.sign_in(ann) for _ in range(24)]
     pool = passwords._Pool(threads=2, queue=80)  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Heads over a limit, as any server may hand them on."""
+"""Request heads over a limit, independent of the server."""
 
 import asyncio
 import json

@@ -36,16 +36,16 @@ class SecureServer:
     client: Issued
 
     def lead_here(self, url: str) -> str:
-        """The URL with its names, and this server's address and port."""
+        """Return the URL with its host names, and the address and port of this server."""
         files = {"ca": self.authority.file, "crt": self.client.certificate, "key": self.client.key}
-        url = re.sub("&options=[^&]*", "", url.format(**files))  # for a proxy of theirs
+        url = re.sub("&options=[^&]*", "", url.format(**files))  # for their proxy
         addresses = ",".join(["127.0.0.1"] * len(read_postgres_url(url).hosts))
         port = self.front.direct_port if "=direct" in url else self.front.port
         mark = "&" if "?" in url else "?"
         return f"{url}{mark}hostaddr={addresses}&port={port}"
 
     async def connect(self, url: str) -> tuple[str | None, str | None]:
-        """The version of TLS, and the client's name by its certificate."""
+        """Return the TLS version and the common name of the client's certificate."""
         connection = await Connector(self.lead_here(url), seconds=10).connect()
         try:
             assert await connection.fetchval("SELECT 1") == 1
@@ -58,7 +58,7 @@ class SecureServer:
             f'CREATE ROLE "{user}" LOGIN',
             f'CREATE DATABASE "{database}"',
         ):
-            with suppress(AssertionError):  # it is there, of another service
+            with suppress(AssertionError):  # the file exists, from another service
                 self.server.ask(statement)
         self.server.ask(f"ALTER ROLE \"{user}\" PASSWORD '{password}'")
 
@@ -66,14 +66,14 @@ class SecureServer:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     above = Path(tempfile.mkdtemp(prefix="pt-"))
-    above.chmod(0o755)  # PostgreSQL's user enters it
+    above.chmod(0o755)  # PostgreSQL's user traverses it
     yield above
     remove(above)
 
 
 @pytest.fixture(scope="module")
 async def secure(folder: Path) -> AsyncIterator[SecureServer]:
-    """Its loop goes on until the end of the module, so that what TLS has to close is closed."""
+    """Keep the loop until the end of the module, so that TLS connections close."""
     authority = make_authority(folder)
     issued = authority.issue("server", *NAMES)
     with (
@@ -89,7 +89,7 @@ async def secure(folder: Path) -> AsyncIterator[SecureServer]:
 
 @pytest.fixture(autouse=True)
 def _trusts_the_authority(secure: SecureServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`sslrootcert=system` is what OpenSSL takes for the system's, and that is this variable."""
+    """`sslrootcert=system` uses OpenSSL's default store, which this variable sets."""
     monkeypatch.setenv("SSL_CERT_FILE", str(secure.authority.file))
     monkeypatch.setenv("HOME", str(secure.authority.folder))
 
@@ -116,7 +116,7 @@ VERIFIED = [hosted for hosted in SECURE if hosted.tls == FULL]
 async def test_a_certificate_of_another_name_is_refused(
     hosted: Hosted, secure: SecureServer
 ) -> None:
-    """A server in between that has a good certificate, of its own name."""
+    """A server in between with a valid certificate for another name."""
     url = hosted.url
     for name in hosted.hosts.split(","):
         url = url.replace(name.rpartition(":")[0], "elsewhere.example.com")

@@ -1,4 +1,4 @@
-"""`KEYS_FILE`: what is kept, what is taken, and how it changes."""
+"""`KEYS_FILE`: its content, validation and rotation."""
 
 import itertools
 import json

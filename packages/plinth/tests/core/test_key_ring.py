@@ -1,4 +1,4 @@
-"""The keys as a process knows them, while its file changes."""
+"""The keys of a process while its file changes."""
 
 import logging
 import time

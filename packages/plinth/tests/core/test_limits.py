@@ -43,7 +43,7 @@ def some_bucket(rate: str = "3/1m", name: str = "some") -> Bucket:
 
 
 def refigured(bucket: Bucket, rate: str) -> Bucket:
-    """The same bucket, under another figure."""
+    """Return the same bucket with another limit."""
     return Bucket(bucket.name, Bucket.of("any", rate).rate, bucket.key)
 
 
@@ -52,7 +52,7 @@ async def reserve(limiter: Limiter, *buckets: Bucket, times: int = 1) -> list[Re
 
 
 async def count(limiter: Limiter, bucket: Bucket) -> int:
-    """How many there is room for; they are taken."""
+    """Reserve until refused, and return the number of reservations."""
     taken = 0
     with suppress(RateLimited):
         while taken < 100:
@@ -73,7 +73,7 @@ async def test_twenty_at_once_never_pass_the_figure(limiter: Limiter) -> None:
         one, other = some_bucket("5/1m"), some_bucket("7/1m")
         passed = await asyncio.gather(*(attempt(one, other) for _ in range(20)))
         assert sum(passed) == 5
-        assert await count(limiter, other) == 2  # a refused attempt took no place
+        assert await count(limiter, other) == 2  # a refused attempt does not count
 
 
 async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(limiter: Limiter) -> None:
@@ -90,7 +90,7 @@ async def test_a_refund_takes_back_its_own_attempt_and_no_other(limiter: Limiter
     one, other = some_bucket(), some_bucket("9/1m")
     _, mine, _ = await reserve(limiter, one, other, times=3)
     await mine.refund()
-    await mine.refund()  # twice is once
+    await mine.refund()  # releasing twice has no further effect
     assert await count(limiter, one) == 1
     assert await count(limiter, other) == 7
 
@@ -107,7 +107,7 @@ async def test_the_wait_is_true_and_a_refusal_does_not_prolong_it(
             await limiter.reserve(bucket)
         assert 1500 < refused.value.retry_after <= 1800
     await pass_time(redis, PREFIX, refused.value.retry_after)
-    # The first is past, the second is not: a window that slides.
+    # The first attempt has left the window, the second has not: the window slides.
     assert await count(limiter, bucket) == 1
 
 

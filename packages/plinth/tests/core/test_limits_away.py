@@ -1,4 +1,4 @@
-"""Limits while Redis is dead or frozen: counted in the process, stricter, and at no great cost."""
+"""Limits while Redis is down or frozen: counted in the process, stricter, at low cost."""
 
 import asyncio
 import tempfile
@@ -34,7 +34,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def alone(clock: Clock) -> Limiter:
-    """Redis was never there."""
+    """A limiter whose Redis never existed."""
     return Limiter(Cache(), MemoryStore(clock, room=50))
 
 
@@ -46,7 +46,7 @@ def valkey() -> Iterator[OwnValkey]:
 
 @pytest.fixture
 async def patient(valkey: OwnValkey) -> AsyncIterator[Cache]:
-    """With so much time that a busy machine does not look like a Redis that is away."""
+    """A limiter with a long timeout, so that a busy machine does not look like an outage."""
     cache = Cache()
     await cache.open(valkey.url, prefix="test", timeout_ms=10_000)
     yield cache
@@ -55,7 +55,7 @@ async def patient(valkey: OwnValkey) -> AsyncIterator[Cache]:
 
 @pytest.fixture
 async def hasty(valkey: OwnValkey) -> AsyncIterator[Cache]:
-    """With the time that a request has for it."""
+    """A limiter with the timeout of a request."""
     cache = Cache()
     await cache.open(valkey.url, prefix="test", timeout_ms=int(BUDGET * 1000))
     yield cache
@@ -94,7 +94,7 @@ async def test_the_window_slides_and_the_wait_is_true(alone: Limiter, clock: Clo
     await alone.reserve(bucket)
     with pytest.raises(RateLimited) as refused:
         await alone.reserve(bucket)
-    assert refused.value.retry_after == 40  # 39.5, and never too early
+    assert refused.value.retry_after == 40  # 39.5, rounded up
     clock.now += 39.49
     assert await count(alone, bucket) == 0
     clock.now += 0.01
@@ -155,7 +155,7 @@ async def test_a_killed_redis_is_replaced_by_memory_and_its_return_is_noticed(
 async def test_a_frozen_redis_is_waited_for_three_times_and_then_spared(
     valkey: OwnValkey, hasty: Cache
 ) -> None:
-    """How long each of the three takes is in tests/faults."""
+    """tests/faults measures the time of each call."""
     limiter, bucket = Limiter(hasty), some_bucket("100/1m")
     await limiter.reserve(bucket)
     valkey.freeze()

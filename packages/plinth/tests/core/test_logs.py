@@ -1,4 +1,4 @@
-"""The log: one line a request, all through one pipeline, nothing in it that a client wrote."""
+"""The log: one line per request, one pipeline, and no input of clients."""
 
 import json
 import logging
@@ -101,11 +101,11 @@ async def test_queries_are_counted_for_the_request_that_sent_them(
 ) -> None:
     person = await people.enter(is_superuser=True)
     log.clear()
-    await client.get("/users/me", headers=person.headers)  # the look-up that requests share
+    await client.get("/users/me", headers=person.headers)  # the shared look-up
     await client.get(f"/users/{person.id}", headers=person.headers)  # and another
     await client.get("/users/search?q=abc", headers=person.headers)
-    await client.get("/users/me/events", headers=person.headers)  # by the ORM
-    await client.get("/users/", headers=person.headers)  # rows, and their number
+    await client.get("/users/me/events", headers=person.headers)  # of the ORM
+    await client.get("/users/", headers=person.headers)  # the rows and the total
 
     assert [line["queries"] for line in log.requests] == [0, 0, 1, 1, 2]
 
@@ -137,7 +137,7 @@ async def test_a_query_that_fails_was_slow_as_well(
         await connection.execute(text("RESET statement_timeout"))
 
     slow = [line["statement"] for line in log.lines]
-    assert "SELECT pg_sleep(5)" in slow  # on a busy machine others may be slow, too
+    assert "SELECT pg_sleep(5)" in slow  # on a busy machine other queries may be slow as well
 
 
 async def test_an_unexpected_error_is_logged_with_its_request(

@@ -80,7 +80,7 @@ async def test_the_pool_shows_who_has_a_connection_and_who_waits(database_url: s
         patch.setattr(settings, "DB_MAX_OVERFLOW", 0)
         database = Database(database_url, settings, Base.metadata)
         async with shown_metrics(database) as port:
-            await scrape(port)  # so that the figures of the database are at hand
+            await scrape(port)  # so that the metrics of the database are cached
             async with database.read_connection() as connection:
                 await connection.execute(text("SELECT 1"))
                 waiting = asyncio.create_task(take_and_leave(database))
@@ -139,7 +139,7 @@ async def test_without_the_database_its_figures_are_left_out_and_the_others_stan
 
 async def test_a_stalled_loop_is_seen_while_it_stalls(port: int) -> None:
     asked = asyncio.create_task(scrape(port))
-    await asyncio.sleep(0)  # it is under way, in threads
+    await asyncio.sleep(0)  # it runs in threads
     time.sleep(0.6)  # noqa: ASYNC251 - that is the fault
     found = await asked
 
@@ -173,7 +173,7 @@ async def test_limits_and_full_queues_are_counted(
 ) -> None:
     person = await people.add()
     before = await scrape(port)
-    # Counts of its own: what other tests tried from this address is in the usual ones.
+    # A separate prefix: other tests made attempts from this address.
     monkeypatch.setattr(settings, "CACHE_PREFIX", f"{settings.CACHE_PREFIX}-metrics")
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
     monkeypatch.setattr(settings, "LIMIT_LOGIN_IP", "1/5m")

@@ -1,4 +1,4 @@
-"""Hashes that other systems made: right, wrong, too costly, and none at all."""
+"""Hashes of other systems: right, wrong, too expensive, and invalid."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_a_hash_beyond_the_bounds_is_refused(stored: str) -> None:
 
 
 def test_none_of_them_is_even_begun(tmp_path: Path) -> None:
-    """In a process of its own, which can be ended should one of them go off."""
+    """Run in a separate process, which can be killed if a hash takes too long."""
     said = run_python(
         "import asyncio; from plinth.security.passwords import verify_password;"
         f"[print(asyncio.run(verify_password({PASSWORD!r}, bomb)).name) for bomb in {BEYOND!r}]",
@@ -70,7 +70,7 @@ async def test_another_system_s_hash_fits_its_password_from_any_keyboard(typed: 
 
 
 async def test_argon2_of_what_was_typed_as_it_is_fits_too() -> None:
-    """Ours are of the normal form. Others' may not be."""
+    """Our hashes are of normalized passwords; those of other systems may not be."""
     typed = "ﬁne-Pass-①"
     stored = PasswordHasher(1, 8, 1).hash(typed)
     assert await verify_password(typed, stored) is Verdict.RIGHT_BUT_OLD

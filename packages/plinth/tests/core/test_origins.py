@@ -1,4 +1,4 @@
-"""BACKEND_CORS_ORIGINS: what a browser may send, and nothing else."""
+"""BACKEND_CORS_ORIGINS accepts only values that a browser sends as Origin."""
 
 from pathlib import Path
 

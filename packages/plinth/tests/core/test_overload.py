@@ -19,7 +19,7 @@ LIMIT = 2
 
 
 class Work:
-    """An application that answers when it is let."""
+    """An application that responds when the test allows it."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -161,7 +161,7 @@ async def receive_nothing() -> Message:
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
 async def test_a_body_that_nobody_announced_is_counted_where_there_can_be_one(version: str) -> None:
-    """HTTP/1.1 has none then; HTTP/2 has them without a word of it in the headers."""
+    """HTTP/1.1 has no body then; HTTP/2 may have one without such headers."""
     incoming = [{"type": "http.request", "body": b"x" * 11, "more_body": False}]
     read: list[Message] = []
 

@@ -1,4 +1,4 @@
-"""Requests that block the loop take turns; the others do not wait."""
+"""Requests whose parsing blocks the loop are delayed; others are not."""
 
 import asyncio
 import time

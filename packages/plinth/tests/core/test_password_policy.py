@@ -116,7 +116,7 @@ def test_what_is_made_of_its_owner_is_refused(password: str) -> None:
 @pytest.mark.parametrize(
     "password",
     [
-        "Ada-Zebra-7",  # three letters are no word: who is called Al could choose nothing
+        "Ada-Zebra-7",  # three letters do not count as a word
         "King-Kong-Climbs-7",
         "Countess-of-nowhere-3",
         "My-Lovelace-Poem-4",

@@ -1,4 +1,4 @@
-"""Hashing has threads of its own, and a bounded queue before them."""
+"""The hashing pool: separate threads with a bounded queue."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.support.environment import COMPLETE, ROOT, run_python
 from tests.support.hashing import Held
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
 
 @pytest.fixture
@@ -67,9 +67,7 @@ async def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_done(held:
 
 async def test_the_loop_keeps_turning_while_thirty_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_profile", PasswordHasher(2, 19456, 1))
-    monkeypatch.setattr(
-        passwords, "MAX_WAIT_SECONDS", 60
-    )  # seconds: here all thirty are to be hashed
+    monkeypatch.setattr(passwords, "MAX_WAIT_SECONDS", 60)  # seconds; all thirty must be hashed
     turns = 0
     seen = []
 

@@ -1,4 +1,4 @@
-"""DATABASE_URL as libpq reads it: each option is honored, idle, or refused by its name."""
+"""DATABASE_URL as in libpq: each option is honored, ignored, or refused by name."""
 
 import re
 from pathlib import Path
@@ -59,7 +59,7 @@ REFUSED = {
     "replication": "database",
     "gssencmode": "require",
     "sslmode": "verify",
-    "sslnegotiation": "direct",  # without TLS that is certain
+    "sslnegotiation": "direct",  # without certain TLS
     "sslcertmode": "require",
     "sslrootcert": "/nonexistent/hush.pem",
     "sslcert": "/nonexistent/hush.crt",
@@ -91,7 +91,7 @@ REFUSED = {
     "port": "0",
     "hostaddr": "one.example.com",
     "host": "a%20b",
-    # Of other programs.
+    # Options of other programs.
     "pgbouncer": "true",
     "connection_limit": "1",
     "prepared_statement_cache_size": "0",
@@ -117,7 +117,7 @@ LIBPQ = re.findall(
 
 @pytest.fixture(autouse=True)
 def _without_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No `~/.postgresql`, and none of libpq's variables."""
+    """Remove `~/.postgresql` and the variables of libpq."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL"):
         monkeypatch.delenv(name, raising=False)
@@ -138,7 +138,7 @@ def test_every_option_of_libpq_is_known_here() -> None:
 def test_an_option_that_is_honored_is_taken(name: str) -> None:
     place = "" if name in ("host", "hostaddr") else "h"
     assert read_postgres_url(f"postgresql://{place}/d?{name}={HONORED[name]}")
-    assert read_postgres_url(f"postgresql://h/d?{name}=")  # as libpq: not given
+    assert read_postgres_url(f"postgresql://h/d?{name}=")  # as in libpq: counts as not given
 
 
 @pytest.mark.parametrize("name", REFUSED)

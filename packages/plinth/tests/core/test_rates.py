@@ -1,4 +1,4 @@
-"""Figures of limits, as the settings have them."""
+"""Rates of limits in settings."""
 
 import inspect
 import re

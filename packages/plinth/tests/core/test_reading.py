@@ -1,4 +1,4 @@
-"""Reads outside of transactions, and single statements that are one."""
+"""Reads outside of transactions, and writes in a single statement."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -179,7 +179,7 @@ async def test_a_connection_is_lent_again_and_given_to_who_needs_it(database_url
 
 
 async def is_under_way(second: asyncpg.Connection, pid: int) -> None:
-    """Wait until the server has that connection's statement."""
+    """Wait until the server executes the statement of that connection."""
     active = "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1"
     async with asyncio.timeout(PATIENCE):
         while not await second.fetchval(active, pid):  # noqa: ASYNC110 - the server sends no event
@@ -304,7 +304,7 @@ async def test_a_server_that_became_read_only_is_left(database_url: str, people:
 async def test_a_reader_does_not_write(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
-    """It would be a transaction of its own, committed past the one place that commits."""
+    """It would be a separate transaction, and only `plinth/db` may commit."""
     person = await people.enter()
     hidden = RENAME.statement.cte("hidden")
     for query in (RENAME, Query(select(hidden.c.id))):

@@ -1,4 +1,4 @@
-"""REDIS_URL: each option is honored, or refused by its name before any request meets it."""
+"""REDIS_URL: each option is honored, or refused by name at start."""
 
 import asyncio
 import os

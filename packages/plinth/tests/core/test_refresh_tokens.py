@@ -1,4 +1,4 @@
-"""Refresh tokens: what is one, what is ours, and who may open the next."""
+"""Refresh tokens: format, signature, and encryption of the successor."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import uuid4

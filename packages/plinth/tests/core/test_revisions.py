@@ -1,4 +1,4 @@
-"""The revisions as we read them are those that alembic reads."""
+"""Our reader of revisions returns the same revisions as Alembic."""
 
 from pathlib import Path
 

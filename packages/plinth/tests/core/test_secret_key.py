@@ -38,7 +38,7 @@ def test_development_keeps_a_private_key(tmp_path: Path) -> None:
 
 
 def test_eight_processes_at_once_get_one_key(tmp_path: Path) -> None:
-    """They wait for the end of their input, so that all have started before one goes on."""
+    """The processes wait for the end of their input, so that all start before one continues."""
     started = [
         subprocess.Popen(
             [sys.executable, "-c", KEEP, str(tmp_path / "data")],

@@ -1,4 +1,4 @@
-"""DATABASE_URL and REDIS_URL: given whole, or made of their parts."""
+"""DATABASE_URL and REDIS_URL: complete, or built from their parts."""
 
 import asyncio
 from pathlib import Path

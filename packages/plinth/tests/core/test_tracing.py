@@ -1,4 +1,4 @@
-"""Traces, as they arrive at a collector."""
+"""Traces that a collector receives."""
 
 from pathlib import Path
 
@@ -105,7 +105,7 @@ def test_nothing_is_imported_or_sent_while_it_is_off(tmp_path: Path) -> None:
     code = """
 import sys
 import app.main
-# redis-py imports the SDK's metrics wherever they are installed.
+# redis-py imports the metrics of the SDK if they are installed.
 heavy = ("opentelemetry.sdk.trace.export", "opentelemetry.exporter", "google.protobuf", "requests")
 print([name for name in sys.modules if name.startswith(heavy)])
 print(app.main.app._native_telemetry.enabled())

@@ -39,7 +39,7 @@ class Member(NamedTuple):
 def list_members(
     *, viewer: int | None, limit: int, offset: int
 ) -> Select[int, str, int, bool, str | None]:
-    """Users with a live session, as a viewer sees them."""
+    """Return the users with a live session that a viewer may see."""
     live = Session.revoked_at.is_(None)
     count = select(func.count(Session.id)).where(Session.user_id == User.id, live)
     return (
@@ -245,7 +245,7 @@ WRONG = {
 
 
 def test_a_type_checker_knows_columns_and_values(tmp_path: Path) -> None:
-    """mypy accepts the right use, and has one error for each wrong one."""
+    """mypy accepts correct use, and reports one error for each wrong use."""
     source = Path(__file__).read_text().partition('@pytest.mark.parametrize("in_transaction"')[0]
     bodies = [RIGHT, *WRONG.values()]
     functions = "".join(

@@ -177,7 +177,7 @@ async def test_a_serialization_failure_is_contended(
 
 @pytest.fixture
 async def narrow(database_url: str, second: asyncpg.Connection) -> AsyncIterator[Database]:
-    """For a role that may have one connection."""
+    """A database for a role with a limit of one connection."""
     role = f"narrow_{await second.fetchval('SELECT current_database()')}"
     await second.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD 'pw' CONNECTION LIMIT 1")
     place = urlsplit(database_url)

@@ -18,7 +18,7 @@ NAMES = list(Settings.model_fields)
 FINE = COMPLETE | {
     "MAIL_FROM": "no-reply@example.com",
     "FRONTEND_URL": "https://app.example.com",
-    "SMTP_HOST": "mail.example.com",  # so that its other settings are needed
+    "SMTP_HOST": "mail.example.com",  # so that its other settings are required
 }
 PROGRAMS = {
     "serve": ["-m", "plinth.cli", "serve", "--port=0"],
@@ -63,7 +63,7 @@ def run(
 
 
 def all_wrong(kind: int) -> dict[str, str]:
-    """Every setting with its wrong value of that kind; by turns the URLs, and their parts."""
+    """Return every setting with its invalid value of that kind: either URLs or their parts."""
     names = [name for name in NAMES if not (name in URLS if kind % 2 else is_part(name))]
     return {name: wrong_values(name)[kind] for name in names}
 
@@ -117,7 +117,7 @@ def test_a_program_ends_with_all_the_sentences(program: str, tmp_path: Path) -> 
 
 
 def test_every_number_has_bounds() -> None:
-    """One that is too large is met as an overflow by some request."""
+    """Otherwise a value that is too large would cause an overflow in a request."""
     unbound = [
         name
         for name, field in Settings.model_json_schema(mode="serialization")["properties"].items()

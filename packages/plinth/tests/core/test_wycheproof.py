@@ -24,7 +24,7 @@ MATERIAL = ("kty", "crv", "x", "y", "d", "k")
 
 # '?' within the base64 of what is signed: its authors let a lenient decoder pass. Ours is not.
 STRICTER = {372, 373}
-# "invalid", and letter by letter the same as 357, which is "valid".
+# Declared "invalid", but identical to 357, which is declared "valid".
 CONTRADICTED = {367, 370}
 
 
@@ -36,7 +36,7 @@ VECTORS = [
 
 
 def make_key(jwk: dict[str, Any]) -> keys.Key:
-    """As a ring would hold it, whatever it was made for."""
+    """Return the key as in a key ring, independent of its declared use."""
     material: dict[str, Any] = {name: jwk[name] for name in MATERIAL if name in jwk}
     kind = OctKey if jwk["kty"] == "oct" else ECKey
     alg = "HS256" if kind is OctKey else "ES256"
@@ -70,7 +70,7 @@ def test_the_step_verifies_what_is_valid_and_nothing_else(
 def test_the_reader_takes_none(
     jwk: dict[str, Any], vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the valid ones either: none has our header, and none our claims."""
+    """Valid vectors are refused as well: none has our header and claims."""
     ring = keys.KeyRing(None)
     monkeypatch.setattr(ring, "_by_kid", {jwk["kid"]: make_key(jwk)})
     monkeypatch.setattr(keys, "ring", ring)
@@ -107,7 +107,7 @@ def test_a_key_made_for_something_else_is_no_key_of_ours(number: int, tmp_path: 
 
 @pytest.mark.parametrize("zeros", [1, 32, 200])
 def test_a_padded_es256_signature_does_not_hold(zeros: int) -> None:
-    """In place of vector 385: r and s themselves are right."""
+    """Replaces vector 385: r and s themselves are correct."""
     key = keys.make_key("ES256", made_at=0, signs_from=0)
     unsigned = f"{encode(json.dumps({'alg': 'ES256', 'kid': key.kid}).encode())}.{encode(b'x')}"
     good = key.sign(unsigned.encode())

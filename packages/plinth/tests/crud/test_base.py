@@ -1,4 +1,4 @@
-"""The generic CRUD base, on the table that we have."""
+"""The generic CRUD base, with the table of users."""
 
 from asyncio import gather
 from collections import Counter

@@ -25,7 +25,7 @@ async def test_an_email_is_found_without_case(db: AsyncSession, people: People, 
 async def test_a_key_is_of_the_address_that_the_account_has(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
-    """It may be another by the time when the key is computed."""
+    """The user may have changed before the key is computed."""
     person = await people.add()
     for email, key in (("earlier@example.com", person.email), (person.email, "key")):
         account = Account(person.id, email, is_verified=True, key=person.email)

@@ -32,7 +32,7 @@ exec "$@"
 
 
 def documented(heading: str) -> list[str]:
-    """The shell blocks under a heading."""
+    """Return the shell blocks under a heading."""
     page = (ROOT / "docs/how-to/deploy.md").read_text()
     section = re.split(r"^## ", page, flags=re.MULTILINE)
     (text,) = [part for part in section if part.startswith(heading)]
@@ -45,7 +45,7 @@ DUMP, RESTORE, RESTORE_INTO_EMPTY, LOOK = (
 
 
 class Machine:
-    """A shell with `docker`, beside a server that holds one database of ours."""
+    """A shell with a replaced `docker`, and a server with a database."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
@@ -88,7 +88,7 @@ class Machine:
         return asyncio.run(fetch())
 
     def _tools(self) -> Path:
-        """pg_dump and the like of the server's own version, as in its container."""
+        """Return the folder of the client programs in the version of the server."""
         ((version,),) = self.ask("SELECT current_setting('server_version_num')::int / 10000")
         for folder in (postgres_bin(), Path(f"/usr/lib/postgresql/{version}/bin")):
             program = shutil.which("pg_dump", path=str(folder))

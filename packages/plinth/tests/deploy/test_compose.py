@@ -1,4 +1,4 @@
-"""`compose.yaml` holds what the contract's row promises, without Docker at hand."""
+"""`compose.yaml` has the services of the contract. The tests do not need Docker."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.compose import load_compose
 from tests.support.environment import ROOT
 
 SERVICES = {
-    # service: (image, port on this machine, port inside, where its named volume lies)
+    # service: (image, port on this machine, port inside, path of its named volume)
     "postgres": ("postgres", 5432, 5432, "/var/lib/postgresql"),
     "postgres-test": ("postgres", 5433, 5432, "/var/lib/postgresql"),
     "redis": ("redis", 6379, 6379, "/data"),
@@ -97,7 +97,7 @@ def test_the_init_scripts_are_sound() -> None:
 
     assert scripts
     for script in scripts:
-        # The image runs *.sh and *.sql (also packed), and ignores what else lies there.
+        # The image runs *.sh and *.sql (also compressed), and ignores other files.
         assert script.suffix in {".sh", ".sql"}, f"{script.name} would be ignored"
         if script.suffix == ".sh":
             subprocess.run(["sh", "-n", script], check=True)
@@ -109,7 +109,7 @@ def stand_ins(tmp_path: Path) -> Path:
     programs = {
         "docker-entrypoint.sh": 'echo "entrypoint"; exec "$@"',
         "redis-server": 'printf "<%s>\\n" redis-server "$@"',
-        # 8.x prints this when a password comes to a server that has none
+        # 8.x prints this for a password if the server has none
         "redis-cli": (
             'for word in "$@"; do case "$word" in -a|--pass|secret*) exit 9;; esac; done\n'
             '[ "${REDISCLI_AUTH-unset}" = "${EXPECTED-unset}" ] && echo PONG || echo "NOAUTH"'
@@ -229,7 +229,7 @@ def test_the_api_has_the_passwords_of_its_two_roles_and_no_superusers() -> None:
 
 
 def test_nothing_stops_a_part_from_starting_alone() -> None:
-    """Compose fills in the whole file: one `:?` stops `up -d postgres redis` over the API's key."""
+    """Compose interpolates the whole file: a `:?` of the API would stop `up -d postgres redis`."""
     compose = (ROOT / "compose.yaml").read_text()
     lines = [line for line in compose.splitlines() if not line.lstrip().startswith("#")]
 

@@ -34,7 +34,7 @@ def expressions() -> list[str]:
 
 
 def read_selectors(expression: str) -> list[tuple[str, set[str]]]:
-    """Each metric's name in a PromQL expression, with the labels that are asked of it."""
+    """Yield each metric name of a PromQL expression with its labels."""
     text = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expression)
     grouped = {name.strip() for names in GROUPING.findall(text) for name in names.split(",")} - {""}
     found = []
@@ -51,7 +51,7 @@ def test_the_reader_reads_promql() -> None:
 
 
 async def exported(client: AsyncClient, database: Database) -> dict[str, set[str]]:
-    await client.get("/health")  # so that what has labels has a series
+    await client.get("/health")  # so that metrics with labels have a series
     metrics.limits_hit.labels("login-ip")
     async with shown_metrics(database) as port:
         return (await scrape(port)).labels

@@ -1,4 +1,4 @@
-"""The image's recipe, as far as it can be held without building it (deploy/prove-image.sh does)."""
+"""Checks of the Dockerfile without a build; deploy/prove-image.sh builds the image."""
 
 import os
 import re
@@ -23,7 +23,7 @@ HEALTH = "/api/v1/health/live"  # needs no other service
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Each instruction of the Dockerfile with its arguments on one line."""
+    """Return the instructions of the Dockerfile, each with its arguments on one line."""
     lines = [
         line
         for line in (ROOT / "Dockerfile").read_text().splitlines()
@@ -77,7 +77,7 @@ def test_what_is_installed_is_pinned_by_hash() -> None:
 
     assert len(installs) == 3
     for command in installs:
-        # the project itself has no hash; what builds it is constrained by those of the file
+        # the project itself has no hash; the file constrains its build requirements
         assert "--require-hashes" in command or "--build-constraints" in command
     assert not [line for line in given(image, "RUN") if "pip install" in line]
 
@@ -250,7 +250,7 @@ def test_the_server_does_not_get_the_password_of_the_tables_owner(bin_folder: Pa
     owners = {
         "MIGRATION_DATABASE_URL": "postgresql://plinth_owner:owner-s@postgres/plinth",
         "POSTGRES_MIGRATION_PASSWORD": "owner-s",
-        "POSTGRES_OWNER_PASSWORD": "owner-s",  # of .env, by compose.yaml's env_file
+        "POSTGRES_OWNER_PASSWORD": "owner-s",  # from .env, through env_file in compose.yaml
     }
     start(bin_folder, "plinth", "serve", **owners).communicate(timeout=PATIENCE)
 

@@ -58,14 +58,14 @@ NEEDED = [
 
 
 def rules() -> list[tuple[bool, str]]:
-    """(is left out, pattern), in order."""
+    """Return pairs (is excluded, pattern) in order."""
     lines = (line.strip() for line in (ROOT / ".dockerignore").read_text().splitlines())
     kept = [line for line in lines if line and not line.startswith("#")]
     return [(not line.startswith("!"), line.removeprefix("!").strip("/")) for line in kept]
 
 
 def to_regex(pattern: str) -> re.Pattern[str]:
-    """Docker's patterns: `**` any number of folders, `*` and `?` within a name, `[...]` a class."""
+    """Docker's patterns: `**` matches folders, `*` and `?` within a name, `[...]` a class."""
     text = ""
     for part in re.findall(r"\*\*/?|\*|\?|\[[^]]*\]|.", pattern):
         if part == "**/":
@@ -80,7 +80,7 @@ def to_regex(pattern: str) -> re.Pattern[str]:
 
 
 def is_sent(path: str) -> bool:
-    """The last pattern that matches the path, or a folder above it, decides."""
+    """Return whether Docker sends a path. The last pattern that matches it or a parent decides."""
     parts = path.split("/")
     above = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     sent = True
@@ -95,7 +95,7 @@ def test_all_is_denied_before_anything_is_allowed() -> None:
 
 
 def test_what_is_allowed_is_this_and_no_more() -> None:
-    """A new `!` line sends more to the build, so it is added here too, knowingly."""
+    """A new `!` line sends more files to the build, so this list must change as well."""
     assert [pattern for left_out, pattern in rules() if not left_out] == [
         "requirements.txt",
         "pyproject.toml",

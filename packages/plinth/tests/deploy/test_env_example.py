@@ -87,7 +87,7 @@ def test_it_can_be_taken_as_it_is() -> None:
         for name, value in uncommented().items()
         if value
     }
-    # With every line uncommented development still starts: a value that does not parse raises here.
+    # Development starts with every line uncommented; an invalid value would raise here.
     settings = Settings.model_validate(values)
 
     assert settings.DATABASE_URL == "postgresql://postgres:development-only@localhost:5432/plinth"

@@ -83,19 +83,19 @@ class Machine:
         return text
 
     def service(self, key: str) -> list[str]:
-        """The words of a line of the unit."""
+        """Return the words of a line of the unit."""
         (line,) = re.findall(rf"^{key}=(.*)$", UNIT, re.MULTILINE)
         return self.rename(str(line)).split()
 
     def service_environment(self) -> dict[str, str]:
-        """As systemd reads an EnvironmentFile: NAME=value, the value perhaps in quotes."""
+        """Parse an EnvironmentFile as systemd does: NAME=value, with optional quotes."""
         pairs = (line.split("=", 1) for line in self.settings.read_text().splitlines())
         read = {name: value[1:-1] if value[:1] == "'" else value for name, value in pairs}
         return read | {"PATH": "/usr/bin:/bin", "PYTHONPATH": python_path(ROOT)}
 
 
 def _make_closed_home(folder: Path) -> Path:
-    """As /root, which `sudo` makes the home: asyncpg looks for certificates below it."""
+    """Create a home like /root, which `sudo` sets: asyncpg looks for certificates below it."""
     home = folder / "root"
     home.mkdir(mode=0o700)
     return home

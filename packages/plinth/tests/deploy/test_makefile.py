@@ -10,7 +10,7 @@ import pytest
 from tests.support.environment import PACKAGE, ROOT, bare_environment
 
 MAKEFILES = [ROOT / "Makefile", PACKAGE / "Makefile"]
-# A recipe's pipe into something: the shell returns the last program's status alone.
+# With a pipe, the shell returns only the status of the last program.
 PIPE = re.compile(r"^\t(?!.*(?:&&|help)).*[^|]\|[^|].*$", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Files for hosting services and editors are valid by their published schemas."""
+"""Files for hosting services and editors conform to their published schemas."""
 
 import json
 import subprocess

@@ -53,8 +53,8 @@ BLOCKS = [
 )
 def test_the_block_is_run_or_has_a_reason(page: str, block: Block) -> None:
     assert find_entry(page, block), (
-        f"{page}:{block.line}: run this block in a test, and name the test, or the reason why "
-        f"there is none, in {INVENTORY.relative_to(ROOT)}"
+        f"{page}:{block.line}: run this block in a test and name the test in "
+        f"{INVENTORY.relative_to(ROOT)}, or give the reason there"
     )
 
 

@@ -1,4 +1,4 @@
-"""The guide's commands as people type them, in processes of their own."""
+"""The commands of the guide in separate processes."""
 
 import asyncio
 import subprocess
@@ -17,7 +17,7 @@ from tests.support.environment import ROOT, bare_environment
 
 BIN = Path(sys.executable).parent
 ANN = {"email": "ann@example.com", "username": "ann", "password": "a-Plinth-4-ann"}
-# The guide's own data, as docs/explanation/passwords.md promises it to work.
+# The data of the guide, which docs/explanation/passwords.md supports.
 TEST: dict[str, Any] = {"email": "test@example.com", "username": "testuser", "password": "Test@123"}
 ADMIN: dict[str, Any] = {
     "email": "admin@example.com",
@@ -33,20 +33,20 @@ SUPERUSER = "UPDATE users SET is_superuser = true WHERE username = 'ann'"
 def elsewhere(
     services: TestServices, environment: dict[str, str], worker_id: str
 ) -> Iterator[dict[str, str]]:
-    """The settings of a command that works on an empty database."""
+    """The settings of a command with an empty database."""
     with empty_database(services, f"{worker_id}_guide") as url:
         yield environment | {"DATABASE_URL": url}
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The server's."""
+    """The log file of the server."""
     return tmp_path_factory.mktemp("guide") / "log"
 
 
 @pytest.fixture(scope="module")
 def port(environment: dict[str, str], log: Path) -> Iterator[int]:
-    """Where `uvicorn app.main:app --port N` is about to serve, with development's own settings."""
+    """Start `uvicorn app.main:app --port N` with development settings, and yield the port."""
     port = find_free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(

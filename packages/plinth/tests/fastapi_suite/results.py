@@ -1,4 +1,4 @@
-"""The results of two runs of one suite, without the dispatcher and with it, compared."""
+"""Comparison of two runs of a suite, with and without the dispatcher."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-WIDTH = 300  # characters of a failure's message
+WIDTH = 300  # characters of the message of a failure
 Results = Mapping[str, str]
 """By each test its failure's message, empty where it passed or was skipped."""
 
@@ -27,7 +27,7 @@ def new_failures(without: Results, with_it: Results) -> list[str]:
 
 
 def locate(name: str) -> str:
-    """A test's file and name, as pytest takes them: classes are not in use there."""
+    """Return the node id of a test; the suite has no classes."""
     module, _, test = name.partition("::")
     return f"{module.replace('.', '/')}.py::{test}"
 
@@ -61,7 +61,7 @@ def judge(without: Results, with_it: Results, counts: Path, on_purpose: Path) ->
 
 
 def read_listed(path: Path) -> dict[str, str]:
-    """The beginnings of names, with the reason that each has to have."""
+    """Return prefixes of names with the required reason of each."""
     listed = {}
     for line in path.read_text().splitlines():
         name, _, reason = line.partition(" # ")

@@ -29,7 +29,7 @@ NEEDED = (
     "python-slugify", "httpx", "orjson", "ujson", "itsdangerous", "pydantic-extra-types",
     "fastapi-cli", "fastar", "logfire", "sentry-sdk", "opentelemetry-instrumentation-fastapi",
 )  # fmt: skip
-# Benchmarks measure; FastAPI's telemetry is off in Plinth, which has its own (core/tracing).
+# Skip benchmarks and FastAPI's telemetry, which Plinth disables in favor of its own.
 LEFT_OUT = ("tests/benchmarks", "tests/memory_benchmarks", "tests/test_telemetry")
 PIN = re.compile(r"[a-z].*==")
 WORKERS = os.environ.get("WORKERS", "2")
@@ -48,7 +48,7 @@ def main(folder: Path) -> int:
         print(f"FastAPI {version('fastapi')}, {name}: {changed} endpoints changed", flush=True)
         without, with_it = (run(checkout, python, how) for how in ("off", "on"))
         new = new_failures(without, with_it)
-        if new:  # by themselves: on a busy machine a test may run into its own time limit
+        if new:  # alone: on a busy machine a test may exceed its time limit
             with_it |= run(checkout, python, "on", sorted(map(locate, new)))
         good &= judge(without, with_it, checkout / "on.counts", HERE / "on-purpose.txt")
     print("no new failure" if good else "NEW FAILURES: see above, and the logs in", folder)
@@ -56,7 +56,7 @@ def main(folder: Path) -> int:
 
 
 def prepare_environment(folder: Path) -> Path:
-    """Our pins, and what FastAPI's tests need, in an environment of their own."""
+    """Install our pins and the requirements of FastAPI's tests in a separate environment."""
     python = folder / "venv" / "bin" / "python"
     pins = folder / "pins.txt"
     locked = (ROOT / "requirements-dev.txt").read_text()
@@ -73,7 +73,7 @@ def prepare_environment(folder: Path) -> Path:
 
 
 def download(folder: Path, python: Path) -> Path:
-    """The source of the installed version, without its package: the installed one is tested."""
+    """Unpack the tests of the installed version, without its package."""
     wanted = f"fastapi=={version('fastapi')}"
     archive = folder / f"fastapi-{version('fastapi')}.tar.gz"
     if not archive.exists():
@@ -114,7 +114,7 @@ def run(checkout: Path, python: Path, how: str, tests: Sequence[str] = ()) -> di
         "SUITE_COUNTS": str(counts),
         "ENVIRONMENT": "development",
     }
-    # Their own limit of 20 s a test is too short for a busy machine.
+    # The suite's limit of 20 s per test is too short for a busy machine.
     plugins = ["-p", "dispatch_plugin", "-p", "no:cacheprovider", "--timeout=180"]
     command: list[str | Path] = [
         python,
@@ -126,7 +126,7 @@ def run(checkout: Path, python: Path, how: str, tests: Sequence[str] = ()) -> di
         *what,
     ]
     with log.open("w") as output:
-        # A failure is no reason to stop: what fails in both runs is not ours.
+        # Continue after a failure: a test that fails in both runs is not our error.
         subprocess.run(
             command, cwd=checkout, check=False, stdout=output, stderr=output, env=environment
         )

@@ -11,7 +11,7 @@ API = os.environ["FUZZED_API"]
 ACCOUNT = {"username": os.environ["FUZZ_EMAIL"], "password": os.environ["FUZZ_PASSWORD"]}
 CLIENT = httpx2.Client()
 
-# A cursor is given out, and not made up: tests/kit has those that we did not give out.
+# Only the server creates valid cursors; tests/kit has tests of invalid ones.
 schemathesis.openapi.format("cursor", strategies.nothing())
 
 

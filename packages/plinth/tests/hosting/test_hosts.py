@@ -1,4 +1,4 @@
-"""`Host` is the client's own text: ALLOWED_HOSTS bounds it, and no redirect repeats it."""
+"""`Host` is input of the client: ALLOWED_HOSTS limits it, and redirects do not contain it."""
 
 import pytest
 from fastapi import FastAPI
@@ -92,7 +92,7 @@ async def test_any_other_host_is_refused(host: str | None) -> None:
     "hosts", [(b"api.example.com", b"evil.example"), (b"api.example.com",) * 2]
 )
 async def test_a_request_has_one_host(hosts: tuple[bytes, bytes]) -> None:
-    """RFC 9112, 3.2: of two, a cache or proxy may go by the other one."""
+    """With two `Host` headers, a proxy may use the other one (RFC 9112, section 3.2)."""
     answer = await send(
         AllowedHostsMiddleware(answer_ok, HOSTS), "GET", "/", [(b"host", it) for it in hosts]
     )

@@ -1,4 +1,4 @@
-"""As platforms run it: an arbitrary user, a read-only file system, both servers named."""
+"""The server as on a platform: an arbitrary user, a read-only file system, external services."""
 
 import os
 import subprocess
@@ -84,5 +84,5 @@ def test_the_doctor_reports_a_folder_that_others_can_read(tmp_path: Path) -> Non
     settings = load_settings(_env_file=None, DATA_DIR=tmp_path)
     tmp_path.chmod(0o755)
     assert check_data_dir(settings).level == "doubtful"
-    tmp_path.chmod(0o711)  # root lets PostgreSQL's user pass through it
+    tmp_path.chmod(0o711)  # so that PostgreSQL's user can traverse it
     assert check_data_dir(settings).level == "fine"

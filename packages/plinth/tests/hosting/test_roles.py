@@ -233,7 +233,7 @@ async def test_a_backup_comes_back_without_a_superuser(
     application: asyncpg.Connection,
     tmp_path: Path,
 ) -> None:
-    """The extensions are a superuser's, who created them before there were two roles."""
+    """A superuser owns the extensions and created them before the two roles existed."""
     await superuser.execute("UPDATE pg_extension SET extowner = 10")
     await application.execute(
         "INSERT INTO users (email, username, hashed_password) VALUES ('a@example.com', 'a', 'x')"
@@ -268,7 +268,7 @@ async def test_a_database_of_one_role_is_handed_over_with_its_data(
     )
     two = environment | roles.settings
 
-    for _ in range(2):  # it can be run again
+    for _ in range(2):  # a second run succeeds
         done = plinth("db", "roles", "--url-env=ADMIN", ADMIN=roles.admin, **two)
         assert done.returncode == 0, done.stderr
         assert plinth("db", "upgrade", **two).returncode == 0
@@ -344,7 +344,7 @@ def run(command: list[str], environment: dict[str, str]) -> subprocess.Completed
 async def test_composes_script_makes_the_same_roles(
     roles: Roles, environment: dict[str, str]
 ) -> None:
-    """On a volume from before there were two roles, and again by hand."""
+    """On a volume that is older than the two roles, and again by hand."""
     folder = postgres_bin()
     assert folder
     admin = await asyncpg.connect(roles.admin)

@@ -1,4 +1,4 @@
-"""Below a path of a proxy (ROOT_PATH), whether the proxy strips it or passes it on."""
+"""The application below a path of a proxy (ROOT_PATH), which may strip or forward it."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -29,7 +29,7 @@ def outside(
     database: Database,
     tmp_path: Path,
 ) -> Iterator[str]:
-    """The address of the proxy."""
+    """Yield the URL of the proxy."""
     settings: dict[str, Any] = environment | {
         "ENVIRONMENT": "development",
         "ROOT_PATH": f"{ROOT_PATH}/",

@@ -1,4 +1,4 @@
-"""A resource as another API has it: envelopes, slugs, nested paths, "403 unless it is yours"."""
+"""A resource in another style: envelopes, slugs, nested paths, "403 unless it is yours"."""
 
 from typing import Annotated, Any
 

@@ -20,7 +20,7 @@ from tests.support.application import create_app
 async def drafts_app(
     app: FastAPI, resources: Resources, database_url: str
 ) -> AsyncIterator[FastAPI]:
-    """The application with a resource more."""
+    """The application with an additional resource."""
     database = Database(database_url, settings, Apart.metadata)
     await make_tables(database)
     with_drafts = create_app()

@@ -43,7 +43,7 @@ class Apart(NumberedBase):
 
 
 users = cast("Table", User.__table__).to_metadata(Apart.metadata)
-for index in users.indexes:  # what their violation means is not copied along
+for index in users.indexes:  # their error messages are not copied
     index.info |= next(it.info for it in User.__table__.indexes if it.name == index.name)  # type: ignore[attr-defined]
 
 
@@ -96,7 +96,7 @@ class DraftCreate(BaseModel):
 
 
 class DraftUpdate(BaseModel):
-    """Any of these; what is left out stays."""
+    """Fields of an update; missing fields keep their values."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -63,7 +63,7 @@ def apart(drafts_app: FastAPI) -> Resources:
 
 
 class Stage:
-    """An application and what the rules ask for."""
+    """An application and the objects that the rules need."""
 
     def __init__(self, client: AsyncClient, second: asyncpg.Connection, database: Database) -> None:
         self.client = client

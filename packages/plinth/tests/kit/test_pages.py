@@ -15,7 +15,7 @@ from plinth.security.encryption import encrypt
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import People, Person
 
-pytestmark = pytest.mark.no_cover  # a thousand times the same: others cover it, and quicker
+pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
 WITHOUT_PREFIX = len("/api/v1")
 
@@ -33,7 +33,7 @@ async def fill(second: asyncpg.Connection, owner: Person, rows: Iterable[tuple[A
 
 
 def numbered(count: int) -> list[tuple[Any, ...]]:
-    """Rows of which many are equal in what is sorted by, and some without a date."""
+    """Return rows of which many have the same sort key, and some have no date."""
     chance = random.Random(7)
     days = [None, *(f"2026-0{month}-01" for month in range(1, 5))]
     return [
@@ -49,7 +49,7 @@ def as_date(day: str | None) -> Any:
 async def walk(
     client: AsyncClient, user: Person, path: str, link: str = "next"
 ) -> list[list[dict[str, Any]]]:
-    """Every page from `path` on, by its links."""
+    """Return each page from `path` on, following the links."""
     pages = []
     while path:
         answer = await client.get(path, headers=user.headers)
@@ -95,7 +95,7 @@ async def test_one_word_in_two_forms_of_unicode_is_the_same(
 async def test_more_marks_on_a_letter_than_any_language_has_are_refused(
     client: AsyncClient, user: Person, field: str
 ) -> None:
-    """To put them in order takes the square of their number: minutes for a body of a megabyte."""
+    """Normalizing them takes quadratic time: minutes for a body of one megabyte."""
     for marks, status in (("\u0301\u0327" * 15, 201), ("\u0301\u0327" * 30_000, 422)):
         draft = {"title": "a title", field: f"e{marks}"}
         answer = await client.post("/drafts/", headers=user.headers, json=draft)

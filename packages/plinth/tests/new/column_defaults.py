@@ -18,7 +18,7 @@ WHERE table_name = $1 AND column_name = ANY ($2) AND column_default IS NOT NULL
 
 
 def schema_defaults() -> dict[str, dict[str, Any]]:
-    """For each table, its fields and their defaults."""
+    """Return the fields of each table with their defaults."""
     models = [mapper.class_ for mapper in Base.registry.mappers]
     found = {}
     for model in (it for it in models if "version" in it.__table__.columns):

@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 CHEAP_RULES = "not api or private or committed"
 """For `-k`: rules of tests/test_contract.py that send no request. A route's id holds its path."""
 PYTEST = (sys.executable, "-m", "pytest", "-q")
-NOTHING_SELECTED = 5  # pytest's exit code where `-k` leaves no test
+NOTHING_SELECTED = 5  # pytest's exit code if `-k` matches no test
 LIBRARY_TESTS = "packages/plinth/tests/"
 OF_SOURCES = (
     "packages/plinth/tests/test_house.py",
@@ -35,7 +35,7 @@ OF_SOURCES = (
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A copy of the project, whose commands see it and not us."""
+    """A copy of the project whose commands use the copy."""
 
     folder: Path
     environment: dict[str, str]
@@ -45,7 +45,7 @@ class Checkout:
     ) -> subprocess.CompletedProcess[str]:
         """
         Args:
-            given: to read from its standard input.
+            given: standard input.
         """
         return subprocess.run(
             command,
@@ -83,7 +83,7 @@ class Checkout:
             check(self.run("git", *command))
 
     def texts(self) -> dict[str, str]:
-        """All that a person could have written."""
+        """Return the files that a developer could edit."""
         listed = self.run("git", "ls-files", "-co", "--exclude-standard").stdout.split("\n")
         files = [self.folder / name for name in listed if name.endswith((".py", ".toml", ".md"))]
         return {str(it.relative_to(self.folder)): it.read_text() for it in files if it.is_file()}

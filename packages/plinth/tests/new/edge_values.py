@@ -13,9 +13,9 @@ from httpx2 import AsyncClient
 from plinth.testing.people import People, Person
 
 PATH = "/extremes/"
-HUGE = "9" * 5000  # Python reads no number with so many digits
+HUGE = "9" * 5000  # Python refuses numbers with this many digits
 DEEP = '{"a":' + "[" * 20_000 + "]" * 20_000 + "}"
-UNREADABLE = (HUGE, f'{{"a": {HUGE}}}', DEEP)  # by Python's JSON parser
+UNREADABLE = (HUGE, f'{{"a": {HUGE}}}', DEEP)  # limit of Python's JSON parser
 # The body of a POST as text, because httpx2 refuses to write some of these.
 ACCEPTED = {
     "letters": ['"é"', '"\\u0065\\u0301"', '"😀"', '"%_\\\\"', '"\'; DROP TABLE users"', '" "'],
@@ -93,7 +93,7 @@ REFUSED = {
         '"today"',
     ],
     "moment": [
-        '"0001-01-01T00:00:00Z"',  # asyncpg means -infinity and infinity by these two
+        '"0001-01-01T00:00:00Z"',  # asyncpg represents -infinity and infinity by these two
         '"9999-12-31T23:59:59.999999Z"',
         '"0001-01-01T00:00:00+14:00"',
         '"9999-12-31T23:59:59-12:00"',
@@ -138,7 +138,7 @@ FILTERS = {
 
 
 def as_javascript_reads(text: str) -> Any:
-    """jsonb stores 1e308 as 309 digits: to JavaScript, the same number."""
+    """jsonb stores 1e308 as 309 digits, which JavaScript reads as the same number."""
     return json.loads(text, parse_int=float)
 
 

@@ -1,4 +1,4 @@
-"""The combinations of what `plinth new` offers, and which of them it refuses."""
+"""The combinations of the options of `plinth new`, and those that it refuses."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -24,14 +24,14 @@ TYPES = {
     "ref to itself": "ref:{plural}",
 }
 PRESENCES = ("required", "optional", "default", "optional with default")
-# Ownership by an organization belongs here as soon as `plinth new` offers it.
+# Add ownership by an organization once `plinth new` supports it.
 OWNERSHIPS = {
     "neither": (),
     "public": ("--public",),
     "owned": ("--owned",),
     "owned public": ("--owned", "--public"),
 }
-# Sorting and filtering are not options: each type has its own, and the generated tests use them.
+# Sorting and filtering are not options; they follow from the type, and generated tests use them.
 RULES = ("plain", "unique", "unique together", "search", "unique and search", "secret")
 
 DEFAULTS = {
@@ -46,7 +46,7 @@ DEFAULTS = {
     "uuid": "3f0c2f0e-0f5b-4f43-9d62-6a4a37c1a0ff",
     "json": "{}",
 }
-# Of texts, which are hard to quote in SQL, in Python or for Alembic, which compares them by SQL.
+# Texts that are hard to quote in SQL, in Python, or for Alembic's comparison.
 QUOTED_DEFAULTS = (
     *("'", "''", "'a'", "it''s", "\\", "'\\'", "E'\\n'", '"quoted"', "\"'", "'':d", ":a"),
     *("%", "%s %(a)s %%", "%('a')", "a:b ::c", "{a}", "{{ it.name }}", "{% x %}", "#}", "$1 $$ ?"),
@@ -81,7 +81,7 @@ class Combination:
 
     @cached_property
     def refusals(self) -> list[str]:
-        """Parts of the messages one of which it is refused with; empty if it is accepted."""
+        """Return parts of the possible error messages; empty if the combination is accepted."""
         has_default = "default" in self.presence
         together = self.rule == "unique together"
         reasons = {
@@ -106,7 +106,7 @@ class Combination:
         return f"{name}:{TYPES[self.type].format(plural=plural)}{optional}{default}"
 
     def companion(self, name: str) -> str | None:
-        """Another field, where it needs one."""
+        """Return a further field if the combination requires one."""
         if self.rule == "unique together":
             return f"{name}_with:ref:users" if self.is_reference else f"{name}_with:str:20"
         return f"{name}_with:str:20" if self.type == "ref to itself" else None
@@ -126,7 +126,7 @@ def accepted() -> list[Combination]:
 
 
 def sample() -> list[Combination]:
-    """Few combinations that have each pair of values that any accepted one has."""
+    """Return few combinations that cover each pair of accepted values."""
     left = accepted()
     random.Random(SEED).shuffle(left)
     missing = set().union(*(it.pairs for it in left))
@@ -139,7 +139,7 @@ def sample() -> list[Combination]:
 
 
 def alone() -> Iterator[list[str]]:
-    """The arguments of a command for each type, with that field alone."""
+    """Return the arguments of a command for each type, with only that field."""
     for number, type_name in enumerate(TYPES):
         for ownership, prefix in (("neither", "lone"), ("owned", "sole")):
             plain = [Combination(type_name, it, ownership, "plain") for it in PRESENCES]
@@ -148,7 +148,7 @@ def alone() -> Iterator[list[str]]:
 
 
 def quoted() -> list[str]:
-    """The arguments of a command for all the texts that are hard to quote."""
+    """Return the arguments of a command with all texts that are hard to quote."""
     specs = [
         f"field{letters(number)}:{('str', 'text')[number % 2]}={text}"
         for number, text in enumerate(QUOTED_DEFAULTS)
@@ -157,7 +157,7 @@ def quoted() -> list[str]:
 
 
 def packed(combinations: Sequence[Combination]) -> Iterator[list[str]]:
-    """The arguments of few commands for all, with several fields each."""
+    """Yield the arguments of few commands for all combinations, with several fields each."""
     groups = [[it for it in combinations if it.ownership == ownership] for ownership in OWNERSHIPS]
     parts = [
         group[start : start + FIELDS_IN_A_PACK]
@@ -187,6 +187,6 @@ def command(name: str, fields: Sequence[Combination]) -> list[str]:
 
 
 def letters(number: int) -> str:
-    """0 gives `aa`, 27 gives `bb`."""
+    """Return two letters for a number: `aa` for 0, `bb` for 27."""
     first, second = divmod(number, 26)
     return chr(ord("a") + first) + chr(ord("a") + second)

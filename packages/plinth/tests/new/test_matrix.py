@@ -56,7 +56,7 @@ def existing_tables() -> Mapping[str, Table]:
 
 
 def options_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """The keyword arguments of `design` that the command line gives."""
+    """Return the keyword arguments of `design` for a command line."""
     given = list(arguments)
     found: dict[str, Any] = {"plural": None, "search": None, "secret": None, "unique": []}
     found |= {"owned": "--owned" in given, "public": "--public" in given}
@@ -133,7 +133,7 @@ def remove(checkout: Checkout, commands: Commands) -> None:
     try:
         run_all(checkout, [["remove", command[0], "--yes"] for command in reversed(commands)])
         assert check(checkout.run("git", "status", "--short")) == ""
-    finally:  # a round that fails does not make the next one fail
+    finally:  # a failed round must not affect the next one
         check(checkout.run("git", "reset", "--hard", "--quiet"))
         check(checkout.run("git", "clean", "-dfq"))
 

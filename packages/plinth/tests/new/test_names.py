@@ -12,10 +12,10 @@ from tests.new.conftest import BIN, CHEAP_RULES, IS_WHOLE, OF_SOURCES, Checkout,
 RESOURCES = (
     # reserved words of SQL, soft keywords of Python
     *("order", "group", "select", "where", "column", "value", "default", "match", "case"),
-    # plurals and words that look like one
+    # plurals, and words that look like plurals
     *("tickets", "news", "series", "status", "address", "box", "person", "data", "sheep", "bus"),
     *("work_item", "line_item2", "item2", "oauth2_client"),
-    # what the generated modules import or define, in another spelling
+    # names in the generated modules, in another spelling
     *("date", "datetime", "uuid", "json", "query", "client", "owner", "stranger", "second", "rows"),
     *("one", "make", "copy", "changes", "reading", "cursor", "model", "schema", "note_create"),
     *("settings", "config", "app", "api", "test", "error", "export", "public", "private"),
@@ -44,10 +44,10 @@ COLUMNS = (
     *("check", "primary", "default", "match", "case", "left", "right", "like", "all", "any", "end"),
     *("desc", "offset", "of", "new", "old", "to", "window", "array", "on", "between", "values"),
     *("time", "timestamp", "interval", "position", "char", "natural", "authorization"),
-    # types and functions of Python, in annotations too
+    # types and functions of Python, also in annotations
     *("date", "datetime", "text", "list", "set", "uuid", "decimal", "string", "line", "bytes"),
     *("object", "property", "filter", "input", "super", "none", "exception", "hash"),
-    # what the generated code and its libraries call something
+    # names in the generated code and its libraries
     *("count", "index", "items", "keys", "name", "fields", "base", "mapped", "query", "session"),
     *("cls", "searched", "listing", "config_dict", "string_constraints", "annotated"),
     *("big_int", "row_ref", "missing", "model_name", "create", "eq", "gte", "null", "page", "size"),
@@ -94,7 +94,7 @@ def try_all(checkout: Checkout, commands: dict[str, list[str]]) -> dict[str, str
 
 
 def tables() -> list[list[str]]:
-    """The arguments of commands that together have each column, the types in turn."""
+    """Return the arguments of commands that cover each column name, with rotating types."""
     found = []
     for start in range(0, len(COLUMNS), IN_A_TABLE):
         columns = dict(zip(COLUMNS[start : start + IN_A_TABLE], cycle(TYPES), strict=False))

@@ -1,4 +1,4 @@
-"""The migration to canonical addresses, from the previous schema with accounts in it."""
+"""The migration of existing accounts to canonical addresses."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ LOCALES = {
     "C": "TEMPLATE template0 LC_CTYPE 'C' LC_COLLATE 'C' LOCALE_PROVIDER libc",
     "Turkish": "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'tr'",
 }
-# In the order of their ids; with the accounts that have one form, the holder first.
+# Ordered by id; accounts with the same canonical form are listed with its owner first.
 STORED = {
     "default": (
         ["Ann@example.com", "änn@example.com", "a\u0308nn@example.com", "bo@xn--bcher-kva.example",
@@ -48,7 +48,7 @@ def empty(request: pytest.FixtureRequest, services: TestServices, worker_id: str
             migrations.upgrade(url, BEFORE)
             yield url
     except asyncpg.FeatureNotSupportedError as error:
-        pytest.skip(str(error))  # a locale of ICU, where the server was built without it
+        pytest.skip(str(error))  # an ICU locale on a server that was built without ICU
 
 
 async def fill(url: str, emails: list[str]) -> None:
@@ -138,7 +138,7 @@ ALICE = "INSERT INTO users (email, username, hashed_password) VALUES ($1, $2, 'x
 async def test_an_account_of_the_previous_release_is_found_and_its_address_is_taken(
     database: Database, second: asyncpg.Connection, email: str, again: str
 ) -> None:
-    """It knows nothing of the column, and serves beside this one for a while."""
+    """The previous release does not know the column, and runs during a rolling deployment."""
     made = await second.fetchval(ALICE, email, "ann")
     for typed in (email, again):
         found = await queries.sign_in.find_candidate(database.reader, typed)

@@ -1,4 +1,4 @@
-"""Migrations: bounded, and one at a time; the contract suite covers their direction and drift."""
+"""Timeouts and locking of migrations; the contract suite covers up, down and drift."""
 
 import asyncio
 import subprocess

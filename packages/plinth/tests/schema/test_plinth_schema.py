@@ -45,7 +45,7 @@ def team(tmp_path: Path, empty: str) -> Team:
 
 @pytest.fixture
 def created(team: Team) -> Team:
-    """With the library's tables in its database."""
+    """A team whose database has the library's tables."""
     team.autogenerate()
     team.upgrade()
     return team
@@ -53,7 +53,7 @@ def created(team: Team) -> Team:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of a copy of the library's steps, to which a test adds."""
+    """Copy the library's steps to a folder, so that a test can add steps."""
     copy = tmp_path / "steps"
     shutil.copytree(steps.FOLDER, copy)
     monkeypatch.setattr(steps, "FOLDER", copy)
@@ -61,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add_nickname(folder: Path, down: str = NO_NICKNAME) -> int:
-    """Add a step; return its number."""
+    """Add a step and return its number."""
     add_step(folder, "nickname", NICKNAME, down, "column users.nickname\n")
     return steps.newest()
 
@@ -133,7 +133,7 @@ def test_a_newer_database_is_refused(created: Team, folder: Path) -> None:
 
 
 def test_an_older_history_is_stamped(team: Team) -> None:
-    """Of a clone of version 1: its migrations created the library's tables."""
+    """A clone of version 1, whose migrations created the library's tables."""
     migrations.upgrade(team.url, "1f6a92d7e0b5")
     ask(team.url, "DELETE FROM alembic_version RETURNING version_num")
     ask(team.url, SESSION)
@@ -150,7 +150,7 @@ def test_an_older_history_is_stamped(team: Team) -> None:
 
 
 def test_a_history_of_version_1_goes_on_after_the_teams_own_migrations(team: Team) -> None:
-    """As docs/how-to/upgrade-from-1.md has it."""
+    """Follow docs/how-to/upgrade-from-1.md."""
     versions = sorted((ROOT / "alembic" / "versions").glob("*.py"))
     for file in versions[:5]:
         shutil.copy(file, team.folder / "alembic" / "versions")
@@ -281,7 +281,7 @@ def run_alembic(team: Team, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_with_nothing_to_write_alembic_prints_so(created: Team) -> None:
-    """With this application's own `alembic/env.py`."""
+    """With the `alembic/env.py` of this application."""
     files = sorted(created.folder.rglob("versions/*.py"))
     done = run_alembic(created, "revision", "--autogenerate")
     assert done.returncode == 0, done.stderr

@@ -114,7 +114,7 @@ def test_step_numbers_have_no_gap() -> None:
 
 
 def find_contraction(step: steps.Step) -> str | None:
-    """Return what the release before this step may not survive, unless it is marked."""
+    """Return the statements that may break the previous release, unless they are marked."""
     if any(MARK.fullmatch(directive) for directive in step.up.directives):
         return None
     without_comments = re.sub(r"--[^\n]*", "", step.up.text)

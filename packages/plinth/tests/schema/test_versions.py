@@ -24,7 +24,7 @@ RECORD = (
     " AS 'SELECT {}'"
 )
 REVISION = "UPDATE alembic_version SET version_num = '1f6a92d7e0b5'"
-# Each fault of the database, with its message.
+# Each mismatch of the database and its message.
 CASES = {
     "behind": (REVISION, "Run `plinth db upgrade` or `alembic upgrade head`."),
     "pending step": (
@@ -50,7 +50,7 @@ def url(services: TestServices, worker_id: str) -> Iterator[str]:
 
 @pytest.fixture(params=CASES)
 async def different(request: pytest.FixtureRequest, url: str) -> str:
-    """A database that does not fit this code; return the sentence to expect."""
+    """Create a database that does not match the code, and return the expected message."""
     change, sentence = CASES[request.param]
     connection = await asyncpg.connect(url)
     await connection.execute(change)
@@ -92,7 +92,7 @@ async def test_an_upgrade_warns_of_a_pending_step(url: str, environment: dict[st
 
 
 async def test_a_connection_sees_the_version_of_a_later_migration(url: str) -> None:
-    """Although its statement is prepared, and has a plan."""
+    """Although the statement is prepared and has a cached plan."""
     database = Database(url, settings, Base.metadata)
     connection = await asyncpg.connect(url)
     for version in (NEWEST, NEWEST + 1, NEWEST + 2):

@@ -1,4 +1,4 @@
-"""The audit log: written with its cause, never changed, and provably whole."""
+"""The audit log: committed with its cause, immutable, and verifiable."""
 
 import asyncio
 from contextlib import suppress
@@ -11,7 +11,7 @@ from plinth.accounts.services import administration, audit
 from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People
 
-UNGUARDED = "SET session_replication_role = replica"  # what an intruder with every right would do
+UNGUARDED = "SET session_replication_role = replica"  # an intruder with all privileges
 
 SWAP_2_AND_3 = """
     UPDATE events SET id = 105 - id WHERE id IN (2, 3);
@@ -223,7 +223,7 @@ async def test_traces_put_in_the_place_of_erased_ones_are_found(
 async def test_an_erasure_under_the_earlier_schema_is_recognized(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
-    """Earlier versions emptied the rows by an UPDATE and recorded the event at the commit."""
+    """Earlier versions cleared the rows with an UPDATE and recorded the event at commit."""
     await fill(client, people)
     ann = await people.add()
     for _ in range(2):

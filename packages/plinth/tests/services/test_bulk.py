@@ -1,4 +1,4 @@
-"""Many users from lines that were read: what is refused, and that nothing is half done."""
+"""Import of many users: invalid lines are refused, and the import is atomic."""
 
 import asyncio
 from contextlib import suppress
@@ -177,7 +177,7 @@ async def test_a_number_is_no_text(database: Database, column: str, given: Any) 
 async def test_a_row_that_the_database_refuses_is_told_by_line_and_column(
     database: Database,
 ) -> None:
-    """Validation should leave nothing to it; where it does, the line is not lost."""
+    """Validation should find all errors first; if the database finds one, the line is reported."""
     now = datetime.now(UTC)
 
     def row(line: int, **columns: Any) -> tuple[Any, ...]:

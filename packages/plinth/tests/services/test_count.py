@@ -1,4 +1,4 @@
-"""The total of the list is cached, and true at once after each change."""
+"""The total of a list is cached, and correct immediately after each change."""
 
 from asyncio import gather
 
@@ -32,7 +32,7 @@ async def register(client: AsyncClient, name: str) -> int:
 
 async def test_it_is_remembered(client: AsyncClient, people: People, superuser: Person) -> None:
     assert await total(client, superuser) == 1
-    await people.add()  # by plain SQL, of which the cache learns nothing
+    await people.add()  # plain SQL, which does not invalidate the cache
     assert await total(client, superuser) == 1
 
 

@@ -70,7 +70,7 @@ async def test_others_keep_their_mails(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     ann = await people.add(email="vict\u0130m@example.com")
-    bob = await people.add(email="victim@example.com")  # the same, by many a locale's `lower`
+    bob = await people.add(email="victim@example.com")  # equal with `lower` of many locales
     async with database.transaction() as db:
         for person in (ann, bob):
             await outbox.enqueue(db, "password_changed", person.email, username="x", page="y")

@@ -33,7 +33,7 @@ Send = Callable[..., Awaitable[None]]
 def limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
     for name in ("LIMIT_VERIFY_ACCOUNT", "LIMIT_FORGOT_ACCOUNT", "LIMIT_FORGOT_IP"):
-        monkeypatch.setattr(settings, name, "1000/1m")  # those of the routes are not the matter
+        monkeypatch.setattr(settings, name, "1000/1m")  # not tested here
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_while_redis_is_away_half_of_the_figure_holds(
 async def test_a_stranger_floods_nobody_by_registering_their_address(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
-    """As it was seen: 61 mails in 16 seconds, one for each change of the password."""
+    """An observed attack: 61 mails in 16 seconds, one for each change of the password."""
     victim, password = some_address(), PASSWORD
     account = {"email": victim, "username": "stranger", "password": password}
     assert (await client.post("/auth/register", json=account)).status_code == 201

@@ -218,7 +218,7 @@ async def test_a_mark_that_the_database_does_not_take_is_written_later_and_nothi
     try:
         await write()
         await inbox.next(ANN)
-        await asyncio.sleep(0.1)  # some tries, none of which is taken
+        await asyncio.sleep(0.1)  # some attempts, all refused
         assert (await one_row(second))["sent_at"] is None
     finally:
         await second.execute("DROP FUNCTION refuse_mark CASCADE")

@@ -1,4 +1,4 @@
-"""Every rate limit by itself: with all the others out of reach, it alone refuses."""
+"""Each rate limit alone, while all others are out of reach."""
 
 import asyncio
 import random
@@ -124,7 +124,7 @@ async def test_each_limit_refuses_by_itself(name: str, monkeypatch: pytest.Monke
         await attempt(subject)
 
     assert [it.name for it in refusal.value.exceeded] == [bucket]
-    await attempt(Subject())  # another's attempts are counted apart
+    await attempt(Subject())  # attempts of another subject are counted separately
 
 
 @pytest.mark.usefixtures("unlimited")

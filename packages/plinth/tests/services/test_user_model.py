@@ -1,4 +1,4 @@
-"""The application's user model: one declaration, from which the rest follows.
+"""The application's user model: one declaration that forms, schemas and commands follow.
 
 A process has one user model, so these run in processes of their own, with small applications.
 """
@@ -67,7 +67,7 @@ LIBRARY_INDEXES = {
 
 
 class Shop:
-    """An application of two files, and what a process sees of it."""
+    """An application of two files, and processes that import it."""
 
     def __init__(self, folder: Path, model: str, main: str = "import plinth.application\n") -> None:
         self.folder = folder
@@ -204,7 +204,7 @@ def test_each_use_follows_from_the_columns(shop: Shop) -> None:
 
 
 def test_a_change_of_the_applications_flag_is_told_without_its_value(shop: Shop) -> None:
-    """It may be personal, and an event cannot be erased."""
+    """The value may be personal, and an event cannot be erased."""
     code = """if True:
         import json
         from plinth.accounts.services.administration import _describe_change

@@ -1,4 +1,4 @@
-"""A project that `plinth start` made of the wheel: `make test-start`."""
+"""A project that `plinth start` created from the wheel: `make test-start`."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ class Project:
     environment: dict[str, str]
 
     def run(self, *command: str | Path, **settings: str) -> str:
-        """Return what it printed, once it is seen to have ended well."""
+        """Check that it succeeded, and return its output."""
         done = self.attempt(*command, **settings)
         assert done.returncode == 0, (done.stdout + done.stderr)[-30_000:]
         return done.stdout + done.stderr
@@ -81,7 +81,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """Yield an empty folder which PostgreSQL's user may enter.
+    """Yield an empty folder that PostgreSQL's user can traverse.
 
     Each start of pytest closes its own temporary folders to other users.
     """
@@ -99,7 +99,7 @@ def empty_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def project(wheel: Path, bare_shell: dict[str, str]) -> Iterator[Project]:
-    """As README says: uv runs the wheel, in an empty folder."""
+    """Run the wheel with uv in an empty folder, as README says."""
     with open_folder() as folder:
         yield start_project(folder, wheel, bare_shell)
 
@@ -112,14 +112,14 @@ def start_project(folder: Path, wheel: Path, bare_shell: dict[str, str]) -> Proj
 
 @pytest.fixture
 def servers(services: TestServices) -> Iterator[dict[str, str]]:
-    """The settings that name servers, with an empty database."""
+    """Yield the settings of the services, with an empty database."""
     with empty_database(services, "started") as url:
         yield {"DATABASE_URL": url, "REDIS_URL": services.redis_url, "CACHE_PREFIX": "started"}
 
 
 WHEEL = "~/plinth/dist/plinth_backend-2.0.0-py3-none-any.whl"
 
-# `make dev` runs in the background, as in the reader's second terminal, and leads a process group.
+# `make dev` runs in the background, as in a second terminal, and leads a process group.
 STAND_INS = """
 uvx() {{ {uv} tool run --quiet "$@"; }}
 make() {{
@@ -137,7 +137,7 @@ make() {{
 def shell(
     empty_folder: Path, bare_shell: dict[str, str], wheel: Path, tmp_path: Path
 ) -> Iterator[Shell]:
-    """A reader's shell in an empty folder, with the wheel at the place that the pages name."""
+    """A shell in an empty folder, with the wheel at the path in the pages."""
     port = find_free_port()
     replacements = {WHEEL: str(wheel), "localhost:8000": f"127.0.0.1:{port}"}
     environment = bare_shell | {"LOGS": str(tmp_path)}

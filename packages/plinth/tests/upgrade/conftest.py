@@ -53,7 +53,7 @@ def new_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def kept_today(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of releases, after `make keep-release` with today's code."""
+    """A folder of releases after `make keep-release` with the present code."""
     folder = tmp_path_factory.mktemp("releases")
     for version in ("0.9.0", "0.10.0"):
         (folder / version).mkdir()

@@ -1,4 +1,4 @@
-"""`make keep-release`, run with today's code beside two older releases."""
+"""`make keep-release` with the present code and two older releases."""
 
 import shutil
 from pathlib import Path

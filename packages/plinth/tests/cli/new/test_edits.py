@@ -1,4 +1,4 @@
-"""One line in the modules that list resources, however people have written these."""
+"""Edits of the modules that list resources, in any formatting."""
 
 import ast
 import re
@@ -71,8 +71,8 @@ def test_a_place_that_is_not_found_is_said(text: str) -> None:
         add_to_list(text, "PRIVATE", "notes.router")
 
 
-# As a formatter leaves them. Only one state cannot be restored: a list that was on several lines
-# although it was short, and that one more element made too long.
+# Lists as a formatter writes them. Only one state cannot be restored: a short list on several lines
+# that becomes too long with one more element.
 LISTS = {
     "empty": "[]",
     "one element": "[auth.router]",

@@ -1,4 +1,4 @@
-"""`plinth new` and `plinth remove` on the files of a checkout: all of it, or nothing."""
+"""`plinth new` and `plinth remove` change all files of a checkout, or none."""
 
 import shutil
 import sys

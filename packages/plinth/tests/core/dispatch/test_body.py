@@ -1,4 +1,4 @@
-"""A body is read as FastAPI reads it: what the quick parser takes is what `json.loads` takes."""
+"""Bodies are parsed as in FastAPI: the fast parser accepts the same input as `json.loads`."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_an_odd_body_is_what_json_takes_it_for(body: bytes) -> None:
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 1, "\t"]))
 def test_so_is_any_value(value: Any, ascii_only: bool, indent: int | str | None) -> None:
-    with suppress(UnicodeEncodeError):  # half a pair, which UTF-8 has no bytes for
+    with suppress(UnicodeEncodeError):  # a lone surrogate, which UTF-8 cannot encode
         agree(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode())
 
 
@@ -45,7 +45,7 @@ def agree(body: bytes) -> None:
 
 
 def judge(read: Callable[[bytes], Any], body: bytes) -> tuple[str, str]:
-    """In words, since not a number is not itself."""
+    """Return text for comparison, because NaN is not equal to itself."""
     try:
         return "", repr(read(body))
     except (ValueError, RecursionError) as error:

@@ -97,7 +97,7 @@ def traced(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
 
 
 def traced_lazily(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """No coroutine function itself, and yet it gives a coroutine."""
+    """A callable that returns a coroutine but is not a coroutine function."""
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
@@ -115,7 +115,7 @@ async def below(_: Annotated[None, Depends(functools.partial(require_role, role=
 
 
 class Keyed(APIRoute):
-    """A route class that checks by itself."""
+    """A route class with its own check."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handle = super().get_route_handler()
@@ -272,7 +272,7 @@ def shape_security_scopes_below(app: FastAPI) -> None:
 
 
 def shape_declared_before(app: FastAPI) -> None:
-    """The first that matches answers, though a later one is more specific."""
+    """The first matching route responds, also if a later one is more specific."""
     app.get("/{name}", dependencies=[Depends(require_role)])(shown)
     app.get("/it")(shown)
 
@@ -308,7 +308,7 @@ def shape_middleware_added_to_the_list(app: FastAPI) -> None:
 
 
 def shape_replaced_handler(app: FastAPI) -> None:
-    """As instrumentation and pagination packages do."""
+    """Replace it as instrumentation and pagination packages do."""
     app.get("/it")(shown)
     route: Any = app.router.routes[-1]
     route.app = guarded_app(route.app)
@@ -348,7 +348,7 @@ def shape_pattern_of_its_own_before(app: FastAPI) -> None:
 
 
 def shape_route_of_another_application(app: FastAPI) -> None:
-    """The overrides that count are those of its own application."""
+    """Only the overrides of its own application apply."""
     other = FastAPI()
     as_override(other, require_role)
     app.router.routes.append(other.router.routes[-1])
@@ -380,7 +380,7 @@ SHAPES = {name: it for name, it in globals().items() if name.startswith("shape_"
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    """The real application, with its middleware and handlers, and without its own routes."""
+    """The real application with its middleware and handlers, but without its routes."""
     app = application.create_app()
     del app.router.routes[:]
     return app
@@ -418,7 +418,7 @@ async def test_so_does_every_other_shape(bare: FastAPI, shape: str) -> None:
 
 
 async def without_dispatch(app: FastAPI, role: str) -> tuple[int, str]:
-    """The same application once more, asked on FastAPI's own path."""
+    """The same application without the dispatcher."""
     stack = app.middleware_stack
     app.middleware_stack = None
     kinds = app.user_middleware
@@ -467,7 +467,7 @@ REPLACED = {
 async def test_what_a_package_put_in_place_of_a_function_is_called(
     bare: FastAPI, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
 ) -> None:
-    """As packages for tracing do, in the module that calls it."""
+    """Replace the name in the calling module, as packages for tracing do."""
     original, calls = getattr(module, name), []
 
     @functools.wraps(original)
@@ -574,7 +574,7 @@ async def test_overrides_are_planned_and_followed_at_once(
 
 
 async def test_what_else_a_router_was_included_with_counts(bare: FastAPI) -> None:
-    """One router, included twice, once under a guard."""
+    """One router that is included twice, once with a protecting dependency."""
     router = APIRouter()
 
     @router.get("/it")

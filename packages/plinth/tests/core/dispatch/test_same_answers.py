@@ -240,7 +240,7 @@ class Checked(BaseModel):
 
 
 class Late(Response):
-    """One that fails before it starts."""
+    """A response that fails before it starts."""
 
     async def __call__(self, *_: Any) -> None:
         raise Refused
@@ -493,7 +493,7 @@ def test_all_of_these_go_the_short_way() -> None:
 
 
 def test_nothing_of_a_dependency_is_overlooked() -> None:
-    """An update of FastAPI that adds something to it has to be understood first."""
+    """Fail if an update of FastAPI adds a field that the dispatcher does not know."""
     assert {field.name for field in fields(Dependant)} == SUPPORTED
 
 

@@ -1,4 +1,4 @@
-"""The table finds what FastAPI's router finds: of the routes that match, the one declared first."""
+"""The table finds the same route as FastAPI's router: the first matching one."""
 
 import pytest
 from fastapi import FastAPI
