@@ -4,7 +4,7 @@ from app.main import app
 
 
 def test_no_answer_is_a_sequence_which_pydantic_writes_by_python() -> None:
-    """A `list` is written by its core, at half the cost. It is `Sequence` where it is taken."""
+    """Pydantic serializes a `list` in its core, at half the cost of a `Sequence`."""
     answers = {
         route.path: str(field._type_adapter.core_schema)  # noqa: SLF001
         for route in iter_route_contexts(app.routes)

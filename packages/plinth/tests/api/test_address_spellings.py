@@ -1,5 +1,7 @@
-"""Each spelling of an address is refused at registering with a reason, or the very text that was
-typed works everywhere from then on, and mail arrives."""
+"""Spellings of e-mail addresses: each is refused with a reason, or works everywhere.
+
+An accepted address works as typed on all routes, and receives mail.
+"""
 
 from dataclasses import dataclass
 from unicodedata import normalize

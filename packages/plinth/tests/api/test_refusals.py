@@ -1,5 +1,7 @@
-"""A refusal undoes what its request did, but never the trace that it must leave: each is read from
-another connection once the answer is there."""
+"""A refused request is rolled back, except for records that must persist.
+
+The tests read the database from a second connection after the response.
+"""
 
 import asyncpg
 import pytest

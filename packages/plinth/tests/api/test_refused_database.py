@@ -1,5 +1,7 @@
-"""A database that refuses us: 503 on every route, readiness red, and one line in the log that says
-what to do; never a 500 and never a traceback, at start and while it runs."""
+"""A database that refuses connections, at start and later.
+
+Routes respond with 503, readiness fails, and one log line says what to do, without a traceback.
+"""
 
 import asyncio
 import tempfile

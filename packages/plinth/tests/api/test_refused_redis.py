@@ -1,5 +1,8 @@
-"""A Redis that refuses us: every route goes on, health says so, and one line in the log says what
-to do. One in cluster mode refuses the start."""
+"""A Redis that refuses connections or commands.
+
+All routes work, health reports it, and one log line says what to do. With a Redis in cluster mode,
+the application does not start.
+"""
 
 import subprocess
 import sys

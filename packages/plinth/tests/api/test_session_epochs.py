@@ -122,8 +122,10 @@ async def test_a_replay_of_an_ended_session_is_not_told_again(
 async def test_a_kept_session_gets_the_new_epoch_unless_it_had_ended(
     database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
-    """A thief's session that the owner's logout-all ended a moment before stays ended, although the
-    thief knows the password and changes it."""
+    """A session that the owner has just revoked stays revoked.
+
+    The attacker with this session knows the password and changes it at the same time.
+    """
     ann = await people.enter()
     thief = await people.sign_in(ann)
     async with database.transaction() as db:

@@ -1,8 +1,7 @@
-"""The pages in a real browser, headless: `make test-browser`, and not in one process with other
-tests: Playwright runs a loop of its own.
+"""Tests of the pages in a real browser, headless: `make test-browser`.
 
-It is Debian's `chromium`, or the one that CHROMIUM names. Every page's picture lands in
-`.screenshots/`, for people to look at.
+They need a separate process, because Playwright runs its own event loop. The browser is Debian's
+`chromium`, or the program in CHROMIUM. `.screenshots/` has a screenshot of each page.
 """
 
 import asyncio

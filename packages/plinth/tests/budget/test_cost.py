@@ -1,8 +1,9 @@
-"""The processor time that a request costs the server, by that of the bare function which sends the
-same SQL, both in this run. A ratio of processor times stands a busy machine, where rates and times
-on the clock would not; and the best of the rounds stands a moment in which the caches were cold.
+"""Limits on the CPU time of a request, relative to a plain function that sends the same SQL.
 
-How many queries a route makes is bound apart: `@access(queries=...)`, tests/test_contract.py.
+A ratio of CPU times does not depend on the load of the machine, unlike rates and elapsed times. The
+best round counts, so that cold caches do not matter.
+
+`@access(queries=...)` and tests/test_contract.py limit the number of queries of a route.
 """
 
 from collections.abc import Mapping
@@ -18,8 +19,8 @@ from bench.work import FINDING, READING, Work
 from tests.budget.asking import ask
 from tests.support.measured import Measured
 
-# How many times the bare function's: twice what is seen while nothing is wrong. `make test-budget`
-# prints what it sees; where that became less for good, this becomes tighter.
+# Maximum ratios: twice the usual measurement, which `make test-budget` prints. Lower them if the
+# measurement has become lower permanently.
 BUDGETS = {"me": 2.2, "id": 2.8, "list first": 4.2}
 
 ROUNDS = 3

@@ -1,5 +1,7 @@
-"""`plinth upgrade`: what it changes, keeps and refuses. tests/upgrade runs a project before and
-after."""
+"""`plinth upgrade`: changed files, kept files and refusals.
+
+tests/upgrade runs a project before and after an upgrade.
+"""
 
 import subprocess
 from collections.abc import Callable

@@ -1,5 +1,8 @@
-"""`plinth worker` killed (-9) while it sends, and started again: each mail arrives, and a second
-copy only of what the server had taken already, by whose Message-ID a receiver knows it."""
+"""`plinth worker` killed with SIGKILL while it sends, and started again.
+
+Each mail arrives. A mail that the server had already accepted may arrive twice, with the same
+Message-ID.
+"""
 
 import asyncio
 import os

@@ -1,5 +1,8 @@
-"""An application of a team, with routes that keep the rules of the contract suite, routes that it
-cannot judge, and routes that break one rule each."""
+"""A team's application for the contract suite.
+
+It has routes that follow the rules, routes that the suite cannot check, and routes that break one
+rule each.
+"""
 
 from typing import Annotated
 

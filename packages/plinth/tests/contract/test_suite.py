@@ -1,5 +1,4 @@
-"""The contract suite on a team's application: what it finds, and what it cannot judge is skipped
-with a reason."""
+"""The contract suite on a team's application: failures, and skips with a reason."""
 
 import os
 import subprocess

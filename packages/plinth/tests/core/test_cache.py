@@ -1,5 +1,7 @@
-"""The cache and `@cached`, on a Valkey that is there, killed or frozen: within the budget, once for
-all who ask at once, and never raising."""
+"""The cache and `@cached` while Valkey is running, killed or frozen.
+
+Calls keep their timeout, concurrent calls share one computation, and failures do not raise.
+"""
 
 import asyncio
 import tempfile

@@ -1,6 +1,6 @@
-"""The embedded services with real processes: nothing is left behind, whatever happens to whom.
+"""The embedded services with real processes, which must all end, also after a kill.
 
-What runs is read from /proc, and not from the locks and files that the code itself goes by.
+The tests read the running processes from /proc, not from the lock files of the code under test.
 """
 
 import fcntl

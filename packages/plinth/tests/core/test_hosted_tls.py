@@ -1,5 +1,7 @@
-"""The connection strings of hosted services that speak TLS, against a PostgreSQL with a certificate
-for their names. `hostaddr` leads each of the names here."""
+"""Connection strings of hosted services with TLS, with a real PostgreSQL.
+
+Its certificate has the names of the services. `hostaddr` connects each name to this server.
+"""
 
 import re
 import tempfile

@@ -14,7 +14,7 @@ from tests.support.environment import run_python
 CHEAP_BCRYPT = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 PROFILE = "$argon2id$v=19$m=19456,t=2,p=1$"
 
-# Right hashes of PASSWORD that ask for just more than the bounds: a bound that is gone says RIGHT.
+# Right hashes of PASSWORD just over the limits: without a limit, the result would be RIGHT.
 BEYOND = {
     "argon2 memory": "$argon2id$v=19$m=262152,t=1,p=1$ZTySJSN1+sIiGM2VGhrufg"
     "$cERLpmH3Svlc4uo72xfR57AL+bchnhky50eb56aldRw",
@@ -106,7 +106,7 @@ async def test_an_old_bcrypt_hash_is_right_but_old(prefix: str) -> None:
     stored = prefix + CHEAP_BCRYPT.removeprefix("$2b$")
     assert await verify_password(PASSWORD, stored) is Verdict.RIGHT_BUT_OLD
     assert not await verify_password(PASSWORD + "x", stored)
-    # bcrypt reads its key over and over, with a NUL between: to it these are the same.
+    # bcrypt repeats its key with a NUL in between, so these keys are equal for it.
     assert not await verify_password(f"{PASSWORD}\0{PASSWORD}", stored)
 
 
@@ -161,7 +161,7 @@ async def test_a_stored_hash_may_not_cost_more_than_the_bounds(stored: str) -> N
 
 
 def test_a_bomb_is_refused_at_once(tmp_path: Path) -> None:
-    """In a process of its own, which can be ended should one of them go off."""
+    """Run in a separate process, which can be killed if a hash takes too long."""
     said = run_python(
         "import asyncio; from plinth.security.passwords import verify_password;"
         f"[print(asyncio.run(verify_password({PASSWORD!r}, bomb)).name) for bomb in {BOMBS!r}]",

@@ -29,7 +29,7 @@ def test_a_token_comes_back_as_it_was_issued() -> None:
 
 
 def test_a_forged_token_holds_where_nothing_is_wrong() -> None:
-    """So that the flaw, and not the forging, is what refuses the others."""
+    """The forge can build valid tokens, so only the flaw is the reason for a refusal."""
     forge = Forge(USER, SESSION)
     for made in (
         forge.with_header(),
@@ -69,7 +69,7 @@ def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_hostile_token_opens_nothing(client: AsyncClient, people: People) -> None:
-    """Behind each stands a live session of an active user."""
+    """Each token is for a live session of an active user."""
     person = await people.enter()
     session_id = read_access_token(person.tokens["access_token"]).session_id
     hostile = hostile_tokens(person.id, session_id)

@@ -1,5 +1,7 @@
-"""Every setting with wrong values of ten kinds: one sentence that names it, all of them at once, at
-start and in `plinth doctor`, and never a traceback."""
+"""Invalid values of every setting, of ten kinds each.
+
+Start-up and `plinth doctor` report all of them at once, in one sentence each, without a traceback.
+"""
 
 import json
 import os

@@ -1,5 +1,7 @@
-"""Wycheproof's vectors for JWS (tests/data/README.md), by our reader and by its step that verifies
-the signature."""
+"""Wycheproof's vectors for JWS (tests/data/README.md).
+
+They test the reader of access tokens, and separately its verification of signatures.
+"""
 
 import json
 from pathlib import Path

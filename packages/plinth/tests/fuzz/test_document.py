@@ -1,7 +1,7 @@
-"""The whole OpenAPI document against a running server: what it says is what is answered.
+"""The responses of a running server conform to the OpenAPI document.
 
-Schemathesis makes up requests that fit it and that do not, follows what one answer gives to the
-next request, and holds each answer against it. `FUZZ_EXAMPLES` says how many for each operation.
+Schemathesis generates valid and invalid requests, uses values of responses in later requests, and
+validates each response. `FUZZ_EXAMPLES` is the number of examples for each operation.
 """
 
 import os

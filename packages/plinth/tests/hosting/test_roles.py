@@ -57,7 +57,7 @@ def roles(services: TestServices, worker_id: str, environment: dict[str, str]) -
 
 @pytest.fixture
 def settings(environment: dict[str, str], roles: Roles) -> dict[str, str]:
-    """Of the application, on a database that the owner has migrated."""
+    """The settings of the application, with a database that the owner has migrated."""
     found = environment | roles.settings
     done = plinth("db", "upgrade", **found)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
-"""Every combination that `plinth new` accepts passes its own checks, and every other one is refused
-with a sentence: `make test-new-matrix` for all of them, `make test-new` for a sample that has each
-pair of values.
+"""Combinations of the options of `plinth new` pass their checks, or are refused with a message.
+
+`make test-new-matrix` runs all of them, `make test-new` a sample that covers each pair of values.
 
 The tests of a module share one checkout and run in the order in which they stand.
 """

@@ -1,7 +1,8 @@
-"""Names that mean something to Python, SQL, Pydantic, SQLAlchemy or the generated code: each is
-accepted and passes its checks, or is refused with a sentence and nothing is written.
+"""Names with a meaning in Python, SQL, Pydantic, SQLAlchemy or the generated code.
 
-The tests of this module share one checkout and run in the order in which they stand.
+Each is accepted and passes its checks, or is refused with a message, and no file is written.
+
+The tests of this module share one checkout and run in order.
 """
 
 import json

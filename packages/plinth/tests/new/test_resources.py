@@ -1,7 +1,9 @@
-"""Three resources, one after another: what is written is green without an edit, the tests that come
-with it go red when one of its promises is broken, and it goes again without a trace.
+"""Three resources of `plinth new`, one after another.
 
-The tests of this module are one story, in the order in which they stand.
+The generated code passes all checks. The generated tests fail if the code is broken.
+`plinth remove` restores the checkout.
+
+The tests of this module depend on each other and run in order.
 """
 
 import re

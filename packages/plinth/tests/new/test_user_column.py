@@ -1,6 +1,6 @@
 """Add `phone` to users by three files, as docs/how-to/user-columns.md does.
 
-The tests of this module are one story, in the order in which they stand.
+The tests of this module depend on each other and run in order.
 """
 
 import re

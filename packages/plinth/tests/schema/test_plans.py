@@ -71,7 +71,7 @@ async def indexes_used(db: AsyncSession, query: Any) -> set[str]:
 
 
 async def find_plan(db: AsyncSession, query: Any) -> dict[str, Any]:
-    """Of the one statement that `query` sends."""
+    """Return the plan of the single statement that `query` sends."""
     sent: list[tuple[str, Any]] = []
     connection = await db.connection()
 
@@ -94,7 +94,7 @@ def find_indexes(plan: dict[str, Any]) -> Iterator[str]:
 
 
 def find_values(plan: dict[str, Any], name: str) -> Iterator[str]:
-    """Of all its steps."""
+    """Yield the values of all nodes of a plan."""
     if value := plan.get(name):
         yield value
     for part in plan.get("Plans", ()):
@@ -105,8 +105,7 @@ def find_values(plan: dict[str, Any], name: str) -> Iterator[str]:
 async def test_look_ups_by_key_are_planned_once_however_many_ask(
     many: Database, plain: asyncpg.Connection, table: str
 ) -> None:
-    """Planning costs more than the look-up; and where the planner sees how many keys there are, it
-    does so each time."""
+    """Planning takes longer than the look-up, and a custom plan is planned at each execution."""
     keys = [row["id"] for row in await plain.fetch(f"SELECT id FROM {table} LIMIT 64")]
     query = (
         by_session
@@ -152,8 +151,10 @@ async def test_a_search_by_a_rare_string(crowd: AsyncSession, emails: bool) -> N
 async def test_a_search_by_what_is_rare_but_known_to_the_planner(
     crowd: AsyncSession, plain: asyncpg.Connection
 ) -> None:
-    """Of the persons in its sample it takes each for a hundredth of all. It would look for them
-    from the first user to the last."""
+    """The planner assumes that each value in its sample is a hundredth of all rows.
+
+    It would therefore scan all users in order.
+    """
     bounds = await plain.fetchval("""
         SELECT histogram_bounds::text::text[] FROM pg_stats
         WHERE tablename = 'ix_users_search_trgm'
@@ -219,7 +220,7 @@ PLANNED_EACH_TIME = {
 async def test_a_page_of_all_is_planned_once_and_well(
     many: Database, plain: asyncpg.Connection, name: str
 ) -> None:
-    """A plan takes PostgreSQL longer than the page."""
+    """Planning takes PostgreSQL longer than executing the page."""
     wanted, index = PLANNED_ONCE[name]
     sql, values = await send_often(many, wanted)
     generic, custom = await count_plans(many, sql)
@@ -246,7 +247,7 @@ async def test_a_page_whose_way_depends_on_its_values_is_planned_for_them(
 
 
 async def send_often(many: Database, wanted: ListParams) -> tuple[str, list[Any]]:
-    """By one connection; what is sent."""
+    """Fetch a page repeatedly on one connection, and return what it sent."""
     sent: list[tuple[str, list[Any]]] = []
     lane: Any = many.reader._executor  # noqa: SLF001
     read = lane.read
@@ -264,9 +265,11 @@ async def send_often(many: Database, wanted: ListParams) -> tuple[str, list[Any]
 
 
 async def count_plans(many: Database, sql: str) -> tuple[int, int]:
-    """How often it was run by the plan that is kept, and by one made for its values."""
+    """Return the number of executions with the generic plan, and with custom plans."""
     names = "generic_plans", "custom_plans"
-    sums = (func.sum(column(it, Integer)).label(it) for it in names)  # of all who prepared it
+    sums = (
+        func.sum(column(it, Integer)).label(it) for it in names
+    )  # over all its prepared statements
     statements = select(*sums).select_from(table("pg_prepared_statements"))
     (counted,) = await many.reader.all(Query(statements.where(column("statement") == sql)))
     return counted.generic_plans, counted.custom_plans
@@ -297,7 +300,7 @@ async def test_the_newest_active_users(crowd: AsyncSession) -> None:
 
 
 async def test_a_users_sessions_and_events(crowd: AsyncSession) -> None:
-    await crowd.execute(text("SET LOCAL enable_seqscan = off"))  # they are empty here
+    await crowd.execute(text("SET LOCAL enable_seqscan = off"))  # the tables are empty here
     sessions = await find_plan(crowd, queries.session.get_live(crowd, 1))
     assert set(find_indexes(sessions)) == {"ix_sessions_live", "pk_users"}
     assert "Sort" not in set(find_values(sessions, "Node Type"))

@@ -1,5 +1,4 @@
-"""The outbox's worker against a real SMTP server: what is tried again, what is given up, and that
-nothing goes out twice."""
+"""The mail worker with a real SMTP server: retries, failures, and no duplicates."""
 
 import asyncio
 import ssl

@@ -1,5 +1,6 @@
-"""A route answers on the fast path only what FastAPI would answer: every way in which a team can
-protect its own routes, on the real application, with the dispatcher and without.
+"""The fast path gives the same responses as FastAPI for each way to protect a route.
+
+The tests use the real application with and without the dispatcher.
 """
 
 import functools
