@@ -1,6 +1,6 @@
 """Races: the database decides, one request succeeds, and the others fail as documented."""
 
-from asyncio import gather
+from asyncio import create_task, gather, sleep, timeout
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,7 +12,10 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
+from plinth import accounts
 from plinth.accounts.deps import Resources
+from plinth.accounts.schemas.user import UserUpdate
+from plinth.accounts.services.accounts import WrongPassword
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
@@ -21,6 +24,8 @@ from plinth.testing.people import PASSWORD, People
 pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
 AT_ONCE = 20
+WAITS_FOR_US = """SELECT count(*) FROM pg_locks
+    WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"""
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +170,28 @@ async def test_of_two_new_passwords_at_once_one_holds(
         assert Counter(statuses) in ({200: 1, 400: 1}, {200: 1, 401: 1})
         alive = "SELECT count(*) FROM sessions WHERE user_id = $1 AND revoked_at IS NULL"
         assert await second.fetchval(alive, one.id) == 1
+
+
+async def test_a_reset_precedes_a_new_password_that_is_set_without_the_current_one(
+    people: People, database: Database, second: asyncpg.Connection
+) -> None:
+    """A thief's request that is being processed must not overwrite the password of the reset."""
+    person = await people.enter()
+    session_id = await second.fetchval("SELECT id FROM sessions")
+
+    async def update() -> None:
+        changes = UserUpdate(password="Correct-Horse-8")
+        async with database.transaction() as db:
+            await accounts.update_profile(
+                db, person.id, session_id, changes, password_for_password=False
+            )
+
+    async with second.transaction():
+        await second.execute("UPDATE users SET hashed_password = 'reset'")
+        updating = create_task(update())
+        async with timeout(20):
+            while not await second.fetchval(WAITS_FOR_US):  # noqa: ASYNC110 - no event
+                await sleep(0.01)
+    with pytest.raises(WrongPassword):
+        await updating
+    assert await second.fetchval("SELECT hashed_password FROM users") == "reset"

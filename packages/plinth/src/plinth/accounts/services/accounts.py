@@ -106,6 +106,7 @@ async def update_profile(
         verified_hash = await _verify_current_password(db, user_id, session_id, changes)
     elif password:
         owner = await get(db, user_id)
+        verified_hash = owner.hashed_password  # a reset during the request takes precedence
         await release(db)
         await _check_new_password(owner, changes)
     if email:
