@@ -168,6 +168,17 @@ async def test_a_single_column_is_its_values(database: Database, people: People)
     assert await list_ids.first(database.reader, least=two.id) == two.id
 
 
+async def test_a_page_of_distinct_rows_counts_them(database: Database, people: People) -> None:
+    for is_verified in (True, True, False):
+        await people.add(is_verified=is_verified)
+
+    @typed_query(bool)
+    def list_states() -> Select[bool]:
+        return select(User.is_verified).distinct().order_by(User.is_verified)
+
+    assert await list_states.page(database.reader) == ([False, True], 2)
+
+
 async def test_a_row_that_is_missing_has_a_name(database: Database) -> None:
     with pytest.raises(NotFound) as caught:
         await show_members.one(database.reader, range_=Range(names=[]))
@@ -222,6 +233,19 @@ def test_a_parameter_has_a_name_and_a_type() -> None:
 
     with pytest.raises(TypeError, match="give the parameter one a type and move it after"):
         typed_query(Wrong)(positional)
+
+
+def test_a_field_of_a_group_cannot_replace_another_parameter() -> None:
+    """Otherwise a client's filter `user.id` would take the place of the owner's `user_id`."""
+
+    class Filters(BaseModel):
+        id: int
+
+    def both(*, user_id: int, user: Filters) -> Select[int]:
+        return select(User.id).where(User.id == user_id, User.id == user.id)
+
+    with pytest.raises(TypeError, match="more than one parameter is named user_id"):
+        typed_query(int)(both)
 
 
 RIGHT = """

@@ -52,7 +52,19 @@ async def test_a_row_belongs_to_its_maker_whatever_the_schema_lets_in(
     maker = row._make([me["id"], *[None] * (len(row._fields) - 1)])
     async with apart.transaction() as db:
         made = await drafts.create(db, CarelessCreate(title="First", owner_id=other.id), by=maker)
-    assert made.owner_id == owner.id
+        given: dict[str, Any] = {"owner_id": other.id}
+        more = await drafts.create(db, DraftCreate(title="Second"), by=maker, **given)
+    assert (made.owner_id, more.owner_id) == (owner.id, owner.id)
+
+
+async def test_a_column_from_the_route_precedes_the_body(
+    client: AsyncClient, owner: Person, apart: Database
+) -> None:
+    row: Any = Principal
+    maker = row._make([owner.id, *[None] * (len(row._fields) - 1)])
+    async with apart.transaction() as db:
+        made = await drafts.create(db, DraftCreate(title="Sent"), by=maker, title="Given")
+    assert made.title == "Given"
 
 
 async def test_a_cursor_of_one_table_is_refused_by_another_of_the_same_order(

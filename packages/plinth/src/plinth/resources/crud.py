@@ -163,7 +163,7 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         Raises:
             PlinthError: a constraint is violated, now or when the transaction ends.
         """
-        return await self.rows.add(db, self._values(obj_in, by) | columns)
+        return await self.rows.add(db, self._values(obj_in, by, **columns))
 
     async def create_many(
         self, db: AsyncSession, objects_in: Sequence[CreateT], *, by: Caller
@@ -246,8 +246,8 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
             raise NotFound.of(snake_case(self.model.__name__))
         return row
 
-    def _values(self, obj_in: CreateT, by: Caller) -> dict[str, Any]:
-        values = obj_in.model_dump()
+    def _values(self, obj_in: CreateT, by: Caller, **columns: Any) -> dict[str, Any]:
+        values = obj_in.model_dump() | columns
         return values | {"owner_id": by.id} if self._is_owned else values
 
     def _readable_owner(self, viewer: Caller | None) -> int | None:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Date,
     DateTime,
     Float,
-    Integer,
     LargeBinary,
     Numeric,
     Select,
@@ -26,7 +25,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
-    literal_column,
     select,
 )
 from sqlalchemy.sql.elements import SQLCoreOperations
@@ -152,6 +150,12 @@ def _make_parameters(function: Callable[..., Any], name: str) -> dict[str, Any]:
                 f"{name}: give the parameter {parameter.name} a type and move it after `*`"
             )
         parameters[parameter.name] = _make_parameter(parameter.name, hints[parameter.name])
+    names = [it for group in parameters.items() for it in _flatten(dict([group]))]
+    if repeated := sorted({it for it in names if names.count(it) > 1}):
+        raise TypeError(
+            f"{name}: more than one parameter is named {repeated[0]}, because the fields of a group"
+            " have its name as their prefix: rename the group"
+        )
     return parameters
 
 
@@ -161,9 +165,8 @@ def _find_defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _count_rows(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    one = literal_column("1", Integer)
-    rows: Select[*tuple[Any, ...]] = statement.with_only_columns(one, maintain_column_froms=True)
-    matching = rows.order_by(None).limit(None).offset(None).subquery()
+    # With its columns, which DISTINCT compares. PostgreSQL does not compute them otherwise.
+    matching = statement.order_by(None).limit(None).offset(None).subquery()
     return select(func.count().label("total")).select_from(matching)
 
 
