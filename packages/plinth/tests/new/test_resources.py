@@ -61,14 +61,14 @@ def test_they_pass_the_projects_tests(checkout: Checkout) -> None:
 NOTES = "app/api/v1/notes.py"
 CATEGORIES = "app/api/v1/categories.py"
 MIGRATION = "alembic/versions/*_notes.py"
-LIST = "return show_page(request, await crud.note.page(db, wanted, viewer=user))"
-N_PLUS_1 = """rows = await crud.note.page(db, wanted, viewer=user)
+LIST = "return show_page(request, await crud.note.get_page(db, params, viewer=user))"
+N_PLUS_1 = """rows = await crud.note.get_page(db, params, viewer=user)
     for row in rows.items:
-        await crud.project.find(db, row.project_id, viewer=user)
+        await crud.project.get(db, row.project_id, viewer=user)
     return show_page(request, rows)"""
 FOREIGN_KEY = """            ["project_id", "owner_id"],
             ["projects.id", "projects.owner_id"],"""
-DONE_ONCE = "await once.run(NoteOut, lambda: crud.note.make(db, note, by=user))"
+RUN_ONCE = "await idempotency.run(NoteOut, lambda: crud.note.create(db, note, by=user))"
 
 
 def replaced(old: str, new: str) -> Callable[[str], str]:
@@ -121,22 +121,22 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     ),
     "PATCH without If-Match": (
         NOTES,
-        replaced("changes, by=user, versions=copy.versions", "changes, by=user"),
+        replaced("changes, by=user, versions=preconditions.versions", "changes, by=user"),
         VERSIONS,
     ),
     "DELETE without If-Match": (
         NOTES,
-        replaced("note_id, by=user, versions=copy.versions", "note_id, by=user"),
+        replaced("note_id, by=user, versions=preconditions.versions", "note_id, by=user"),
         VERSIONS,
     ),
     "GET without If-None-Match": (
         NOTES,
-        replaced("copy.show_unless_fresh(", "copy.show("),
+        replaced("preconditions.respond(", "preconditions.tag("),
         "test_notes.py::test_if_none_match",
     ),
     "POST without Idempotency-Key": (
         NOTES,
-        replaced(DONE_ONCE, "await crud.note.make(db, note, by=user)"),
+        replaced(RUN_ONCE, "await crud.note.create(db, note, by=user)"),
         "test_notes.py::test_idempotency_key",
     ),
     "N + 1": (
@@ -161,7 +161,7 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     ),
     "a list is filtered by a secret": (
         "app/crud/project.py",
-        replaced('"name": By.EQUALS,', '"name": By.EQUALS, "token": By.EQUALS,'),
+        replaced('"name": FilterKind', '"token": FilterKind.EQUALS, "name": FilterKind'),
         SECRET,
     ),
     "a search of one column": (
