@@ -13,6 +13,8 @@ os.environ["LOG_LEVEL"] = "ERROR"
 # autodoc would import them with `TYPE_CHECKING` set. The plugin ignores this machine's settings.
 for module in ("plinth.testing.plugin", "app.main"):
     import_module(module)
+accounts = import_module("plinth.accounts")  # it imports its functions on first use
+vars(accounts).update({name: getattr(accounts, name) for name in accounts.__all__})
 
 project = "Plinth"
 version = release = installed_version("plinth-backend")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,10 @@ def test_the_reference_has_each_setting_and_command(site: Path) -> None:
         if it.callback and not it.hidden
     }
     assert {it for it in named if f"plinth {it.replace('_', '-')}" not in commands} == set()
+
+
+@pytest.mark.parametrize("name", ["accounts", "cache", "config", "db", "http", "resources"])
+def test_the_reference_has_each_public_name(site: Path, name: str) -> None:
+    page = (site / f"reference/api/{name}.html").read_text()
+    public = import_module(f"plinth.{name}").__all__
+    assert [it for it in public if f">{it}<" not in page] == []

@@ -50,6 +50,10 @@ class AccessDeclaration:
 
 
 def access(audience: Audience, *, queries: int) -> Callable[[F], F]:
+    """Declare who may call a route, and the maximum number of its queries. The contract suite
+    calls the route in every role and counts its queries.
+    """
+
     def declare(endpoint: F) -> F:
         setattr(endpoint, ATTRIBUTE, AccessDeclaration(audience, queries))
         return endpoint
