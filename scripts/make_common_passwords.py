@@ -19,8 +19,8 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 LIBRARY = Path(__file__).parents[1] / "packages/plinth/src/plinth"
 TARGET = LIBRARY / "security/data/common_passwords.txt.gz"
-SHORTEST = 8  # NewPassword of plinth/resources/fields.py
-SHORTEST_WORD, WORDS_OF_EACH = 4, 1000
+MIN_LENGTH = 8  # NewPassword of plinth/resources/fields.py
+MIN_WORD_LENGTH, WORDS_OF_EACH = 4, 1000
 
 
 def main() -> None:
@@ -38,12 +38,12 @@ def read_django() -> list[str]:
 
 
 def find_words(source: list[str]) -> list[str]:
-    return [word for word in source if word.isalpha() and len(word) >= SHORTEST_WORD]
+    return [word for word in source if word.isalpha() and len(word) >= MIN_WORD_LENGTH]
 
 
 def is_whole(password: str) -> bool:
-    # What is not ASCII there was broken on its way into the list.
-    return password.isascii() and len(password) >= SHORTEST
+    # The list contains no other encoding: non-ASCII characters are damaged ones.
+    return password.isascii() and len(password) >= MIN_LENGTH
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ FILES = {
         "LICENSE": "LICENSE.redoc",
     },
 }
-# Redoc shows its makers' logo from their host; here it is their name, and nobody is asked.
+# Redoc loads its logo from another host; this inline image replaces it.
 REDOCLY = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='44' height='14'%3E%3Ctext "
     "y='11' font-family='sans-serif' font-size='11' fill='%230044d4'%3ERedocly%3C/text%3E%3C/svg%3E"
@@ -64,7 +64,7 @@ def fetch(package: str, version: str, files: dict[str, str]) -> dict[str, object
         name_the_makers(FOLDER / "redoc.standalone.js")
     return {
         "version": facts["version"],
-        "licence": facts["license"],
+        "license": facts["license"],
         "sha256": {
             name: hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()
             for name in files.values()

@@ -1,8 +1,9 @@
 """Pack into the wheel what `plinth start` writes: the files of the repository's root.
 
-The list is explicit. Where a started project differs, an edit names the text to replace, and the
-build fails if that text is not there as often as the edit says. Files that a project does not share
-with the root are in `src/plinth/cli/start/project`. A name that ends in `.jinja` is a template.
+The list is explicit. If a started project differs, an edit contains the text to replace, and the
+build fails if that text does not occur as often as the edit says. The folder
+`src/plinth/cli/start/project` has the files that only a project has. A name that ends in
+`.jinja` is a template.
 """
 
 import re

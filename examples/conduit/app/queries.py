@@ -1,4 +1,4 @@
-"""The queries of articles, comments and profiles. The `viewer` is the one who asks, or None."""
+"""The queries of articles, comments and profiles. `viewer` is the current user's id or None."""
 
 from typing import Any
 

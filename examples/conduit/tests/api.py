@@ -1,4 +1,4 @@
-"""What the stories of both public suites have in common."""
+"""The requests and checks that the tests of both public suites share."""
 
 import re
 from typing import Any

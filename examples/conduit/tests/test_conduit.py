@@ -1,4 +1,4 @@
-"""What neither public suite asks for."""
+"""Requirements that neither public suite covers."""
 
 import pytest
 

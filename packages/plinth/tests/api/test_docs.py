@@ -112,7 +112,7 @@ def test_others_files_are_those_of_the_versions_noted() -> None:
         name: digest for package in noted.values() for name, digest in package["sha256"].items()
     }
 
-    assert {package["licence"] for package in noted.values()} == {"Apache-2.0", "MIT"}
+    assert {package["license"] for package in noted.values()} == {"Apache-2.0", "MIT"}
     assert set(hashes) | {"swagger.js", "versions.json"} == {
         file.name for file in FOLDER.iterdir()
     }, "fetch them with `make docs-assets`"

@@ -9,33 +9,33 @@ EMAIL = "ann@example.com"
 ANN, EVE = Account(1, 0), Account(2, 0)
 
 
-def recognise(cookie: str | None, account: Account, email: str = EMAIL) -> str | None:
+def recognize(cookie: str | None, account: Account, email: str = EMAIL) -> str | None:
     return devices.recognize_device(cookie, account, email=email)
 
 
 def test_a_device_is_known_for_the_account_that_signed_in() -> None:
     cookie = remember(None, ANN)
-    assert recognise(cookie, ANN)
-    assert recognise(cookie, ANN, "another spelling of it")
-    assert not recognise(cookie, EVE)
+    assert recognize(cookie, ANN)
+    assert recognize(cookie, ANN, "another spelling of it")
+    assert not recognize(cookie, EVE)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 41, 43])
 def test_a_change_of_credentials_voids_the_marks(epoch: int) -> None:
     cookie = remember(None, Account(1, 42))
-    assert recognise(cookie, Account(1, 42))
-    assert not recognise(cookie, Account(1, epoch))
+    assert recognize(cookie, Account(1, 42))
+    assert not recognize(cookie, Account(1, epoch))
 
 
 def test_a_user_and_an_epoch_are_not_mistaken_for_others() -> None:
-    assert not recognise(remember(None, Account(1, 11)), Account(11, 1))
-    assert not recognise(remember(None, Account(11, 1)), Account(1, 11))
+    assert not recognize(remember(None, Account(1, 11)), Account(11, 1))
+    assert not recognize(remember(None, Account(11, 1)), Account(1, 11))
 
 
 def test_a_device_keeps_its_id_and_two_are_two() -> None:
     cookie = remember(None, ANN)
-    assert recognise(remember(cookie, ANN), ANN) == recognise(cookie, ANN)
-    assert recognise(remember(None, ANN), ANN) != recognise(cookie, ANN)
+    assert recognize(remember(cookie, ANN), ANN) == recognize(cookie, ANN)
+    assert recognize(remember(None, ANN), ANN) != recognize(cookie, ANN)
 
 
 def test_accounts_can_share_a_browser_up_to_a_number() -> None:
@@ -43,7 +43,7 @@ def test_accounts_can_share_a_browser_up_to_a_number() -> None:
     people = [Account(number, 3) for number in range(MAX_ACCOUNTS + 1)]
     for person in people:
         cookie = remember(cookie, person)
-    assert [bool(recognise(cookie, person)) for person in people] == [False] + [True] * MAX_ACCOUNTS
+    assert [bool(recognize(cookie, person)) for person in people] == [False] + [True] * MAX_ACCOUNTS
     assert cookie is not None
     assert len(remember(cookie, people[-1])) == len(cookie) < 200
 
@@ -53,16 +53,16 @@ def test_signing_in_again_is_remembered_as_the_latest() -> None:
     cookie = remember(cookie, ANN)
     for number in range(MAX_ACCOUNTS - 1):
         cookie = remember(cookie, Account(number + 10, 0))
-    assert recognise(cookie, ANN)
-    assert not recognise(cookie, EVE)
+    assert recognize(cookie, ANN)
+    assert not recognize(cookie, EVE)
 
 
 @pytest.mark.parametrize(
     "cookie", ["", ".", "a.b", "x" * 22, "x" * 22 + "." + "y" * 22, "\u0130" * 22, "x." * 4000]
 )
 def test_what_we_did_not_make_is_no_device_and_no_error(cookie: str) -> None:
-    assert recognise(cookie, ANN) is None
-    assert recognise(remember(cookie, ANN), ANN)
+    assert recognize(cookie, ANN) is None
+    assert recognize(remember(cookie, ANN), ANN)
 
 
 def test_each_character_of_a_mark_counts() -> None:
@@ -72,7 +72,7 @@ def test_each_character_of_a_mark_counts() -> None:
     for place in id_and_mark:
         if cookie[place] != ".":
             other = "A" if cookie[place] != "A" else "B"
-            assert not recognise(cookie[:place] + other + cookie[place + 1 :], ANN)
+            assert not recognize(cookie[:place] + other + cookie[place + 1 :], ANN)
 
 
 def make_earlier_cookie(email: str) -> str:
@@ -83,10 +83,10 @@ def make_earlier_cookie(email: str) -> str:
 
 def test_an_earlier_releases_mark_counts_until_the_credentials_change() -> None:
     cookie = make_earlier_cookie(EMAIL)
-    assert recognise(cookie, ANN)
-    assert recognise(cookie, ANN, "Ann@Example.com")
-    assert not recognise(cookie, ANN, "eve@example.com")
-    assert not recognise(cookie, Account(1, 1))
+    assert recognize(cookie, ANN)
+    assert recognize(cookie, ANN, "Ann@Example.com")
+    assert not recognize(cookie, ANN, "eve@example.com")
+    assert not recognize(cookie, Account(1, 1))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_an_earlier_releases_mark_counts_until_the_credentials_change() -> None:
 )
 def test_a_look_alikes_earlier_mark_fits_no_other(theirs: str, anns: str) -> None:
     assert theirs != anns
-    assert not recognise(make_earlier_cookie(theirs), ANN, anns)
+    assert not recognize(make_earlier_cookie(theirs), ANN, anns)
 
 
 def test_it_is_kept_for_a_year() -> None:

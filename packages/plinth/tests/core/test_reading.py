@@ -46,7 +46,7 @@ from plinth.testing.people import People
 from tests.support.waiting import PATIENCE
 
 
-class Colour(Enum):
+class Color(Enum):
     RED = "red"
 
 
@@ -113,7 +113,7 @@ async def test_values_are_those_of_their_types(database: Database, db: AsyncSess
             cast(literal("0.5"), Float).label("f"),
             cast(literal("0.5"), Numeric(asdecimal=False)).label("g"),
             cast(bindparam("u", type_=Uuid), Uuid).label("u"),
-            cast(literal("red"), EnumType(Colour, values_callable=lambda it: [c.value for c in it],
+            cast(literal("red"), EnumType(Color, values_callable=lambda it: [c.value for c in it],
                                           native_enum=False)).label("e"),
         )
     )  # fmt: skip
@@ -127,7 +127,7 @@ async def test_values_are_those_of_their_types(database: Database, db: AsyncSess
         0.5,
         0.5,
         UUID(int=7),
-        Colour.RED,
+        Color.RED,
     )
     (same,) = await read_all(db, query, **given)
     assert tuple(same) == tuple(row)
