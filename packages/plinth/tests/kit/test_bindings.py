@@ -8,10 +8,13 @@ from fastapi import APIRouter, FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.accounts.deps import VerifiedUser
+from plinth.accounts.models import User
 from plinth.accounts.queries.principal import Principal
 from plinth.db.database import Database
 from plinth.errors import NotFound
 from plinth.http import problems
+from plinth.request.conventions import ErrorFormat
+from plinth.resources.crud import CRUDResource
 from plinth.resources.pages import ListParams
 from plinth.testing.answers import check_invalid
 from plinth.testing.people import People, Person
@@ -65,6 +68,20 @@ async def test_a_column_from_the_route_precedes_the_body(
     async with apart.transaction() as db:
         made = await drafts.create(db, DraftCreate(title="Sent"), by=maker, title="Given")
     assert made.title == "Given"
+
+
+def test_others_can_only_be_denied_where_a_row_has_an_owner() -> None:
+    with pytest.raises(ValueError, match="User: deny_others=True needs an owner for each row"):
+        CRUDResource[User, DraftCreate, DraftCreate](User, deny_others=True)
+
+
+def test_an_error_cannot_have_the_status_of_a_success() -> None:
+    def render(_: object) -> DraftCreate:
+        return DraftCreate(title="Error")
+
+    for status in (200, 304, 600):
+        with pytest.raises(ValueError, match=f"unauthenticated has {status}; use one from 400"):
+            ErrorFormat(render, DraftCreate, statuses={"unauthenticated": status})
 
 
 async def test_a_cursor_of_one_table_is_refused_by_another_of_the_same_order(

@@ -53,6 +53,9 @@ class ErrorFormat:
         media_type: media type of the JSON body.
         statuses: other status codes, by error code: `{"email_taken": 409}`. A route that returns
             one must declare it.
+
+    Raises:
+        ValueError: a status is not one of an error: clients and caches would take it for a success.
     """
 
     render: Callable[[Failure], BaseModel]
@@ -60,6 +63,11 @@ class ErrorFormat:
     invalid: type[BaseModel] | None = None
     media_type: str = "application/json"
     statuses: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for code, status in self.statuses.items():
+            if not 400 <= status <= 599:  # noqa: PLR2004
+                raise ValueError(f"statuses: {code} has {status}; use one from 400 to 599")
 
     def model_for(self, status: int) -> type[BaseModel]:
         return self.invalid or self.model if status == 422 else self.model  # noqa: PLR2004

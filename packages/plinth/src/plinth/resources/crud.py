@@ -115,6 +115,9 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         open_to_read: everyone may read every row; changes still need the owner.
         deny_others: everyone may read every row, and changing another user's row is 403 instead
             of 404.
+
+    Raises:
+        ValueError: `deny_others` for a table that is not `Owned`: everyone could change its rows.
     """
 
     def __init__(
@@ -130,6 +133,11 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         self.rows: CRUDBase[ModelT, CreateT, UpdateT] = CRUDBase(model)
         self._denies_others = deny_others
         self._is_owned = issubclass(model, Owned)
+        if deny_others and not self._is_owned:
+            raise ValueError(
+                f"{model.__name__}: deny_others=True needs an owner for each row: add Owned to the"
+                " bases of the model"
+            )
         self._is_open_to_read = open_to_read or deny_others
 
     async def get(self, db: Readable, id: int, *, viewer: Caller | None) -> ModelT:  # noqa: A002
