@@ -172,18 +172,28 @@ async def test_of_two_new_passwords_at_once_one_holds(
         assert await second.fetchval(alive, one.id) == 1
 
 
-async def test_a_reset_precedes_a_new_password_that_is_set_without_the_current_one(
-    people: People, database: Database, second: asyncpg.Connection
+@pytest.mark.parametrize(
+    ("changes", "choices"),
+    [
+        ({"password": "Correct-Horse-8"}, {"password_for_password": False}),
+        ({"email": "b@b.example"}, {"password_for_email": False, "email_by_link": False}),
+    ],
+)
+async def test_a_reset_precedes_a_change_that_is_made_without_the_current_password(
+    people: People,
+    database: Database,
+    second: asyncpg.Connection,
+    changes: dict[str, str],
+    choices: dict[str, bool],
 ) -> None:
-    """A thief's request that is being processed must not overwrite the password of the reset."""
+    """A thief's request that is being processed must not take over the account after the reset."""
     person = await people.enter()
     session_id = await second.fetchval("SELECT id FROM sessions")
 
     async def update() -> None:
-        changes = UserUpdate(password="Correct-Horse-8")
         async with database.transaction() as db:
             await accounts.update_profile(
-                db, person.id, session_id, changes, password_for_password=False
+                db, person.id, session_id, UserUpdate.model_validate(changes), **choices
             )
 
     async with second.transaction():
@@ -194,4 +204,5 @@ async def test_a_reset_precedes_a_new_password_that_is_set_without_the_current_o
                 await sleep(0.01)
     with pytest.raises(WrongPassword):
         await updating
-    assert await second.fetchval("SELECT hashed_password FROM users") == "reset"
+    found = await second.fetchrow("SELECT hashed_password, email FROM users")
+    assert tuple(found) == ("reset", person.email)

@@ -104,7 +104,7 @@ async def update_profile(
     verified_hash = hashed = None
     if (password and password_for_password) or (email and password_for_email):
         verified_hash = await _verify_current_password(db, user_id, session_id, changes)
-    elif password:
+    elif password or (email and not email_by_link):
         owner = await get(db, user_id)
         verified_hash = owner.hashed_password  # a reset during the request takes precedence
         await release(db)
