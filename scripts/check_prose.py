@@ -35,11 +35,13 @@ class Rule:
     Attributes:
         advice: what to write instead.
         everywhere: check code as well; otherwise prose only.
+        except_in: patterns of the files that the rule does not apply to.
     """
 
     pattern: re.Pattern[str]
     advice: str
     everywhere: bool = False
+    except_in: tuple[str, ...] = ()
 
 
 class Finding(NamedTuple):
@@ -77,7 +79,12 @@ def load_rules(file: Path) -> list[Rule]:
         for it in found["rule"]
     ]
     names = [
-        Rule(re.compile(rf"(?<![\w.-]){old}(?![\w-])"), f"is now {new}", everywhere=True)
+        Rule(
+            re.compile(rf"(?<![\w.-]){old}(?![\w-])"),
+            f"is now {new}",
+            everywhere=True,
+            except_in=tuple(found["old_names_in"]),
+        )
         for old, new in found["renamed"].items()
     ]
     return [*rules, *names]
@@ -98,6 +105,8 @@ def check_file(file: Path, rules: list[Rule]) -> Iterator[Finding]:
     source = file.read_text()
     pieces = list(read_python(source) if file.suffix == ".py" else read_markdown(source))
     for rule in rules:
+        if any(file.match(it) for it in rule.except_in):
+            continue
         for piece in [Text(1, source)] if rule.everywhere else pieces:
             for match in rule.pattern.finditer(piece.text):
                 line = piece.line + piece.text.count("\n", 0, match.start())

@@ -24,6 +24,7 @@ from plinth.errors import (
     TimedOut,
     Unavailable,
 )
+from tests.support.logs import logging_to_memory
 
 USER = "INSERT INTO users (email, username, hashed_password) VALUES ('{}', '{}', 'x')"
 ANN = USER.format("ann@example.com", "ann")
@@ -197,6 +198,14 @@ async def test_too_many_connections_are_unavailable(narrow: Database) -> None:
         assert type(await refuse(narrow, "SELECT 1")) is Unavailable  # 53300
     with suppress(PlinthError):
         await run(narrow, "SELECT 1")
+
+
+async def test_a_full_disk_is_unavailable_and_logged(database: Database) -> None:
+    fail = "RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full';"
+    with logging_to_memory() as log:
+        refused = await refuse(database, f"DO $$ BEGIN {fail} END $$")
+    assert type(refused) is Unavailable
+    assert "the database cannot be used: the server's disk is full" in log.text
 
 
 async def test_our_own_faults_are_explained_to_nobody(database: Database) -> None:

@@ -20,6 +20,7 @@ ADVICE_BY_SQLSTATE = {
     "3F000": "a schema is missing. Run `plinth db upgrade`",
     "42501": "the role lacks a privilege. GRANT it",
     "42P01": "a table is missing. Run `plinth db upgrade`",
+    "53100": "the server's disk is full. Free space on it",
     "53300": "the server has no connection left. Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the number "
     "of workers, or raise max_connections",
     "55000": "the database accepts no connections",

@@ -58,9 +58,9 @@ BY_SQLSTATE = {
 }
 TIMEOUT_SETTINGS = {"55P03": "DB_LOCK_TIMEOUT", "57014": "DB_STATEMENT_TIMEOUT"}
 TIMEOUTS = (TimeoutError, PoolTimeoutError)
-# Configuration faults such as a missing privilege or pending migrations. They are logged, because
-# an operator has to fix them.
-SERVER_REFUSALS = ("28", "3D", "3F", "42501", "42P01")
+# Faults such as a missing privilege, pending migrations or a full disk. They are logged, because an
+# operator has to fix them.
+SERVER_REFUSALS = ("28", "3D", "3F", "42501", "42P01", "53100", "58")
 DRIVER_ERRORS = (InterfaceError, DriverError)
 ENCODING_ERRORS = (DataError, UnicodeEncodeError, OverflowError)  # raised before anything is sent
 

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.environment import ROOT
-
-PAGES = ROOT / "docs" / "how-to"
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`((?:app|tests|alembic)/[\w/.*]+|pyproject\.toml)`")
 

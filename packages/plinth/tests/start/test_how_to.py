@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plinth.testing.databases import TestServices, empty_database
-from tests.docs.pages import PAGES, apply, read_steps
+from tests.start.steps import apply, read_steps
 from tests.support.environment import LIBRARY, ROOT, bare_environment
 from tests.support.wheels import build
 
@@ -32,26 +32,26 @@ make() {
 }
 """
 EXECUTED = (
-    "add-route",
-    "add-setting",
-    "background-work",
-    "cache",
-    "choice-field",
-    "drop-column",
-    "file-upload",
-    "many-to-many",
-    "middleware",
-    "override-route",
-    "slow-query",
-    "test-route",
-    "user-columns",
-    "websocket",
+    "docs/how-to/add-route.md",
+    "docs/how-to/add-setting.md",
+    "docs/how-to/background-work.md",
+    "docs/how-to/cache.md",
+    "docs/how-to/choice-field.md",
+    "docs/how-to/drop-column.md",
+    "docs/how-to/file-upload.md",
+    "docs/how-to/many-to-many.md",
+    "docs/how-to/middleware.md",
+    "docs/how-to/override-route.md",
+    "docs/how-to/slow-query.md",
+    "docs/how-to/test-route.md",
+    "docs/how-to/user-columns.md",
+    "docs/how-to/websocket.md",
 )
 
 
 @pytest.fixture(scope="session")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of the wheel. Its requirements are not compiled: the tests need no package index."""
+    """A project of the wheel, whose requirements are not compiled: no package index is needed."""
     folder = tmp_path_factory.mktemp("started")
     wheel = build("wheel", folder)
     run(
@@ -87,9 +87,9 @@ def environment(services: TestServices, worker_id: str) -> Iterator[dict[str, st
         }
 
 
-@pytest.mark.parametrize("name", EXECUTED)
-def test_a_page_works_as_written(name: str, project: Path, environment: dict[str, str]) -> None:
-    steps = read_steps(PAGES / f"{name}.md")
+@pytest.mark.parametrize("page", EXECUTED)
+def test_a_page_works_as_written(page: str, project: Path, environment: dict[str, str]) -> None:
+    steps = read_steps(ROOT / page)
     assert steps
     for step in steps:
         if step.kind == "sh":

@@ -1,0 +1,72 @@
+"""docs/how-to/on-call.md quotes only messages, events, metrics and settings that exist."""
+
+import ast
+import re
+
+import pytest
+
+from plinth.config import Settings
+from tests.support.environment import LIBRARY, ROOT
+
+PAGE = (ROOT / "docs/how-to/on-call.md").read_text()
+PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
+QUOTED = re.findall(r"`([^`\n]+)`", PROSE)
+MESSAGES = [it for it in QUOTED if re.match(r"(the |KEYS_FILE |SMTP_HOST is|sealed |Plinth )", it)]
+SYMPTOMS = re.findall(
+    r"^\| .* \| \[.*\]\(#([\w-]+)\) \|$", PAGE.partition("\n## ")[0], re.MULTILINE
+)
+OTHER_NAMES = {"SECRET_KEY", "MIGRATE_ON_START"}
+
+
+@pytest.fixture(scope="module")
+def texts() -> str:
+    """All texts of the library, one a line."""
+    return "\n".join(
+        node.value
+        for file in LIBRARY.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_quoted_message_is_logged(texts: str, message: str) -> None:
+    """Placeholders are `...` in the page and `%s` or a field in the source."""
+    for part in re.split(r"\.\.\.|: |(?<=the )(?:database|cache)(?= (?:cannot|can))", message):
+        if part := part.removeprefix("the ").strip(" :"):
+            assert part in texts, f"no text of the library has {part!r}: bring the page up to date"
+
+
+def test_there_are_messages() -> None:
+    assert len(MESSAGES) > 8
+
+
+def test_metrics_and_alerts_exist() -> None:
+    known = (ROOT / "docs/how-to/observability.md").read_text()
+    names = set(re.findall(r"\b(plinth_\w+|Plinth[A-Z]\w+)", PROSE))
+    assert (
+        names - set(re.findall(r"\b(plinth_\w+|Plinth[A-Z]\w+)", known))
+        == {"plinth_backend"} & names
+    )
+
+
+def test_settings_exist() -> None:
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)", PROSE))
+    assert named - {*Settings.model_fields} - OTHER_NAMES == set()
+
+
+def test_events_exist(texts: str) -> None:
+    events = {it for it in QUOTED if re.fullmatch(r"[a-z]+\.[a-z_]+", it)} - {"app.log"}
+    assert events
+    assert [it for it in events if f"\n{it}\n" not in texts] == []
+
+
+def test_each_symptom_has_a_command_and_a_fix() -> None:
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+    anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-"): it for it in sections}
+    assert len(SYMPTOMS) == 10
+    for symptom in SYMPTOMS:
+        text = sections[anchors[symptom]]
+        assert "**Symptom.**" in text
+        assert "**First command" in text
+        assert "fix" in text.lower()
