@@ -11,7 +11,7 @@ from tests.support.environment import LIBRARY, ROOT
 PAGE = (ROOT / "docs/how-to/on-call.md").read_text()
 PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
 QUOTED = re.findall(r"`([^`\n]+)`", PROSE)
-MESSAGES = [it for it in QUOTED if re.match(r"(the |KEYS_FILE |SMTP_HOST is|sealed |Plinth )", it)]
+MESSAGES = [it for it in QUOTED if re.match(r"(the |KEYS_FILE |SMTP_HOST is|encrypted )", it)]
 SYMPTOMS = re.findall(
     r"^\| .* \| \[.*\]\(#([\w-]+)\) \|$", PAGE.partition("\n## ")[0], re.MULTILINE
 )
