@@ -19,7 +19,6 @@ vars(accounts).update({name: getattr(accounts, name) for name in accounts.__all_
 project = "Plinth"
 version = release = installed_version("plinth-backend")
 extensions = ["generated", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-smartquotes = False  # it would turn --option into a dash
 default_role = "literal"  # for single backticks in docstrings
 
 autodoc_member_order = "bysource"
