@@ -13,8 +13,8 @@ from plinth.db import force_custom_plan, typed_query
 from plinth.resources import CRUDResource
 
 Rows = Select[*tuple[Any, ...]]
-articles = CRUDResource[Article, s.ArticleCreate, s.ArticleUpdate](Article, deny_others=True)
-comments = CRUDResource[Comment, s.CommentCreate, s.CommentCreate](Comment, deny_others=True)
+articles = CRUDResource[Article, s.ArticleCreate, s.ArticleUpdate](Article, deny_writes=True)
+comments = CRUDResource[Comment, s.CommentCreate, s.CommentCreate](Comment, deny_writes=True)
 
 
 def _is_followed(viewer: int | None) -> ColumnElement[bool]:

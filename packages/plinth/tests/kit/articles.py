@@ -89,13 +89,13 @@ articles = CRUDResource[Draft, NewArticle, NewArticle](
     Draft,
     Listing(Draft, sort=("created_at",), default="-created_at"),
     open_to_read=True,
-    deny_others=True,
+    deny_writes=True,
 )
 shelves = CRUDResource[Folder, NewShelf, NewShelf](
     Folder,
     Listing(Folder, sort=("created_at",), default="-created_at"),
     open_to_read=True,
-    deny_others=True,
+    deny_writes=True,
 )
 
 

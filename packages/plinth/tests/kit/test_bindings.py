@@ -71,8 +71,8 @@ async def test_a_column_from_the_route_precedes_the_body(
 
 
 def test_others_can_only_be_denied_where_a_row_has_an_owner() -> None:
-    with pytest.raises(ValueError, match="User: deny_others=True needs an owner for each row"):
-        CRUDResource[User, DraftCreate, DraftCreate](User, deny_others=True)
+    with pytest.raises(ValueError, match="User: deny_writes=True needs an owner for each row"):
+        CRUDResource[User, DraftCreate, DraftCreate](User, deny_writes=True)
 
 
 def test_an_error_cannot_have_the_status_of_a_success() -> None:

@@ -277,7 +277,7 @@ async def test_people_sign_in_where_the_application_has_no_such_route(
 
 
 async def test_everyone_sees_a_row_that_is_denied_to_others(stage: Stage) -> None:
-    drafts = CRUDResource[Draft, NewArticle, NewArticle](Draft, deny_others=True)
+    drafts = CRUDResource[Draft, NewArticle, NewArticle](Draft, deny_writes=True)
     owner = Caller((await stage.people.add()).id)
     async with stage.database.transaction() as db:
         row = await drafts.create(

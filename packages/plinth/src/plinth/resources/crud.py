@@ -113,11 +113,11 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
     Args:
         listing: the sort orders, filters and search of its list; by default, only the key.
         open_to_read: everyone may read every row; changes still need the owner.
-        deny_others: everyone may read every row, and changing another user's row is 403 instead
+        deny_writes: everyone may read every row, and changing another user's row is 403 instead
             of 404.
 
     Raises:
-        ValueError: `deny_others` for a table that is not `Owned`: everyone could change its rows.
+        ValueError: `deny_writes` for a table that is not `Owned`: everyone could change its rows.
     """
 
     def __init__(
@@ -126,19 +126,19 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         listing: Listing[ModelT] | None = None,
         *,
         open_to_read: bool = False,
-        deny_others: bool = False,
+        deny_writes: bool = False,
     ) -> None:
         self.model = model
         self.listing = listing or Listing(model, sort=("id",), default="id")
         self.rows: CRUDBase[ModelT, CreateT, UpdateT] = CRUDBase(model)
-        self._denies_others = deny_others
+        self._denies_writes = deny_writes
         self._is_owned = issubclass(model, Owned)
-        if deny_others and not self._is_owned:
+        if deny_writes and not self._is_owned:
             raise ValueError(
-                f"{model.__name__}: deny_others=True needs an owner for each row: add Owned to the"
+                f"{model.__name__}: deny_writes=True needs an owner for each row: add Owned to the"
                 " bases of the model"
             )
-        self._is_open_to_read = open_to_read or deny_others
+        self._is_open_to_read = open_to_read or deny_writes
 
     async def get(self, db: Readable, id: int, *, viewer: Caller | None) -> ModelT:  # noqa: A002
         """Return a row without a lock.
@@ -196,7 +196,7 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
 
         Raises:
             NotFound: there is no such row, or it belongs to another user.
-            PermissionDenied: it belongs to another user, with `deny_others`.
+            PermissionDenied: it belongs to another user, with `deny_writes`.
             VersionMismatch: the row has another version.
         """
         row = await self._lock(db, id, by, versions)
@@ -239,7 +239,7 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
             .execution_options(populate_existing=True)
         )
         locked = await db.scalar(statement)
-        if locked is None and self._denies_others and await self._exists(db, id):
+        if locked is None and self._denies_writes and await self._exists(db, id):
             raise PermissionDenied(code=f"{snake_case(self.model.__name__)}_denied")
         row = self._require(locked)
         if versions is not None and getattr(row, "version", None) not in versions:
