@@ -6,9 +6,9 @@ The functions work in the caller's transaction and do not commit, so they can be
 `sign_in` takes a `Database`, since it holds no connection while it hashes the password.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from plinth import import_on_use
 from plinth.accounts.base_user import BaseUser
 
 if TYPE_CHECKING:
@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from plinth.accounts.services.administration import change_user, delete_user
     from plinth.accounts.services.sessions import SignedIn, complete_sign_in, sign_in
     from plinth.accounts.services.throttle import limit_registration
+else:  # the models import this package before the services
+    __getattr__ = import_on_use(
+        __name__,
+        {
+            "SignedIn": "accounts.services.sessions",
+            "change_user": "accounts.services.administration",
+            "complete_sign_in": "accounts.services.sessions",
+            "delete_user": "accounts.services.administration",
+            "get_user": "accounts.services.accounts",
+            "limit_registration": "accounts.services.throttle",
+            "list_users": "accounts.services.accounts",
+            "register": "accounts.services.accounts",
+            "sign_in": "accounts.services.sessions",
+            "update_profile": "accounts.services.accounts",
+        },
+    )
 
 __all__ = [
     "BaseUser",
@@ -30,24 +46,3 @@ __all__ = [
     "sign_in",
     "update_profile",
 ]
-
-_MODULES = {
-    "SignedIn": "services.sessions",
-    "change_user": "services.administration",
-    "delete_user": "services.administration",
-    "get_user": "services.accounts",
-    "limit_registration": "services.throttle",
-    "list_users": "services.accounts",
-    "complete_sign_in": "services.sessions",
-    "register": "services.accounts",
-    "sign_in": "services.sessions",
-    "update_profile": "services.accounts",
-}
-
-if not TYPE_CHECKING:  # a type checker would accept any name
-
-    def __getattr__(name: str) -> object:
-        """Import a function on first use: the models import this package before the services."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
