@@ -76,10 +76,10 @@ async def test_it_asks_for_what_is_missing_and_never_shows_the_password(
     code, screen = plinth_at_terminal(
         "create-superuser",
         answers=[
-            ("E-mail: ", "root@example.com"),
+            ("Email address: ", "root@example.com"),
             ("Username: ", "root"),
             ("Password: ", PASSWORD),
-            ("The same again: ", PASSWORD),
+            ("Repeat password: ", PASSWORD),
         ],
         **environment,
     )

@@ -110,7 +110,7 @@ def test_untouched_files_are_updated_and_the_others_kept(
     assert f"+{COMMENT}" in printed  # the change of the scaffold in the Dockerfile
     assert f"-{OURS}" not in printed
     assert "README" not in printed  # unchanged in the scaffold
-    assert "build-requirements.txt, which 2.1.0 does not write any more" in printed
+    assert "build-requirements.txt, which 2.1.0 no longer writes" in printed
 
 
 def test_the_pin_is_raised_in_a_changed_pyproject(
@@ -136,7 +136,7 @@ def test_a_second_upgrade_finds_nothing_to_do(
     run(shop, new, check=False)
 
     assert contents(shop) == before
-    assert "has 2.1.0 already" in capsys.readouterr().out
+    assert "already has 2.1.0" in capsys.readouterr().out
 
 
 def test_an_interrupted_upgrade_is_completed(shop: Path, new: Path) -> None:
@@ -195,7 +195,7 @@ def _uncommitted(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (_no_record, "that `plinth start` wrote"),
+        (_no_record, "that `plinth start` created"),
         (_damaged_record, ".plinth.json is damaged"),
         (_no_pin, "has no requirement such as plinth-backend"),
         (_no_pyproject, "There is no pyproject.toml"),
@@ -229,9 +229,9 @@ def test_a_wrong_wheel_is_refused(shop: Path, old: Path, tmp_path: Path) -> None
     assert "is damaged, or not a wheel" in refusal(shop, broken)
     assert "is not a wheel of plinth-backend" in refusal(shop, renamed)
     assert "is not a wheel of plinth-backend" in refusal(shop, foreign)
-    assert "is 1.9.0, and the project has 2.0.0" in refusal(shop, older)
-    assert "has no project in it" in refusal(shop, empty)
-    assert "Name the new wheel with --wheel PATH" in refusal(shop, None)
+    assert "is 1.9.0, but the project has 2.0.0" in refusal(shop, older)
+    assert "contains no project" in refusal(shop, empty)
+    assert "Pass the new wheel with --wheel PATH" in refusal(shop, None)
 
 
 def test_a_release_with_new_values_says_how(shop: Path, old: Path, tmp_path: Path) -> None:

@@ -151,10 +151,10 @@ async def test_erasing_asks_first(
     assert "pass --yes" in unasked.stderr
     assert await second.fetchval(COUNT) == 1
 
-    code, seen = plinth_at_terminal(*erase, answers=[("Go on?", "y")], **environment)
+    code, seen = plinth_at_terminal(*erase, answers=[("Continue?", "y")], **environment)
 
     assert code == 0, seen
-    assert "The account of user" in seen
+    assert "Erased the account of user" in seen
     assert await second.fetchval(COUNT) == 0
     credentials = {"email": ann.email, "password": PASSWORD}
     assert (await client.post("/auth/login", json=credentials)).status_code == 401
@@ -165,15 +165,18 @@ async def test_accounts_that_collide_are_shown_and_forms_that_plain_sql_left_out
 ) -> None:
     accounts = [await people.add(email=email) for email in ("änn@example.com", "ÄNN@example.com")]
     jose = await people.add(email="JOSÉ@example.com")
-    assert doctor(environment) == ("doubtful", "1 account is found by its own spelling alone")
+    assert doctor(environment) == (
+        "doubtful",
+        "1 account can sign in with the exact spelling of the address only",
+    )
 
     for computed in (1, 0):
         done = plinth("users", "addresses", **environment)
         assert done.returncode == 0, done.stderr
         assert " ".join(done.stdout.split()) == (
-            f"User {accounts[1].id} (ÄNN@example.com) is found by this spelling alone: user "
-            f"{accounts[0].id} (änn@example.com) has the address. "
-            f"Canonical forms computed: {computed}. Accounts that collide: 1."
+            f"User {accounts[1].id} (ÄNN@example.com) can only sign in with this spelling, "
+            f"because user {accounts[0].id} (änn@example.com) has the same address. "
+            f"Addresses computed: {computed}. Accounts that collide: 1."
         )
     who = f"{accounts[1].id} (of user {accounts[0].id})"
     told = f"accounts have the address of another account in another spelling: {who}"
@@ -182,7 +185,10 @@ async def test_accounts_that_collide_are_shown_and_forms_that_plain_sql_left_out
         await people.sign_in(person)
 
     await second.execute("DELETE FROM users WHERE id = $1", accounts[0].id)
-    assert doctor(environment) == ("doubtful", "1 account is found by its own spelling alone")
+    assert doctor(environment) == (
+        "doubtful",
+        "1 account can sign in with the exact spelling of the address only",
+    )
     plinth("users", "addresses", **environment)
     await people.sign_in(replace(accounts[1], email="änn@example.com"))
     assert doctor(environment) == ("fine", "no two accounts have the same address")
@@ -217,7 +223,7 @@ def test_csv_is_read_by_line_with_its_quotes_and_its_faults() -> None:
     lines = read(f'\ufeff{names}a@b.c,"ann\nlee"\r\n\r\nonly\r\nx@y.z,xyz\r\n')
     assert lines == [
         Line(2, {"email": "a@b.c", "username": "ann\nlee"}),
-        Line(5, error="1 cells under 2 columns"),
+        Line(5, error="has 1 cells for 2 columns"),
         Line(6, {"email": "x@y.z", "username": "xyz"}),
     ]
     (broken,) = read(f'{names}a,"b"c\n')
@@ -238,9 +244,9 @@ def test_json_lines_are_read_with_their_faults() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "email, username is missing"),
-        ("username\n", "email is missing"),
-        ("email,username,password\n", "not known: password"),
+        ("", "lacks required columns: email, username"),
+        ("username\n", "lacks required columns: email"),
+        ("email,username,password\n", "Unknown columns: password"),
         ("email,username,email\n", "a column twice"),
         ("email;username\n", "use commas"),
         ("email\tusername\n", "use commas"),

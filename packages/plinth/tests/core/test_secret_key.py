@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"set SECRET_KEY, or DATA_DIR to a folder that can be"):
         keep_development_key(tmp_path / "file")
-    with pytest.raises(SettingsError, match=r"cannot be kept in .*file/secret_key"):
+    with pytest.raises(SettingsError, match=r"cannot be stored in .*file/secret_key"):
         load_settings(_env_file=None, SECRET_KEY="", DATA_DIR=tmp_path / "file")
 
 

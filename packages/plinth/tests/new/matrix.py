@@ -87,16 +87,16 @@ class Combination:
         reasons = {
             "a reference has no default": self.is_reference and has_default,
             "add --owned": self.type == "ref to owned" and "owned" not in self.ownership,
-            "could refer to none": self.type == "ref to itself" and self.presence == "required",
+            "cannot refer to another": self.type == "ref to itself" and self.presence == "required",
             "nulls are never equal": self.type == "ref to itself" and (self.is_unique or together),
             "the second row with the default": self.is_unique and has_default,
             "there are only 2 different values": self.type == "bool" and self.is_unique,
             "too large for an index": self.type in ("text", "json")
             and (self.is_unique or together),
-            "is no text": self.rule.endswith("search") and self.type in NO_TEXT,
-            "is no str, text, uuid or json": self.rule == "secret"
+            "is not a str or text": self.rule.endswith("search") and self.type in NO_TEXT,
+            "is not a str, text, uuid or json": self.rule == "secret"
             and self.type not in CAN_BE_SECRET,
-            "a secret with a default is none": self.rule == "secret" and has_default,
+            "a secret cannot have a default": self.rule == "secret" and has_default,
         }
         return [reason for reason, applies in reasons.items() if applies]
 

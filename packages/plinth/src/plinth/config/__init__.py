@@ -1,6 +1,6 @@
 """Settings, read once from the environment and `.env`.
 
-An application adds its own by a subclass: `class Settings(config.Settings)`, then
+An application adds settings with a subclass, `class Settings(config.Settings)`, and
 `settings = bind(Settings)` in its `config.py`.
 """
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from plinth.config.settings import Settings
 
 MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
-BODY_OVERHEAD = 64 * 1024  # more than http/bounds counts for each body
-PUBLIC_PASSWORD = "development-only"  # noqa: S105 - everyone can read it in compose.yaml
+BODY_OVERHEAD = 64 * 1024  # more than http/bounds counts per body
+PUBLIC_PASSWORD = "development-only"  # noqa: S105 - published in compose.yaml
 
 
 def complete(settings: "Settings") -> Iterator[Fault]:
-    """Fill in what follows from other settings, and yield what is wrong."""
+    """Derive settings from others, and yield the faults."""
     for check in CHECKS:
         yield from check(settings)
 
@@ -35,8 +35,8 @@ def find_services(settings: "Settings") -> Iterator[Fault]:
         if url is None and not settings.is_development:
             yield Fault(
                 name,
-                f"{name} is not set. Only ENVIRONMENT=development starts a server of its own: set "
-                f"{name}, or its parts (see .env.example)",
+                f"{name} is not set: set it, or its parts (see .env.example). Only "
+                "ENVIRONMENT=development starts an embedded server",
             )
     if settings.is_development:
         return
@@ -45,7 +45,7 @@ def find_services(settings: "Settings") -> Iterator[Fault]:
     for name, url in urls.items():
         if url and _find_password(name, url) == PUBLIC_PASSWORD:
             yield Fault(
-                name, f"{name} has the public password of compose.yaml: set a password of your own"
+                name, f"{name} has the public password of compose.yaml: choose another password"
             )
 
 
@@ -63,12 +63,15 @@ def find_secret_key(settings: "Settings") -> Iterator[Fault]:
             return
     weakness = find_weakness(settings.SECRET_KEY, settings.ALGORITHM)
     if weakness and not settings.is_development:
-        yield Fault("SECRET_KEY", f"SECRET_KEY {weakness}. Make one with: {MAKE_A_KEY}")
+        yield Fault("SECRET_KEY", f"SECRET_KEY {weakness}. Generate one with: {MAKE_A_KEY}")
 
 
 def check_pages(settings: "Settings") -> Iterator[Fault]:
     if settings.DEFAULT_PAGE_SIZE > settings.MAX_PAGE_SIZE:
-        yield Fault("DEFAULT_PAGE_SIZE", "DEFAULT_PAGE_SIZE is larger than MAX_PAGE_SIZE")
+        yield Fault(
+            "DEFAULT_PAGE_SIZE",
+            "DEFAULT_PAGE_SIZE is larger than MAX_PAGE_SIZE: lower it, or raise MAX_PAGE_SIZE",
+        )
 
 
 def check_bodies(settings: "Settings") -> Iterator[Fault]:
@@ -76,8 +79,8 @@ def check_bodies(settings: "Settings") -> Iterator[Fault]:
     if least > settings.MAX_BUFFERED_BODY_BYTES:
         yield Fault(
             "MAX_BUFFERED_BODY_BYTES",
-            "MAX_BUFFERED_BODY_BYTES has no room for one body of MAX_BODY_SIZE: "
-            f"set it to {least} or more",
+            "MAX_BUFFERED_BODY_BYTES is too small for one body of MAX_BODY_SIZE: set it to at "
+            f"least {least}",
         )
 
 
@@ -97,11 +100,12 @@ def check_mail(settings: "Settings") -> Iterator[Fault]:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.SMTP_CA_FILE)
         except OSError as error:  # an SSLError is one
-            why = error.strerror if not isinstance(error, ssl.SSLError) else "no certificates in it"
-            yield Fault("SMTP_CA_FILE", f"SMTP_CA_FILE cannot be read ({why})")
+            is_ssl = isinstance(error, ssl.SSLError)
+            reason = "it contains no certificates" if is_ssl else error.strerror
+            yield Fault("SMTP_CA_FILE", f"SMTP_CA_FILE cannot be read ({reason})")
     for name in ("MAIL_FROM", "FRONTEND_URL"):
         if not settings.is_development and name not in settings.model_fields_set:
-            yield Fault(name, f"{name} is not set, and mails to people need it")
+            yield Fault(name, f"{name} is not set, but mails need it: set it, or unset SMTP_HOST")
 
 
 def check_limits(settings: "Settings") -> Iterator[Fault]:
@@ -112,7 +116,7 @@ def check_limits(settings: "Settings") -> Iterator[Fault]:
 
 
 def find_origins(settings: "Settings") -> Iterator[Fault]:
-    """Allow only listed origins outside development, because browsers send cookies along."""
+    """Allow only listed origins outside development, because requests carry cookies."""
     name = "BACKEND_CORS_ORIGINS"
     if settings.is_development:
         return
@@ -121,24 +125,24 @@ def find_origins(settings: "Settings") -> Iterator[Fault]:
     elif ANY in settings.BACKEND_CORS_ORIGINS:
         yield Fault(
             name,
-            f'{name} is ["*"], which lets every web site call this API with the cookies of its '
-            "visitors: name your own origins, or set ENVIRONMENT=development",
+            f'{name} is ["*"], which lets every website call this API with its visitors\' cookies: '
+            "list your own origins, or set ENVIRONMENT=development",
         )
 
 
 def check_extras(settings: "Settings") -> Iterator[Fault]:
-    """Require the packages of each feature that is switched on by name."""
+    """Require the packages of each optional feature that is enabled."""
     if settings.ADMIN_ENABLED and not is_installed("starlette_admin"):
         yield Fault(
             "ADMIN_ENABLED",
-            "ADMIN_ENABLED is true, and the packages of the extra admin are not installed: install "
+            "ADMIN_ENABLED is true, but the packages of the extra admin are not installed: install "
             "plinth-backend[admin], or set ADMIN_ENABLED=false",
         )
     exporter = "opentelemetry.exporter.otlp.proto.http"
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT and not is_installed(exporter):
         yield Fault(
             "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the packages of the extra otel are not "
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the packages of the extra otel are not "
             "installed: install plinth-backend[otel], or unset it",
         )
 
@@ -147,7 +151,7 @@ def check_extras(settings: "Settings") -> Iterator[Fault]:
 def is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package above it
+    except ModuleNotFoundError:  # a parent package does not exist
         return False
 
 

@@ -1,4 +1,4 @@
-"""Settings that have another name now. The old names work, with a warning, until their removal."""
+"""Renamed settings. The old names work with a warning until their removal."""
 
 import logging
 import os
@@ -19,14 +19,14 @@ RENAMED: dict[str, Renamed] = {}
 
 
 def rename_deprecated(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values with today's names. If both names are set, the new one applies."""
+    """Return the values under their new names. If both names are set, the new one applies."""
     renamed = dict(values)
     for old, (new, removed_in) in RENAMED.items():
-        # Unlike .env, the environment is only read for the names of fields.
+        # pydantic-settings reads all names in .env, but only those of fields in the environment.
         value = renamed.pop(old, None) or os.environ.get(old)
         if value:
             renamed.setdefault(new, value)
             warn_deprecated(old, new, removed_in=removed_in)
-            # Python hides the warning in production, where the name has to be changed.
+            # Python hides DeprecationWarning by default, so operators would not see it.
             logger.warning("The setting %s is deprecated: set %s instead", old, new)
     return renamed

@@ -1,4 +1,4 @@
-"""Whether the fast paths are used: docs/explanation/decisions/fast-paths.md."""
+"""Decide whether the fast paths are used; docs/explanation/decisions/fast-paths.md."""
 
 import logging
 import re
@@ -27,19 +27,19 @@ def find_reason_off(libraries: tuple[str, ...]) -> str | None:
         installed = version(library)
         if not _is_between(lowest, installed, highest):
             span = lowest if lowest == highest else f"{lowest} to {highest}"
-            return f"{library} {installed} is installed, and they are tested with {span}"
+            return f"{library} {installed} is installed, but they are tested with {span}"
     return None
 
 
 def log_state() -> None:
-    """Log at start which fast paths are off, and why."""
+    """Log the fast paths that are off, and the reason."""
     reasons = {
         "requests": find_reason_off(DISPATCH),
         "reads from the database": find_reason_off(READING),
     }
     for reason in dict.fromkeys(filter(None, reasons.values())):
-        what = " and ".join(name for name, its in reasons.items() if its == reason)
-        logger.warning("fast paths for %s are off, the ordinary paths serve: %s", what, reason)
+        names = " and ".join(name for name, other in reasons.items() if other == reason)
+        logger.warning("fast paths for %s are off, ordinary paths are used: %s", names, reason)
 
 
 def _is_between(lowest: str, installed: str, highest: str) -> bool:

@@ -1,4 +1,4 @@
-"""All faults of the settings, found in one go, so that one restart is enough to correct them."""
+"""Collect all faults of the settings, so that they can be corrected at once."""
 
 import json
 import re
@@ -18,8 +18,8 @@ KIND = "setting"
 class Fault(NamedTuple):
     """
     Attributes:
-        name: the setting's.
-        text: a sentence that names it, and shows no value.
+        name: of the setting.
+        text: a sentence with the name and without the value, which may be secret.
     """
 
     name: str
@@ -27,10 +27,10 @@ class Fault(NamedTuple):
 
 
 def read_value(field: FieldInfo, value: Any) -> Any:
-    """Return what a variable's text stands for: the value itself, or what its JSON holds.
+    """Return the text of a variable; for a collection, its parsed JSON.
 
     Raises:
-        ValueError: it is no JSON, or holds what no setting can.
+        ValueError: the JSON is invalid, or the text has control characters.
     """
     if not isinstance(value, str):
         return value
@@ -43,8 +43,8 @@ def read_value(field: FieldInfo, value: Any) -> Any:
             raise ValueError('must be a JSON list, such as ["one", "two"]') from None
     if CONTROL.search(value):
         raise ValueError(
-            "contains a line break or another control character. A secret that was written by "
-            "`echo` ends with one: write it with `printf %s`"
+            "contains a line break or another control character. `echo` adds one to a secret: use "
+            "`printf %s` instead"
         )
     return value
 
@@ -57,11 +57,11 @@ def validate_whole(
     """Return the settings.
 
     Args:
-        check: completes the settings and yields what is wrong with them together. It also runs
-            when single values are wrong, which are then at their defaults.
+        check: completes the settings and yields faults in their combination. It also runs if
+            single values are invalid, with their defaults.
 
     Raises:
-        ValidationError: with an error for each setting that is wrong.
+        ValidationError: with an error for each invalid setting.
     """
     faults: list[Fault] = []
     try:
@@ -73,33 +73,32 @@ def validate_whole(
             settings = validate({name: it for name, it in values.items() if name not in wrong})
         except ValidationError:
             raise _make_error(faults) from None
-    faults += _leave_out_consequences(check(settings), {fault.name for fault in faults})
+    faults += _drop_consequences(check(settings), {fault.name for fault in faults})
     if faults:
         raise _make_error(faults)
     return settings
 
 
 def read_faults(error: ValidationError) -> list[Fault]:
-    """Return the first fault of each setting. An item that fits none of several types has an error
-    for each of them."""
+    """Return the first fault of each setting, because Pydantic reports one per type of a union."""
     faults: dict[str, Fault] = {}
     for detail in error.errors(include_url=False, include_input=False):
-        name, *place = detail["loc"] or ("",)
-        faults.setdefault(str(name), Fault(str(name), _describe(detail, str(name), place)))
+        name, *path = detail["loc"] or ("",)
+        faults.setdefault(str(name), Fault(str(name), _describe(detail, str(name), path)))
     return list(faults.values())
 
 
-def _describe(detail: Any, name: str, place: list[int | str]) -> str:
+def _describe(detail: Any, name: str, path: list[int | str]) -> str:
     if detail["type"] == KIND:
         return str(detail["msg"])
     message = detail["msg"].removeprefix("Value error, ")
-    item = f" item {place[0] + 1}" if place and isinstance(place[0], int) else ""
+    item = f" item {path[0] + 1}" if path and isinstance(path[0], int) else ""
     return f"{name}{item}: {message}" if name else message
 
 
-def _leave_out_consequences(found: Iterable[Fault], wrong: set[str]) -> Iterable[Fault]:
-    """Drop the faults that name a wrong setting: they were found with its default."""
-    return (fault for fault in found if not wrong & set(re.findall(r"\w+", fault.text)))
+def _drop_consequences(faults: Iterable[Fault], invalid: set[str]) -> Iterable[Fault]:
+    """Drop faults that mention an invalid setting, because they were found with its default."""
+    return (fault for fault in faults if not invalid & set(re.findall(r"\w+", fault.text)))
 
 
 def _make_error(faults: Iterable[Fault]) -> ValidationError:

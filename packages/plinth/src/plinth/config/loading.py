@@ -1,4 +1,4 @@
-"""Read the settings, or end the process with a sentence for each fault."""
+"""Read the settings, or exit with a message for each fault."""
 
 import os
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class SettingsError(SystemExit):
-    """The settings are wrong; the text has a line for each fault.
+    """The settings are invalid; the text has a line per fault.
 
-    A SystemExit, so that uvicorn, alembic and `plinth` end with the text and without a traceback.
+    A SystemExit, so that uvicorn, alembic and `plinth` print the text without a traceback.
     """
 
     def __init__(self, faults: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ class SettingsError(SystemExit):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings of the library: `read_settings`."""
+    """Read the settings of the library, like `read_settings`."""
     return read_settings(Settings, **overrides)
 
 
@@ -34,42 +34,42 @@ def read_settings(settings_class: type[SettingsT], **overrides: Any) -> Settings
     """Read the settings as an object of that class.
 
     Raises:
-        SettingsError: one line for each setting that is missing or wrong, none with its value.
+        SettingsError: one line for each missing or invalid setting, without its value.
     """
-    odd_lines: list[str] = []
+    invalid_lines: list[str] = []
     file = settings_class.model_config["env_file"]
     try:
-        odd_lines = _find_odd_lines(overrides.get("_env_file", file))
+        invalid_lines = _find_invalid_lines(overrides.get("_env_file", file))
         settings = settings_class(**overrides)
     except ValidationError as error:
         faults = [fault.text for fault in read_faults(error)]
-        raise SettingsError([*odd_lines, *faults]) from None
+        raise SettingsError([*invalid_lines, *faults]) from None
     except UnicodeDecodeError:
         raise SettingsError([f"{file} is not UTF-8: save it in that encoding"]) from None
     except OSError as error:
         raise SettingsError([f"{file} cannot be read ({error.strerror})"]) from None
-    if odd_lines:
-        raise SettingsError(odd_lines)
+    if invalid_lines:
+        raise SettingsError(invalid_lines)
     return settings
 
 
-def _find_odd_lines(given: object) -> list[str]:
-    """Return a sentence for each line that python-dotenv would skip with a warning.
+def _find_invalid_lines(default: object) -> list[str]:
+    """Return a message for each line that python-dotenv would skip with a warning.
 
-    Without them, or without a file that was named, the service would start with defaults.
+    The service would start with defaults instead of the values on these lines.
 
     Raises:
-        OSError: the file cannot be read, or was named and does not exist.
+        OSError: the file cannot be read, or PLINTH_ENV_FILE is set and the file does not exist.
     """
-    named = os.environ.get("PLINTH_ENV_FILE")
-    if not (named or given):
+    configured = os.environ.get("PLINTH_ENV_FILE")
+    if not (configured or default):
         return []
-    file = Path(str(named or given)).expanduser()
+    file = Path(str(configured or default)).expanduser()
     try:
         with file.open(encoding="utf-8") as opened:
-            odd = [each.original.line for each in parse_stream(opened) if each.error]
+            numbers = [it.original.line for it in parse_stream(opened) if it.error]
     except FileNotFoundError:
-        if named:
+        if configured:
             raise
         return []
-    return [f"{file.name} line {line} is not NAME=value: correct it" for line in odd]
+    return [f"{file.name} line {number} is not NAME=value: correct it" for number in numbers]

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 Kind = Literal["upper", "lower", "digit", "symbol"]
 
 MAX_LENGTH = 1024
-"""The longest password that a sign-in takes."""
+"""The maximum length of a password at sign-in, in characters."""
 
 KINDS: dict[Kind, str] = {
     "upper": "an upper-case letter",
@@ -18,17 +18,17 @@ KINDS: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class PasswordRules:
-    """The rules of an application: `Settings.PASSWORD_RULES`. The defaults are the guide's.
+    """The rules of an application: `Settings.PASSWORD_RULES`.
 
-    `PASSWORD_BLOCKLIST` decides about common and breached passwords.
+    Common and breached passwords depend on `PASSWORD_BLOCKLIST` instead.
 
     Args:
         min_length: in characters.
         max_length: in characters, at most 1024.
-        kinds: the kinds of characters that a password must contain, one of each.
+        kinds: kinds of characters; a password must contain at least one of each.
 
     Raises:
-        ValueError: the lengths or a kind make no sense.
+        ValueError: the lengths are inconsistent, or a kind is unknown.
     """
 
     min_length: int = 8
@@ -39,11 +39,12 @@ class PasswordRules:
         if not max(1, len(self.kinds)) <= self.min_length <= self.max_length <= MAX_LENGTH:
             raise ValueError(
                 f"PASSWORD_RULES: min_length={self.min_length} and max_length={self.max_length}"
-                f" must be between 1 and {MAX_LENGTH}, in this order, and leave room for each kind"
+                f" must satisfy 1 <= min_length <= max_length <= {MAX_LENGTH}, and min_length must"
+                " be at least the number of kinds"
             )
         if unknown := set(self.kinds) - set(get_args(Kind)):
             raise ValueError(
-                f"PASSWORD_RULES: kinds has {sorted(unknown)}; use some of {[*get_args(Kind)]}"
+                f"PASSWORD_RULES: unknown kinds {sorted(unknown)}; choose from {[*get_args(Kind)]}"
             )
 
     def check_kinds(self, password: str) -> str:

@@ -1,12 +1,12 @@
-"""Every private name of a library that is used here, and the versions that it was tested with.
+"""The private names of other libraries that this code uses, and the versions it was tested with.
 
-A fast path uses names that their libraries may change in any release. Outside the tested versions
-it is off and the ordinary path serves (`config/fast_paths.py`), so a security release can be
-taken on its day. To admit a new version: install it, run `make check test-fastapi`, then raise the
-bound. `packages/plinth/tests/core/test_private_names.py` holds this list against the source.
+Libraries may change private names in any release. With other than the tested versions, the fast
+paths are off (`config/fast_paths.py`), so that a security release can be installed at once. To add
+a new version, install it, run `make check test-fastapi`, then raise the bound.
+`packages/plinth/tests/core/test_private_names.py` compares this list with the source.
 """
 
-# The lowest and the highest version of each library that a fast path was tested with, inclusive.
+# The lowest and highest tested versions, inclusive.
 TESTED = {
     "fastapi": ("0.165.0", "0.165.0"),
     "starlette": ("1.10.0", "1.10.0"),

@@ -26,8 +26,10 @@ PARTS = {"DATABASE_URL": "POSTGRES_", "REDIS_URL": "REDIS_"}
 
 
 def drop_unneeded(values: dict[str, Any], known: Container[str]) -> dict[str, Any]:
-    """Return the values without those that are not read: the parts of a URL that is set, and a port
-    that is not needed and that Kubernetes set for a service of its name."""
+    """Drop the parts of URLs that are set, and unneeded ports that Kubernetes set (service links).
+
+    They are not used, so they need not be valid.
+    """
     unread = {
         name
         for url, prefix in PARTS.items()
@@ -82,7 +84,7 @@ class ServiceSettings(BaseSettings):
         return self.ENVIRONMENT == DEVELOPMENT
 
     def make_urls(self) -> None:
-        """Make each URL that is not given from its parts, where any of these is given."""
+        """Set each missing URL from its parts, if any of them is set."""
         if self.DATABASE_URL is None and self._any_given("POSTGRES_"):
             self.DATABASE_URL = self._postgres_url(self.POSTGRES_USER, self.POSTGRES_PASSWORD)
             if self.MIGRATION_DATABASE_URL is None and self.POSTGRES_MIGRATION_USER:
@@ -93,7 +95,7 @@ class ServiceSettings(BaseSettings):
             self.REDIS_URL = self._redis_url()
 
     def _any_given(self, prefix: str) -> bool:
-        # Only our own settings: compose reads POSTGRES_INITDB_ARGS from the same .env.
+        # Only known settings: .env may contain others for compose, such as POSTGRES_INITDB_ARGS.
         given = self.model_fields_set & set(type(self).model_fields)
         return any(name.startswith(prefix) for name in given)
 

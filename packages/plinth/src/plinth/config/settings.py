@@ -1,4 +1,4 @@
-"""All settings but those of PostgreSQL and Redis (`services.py`): names, types and defaults."""
+"""The settings with their types and defaults; `services.py` has those of PostgreSQL and Redis."""
 
 import os
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ from plinth.config.types import (
 from plinth.config.urls.public_url import HostName, RootPath
 
 
-class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads one file
+class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which reads only this file
     model_config = SettingsConfigDict(
         env_file=os.environ.get("PLINTH_ENV_FILE", ".env") or None,
         env_file_encoding="utf-8",
@@ -51,11 +51,11 @@ class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads
         case_sensitive=True,
         extra="allow",
         hide_input_in_errors=True,
-        enable_decoding=False,  # it would stop at the first invalid JSON: see faults.py
+        enable_decoding=False,  # it stops at the first invalid JSON; faults.py reports all
         allow_inf_nan=False,
     )
 
-    # No variable of the environment: the OpenAPI document, and so each client, depends on it.
+    # Not read from the environment, because the OpenAPI document and its clients depend on it.
     PASSWORD_RULES: ClassVar[PasswordRules] = PasswordRules()
 
     PROJECT_NAME: str = "MyApp"
@@ -114,7 +114,7 @@ class Settings(ServiceSettings, BaseSettings):  # repeated for ruff, which reads
     LIMIT_LOGIN_DEVICE_DAY: RateText = "50/1d"
     LIMIT_LOGIN_ALL_DEVICES: RateText = "100/1d"
     LIMIT_IPV6_SITE_FACTOR: Annotated[int, Field(ge=1, le=1000)] = 10
-    LIMIT_PASSWORD_SESSION: RateText = "5/5m"  # noqa: S105 - how often, not a secret
+    LIMIT_PASSWORD_SESSION: RateText = "5/5m"  # noqa: S105 - a rate, not a secret
     LIMIT_PASSWORD_ACCOUNT: RateText = "50/1d"  # noqa: S105
     LIMIT_REGISTER_IP: RateText = "20/1h"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"

@@ -1,5 +1,4 @@
-"""The types of settings. Each has bounds within which the program works, so that a wrong value is
-refused at start and does not fail a request later."""
+"""The types of settings, with bounds, so that an invalid value fails at start and not later."""
 
 import re
 from email.utils import parseaddr
@@ -17,8 +16,8 @@ from plinth.rates import check_rate
 
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 API_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
-NO_URL = re.compile(r'[\s"<>\\^`{|}]')  # what no URL holds as it is (RFC 3986, 2)
-# addr-spec of RFC 5322, 3.4.1, as it is used: a dot-atom, and a domain or an address in brackets.
+NO_URL = re.compile(r'[\s"<>\\^`{|}]')  # not allowed in a URL (RFC 3986, section 2)
+# A subset of addr-spec (RFC 5322, section 3.4.1): a dot-atom, and a domain or an address literal.
 ADDRESS = re.compile(
     r"[^\s<>@,;:()\[\]\"\\]+@(?:\[[0-9A-Fa-f:.]+\]|[^\W_](?:[\w-]*\w)?(?:\.[^\W_](?:[\w-]*\w)?)*)"
 )
@@ -28,9 +27,9 @@ HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 
 
 def is_service_link(port: object) -> bool:
-    """Return whether Kubernetes or Docker set the variable of a port for a service of its name.
+    """Return whether the value of a port is a service link of Kubernetes or Docker.
 
-    `REDIS_PORT=tcp://10.0.0.11:6379` comes from a service named redis.
+    For a service named redis, they set `REDIS_PORT=tcp://10.0.0.11:6379`.
     """
     return isinstance(port, str) and bool(SERVICE_LINK.match(port))
 
@@ -38,17 +37,17 @@ def is_service_link(port: object) -> bool:
 def _refuse_service_link(value: Any) -> Any:
     if is_service_link(value):
         raise ValueError(
-            "is an address, not a port. Kubernetes sets that for a service of this name: set the "
-            "port in the container's env, which wins, or enableServiceLinks: false in the pod"
+            "is an address, not a port. Kubernetes sets it for a service of this name: set the "
+            "port in the container's env, or enableServiceLinks: false in the pod"
         )
     return value
 
 
 def _check_api_prefix(text: str) -> str:
     if not API_PREFIX.fullmatch(text):
-        raise ValueError("must begin with / and must not end with it, such as /api/v1")
+        raise ValueError("must begin with / and must not end with /, such as /api/v1")
     if own := next((page for page in PAGES if f"{text}/".startswith(f"{page}/")), None):
-        raise ValueError(f"begins with {own}, which has pages of its own: choose another, as /api")
+        raise ValueError(f"begins with {own}, which is in use: choose another prefix, such as /api")
     return text
 
 
@@ -59,21 +58,21 @@ def _check_http_url(text: str) -> str:
     except ValueError:
         valid = False
     if not valid or NO_URL.search(text):
-        raise ValueError("must begin with http:// or https:// and a host: https://example.com")
+        raise ValueError("must be a URL with http:// or https://, such as https://example.com")
     return text
 
 
 def _check_pages_url(text: str) -> str:
     if "@" in urlsplit(text).netloc or "?" in text or "#" in text:
         raise ValueError(
-            "has a user, a ? or a #, and the pages' names are added at its end: write "
+            "must not have a user, a ? or a #, because paths are appended to it: write "
             "https://example.com or https://example.com/path"
         )
     return text
 
 
 def _check_host(text: str) -> str:
-    if text and not HOST.fullmatch(text):  # an empty variable is an unset one
+    if text and not HOST.fullmatch(text):  # an empty variable counts as unset
         raise ValueError("must be a host name or an address, without a scheme and without a port")
     return text
 
@@ -99,12 +98,12 @@ def _check_sender(text: str) -> str:
     address = parseaddr(text)[1]
     is_one = text.strip() == address or NAMED_ADDRESS.fullmatch(text.strip())
     if not is_one or not ADDRESS.fullmatch(address):
-        raise ValueError("is no address: give one like 'Plinth <mail@example.com>'")
+        raise ValueError("must be an email address, such as 'Plinth <mail@example.com>'")
     return text
 
 
 def _check_cache_prefix(text: str) -> str:
-    if not CACHE_PREFIX.fullmatch(text):  # in a pattern for SCAN * ? [ ] and \\ mean others' keys
+    if not CACHE_PREFIX.fullmatch(text):  # the wildcards of SCAN would match other services' keys
         raise ValueError("must be at most 100 letters, digits and . _ : -")
     return text
 
@@ -116,15 +115,15 @@ def _read_network(value: Any) -> IPv4Network | IPv6Network:
         raise ValueError("must be a network, such as 10.0.0.0/8 or 192.0.2.1/32") from None
     if network.prefixlen == 0:
         raise ValueError(
-            "is every address there is, so that each client could say that it is another: name the "
+            "contains all addresses, so that every client could forge its address: list the "
             "networks of your proxies"
         )
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped:
-        raise ValueError("is of IPv4 addresses: write it as such, 10.0.0.0/8")
+        raise ValueError("is an IPv4-mapped IPv6 network: write it as IPv4, such as 10.0.0.0/8")
     return network
 
 
-# Beyond these a stored hash is not verified (security/passwords.py).
+# security/passwords.py refuses to verify stored hashes with more.
 MAX_MEMORY_KIB, MAX_PASSES = 256 * 1024, 10
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]

@@ -232,7 +232,7 @@ REFUSED: dict[str, Callable[[Path], object]] = {
         root / "tests/uses.py", "from app.models import (\n    Sundial,\n)\n"
     ),
     "changes the table too": _add_migration,
-    "is not a resource that `plinth new` made": lambda root: (
+    "is not a resource that `plinth new` generated": lambda root: (
         root / "app/models/sundial.py"
     ).unlink(),
 }
@@ -251,7 +251,7 @@ def test_what_is_still_needed_is_not_removed(root: Path, why: str) -> None:
 
 @pytest.mark.parametrize("name", ["user", "session", "nothing", "../models/user"])
 def test_what_it_did_not_make_it_does_not_remove(root: Path, name: str) -> None:
-    with pytest.raises(Failure, match="is not a resource that `plinth new` made"):
+    with pytest.raises(Failure, match="is not a resource that `plinth new` generated"):
         remove.run(name, dry_run=False, yes=True)
 
 

@@ -51,9 +51,11 @@ async def _check_locale(db: AsyncSession) -> Finding:
 
 def check_collisions(plan: Plan) -> Finding:
     if missing := len(plan.changes):
-        accounts = "1 account has" if missing == 1 else f"{missing} accounts have"
-        text = f"{accounts} no canonical address, so only the exact spelling can sign in"
-        return doubtful(NAME, text, "Run `plinth users addresses` to compute it.")
+        accounts = "1 account" if missing == 1 else f"{missing} accounts"
+        text = f"{accounts} can sign in with the exact spelling of the address only"
+        return doubtful(
+            NAME, text, "Run `plinth users addresses`, which computes the canonical addresses."
+        )
     others = [
         f"{other.id} (of user {holder.id})" for holder, *rest in plan.collisions for other in rest
     ]

@@ -1,4 +1,4 @@
-"""Whether the database of these settings knows of a migration whose file is to go."""
+"""Refuse to delete a migration that the database has applied."""
 
 import asyncio
 
@@ -17,26 +17,26 @@ DATABASE_FILES = "postgres"
 def refuse_applied(migration: Migration, table: str) -> None:
     """
     Raises:
-        Failure: the database is at this migration, and could not find back without it.
+        Failure: the database is at this migration, so it could not be undone without its file.
     """
     if _find_revision() == migration.revision:
         raise Failure(
-            f"The database is at {migration.path.name}, which would go: undo it first by plinth db "
-            f"downgrade, and lose the rows of {table}."
+            f"The database is at {migration.path.name}, which would be deleted: undo it first by "
+            f"plinth db downgrade, which deletes the rows of {table}."
         )
 
 
 def _find_revision() -> str | None:
-    """None where the database does not answer, or none was ever made."""
+    """Return the database's revision; None if it is unreachable or was never created."""
     if settings.DATABASE_URL is None and not (settings.DATA_DIR / DATABASE_FILES).exists():
         return None
     try:
         with running_services(settings) as services:
-            return asyncio.run(_ask(services))
+            return asyncio.run(_read_revision(services))
     except (PlinthError, EmbeddedError, OSError):
         return None
 
 
-async def _ask(services: ServiceUrls) -> str | None:
+async def _read_revision(services: ServiceUrls) -> str | None:
     async with connected(services) as database:
         return await revisions.current(database)

@@ -1,4 +1,4 @@
-"""The checkout that is written into: its files, its tables, its tools."""
+"""Access the project's checkout: files, tables and ruff."""
 
 import subprocess
 import sys
@@ -17,11 +17,11 @@ NEEDED = ("alembic/versions", "app/api/v1", "app/crud", "app/models", "app/schem
 def find_root() -> Path:
     """
     Raises:
-        Failure: only the application is here, as in the image.
+        Failure: there is no checkout, only the application, as in the image.
     """
     root = project.find_root()
     if missing := [folder for folder in NEEDED if not (root / folder).is_dir()]:
-        raise Failure(f"{root} has no {missing[0]}: run this in a checkout of the project.")
+        raise Failure(f"{root} has no {missing[0]}: run the command in a checkout of the project.")
     return root
 
 
@@ -30,9 +30,10 @@ def tables() -> Mapping[str, Table]:
 
 
 def read(root: Path, path: Path) -> str | None:
-    """
+    """Return the text of a file; None if it does not exist.
+
     Raises:
-        Failure: it is there and cannot be read.
+        Failure: it cannot be read.
     """
     try:
         return (root / path).read_text(encoding="utf-8")
@@ -63,8 +64,8 @@ def check_lint(root: Path, path: Path, text: str) -> None:
 def _ruff(root: Path, path: Path, text: str, *arguments: str) -> str:
     ruff = Path(sys.executable).with_name("ruff")
     if not ruff.exists():
-        raise Failure(f"{ruff} is missing, and it formats what is written; run: make install")
-    found = subprocess.run(
+        raise Failure(f"{ruff} is missing, which formats generated files: run `make install`.")
+    done = subprocess.run(
         [ruff, *arguments, "--stdin-filename", path, "-"],
         cwd=root,
         input=text,
@@ -72,7 +73,6 @@ def _ruff(root: Path, path: Path, text: str, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    if found.returncode:
-        why = (found.stderr + found.stdout).strip()
-        raise Failure(f"{path} would not pass ruff: {why}")
-    return found.stdout
+    if done.returncode:
+        raise Failure(f"{path} would not pass ruff: {(done.stderr + done.stdout).strip()}")
+    return done.stdout

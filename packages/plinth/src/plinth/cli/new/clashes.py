@@ -1,4 +1,4 @@
-"""Names that would mean two things in a file that is to be written."""
+"""Find name clashes in a generated file."""
 
 import ast
 from collections import Counter
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 
 def find_clashes(text: str) -> Iterator[str]:
-    """Yield the names that two statements of the module bind, that a parameter of a function hides
-    or repeats, and that a class both assigns and uses as something else."""
+    """Yield names that two statements of the module bind, that a function's parameter shadows or
+    repeats, and that a class assigns and also uses with another meaning."""
     tree = ast.parse(text)
     bound = Counter(_bound(tree.body))
     yield from (name for name, times in bound.items() if times > 1)

@@ -1,4 +1,4 @@
-"""`plinth new`"""
+"""`plinth new`: generate a resource."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from plinth.cli.failure import Failure
 from plinth.cli.new import checkout, listed, plan, render
 from plinth.cli.new.clashes import find_clashes
 from plinth.cli.new.design import Tables, design
-from plinth.cli.new.migrations import Migration, find_making
+from plinth.cli.new.migrations import Migration, find_creation
 from plinth.cli.new.plan import Change
 from plinth.cli.new.resource import Resource
 from plinth.cli.output import out
@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """
     Raises:
-        Failure: what is wrong; then nothing was written.
+        Failure: nothing was written.
     """
     root = checkout.find_root()
     tables = checkout.tables()
@@ -48,30 +48,30 @@ def run(
     _refuse_clashes(root, resource, tables)
     changes = plan_new(root, resource)
     if not changes:
-        out.print(f"Nothing to do: {resource.name} exists, with these fields.", markup=False)
+        out.print(f"Nothing to do: {resource.name} exists with these fields.", markup=False)
     elif dry_run:
         plan.show(changes)
     else:
         plan.carry_out(root, changes)
         plan.show_names(changes)
         _explain(name, resource)
-        out.print("Next: plinth db upgrade, and make check.")
+        out.print("Next: plinth db upgrade, then make check")
 
 
 def plan_new(root: Path, resource: Resource) -> list[Change]:
     """
     Raises:
-        Failure: a file exists with different content, or a name would mean two things in one.
+        Failure: a file exists with different content, or a name clashes in a file.
     """
-    making = find_making(root, resource.plural)
-    migration = making.migration if making else Migration.begin(resource.plural)
+    creation = find_creation(root, resource.plural)
+    migration = creation.migration if creation else Migration.begin(resource.plural)
     changes = []
     for path, text in render.render(resource, migration):
         new, old = checkout.tidy(root, path, text), checkout.read(root, path)
         if old is not None and old != new:
             raise Failure(
-                f"{path} exists with different content, and was not changed; choose another name, "
-                "or remove that file first."
+                f"{path} exists with different content: choose another name, or remove the file "
+                "first. Nothing was changed."
             )
         if old is None:
             _refuse_unclean(root, path, text, new)
@@ -93,25 +93,25 @@ def plan_new(root: Path, resource: Resource) -> list[Change]:
 
 
 def _refuse_unclean(root: Path, path: Path, rendered: str, text: str) -> None:
-    fixtures_are_hidden = path.parts[0] == "tests"  # by parameters of the same name, as they must
-    for name in () if fixtures_are_hidden else find_clashes(rendered):
+    is_test = path.parts[0] == "tests"  # parameters of tests shadow fixtures on purpose
+    for name in () if is_test else find_clashes(rendered):
         raise Failure(f"{path} would use {name} for two things; choose another name.")
     checkout.check_lint(root, path, text)
 
 
 def _explain(name: str, resource: Resource) -> None:
-    """Print what was decided without being asked for."""
+    """Print the automatic decisions, and how to change them."""
     if resource.name != name:
         out.print(
-            f"{name} is a plural, so the resource is called {resource.name}. "
-            f"(--plural {name} keeps the name.)",
+            f"{name} is a plural, so the resource is named {resource.name}. To keep the name, use "
+            f"--plural {name}.",
             markup=False,
         )
     for field in resource.secrets:
         if field.sounds_secret:
             out.print(
-                f"{field.name} sounds secret, so no response shows it. "
-                f"(--shown {field.name} if it may be read.)",
+                f"{field.name} is named like a secret, so no response contains it. To include it, "
+                f"use --shown {field.name}.",
                 markup=False,
             )
 

@@ -1,5 +1,7 @@
-"""One line more, or less, in the modules that list things: edits of the text, found by its syntax
-tree, so that what people wrote there stays as they wrote it."""
+"""Add and remove imports and list elements in a module.
+
+The syntax tree locates the edits; the rest of the text stays unchanged.
+"""
 
 import ast
 import re
@@ -8,16 +10,16 @@ from collections.abc import Sequence
 from plinth.cli.failure import Failure
 
 COMMA = re.compile(r"\s*,")
-LINE_LENGTH = 100  # of the formatter, as pyproject.toml sets it
+LINE_LENGTH = 100  # of the formatter, set in pyproject.toml
 
 
 def add_import(text: str, module: str, name: str) -> str:
-    """Have `from module import name` in it."""
+    """Add `from module import name`, unless it exists."""
     node = _find_import(text, module, name)
     if node is None:
         imports = [it for it in ast.parse(text).body if isinstance(it, ast.Import | ast.ImportFrom)]
         if not imports:
-            raise Failure("it has no imports to put another one beside")
+            raise Failure("it has no imports after which to add one")
         return _insert(text, _end(text, imports[-1]), f"\nfrom {module} import {name}")
     if any(alias.name == name for alias in node.names):
         return text
@@ -35,39 +37,41 @@ def remove_import(text: str, module: str, name: str) -> str:
 
 
 def add_to_list(text: str, variable: str, element: str) -> str:
-    """Have `element`, as source text, at the end of the list of that name."""
-    _, found = _find_list(text, variable)
-    if _unparse(element) in map(ast.unparse, found.elts):
+    """Append an element, given as source code, to the list of that name, unless it is there."""
+    _, elements = _find_list(text, variable)
+    if _normalize(element) in map(ast.unparse, elements.elts):
         return text
-    if found.elts:
-        return _append(text, found.elts, element, before=_end(text, found) - 1)
-    return _insert(text, _start(text, found) + 1, element)
+    if elements.elts:
+        return _append(text, elements.elts, element, before=_end(text, elements) - 1)
+    return _insert(text, _start(text, elements) + 1, element)
 
 
 def remove_from_list(text: str, variable: str, element: str) -> str:
-    statement, found = _find_list(text, variable)
-    sources = [ast.unparse(it) for it in found.elts]
-    wanted = _unparse(element)
-    return _drop(text, statement, found.elts, sources.index(wanted)) if wanted in sources else text
+    statement, elements = _find_list(text, variable)
+    sources = [ast.unparse(it) for it in elements.elts]
+    source = _normalize(element)
+    if source not in sources:
+        return text
+    return _drop(text, statement, elements.elts, sources.index(source))
 
 
-def _unparse(element: str) -> str:
+def _normalize(element: str) -> str:
     return ast.unparse(ast.parse(element, mode="eval"))
 
 
 def _find_import(text: str, module: str, name: str) -> ast.ImportFrom | None:
-    """Return the statement that imports the name from the module, else one that could."""
-    found = None
+    """Return the import of the name from the module, or else another import from the module."""
+    fallback = None
     for node in ast.parse(text).body:
         if isinstance(node, ast.ImportFrom) and node.module == module and not node.level:
             if any(alias.name == name for alias in node.names):
                 return node
-            found = found or node
-    return found
+            fallback = fallback or node
+    return fallback
 
 
 def _find_list(text: str, variable: str) -> tuple[ast.stmt, ast.List]:
-    """The assignment to it, and the list itself."""
+    """Return the assignment and the list."""
     for node in ast.parse(text).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         named = any(isinstance(it, ast.Name) and it.id == variable for it in targets)
@@ -77,9 +81,9 @@ def _find_list(text: str, variable: str) -> tuple[ast.stmt, ast.List]:
 
 
 def _append(text: str, items: Sequence[ast.expr | ast.alias], more: str, *, before: int) -> str:
-    """Add one more item after the others; `before` is the offset of the closing bracket, if any."""
+    """Add an item after the others; `before` is the offset of the closing bracket, if any."""
     end = _end(text, items[-1])
-    if COMMA.match(text, end):  # behind it, the last item may have a comment
+    if COMMA.match(text, end):  # a comment may follow the comma
         return _insert(text, before, f"{more},\n")
     return _insert(text, end, f", {more}")
 
@@ -88,8 +92,8 @@ def _drop(text: str, statement: ast.stmt, items: Sequence[ast.expr | ast.alias],
     """Remove one item, its comma and the comment on its line.
 
     A formatter keeps a statement on several lines if a comma follows the last item. That comma is
-    removed if the statement was too long for one line, so that the formatter decides again. A
-    shorter statement is on several lines because someone wanted it there.
+    removed if the statement was too long for one line, so that the formatter can join the lines. A
+    shorter statement is on several lines on purpose.
     """
     start, end = _start(text, items[index]), _end(text, items[index])
     comma = COMMA.match(text, end)
@@ -104,7 +108,7 @@ def _drop(text: str, statement: ast.stmt, items: Sequence[ast.expr | ast.alias],
 
 
 def _whole_line(text: str, start: int, end: int) -> tuple[int, int]:
-    """Extend a range to its lines if only a comment stands beside it."""
+    """Extend a range to whole lines if there is only a comment besides it."""
     begin = text.rfind("\n", 0, start) + 1
     rest, newline, _ = text[end:].partition("\n")
     is_alone = not text[begin:start].strip() and not rest.partition("#")[0].strip()
@@ -120,7 +124,7 @@ def _end(text: str, node: ast.stmt | ast.expr | ast.alias) -> int:
 
 
 def _offset(text: str, line: int, column: int) -> int:
-    """Of a place in the syntax tree, which counts the bytes of each line."""
+    """Return the offset of a position in the syntax tree, whose columns count bytes."""
     lines = text.split("\n")
     before = sum(len(it) + 1 for it in lines[: line - 1])
     return before + len(lines[line - 1].encode()[:column].decode())

@@ -1,4 +1,4 @@
-"""Where a resource is listed: one line each."""
+"""Add a resource to the modules that list models, crud objects and routers, and remove it."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ FILES = (MODELS, CRUD, ROUTES)
 
 
 def enter(path: Path, text: str, *, name: str, plural: str, model: str, public: bool) -> str:
-    """The text with the resource in it.
+    """Return the text of a module with the resource added.
 
     Raises:
-        Failure: it has no place for it.
+        Failure: an import or list is missing in the module.
     """
     try:
         if path == MODELS:
@@ -33,10 +33,10 @@ def enter(path: Path, text: str, *, name: str, plural: str, model: str, public: 
 
 
 def strike(path: Path, text: str, *, name: str, plural: str, model: str) -> str:
-    """The text without the resource.
+    """Return the text of a module without the resource.
 
     Raises:
-        Failure: it cannot be read.
+        Failure: the module cannot be parsed.
     """
     try:
         return _strike(path, text, name, plural, model)

@@ -1,4 +1,4 @@
-"""Migrations as files: which is the newest, which one makes a table."""
+"""Read the migration files: the newest one, and the one that creates a table."""
 
 import ast
 import re
@@ -21,8 +21,8 @@ FOLDER = Path("alembic/versions")
 class Migration:
     """
     Attributes:
-        path: from the checkout's root.
-        made: as its docstring says it.
+        path: relative to the checkout's root.
+        made: the Create Date in its docstring.
     """
 
     path: Path
@@ -32,19 +32,19 @@ class Migration:
 
     @classmethod
     def begin(cls, slug: str) -> "Migration":
-        """A new one, after the newest."""
+        """Return a new migration after the newest one."""
         now = datetime.now(UTC)
         path = FOLDER / f"{now:%Y-%m-%d_%H%M}_{slug}.py"
         return cls(path, secrets.token_hex(6), newest(), f"{now:%Y-%m-%d %H:%M:%S}+00:00")
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class Creation:
     """
     Attributes:
-        migration: the one that creates the table as it is now.
-        text: its file's.
-        later: those after it that change the table.
+        migration: the one that creates the table.
+        text: its source code.
+        later: later migrations that change the table.
     """
 
     migration: Migration
@@ -55,7 +55,7 @@ class Making:
 def newest() -> str | None:
     """
     Raises:
-        Failure: the migrations have several ends, or one cannot be read.
+        Failure: the migrations have several heads, or one cannot be read.
     """
     try:
         return _scripts().get_current_head()
@@ -63,10 +63,10 @@ def newest() -> str | None:
         raise Failure(f"alembic: {error}") from error
 
 
-def find_making(root: Path, table: str) -> Making | None:
-    """None where no migration creates the table, or one has dropped it since."""
-    makes = re.compile(rf'op\.create_table\(\s*"{table}"')
-    # No \b before DROP: in source text, the n of an escaped line feed stands there.
+def find_creation(root: Path, table: str) -> Creation | None:
+    """Return None if no migration creates the table, or a later one drops it."""
+    creates = re.compile(rf'op\.create_table\(\s*"{table}"')
+    # Without \b before DROP, because it may follow the n of an escaped line feed.
     drops = re.compile(rf'op\.drop_table\(\s*"{table}"|DROP TABLE {table}\b')
     names = re.compile(rf'"{table}"|\b(ON|TABLE) {table}\b')
     later: list[Path] = []
@@ -74,28 +74,30 @@ def find_making(root: Path, table: str) -> Making | None:
         up = text.partition("\ndef downgrade(")[0]
         if drops.search(up):
             return None
-        if makes.search(up):
-            return Making(migration, text, tuple(later))
+        if creates.search(up):
+            return Creation(migration, text, tuple(later))
         if names.search(up):
             later.append(migration.path)
     return None
 
 
 def body_of_upgrade(text: str) -> str | None:
-    """What `upgrade` of a migration does, as source text; None where it makes several tables, or
-    has functions to help it."""
+    """Return the body of a migration's `upgrade` as source code.
+
+    Returns:
+        None if it creates several tables, or the module has other functions.
+    """
     module = ast.parse(text)
     functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
     if set(functions) != {"upgrade", "downgrade"}:
         return None
     body = functions["upgrade"].body
-    lines = text.split("\n")[body[0].lineno - 1 : body[-1].end_lineno]
-    found = "\n".join(lines)
-    return found if found.count("op.create_table(") == 1 else None
+    source = "\n".join(text.split("\n")[body[0].lineno - 1 : body[-1].end_lineno])
+    return source if source.count("op.create_table(") == 1 else None
 
 
 def _walk(root: Path) -> Iterator[tuple[Migration, str]]:
-    """From the newest back to the first."""
+    """Yield the migrations from the newest to the first."""
     try:
         for script in _scripts().walk_revisions():
             path = Path(script.path)

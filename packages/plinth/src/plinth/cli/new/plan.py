@@ -1,4 +1,4 @@
-"""What will be written, changed and removed: shown first, then done, all of it or nothing."""
+"""Show changes of files, and apply them all or none."""
 
 import difflib
 import shutil
@@ -17,9 +17,9 @@ from plinth.cli.output import out
 class Change:
     """
     Attributes:
-        path: from the checkout's root.
-        new: its text afterwards; None takes it away.
-        old: its text now; None where it is not there.
+        path: relative to the checkout's root.
+        new: the new text; None to delete the file.
+        old: the current text; None if the file does not exist.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Change:
 
 
 def show(changes: Iterable[Change]) -> None:
-    """As a diff, which `git apply` takes where it goes to a file."""
+    """Print a diff. Redirected to a file, it works with `git apply`."""
     for change in changes:
         if out.is_terminal:
             out.print(Syntax(change.diff, "diff", background_color="default"))
@@ -56,7 +56,7 @@ def show_names(changes: Iterable[Change]) -> None:
 def carry_out(root: Path, changes: Sequence[Change]) -> None:
     """
     Raises:
-        Failure: it could not be done, and nothing was.
+        Failure: a file could not be written; nothing was changed.
     """
     done: list[Change] = []
     try:
@@ -68,8 +68,8 @@ def carry_out(root: Path, changes: Sequence[Change]) -> None:
         for change in done:
             with suppress(OSError):
                 _restore(root, change)
-        where = f"{error.filename}: " if error.filename else ""
-        raise Failure(f"{where}{error.strerror or error}. Nothing was changed.") from error
+        file = f"{error.filename}: " if error.filename else ""
+        raise Failure(f"{file}{error.strerror or error}. Nothing was changed.") from error
     finally:
         for change in changes:
             with suppress(OSError):
@@ -77,7 +77,7 @@ def carry_out(root: Path, changes: Sequence[Change]) -> None:
 
 
 def _prepare(root: Path, changes: Sequence[Change]) -> None:
-    """Each new text beside its place, so that what is left to do hardly fails."""
+    """Write each new text to a temporary file first, because renaming rarely fails."""
     for change in changes:
         if change.new is not None:
             draft = _draft(root, change.path)

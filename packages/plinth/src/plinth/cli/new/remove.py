@@ -1,4 +1,4 @@
-"""`plinth remove`"""
+"""`plinth remove`: remove a generated resource."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from plinth.cli.ask import confirm
 from plinth.cli.failure import Failure
 from plinth.cli.new import checkout, listed, plan, render
 from plinth.cli.new.applied import refuse_applied
-from plinth.cli.new.migrations import Making, Migration, body_of_upgrade, find_making, newest
+from plinth.cli.new.migrations import Creation, Migration, body_of_upgrade, find_creation, newest
 from plinth.cli.new.plan import Change
 from plinth.cli.new.words import class_name, singular_of
 from plinth.cli.output import out
@@ -29,30 +29,30 @@ class Found:
 def run(name: str, *, dry_run: bool, yes: bool) -> None:
     """
     Raises:
-        Failure: why it cannot go; then nothing was changed.
+        Failure: nothing was changed.
     """
     root = checkout.find_root()
     found = _find(root, name) or _find(root, singular_of(name) or name)
     if found is None:
-        raise Failure(f"NAME: {name} is not a resource that `plinth new` made.")
+        raise Failure(f"NAME: {name} is not a resource that `plinth new` generated.")
     _refuse_referred(found, checkout.tables())
     _refuse_used(root, found)
     changes = [*_plan_files(root, found), *_plan_lists(root, found)]
-    making = _find_making(root, found)
-    is_newest = making.migration.revision == newest()
-    changes.append(_plan_drop(root, found, making) if not is_newest else _plan_undo(making))
+    creation = _find_creation(root, found)
+    is_newest = creation.migration.revision == newest()
+    changes.append(_plan_drop(root, found, creation) if not is_newest else _plan_undo(creation))
     if dry_run:
         plan.show(changes)
         return
     if not yes:
         plan.show_names(changes)
-        confirm(f"Remove {name}, with what was changed in these files?")
+        confirm(f"Remove {name}, including your changes in these files?")
     if is_newest:
-        refuse_applied(making.migration, found.plural)
+        refuse_applied(creation.migration, found.plural)
     plan.carry_out(root, changes)
     plan.show_names(changes)
     if not is_newest:
-        out.print("Next: plinth db upgrade, by which the table and its rows go.")
+        out.print("Next: plinth db upgrade, which drops the table and its rows")
 
 
 def _find(root: Path, name: str) -> Found | None:
@@ -84,11 +84,11 @@ def _refuse_used(root: Path, found: Found) -> None:
         for file in sorted((root / folder).rglob("*.py")):
             path = file.relative_to(root)
             if path not in own and _uses(file.read_text(encoding="utf-8"), found):
-                raise Failure(f"NAME: {path} uses {found.name}; take it out there first.")
+                raise Failure(f"NAME: {path} uses {found.name}; remove that first.")
 
 
 def _uses(text: str, found: Found) -> bool:
-    wanted = {
+    modules = {
         f"app.models.{found.name}",
         f"app.models.{found.model}",
         f"app.schemas.{found.name}",
@@ -97,11 +97,11 @@ def _uses(text: str, found: Found) -> bool:
         f"crud.{found.name}",
     }
     mentioned = found.name in text or found.model in text
-    return mentioned and not wanted.isdisjoint(_names(ast.parse(text)))
+    return mentioned and not modules.isdisjoint(_names(ast.parse(text)))
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """What is imported, with its module, and what is read of `crud`."""
+    """Yield imported names with their modules, and attributes of names, such as `crud.x`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
@@ -125,32 +125,32 @@ def _plan_lists(root: Path, found: Found) -> Iterator[Change]:
             yield Change(path, checkout.tidy(root, path, new), old)
 
 
-def _find_making(root: Path, found: Found) -> Making:
+def _find_creation(root: Path, found: Found) -> Creation:
     """
     Raises:
-        Failure: it cannot be told how the table came to be.
+        Failure: the migration that creates the table cannot be reversed automatically.
     """
-    making = find_making(root, found.plural)
-    if making is None:
-        raise Failure(f"NAME: no migration makes the table {found.plural}.")
-    if making.later:
+    creation = find_creation(root, found.plural)
+    if creation is None:
+        raise Failure(f"NAME: no migration creates the table {found.plural}.")
+    if creation.later:
         raise Failure(
-            f"NAME: {making.later[0]} changes the table too, and so the way back is for you to "
-            "write: drop it by a migration of yours, then take its files out."
+            f"NAME: {creation.later[0]} changes the table too, so the downgrade cannot be "
+            "generated: write a migration that drops the table, then delete the resource's files."
         )
-    if body_of_upgrade(making.text) is None:
+    if body_of_upgrade(creation.text) is None:
         raise Failure(
-            f"NAME: {making.migration.path} makes more than the table {found.plural}: drop it by a "
-            "migration of yours, then take its files out."
+            f"NAME: {creation.migration.path} creates more than the table {found.plural}: write a "
+            "migration that drops the table, then delete the resource's files."
         )
-    return making
+    return creation
 
 
-def _plan_undo(making: Making) -> Change:
-    return Change(making.migration.path, None, making.text)
+def _plan_undo(creation: Creation) -> Change:
+    return Change(creation.migration.path, None, creation.text)
 
 
-def _plan_drop(root: Path, found: Found, making: Making) -> Change:
+def _plan_drop(root: Path, found: Found, creation: Creation) -> Change:
     migration = Migration.begin(f"drop_{found.plural}")
-    text = render.render_drop(found.plural, migration, body_of_upgrade(making.text) or "")
+    text = render.render_drop(found.plural, migration, body_of_upgrade(creation.text) or "")
     return Change(migration.path, checkout.tidy(root, migration.path, text), None)

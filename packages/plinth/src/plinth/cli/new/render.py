@@ -1,4 +1,4 @@
-"""The files of a resource, from the templates beside."""
+"""Render the files of a resource from `templates/`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +9,11 @@ from plinth.cli.new.columns.defaults import literal
 from plinth.cli.new.migrations import Migration
 from plinth.cli.new.resource import Resource
 
-MAX_PART = 70  # characters
+MAX_PART_LENGTH = 70  # characters
 
 
 def places(name: str, plural: str) -> dict[str, Path]:
-    """Where the files are, by the name of their template."""
+    """Return the paths of the files by the name of their template."""
     return {
         "model": Path("app/models", f"{name}.py"),
         "schemas": Path("app/schemas", f"{name}.py"),
@@ -24,19 +24,19 @@ def places(name: str, plural: str) -> dict[str, Path]:
 
 
 def render(resource: Resource, migration: Migration) -> Iterator[tuple[Path, str]]:
-    """Each file and its text, not yet tidied."""
+    """Yield the path and the unformatted text of each file."""
     environment = _environment()
-    everywhere = {"it": resource, "migration": migration}
+    context = {"it": resource, "migration": migration}
     files = places(resource.name, resource.plural) | {"migration": migration.path}
     for template, path in files.items():
-        yield path, environment.get_template(f"{template}.py.jinja").render(everywhere)
+        yield path, environment.get_template(f"{template}.py.jinja").render(context)
 
 
 def render_drop(table: str, migration: Migration, remake: str) -> str:
-    """A migration that drops a table.
+    """Return the text of a migration that drops a table.
 
     Args:
-        remake: the statements that make it, as they stand in a function.
+        remake: the statements that create it again, indented as in a function.
     """
     template = _environment().get_template("drop.py.jinja")
     return template.render(table=table, migration=migration, remake=remake)
@@ -46,7 +46,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("plinth.cli.new"),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - it is Python that is written
+        autoescape=False,  # noqa: S701 - the output is Python and not HTML
         keep_trailing_newline=True,
     )
     environment.filters["quoted"] = '"{}"'.format
@@ -56,11 +56,11 @@ def _environment() -> Environment:
 
 
 def split_expression(sql: str) -> list[str]:
-    """Split a concatenation into parts that fit on a line each, in a file of Python."""
+    """Split an SQL concatenation into parts that each fit on a line of Python."""
     first, *others = sql.split(" || ")
     parts = [first]
     for other in others:
-        if len(parts[-1]) + len(other) < MAX_PART:
+        if len(parts[-1]) + len(other) < MAX_PART_LENGTH:
             parts[-1] += f" || {other}"
         else:
             parts.append(f" || {other}")

@@ -1,4 +1,4 @@
-"""What is to be written, before a word of it is."""
+"""The resource that the templates of `plinth new` render."""
 
 import re
 from collections import Counter
@@ -11,18 +11,18 @@ from plinth.cli.new.columns.fields import Field
 from plinth.cli.new.words import class_name
 
 DATE_TYPES = re.compile(r"^(date|datetime)\b")
-MAX_UNSEARCHABLE_LENGTH = 3  # of which a part would be shorter than what can be searched for
-MAX_IDENTIFIER_BYTES = 63  # of PostgreSQL; a longer one is cut off in silence
+MAX_UNSEARCHABLE_LENGTH = 3  # a part of such a text is shorter than the minimum of a search
+MAX_IDENTIFIER_BYTES = 63  # PostgreSQL truncates longer ones
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a field refers to.
+    """The table that a field refers to.
 
     Attributes:
-        is_private: its rows are their owner's alone, and only their owner's rows refer to them.
-        goes_with_users: its rows are people's, and rows of others refer to them.
-        is_itself: it is the table that refers.
+        is_private: only the owner of a row may refer to it.
+        goes_with_users: its rows belong to users, and rows of other users may refer to them.
+        is_itself: it is the table of the field.
     """
 
     field: Field
@@ -45,8 +45,11 @@ class Target:
 
     @property
     def ondelete(self) -> str | None:
-        """A user can always be deleted, whatever others made refer to what is theirs; anything
-        else not while something needs it."""
+        """The action of the foreign key.
+
+        It must never block the deletion of a user, whatever other users' rows refer to. Other rows
+        cannot be deleted while a required reference exists.
+        """
         if self.field.is_optional:
             return f"SET NULL ({self.column})" if self.is_private else "SET NULL"
         return "CASCADE" if self.goes_with_users else None
@@ -56,9 +59,9 @@ class Target:
 class Resource:
     """
     Attributes:
-        plural: of its name; also the table.
-        search: the columns that `q` looks through.
-        unique: the columns of which no two rows may have the same.
+        plural: the plural of the name, and the table.
+        search: the columns that `q` searches.
+        unique: groups of columns with a unique constraint each.
     """
 
     name: str
@@ -76,7 +79,7 @@ class Resource:
 
     @cached_property
     def several(self) -> str:
-        """What the functions are called that have to do with many."""
+        """The plural in names of functions."""
         return self.plural if self.plural != self.name else f"many_{self.name}"
 
     @cached_property
@@ -101,9 +104,9 @@ class Resource:
 
     @cached_property
     def indexes(self) -> list[str]:
-        """The columns that need one to be sorted by; that of a unique constraint will do."""
-        alone = {columns[0].column for columns in self.unique if len(columns) == 1}
-        return [column for column in self.sorted_by if column not in alone]
+        """The columns that need an index to sort by; a unique constraint has one already."""
+        unique = {columns[0].column for columns in self.unique if len(columns) == 1}
+        return [column for column in self.sorted_by if column not in unique]
 
     @cached_property
     def index_prefix(self) -> list[str]:
@@ -113,13 +116,13 @@ class Resource:
         return [*(["owner_id"] if self.is_owned else []), *(field.column for field in fields)]
 
     def in_datetime(self, source: str) -> str:
-        """Where a column is called `date` or `datetime`, the types need another name."""
-        hides = not {"date", "datetime"}.isdisjoint(field.column for field in self.fields)
-        return DATE_TYPES.sub(r"dt.\1", source) if hides else source
+        """Qualify the types `date` and `datetime` if a column shadows them."""
+        shadows = not {"date", "datetime"}.isdisjoint(field.column for field in self.fields)
+        return DATE_TYPES.sub(r"dt.\1", source) if shadows else source
 
     @cached_property
     def searched(self) -> str:
-        """One expression over the columns, as PostgreSQL prints it, save for quotes."""
+        """The expression over the searched columns in PostgreSQL's own notation, without quotes."""
         first, *others = (self._searchable(field) for field in self.search)
         expression = first
         for number, other in enumerate(others):
@@ -129,7 +132,7 @@ class Resource:
 
     @cached_property
     def searched_in_sql(self) -> str:
-        """The same, as one writes it."""
+        """The same expression in a readable notation."""
         columns = [
             f"coalesce({field.quoted_column}, '')" if field.is_optional else field.quoted_column
             for field in self.search
@@ -142,7 +145,8 @@ class Resource:
 
     @cached_property
     def sent(self) -> list[Field]:
-        """What its tests send: no reference to a row of its own table, which would be one more."""
+        """The fields that the tests send: without references to the same table, which would need
+        another row."""
         own = [target.field for target in self.targets if target.is_itself]
         return [field for field in self.fields if field not in own]
 
@@ -168,7 +172,7 @@ class Resource:
 
     @cached_property
     def left_out(self) -> list[Field]:
-        """What one who makes a row need not say."""
+        """The fields that a request may omit."""
         return [field for field in self.fields if field.is_optional or field.default]
 
     @cached_property
@@ -181,7 +185,7 @@ class Resource:
 
     @cached_property
     def needle(self) -> tuple[str, str]:
-        """A text that each searched column can hold, and a part of it."""
+        """A text that fits into each searched column, and a part of it."""
         sizes = [int(field.size) for field in self.search if field.size]
         text = "Zylophone"[: min(sizes, default=9)]
         return text, (text[1:-1] if len(text) > MAX_UNSEARCHABLE_LENGTH else text).upper()
@@ -197,7 +201,7 @@ class Resource:
         return next(target for target in self.targets if target.field is field)
 
     def conflict(self, fields: Sequence[Field]) -> tuple[str, str]:
-        """The code and the sentence of an answer to a row that is there already."""
+        """Return the code and the detail of the error for a duplicate row."""
         code = "_".join(field.name for field in fields)
         words = " and ".join(field.name.replace("_", " ") for field in fields)
         return f"{self.name}_{code}_taken", f"Another {self.words} has this {words}"
@@ -209,11 +213,11 @@ class Resource:
     def check(self) -> None:
         """
         Raises:
-            Failure: a name in the database would be too long, or be there twice.
+            Failure: a name in the database would be too long or a duplicate.
         """
         for name, times in Counter(self._identifiers()).items():
             if times > 1:
-                raise Failure(f"Two constraints or indexes would be called {name}; rename a field.")
+                raise Failure(f"Two constraints or indexes would be named {name}; rename a field.")
             if len(name) > MAX_IDENTIFIER_BYTES:
                 raise Failure(
                     f"{name} would be longer than {MAX_IDENTIFIER_BYTES} characters, at which "

@@ -1,4 +1,4 @@
-"""Names: which ones are accepted, their plural, and the class they become."""
+"""Check names, and derive plurals and class names."""
 
 import builtins
 import keyword
@@ -17,13 +17,13 @@ MAX_LENGTH = 40
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 GENERATED_COLUMNS = {"id", "owner_id", "version", "created_at", "updated_at"}
-# PostgreSQL has these in every table, hidden.
+# PostgreSQL's hidden columns of every table.
 SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
-# A column of that name would replace the type in the annotations of the columns after it.
+# A column of that name would shadow the type in the annotations of later columns.
 TYPES = {"bool", "dict", "float", "int", "str"}
 PYDANTIC_PREFIXES = ("model_dump", "model_validate")  # reserved by Pydantic in every model
 
-# What inflect gets wrong. A word not listed that ends with one of SINGULAR_ENDINGS is a singular.
+# Words that inflect gets wrong. Other words that end with one of SINGULAR_ENDINGS are singulars.
 SINGULAR_ENDINGS = ("ss", "us", "is", "as", "os")
 SINGULARS = {"corps", "data", "gas", "goods", "james", "lens", "means", "media", "news", "sales"}
 UNCOUNTABLE = {"data", "goods", "means", "media", "sales"}
@@ -75,7 +75,7 @@ def check_form(name: str, argument: str) -> None:
 def check_resource_name(name: str) -> None:
     """
     Raises:
-        Failure: the name cannot be used, and why.
+        Failure: the name cannot be used.
     """
     check_form(name, "NAME")
     if hasattr(builtins, name):
@@ -83,7 +83,7 @@ def check_resource_name(name: str) -> None:
     if keyword.iskeyword(class_name(name)) or hasattr(builtins, class_name(name)):
         raise _refuse(name, "NAME", f"would have the class {class_name(name)}, a word of Python")
     if (snake := snake_case(class_name(name))) != name:
-        # Error codes and messages are made from the name of the class.
+        # Error codes and messages are derived from the name of the class.
         raise _refuse(name, "NAME", f"and {snake} would have the same class {class_name(name)}")
 
 
@@ -93,7 +93,7 @@ def check_column_name(name: str, argument: str) -> None:
         argument: as typed, for the error message.
 
     Raises:
-        Failure: the name cannot be used, and why.
+        Failure: the name cannot be used.
     """
     check_form(name, argument)
     if name in GENERATED_COLUMNS:
@@ -113,7 +113,7 @@ def check_column_name(name: str, argument: str) -> None:
 def check_table_name(name: str, argument: str) -> None:
     """
     Raises:
-        Failure: the name cannot be used, and why.
+        Failure: the name cannot be used.
     """
     check_form(name, argument)
     if name in RESERVED_WORDS:
@@ -124,14 +124,14 @@ def check_table_name(name: str, argument: str) -> None:
 
 
 def singular_of(name: str) -> str | None:
-    """The singular of a name that is a plural already: `tickets` gives `ticket`."""
+    """Return the singular of a plural, `ticket` for `tickets`; None for a singular."""
     before, line, last = name.rpartition("_")
     singular = _singular_of_word(last)
     return f"{before}{line}{singular}" if singular else None
 
 
 def pluralize(name: str) -> str:
-    """The plural of the last word: `work_item` gives `work_items`, `person` gives `people`."""
+    """Return the plural of the last word: `work_items` for `work_item`, `people` for `person`."""
     before, line, last = name.rpartition("_")
     plural = last if last in UNCOUNTABLE else _load_inflect().plural_noun(last)
     return f"{before}{line}{plural}"
@@ -154,14 +154,13 @@ def _singular_of_word(word: str) -> str | None:
 
 
 def _load_inflect() -> Any:
-    """Import inflect without the run-time checks that typeguard adds to its code: they take ten
-    times as long as everything else."""
-    import typeguard  # noqa: PLC0415 - for inflect alone
+    """Import inflect without the run-time checks of typeguard, which make it ten times slower."""
+    import typeguard  # noqa: PLC0415 - only inflect needs it
 
     with patch.object(typeguard, "typechecked", lambda function: function):
         import inflect  # noqa: PLC0415
     return inflect.engine()
 
 
-def _refuse(name: str, argument: str, why: str) -> Failure:
-    return Failure(f"{argument}: {name} {why}; choose another name.")
+def _refuse(name: str, argument: str, reason: str) -> Failure:
+    return Failure(f"{argument}: {name} {reason}; choose another name.")

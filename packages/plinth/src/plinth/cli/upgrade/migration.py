@@ -36,10 +36,10 @@ def downgrade() -> None:
 
 
 def write_step(project: Path, to: int) -> Change | None:
-    """Return the migration to write; None where the project's migrations reach that step.
+    """Return the migration to write; None if the project's migrations already apply that step.
 
     Raises:
-        Failure: no migration of the project applies a step.
+        Failure: no migration of the project applies any step.
     """
     since = _find_newest(project)
     if since >= to:
@@ -56,13 +56,13 @@ def write_step(project: Path, to: int) -> Change | None:
 
 
 def _find_newest(project: Path) -> int:
-    found = []
+    steps = []
     for path in (project / FOLDER).glob("*.py"):
         text = read(project, path.relative_to(project)) or ""
-        found += [int(it) for it in STEP.findall(text.partition("\ndef downgrade(")[0])]
-    if not found:
+        steps += [int(it) for it in STEP.findall(text.partition("\ndef downgrade(")[0])]
+    if not steps:
         raise Failure(
             f"No migration in {FOLDER} calls op.plinth_schema: run `alembic revision "
-            "--autogenerate` with the release that the project has, then repeat the upgrade."
+            "--autogenerate` with the current release of the project, then repeat the upgrade."
         )
-    return max(found)
+    return max(steps)

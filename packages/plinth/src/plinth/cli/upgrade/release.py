@@ -1,4 +1,4 @@
-"""A release of the library as a wheel, read without installing it."""
+"""Read a release of the library from its wheel, without installing it."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ PHASES = ("dev", "a", "b", "rc", None)
 class Release:
     """
     Attributes:
-        schema: its newest step of the schema.
+        schema: the number of its newest schema step.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Release:
         """Return the files that `plinth start` of this release writes.
 
         Raises:
-            Failure: the release's templates need values that this code does not know.
+            Failure: the release's templates need other values than this code passes.
         """
         values = {"name": record.name, "database": record.database}
         try:
@@ -42,7 +42,7 @@ class Release:
             )
         except UndefinedError:
             raise Failure(
-                f"Only the `plinth` of {self.version} can upgrade to it: run "
+                f"Upgrading to {self.version} requires the `plinth` of that release: run "
                 f"`uv tool run --from {self.path} plinth upgrade`."
             ) from None
 
@@ -53,32 +53,32 @@ def read(path: Path) -> Release:
         Failure: there is no such file, or it is not a wheel of the library.
     """
     if not path.is_file():
-        raise Failure(f"There is no file {path}: name the new wheel with --wheel PATH.")
+        raise Failure(f"There is no file {path}: pass the new wheel with --wheel PATH.")
     try:
         with ZipFile(path) as archive:
             names = archive.namelist()
             metadata = next((it for it in names if it.endswith(".dist-info/METADATA")), None)
             headers = archive.read(metadata).decode() if metadata else ""
     except (BadZipFile, OSError, UnicodeDecodeError):
-        raise Failure(f"{path} is damaged, or not a wheel: fetch or build it again.") from None
-    found = HeaderParser().parsestr(headers)
-    name, version = found["Name"], found["Version"]
+        raise Failure(f"{path} is damaged, or not a wheel: download or build it again.") from None
+    fields = HeaderParser().parsestr(headers)
+    name, version = fields["Name"], fields["Version"]
     expected = f"{DISTRIBUTION.replace('-', '_')}-{version}-"
     if name != DISTRIBUTION or not (path.name.startswith(expected) and path.suffix == ".whl"):
         raise Failure(f"{path} is not a wheel of {DISTRIBUTION}, or was renamed.")
     if not VERSION.fullmatch(version) or f"{wheel.FOLDER}app/main.py" not in names:
-        raise Failure(f"{path} has no project in it: build it with `make wheel`.")
+        raise Failure(f"{path} contains no project: build it with `make wheel`.")
     return Release(path, version, sum(STEP.fullmatch(it) is not None for it in names))
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Return what versions are ordered by (PEP 440, of the forms that we release).
+    """Return the sort key of a version (PEP 440, only the forms that Plinth uses).
 
     Raises:
-        Failure: it is of another form.
+        Failure: the version has another form.
     """
-    found = VERSION.fullmatch(version)
-    if found is None:
+    match = VERSION.fullmatch(version)
+    if match is None:
         raise Failure(f"{version!r} is not a version such as 2.0.0.")
-    major, minor, patch, phase, number = found.groups()
+    major, minor, patch, phase, number = match.groups()
     return int(major), int(minor), int(patch), PHASES.index(phase), int(number or 0)

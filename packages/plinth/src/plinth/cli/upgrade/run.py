@@ -1,4 +1,4 @@
-"""`plinth upgrade`"""
+"""`plinth upgrade`: upgrade the library in a project."""
 
 import re
 import shutil
@@ -20,60 +20,60 @@ from plinth.cli.upgrade.release import Release
 from plinth.cli.upgrade.scaffold import PYPROJECT, Comparison
 
 WHEELS = Path("wheels")
-OURS = f"{wheel.DISTRIBUTION.replace('-', '_')}-*.whl"
+LIBRARY_WHEELS = f"{wheel.DISTRIBUTION.replace('-', '_')}-*.whl"
 
 
 def run(project: Path, given: Path | None, *, check: bool) -> None:
     """
     Args:
-        given: the wheel, where it is not the one that this was installed from.
-        check: print what would change, and change nothing.
+        given: the wheel; None for the one that the library was installed from.
+        check: only print the changes.
 
     Raises:
-        Failure: what is wrong; then nothing was changed.
+        Failure: nothing was changed.
     """
     started = record.read(project)
     new = _find_release(project, started, given)
     if new is None:
-        out.print(f"The project has {started.version} already: there is nothing to do.")
+        out.print(f"The project already has {started.version}: there is nothing to do.")
         return
     if not check:
         _refuse_uncommitted(project)
     files = new.read_project(started)
-    found = scaffold.compare(project, started, _read_before(project, started), files)
-    changes = _raise_pin(project, found, new)
+    comparison = scaffold.compare(project, started, _read_before(project, started), files)
+    changes = _raise_pin(project, comparison, new)
     if step := migration.write_step(project, new.schema):
         changes.append(step)
     upgraded = replace(started, version=new.version, files=record.digest_all(files))
     if not check:
         changes += _lock(project, new, changes)
         recorded = Change(Path(record.NAME), upgraded.render(), started.render())
-        _carry_out(project, new, [*changes, recorded])  # last, so that it can be repeated
+        _apply(project, new, [*changes, recorded])  # the record last, so that it can be repeated
         for file in files:
             if file.is_executable and (path := project / file.name).exists():
                 path.chmod(path.stat().st_mode | wheel.EXECUTABLE)
-    _report(started, new, changes, found, check=check)
+    _report(started, new, changes, comparison, check=check)
 
 
 def _find_release(project: Path, started: Record, given: Path | None) -> Release | None:
-    """Return None where the project has it."""
+    """Return the new release; None if the project already has it."""
     path = given or wheel.installed_from()
     if path is None:
-        raise Failure("Name the new wheel with --wheel PATH.")
+        raise Failure("Pass the new wheel with --wheel PATH.")
     new = release.read(path)
     new_key, old_key = release.version_key(new.version), release.version_key(started.version)
     if new_key < old_key:
         raise Failure(
-            f"{path} is {new.version}, and the project has {started.version}: name a newer wheel."
+            f"{path} is {new.version}, but the project has {started.version}: pass a newer wheel."
         )
-    there = project / WHEELS / path.name
-    if there.exists() and there.read_bytes() != path.read_bytes():
-        raise Failure(f"{there} is another file of that name: remove one of them.")
+    existing = project / WHEELS / path.name
+    if existing.exists() and existing.read_bytes() != path.read_bytes():
+        raise Failure(f"{existing} is another file of that name: remove one of them.")
     return new if new_key > old_key else None
 
 
 def _refuse_uncommitted(project: Path) -> None:
-    """Keep the team's changes apart from those of the upgrade, where git is in use."""
+    """Refuse uncommitted changes in a git repository, to keep them apart from the upgrade."""
     git = shutil.which("git")
     if git is None:
         return
@@ -87,8 +87,8 @@ def _refuse_uncommitted(project: Path) -> None:
 
 
 def _read_before(project: Path, started: Record) -> dict[str, str]:
-    """Return the files as the project's release wrote them; none where its wheel is gone."""
-    paths = (project / WHEELS).glob(OURS)
+    """Return the files as the project's release wrote them; empty if its wheel is missing."""
+    paths = (project / WHEELS).glob(LIBRARY_WHEELS)
     releases = [release.read(path) for path in paths]
     return {
         file.name: file.text
@@ -98,20 +98,20 @@ def _read_before(project: Path, started: Record) -> dict[str, str]:
     }
 
 
-def _raise_pin(project: Path, found: Comparison, new: Release) -> list[Change]:
-    """Return the changes of the scaffold, and the pin where the team has changed its file."""
+def _raise_pin(project: Path, comparison: Comparison, new: Release) -> list[Change]:
+    """Return the changes, and that of the pin if the team has edited pyproject.toml."""
     path = Path(PYPROJECT)
-    if any(change.path == path for change in found.changes):
-        return list(found.changes)
+    if any(change.path == path for change in comparison.changes):
+        return list(comparison.changes)
     current = read(project, path)
     if current is None:
         raise Failure(f"There is no {PYPROJECT}: restore it from version control.")
     raised = scaffold.raise_pin(current, new.version)
-    return [*found.changes, *([Change(path, raised, current)] if raised != current else [])]
+    return [*comparison.changes, *([Change(path, raised, current)] if raised != current else [])]
 
 
 def _lock(project: Path, new: Release, changes: Sequence[Change]) -> list[Change]:
-    """Compile the requirements beside the project, with the versions that it has."""
+    """Compile the requirements in a temporary folder, with the project's versions."""
     texts = [it.new for it in changes if it.path == Path(PYPROJECT)]
     pyproject = texts[0] if texts else read(project, Path(PYPROJECT))
     names = (lock.RUNTIME, lock.DEVELOPMENT)
@@ -132,38 +132,43 @@ def _lock(project: Path, new: Release, changes: Sequence[Change]) -> list[Change
 
 
 def _prefer(locked: str, tested: str) -> str:
-    """Return the pins of the project, and those of the release for packages that it lacks."""
+    """Return the project's pins, and the release's for packages that the project lacks."""
     pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", f"{tested}\n{locked}", re.MULTILINE))
     pins.pop(wheel.DISTRIBUTION, None)
     return "".join(f"{name}=={version}\n" for name, version in pins.items())
 
 
 def _foreign_wheels(project: Path) -> list[Path]:
-    """Return the wheels of others that the project keeps."""
+    """Return the other wheels in the project."""
     folder = project / WHEELS
-    return sorted({*folder.glob("*.whl")} - {*folder.glob(OURS)})
+    return sorted({*folder.glob("*.whl")} - {*folder.glob(LIBRARY_WHEELS)})
 
 
-def _carry_out(project: Path, new: Release, changes: Sequence[Change]) -> None:
+def _apply(project: Path, new: Release, changes: Sequence[Change]) -> None:
     folder = project / WHEELS
     target = folder / new.path.name
-    is_there = target.exists()
+    existed = target.exists()
     try:
         folder.mkdir(exist_ok=True)
-        if not is_there:
+        if not existed:
             shutil.copyfile(new.path, target)
         plan.carry_out(project, changes)
     except (OSError, Failure) as error:
-        if not is_there:
+        if not existed:
             target.unlink(missing_ok=True)
         raise Failure(str(error)) from error
-    for path in folder.glob(OURS):
+    for path in folder.glob(LIBRARY_WHEELS):
         if path != target:
             path.unlink()
 
 
 def _report(
-    started: Record, new: Release, changes: Sequence[Change], found: Comparison, *, check: bool
+    started: Record,
+    new: Release,
+    changes: Sequence[Change],
+    comparison: Comparison,
+    *,
+    check: bool,
 ) -> None:
     verb = "Would upgrade" if check else "Upgraded"
     out.print(f"{verb} from {started.version} to {new.version}:", markup=False)
@@ -171,12 +176,12 @@ def _report(
     if check:
         out.print(f"  lock     {lock.RUNTIME} and {lock.DEVELOPMENT}", markup=False)
     plan.show_names(changes)
-    for name in found.dropped:
-        out.print(f"  kept     {name}, which {new.version} does not write any more", markup=False)
-    for change in found.left:
+    for name in comparison.dropped:
+        out.print(f"  kept     {name}, which {new.version} no longer writes", markup=False)
+    for change in comparison.left:
         out.print(f"  kept     {change.path}, which you have changed", markup=False)
-    if found.left:
-        out.print("What changed in the files that you have changed; take over what you need:")
-        plan.show(found.left)
+    if comparison.left:
+        out.print("The release changed these files, but so did you. Apply the changes you need:")
+        plan.show(comparison.left)
     if not check:
-        out.print("Next: make install, plinth db upgrade, make check.", markup=False)
+        out.print("Next: make install, plinth db upgrade, make check", markup=False)

@@ -1,4 +1,4 @@
-"""The files that `plinth start` wrote, beside those that the new release would write."""
+"""Compare a project's files with those that `plinth start` wrote and those of a new release."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +10,16 @@ from plinth.cli.start.record import PIN, Record, digest
 from plinth.cli.start.wheel import ProjectFile
 
 PYPROJECT = "pyproject.toml"
-MIGRATIONS = "alembic/versions/"  # never change once they ran
+MIGRATIONS = "alembic/versions/"  # must not change after they ran
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """
     Attributes:
-        changes: to the files that are as `plinth start` wrote them.
-        left: what changed in the scaffold's version of the files that the team has changed.
-        dropped: files that the release does not write any more; they stay.
+        changes: of files that the team has not changed.
+        left: the release's changes of files that the team has changed; they are only shown.
+        dropped: files that the release no longer writes; they are kept.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -32,22 +32,22 @@ def compare(
 ) -> Comparison:
     """
     Args:
-        before: the text of each file as the project's release wrote it, as far as it is known.
+        before: the files as the project's release wrote them, if its wheel exists.
         files: those of the new release.
     """
-    found = Comparison()
+    comparison = Comparison()
     for file in files:
         if not file.name.startswith(MIGRATIONS):
-            _compare_file(project, record, before, file, found)
+            _compare_file(project, record, before, file, comparison)
     names = {file.name for file in files}
-    found.dropped.extend(
+    comparison.dropped.extend(
         name for name in sorted(record.files) if name not in names and (project / name).exists()
     )
-    return found
+    return comparison
 
 
 def raise_pin(text: str, version: str) -> str:
-    """Return the pyproject.toml with the requirement of the library raised to the version.
+    """Return the pyproject.toml with the new version in the requirement of the library.
 
     Raises:
         Failure: there is no requirement with a version.
@@ -56,13 +56,17 @@ def raise_pin(text: str, version: str) -> str:
     raised, count = PIN.subn(lambda pin: pin[1] + (version if pin[2] == "==" else minor), text)
     if not count:
         raise Failure(
-            f"{PYPROJECT} has no requirement such as plinth-backend[admin,otel]~=2.0: write one."
+            f"{PYPROJECT} has no requirement such as plinth-backend[admin,otel]~=2.0: add one."
         )
     return raised
 
 
 def _compare_file(
-    project: Path, record: Record, before: dict[str, str], file: ProjectFile, found: Comparison
+    project: Path,
+    record: Record,
+    before: dict[str, str],
+    file: ProjectFile,
+    comparison: Comparison,
 ) -> None:
     path = Path(file.name)
     current, started = read(project, path), record.files.get(file.name)
@@ -70,6 +74,6 @@ def _compare_file(
         return
     is_untouched = started == (None if current is None else digest(current))
     if is_untouched:
-        found.changes.append(Change(path, file.text, current))
+        comparison.changes.append(Change(path, file.text, current))
     elif digest(file.text) != started:
-        found.left.append(Change(path, file.text, before.get(file.name, current)))
+        comparison.left.append(Change(path, file.text, before.get(file.name, current)))

@@ -1,4 +1,7 @@
-"""Origins as a browser sends them (RFC 6454, 6.2; https://fetch.spec.whatwg.org/#origin-header)."""
+"""Origins in the form that browsers send.
+
+RFC 6454, section 6.2; https://fetch.spec.whatwg.org/#origin-header
+"""
 
 import re
 
@@ -13,32 +16,32 @@ WRITTEN = re.compile(
 
 
 def check_origin(text: str) -> str:
-    """Return `text`, or `*`, which stands for every origin.
+    """Return an origin, or `*` for all.
 
     Raises:
-        ValueError: no browser sends that, so it would allow nobody; or it would allow everybody.
+        ValueError: no browser sends this origin, or it is not safe to allow.
     """
     if text == ANY:
         return text
     if text == "null":
         raise ValueError("is null, which any sandboxed page sends: list your own origins")
     if "*" in text:
-        raise ValueError("is a pattern, and origins are compared as a whole: list each of them")
+        raise ValueError("is a pattern, which is not supported: list each of them")
     if not text.isascii():
-        raise ValueError("has a host that browsers send in ASCII: write its punycode form, xn--...")
-    if (origin := _find_origin(text)) is None:
+        raise ValueError("has a host that is not ASCII: write its punycode form, xn--...")
+    if (origin := _normalize(text)) is None:
         raise ValueError("is not an origin: write scheme://host or scheme://host:port")
     if origin != text:
-        raise ValueError(f"is not what a browser sends: write {origin}")
+        raise ValueError(f"is not the form that browsers send: write {origin}")
     return text
 
 
-def _find_origin(text: str) -> str | None:
-    if not (found := WRITTEN.fullmatch(text)):
+def _normalize(text: str) -> str | None:
+    if not (match := WRITTEN.fullmatch(text)):
         return None
-    scheme = found["scheme"].lower()
-    port = int(found["port"]) if found["port"] else DEFAULT_PORTS.get(scheme)
+    scheme = match["scheme"].lower()
+    port = int(match["port"]) if match["port"] else DEFAULT_PORTS.get(scheme)
     if port is not None and not 1 <= port <= MAX_PORT:
         return None
-    written_port = "" if port == DEFAULT_PORTS.get(scheme) else f":{port}"
-    return f"{scheme}://{found['host'].lower()}{written_port}"
+    suffix = "" if port == DEFAULT_PORTS.get(scheme) else f":{port}"
+    return f"{scheme}://{match['host'].lower()}{suffix}"

@@ -1,6 +1,6 @@
-"""TLS to PostgreSQL, by libpq's options.
+"""TLS connections to PostgreSQL with libpq's options.
 
-asyncpg reads only some of them, and builds a context anew for each connection.
+asyncpg supports only some of them, and creates a context for each connection.
 """
 
 import os
@@ -48,7 +48,7 @@ class Tls:
     """
     Attributes:
         mode: libpq's `sslmode`.
-        root: the file with the authorities to trust, or `system`; None trusts everybody.
+        root: the file with the trusted CAs, or `system`; None disables verification.
     """
 
     mode: str
@@ -63,7 +63,7 @@ class Tls:
 
 
 class _NamedContext(ssl.SSLContext):
-    """For a server that is reached by its address, and proves its name."""
+    """Verify a server's host name although the connection is to its IP address."""
 
     name: str
 
@@ -75,10 +75,10 @@ def read_tls(given: Mapping[str, str], *, over_network: bool) -> Tls:
     """
     Args:
         given: libpq's options.
-        over_network: False where the server is at a Unix socket, which has no TLS.
+        over_network: False for a Unix socket, which has no TLS.
 
     Raises:
-        ValueError: a sentence; the driver could not do it, or it would protect nothing.
+        ValueError: the driver does not support an option, or the option has no effect.
     """
     found = {
         option: value for option, name in FROM_ENVIRONMENT.items() if (value := os.getenv(name))
@@ -89,14 +89,14 @@ def read_tls(given: Mapping[str, str], *, over_network: bool) -> Tls:
         return Tls(mode)
     files = {option: _default_file(name) for option, name in DEFAULT_FILES.items()} | found
     if "sslkey" in found and not files["sslcert"]:
-        raise ValueError("has an sslkey and no sslcert that it belongs to")
+        raise ValueError("has an sslkey without an sslcert")
     root = files["sslrootcert"]
     if found.get("channel_binding") == "require" and root is None:
         root = SYSTEM
     if mode.startswith("verify") and root is None:
         raise ValueError(
-            f"has sslmode={mode} and names no authority to trust: add sslrootcert=system for those "
-            "of this machine, or sslrootcert=/path/to/ca.pem"
+            f"has sslmode={mode} without a CA to trust: add sslrootcert=system for the CAs of this "
+            "machine, or sslrootcert=/path/to/ca.pem"
         )
     oldest = found.get("ssl_min_protocol_version", VERSIONS[2])
     tls = Tls(
@@ -110,17 +110,17 @@ def read_tls(given: Mapping[str, str], *, over_network: bool) -> Tls:
         oldest=max(oldest, VERSIONS[2]),
         newest=found.get("ssl_max_protocol_version"),
     )
-    make_context(tls)  # once, to see that its files can be read
+    make_context(tls)  # raises if a file cannot be read
     return tls
 
 
 def make_context(tls: Tls, name: str | None = None) -> ssl.SSLContext:
     """
     Args:
-        name: the server's, where it is reached by an address.
+        name: the server's host name, if the connection is to its IP address.
 
     Raises:
-        ValueError: a file cannot be read, or does not hold what it should.
+        ValueError: a file cannot be read or is invalid.
     """
     context = (
         _NamedContext(ssl.PROTOCOL_TLS_CLIENT) if name else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -141,7 +141,7 @@ def make_context(tls: Tls, name: str | None = None) -> ssl.SSLContext:
         _load("sslcrl", lambda: context.load_verify_locations(tls.revoked))
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     if certificate := tls.certificate:
-        # Without a callback OpenSSL would ask for the password at the terminal.
+        # Without a callback, OpenSSL prompts for the password on the terminal.
         password = tls.key_password or ""
         _load("sslcert", lambda: context.load_cert_chain(certificate, tls.key, lambda: password))
     return context
@@ -154,8 +154,8 @@ def _find_mode(found: Mapping[str, str], *, over_network: bool) -> str:
         # the middle as well.
         if mode not in (None, "require", "verify-full") or not over_network:
             raise ValueError(
-                "has channel_binding=require, which the driver replaces by a verified "
-                "certificate: set sslmode=verify-full, or remove it"
+                "has channel_binding=require, which the driver replaces by certificate "
+                "verification: set sslmode=verify-full, or remove it"
             )
         mode = "verify-full"
     if found.get("sslrootcert") == SYSTEM:
@@ -192,7 +192,7 @@ def _load(option: str, load: Callable[[], None]) -> None:
     try:
         load()
     except ssl.SSLError:
-        raise ValueError(f"has an {option} that is no valid PEM file") from None
+        raise ValueError(f"has an {option} that is not a valid PEM file") from None
     except OSError as error:
         raise ValueError(f"has an {option} that cannot be read ({error.strerror})") from None
 

@@ -1,8 +1,8 @@
-"""`DATABASE_URL`, read as libpq reads it: which options are honored, and which are refused.
+"""Parse `DATABASE_URL` like libpq, and refuse unsupported options.
 
-The options are those of libpq 18 (https://www.postgresql.org/docs/18/libpq-connect.html), and a few
-that other programs write. None is dropped silently: each is honored, has no effect with its value,
-or is refused with a sentence that names it.
+It knows the options of libpq 18 (https://www.postgresql.org/docs/18/libpq-connect.html) and some of
+other programs. No option is ignored silently: it is applied, has no effect with its value, or is
+refused with a message that names it.
 """
 
 import re
@@ -18,11 +18,11 @@ from plinth.config.urls.service_urls import MAX_PORT, find_url_fault, split_host
 
 SCHEMES = ("postgresql", "postgres")
 PORT = 5432
-# RFC 1123, 2.1. The name service refuses a longer one with an error of another kind.
+# RFC 1123, section 2.1. For a longer label, the resolver raises an error of another type.
 LABEL = r"[A-Za-z0-9_-]{1,63}"
 HOST = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*\.?")
 
-# Honored with these values, or without effect with them; refused with any other.
+# Supported values; they are applied or have no effect.
 VALUES = {
     "client_encoding": ("utf8", "utf-8", "unicode", "auto"),
     "gssdelegation": ("0",),
@@ -33,14 +33,14 @@ VALUES = {
     "min_protocol_version": ("3.0",),
     "replication": ("0", "false", "no", "off"),
     "sslcertmode": ("allow",),
-    "sslcompression": ("0", "1"),  # libpq ignores it, and no TLS library of today compresses
+    "sslcompression": ("0", "1"),  # ignored by libpq too; current TLS libraries do not compress
     "sslsni": ("1",),
-    "uselibpqcompat": ("true",),  # node-postgres': that sslmode means what it means to libpq
+    "uselibpqcompat": ("true",),  # of node-postgres: interpret sslmode like libpq
     "target_session_attrs": (
         "any", "read-write", "read-only", "primary", "standby", "prefer-standby",
     ),
 }  # fmt: skip
-# With the most that libpq, or Linux (tcp(7)), takes.
+# Unit, and the maximum of libpq or Linux (tcp(7)).
 NUMBERS = {
     "connect_timeout": ("seconds", 2**31 - 1),
     "keepalives_count": ("a count", 127),
@@ -60,28 +60,29 @@ REFUSED = {
     "oauth_issuer": "OAuth is not supported: remove it",
     "oauth_scope": "OAuth is not supported: remove it",
     "require_auth": "the driver cannot enforce it: remove it, and set sslmode=verify-full, which "
-    "proves the server",
+    "authenticates the server",
     "requirepeer": "the driver cannot check it: remove it",
-    "requiressl": "libpq no longer has it: write sslmode=require",
-    "scram_client_key": "the driver cannot use it: give the password",
-    "scram_server_key": "the driver cannot use it: give the password",
-    "service": "service files are not read: write their values into the URL",
-    "servicefile": "service files are not read: write their values into the URL",
-    "sslcrldir": "the driver cannot read a folder: name a file as sslcrl",
-    "sslkeylogfile": "TLS keys are never logged: remove it",
-    # What other programs write into such URLs.
-    "connection_limit": "it is Prisma's: remove it, and set DB_POOL_SIZE",
-    "currentSchema": "it is JDBC's: write options=-c%20search_path=...",
-    "pgbouncer": "it is Prisma's: remove it, and set DB_PGBOUNCER=true",
-    "pool_timeout": "it is Prisma's: remove it, and set DB_WAIT_TIMEOUT",
-    "prepareThreshold": "it is JDBC's: remove it, and set DB_PGBOUNCER=true",
-    "prepared_statement_cache_size": "it is SQLAlchemy's: remove it, and set DB_PGBOUNCER=true",
-    "schema": "it is Prisma's: write options=-c%20search_path=...",
-    "statement_cache_size": "it is asyncpg's: remove it, and set DB_PGBOUNCER=true",
-    "supa": "it is Supabase's for other drivers: remove it",
+    "requiressl": "it was removed from libpq: write sslmode=require",
+    "scram_client_key": "the driver does not support it: use a password",
+    "scram_server_key": "the driver does not support it: use a password",
+    "service": "service files are not supported: write their values into the URL",
+    "servicefile": "service files are not supported: write their values into the URL",
+    "sslcrldir": "the driver does not support it: set sslcrl to a file",
+    "sslkeylogfile": "logging TLS keys is not supported: remove it",
+    # Options of other programs.
+    "connection_limit": "it is an option of Prisma: remove it, and set DB_POOL_SIZE",
+    "currentSchema": "it is an option of JDBC: write options=-c%20search_path=...",
+    "pgbouncer": "it is an option of Prisma: remove it, and set DB_PGBOUNCER=true",
+    "pool_timeout": "it is an option of Prisma: remove it, and set DB_WAIT_TIMEOUT",
+    "prepareThreshold": "it is an option of JDBC: remove it, and set DB_PGBOUNCER=true",
+    "prepared_statement_cache_size": "it is an option of SQLAlchemy: remove it, and set "
+    "DB_PGBOUNCER=true",
+    "schema": "it is an option of Prisma: write options=-c%20search_path=...",
+    "statement_cache_size": "it is an option of asyncpg: remove it, and set DB_PGBOUNCER=true",
+    "supa": "it is an option of Supabase for other drivers: remove it",
 }
-# Parameters of the session that our own settings override.
-OURS = {
+# Session parameters that settings override.
+OVERRIDDEN = {
     "statement_timeout": "set DB_STATEMENT_TIMEOUT",
     "lock_timeout": "set DB_LOCK_TIMEOUT",
     "idle_in_transaction_session_timeout": "set DB_IDLE_IN_TRANSACTION_TIMEOUT",
@@ -96,8 +97,8 @@ KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10,
 class Host(NamedTuple):
     """
     Attributes:
-        name: a host name, an address, or the folder of a Unix socket.
-        address: where `name` is, without asking the DNS (`hostaddr`).
+        name: a host name, an IP address, or the folder of a Unix socket.
+        address: the IP address of `name`, used instead of DNS (`hostaddr`).
     """
 
     name: str
@@ -113,11 +114,11 @@ class Host(NamedTuple):
 class PostgresUrl:
     """
     Attributes:
-        hosts: none leaves it to the driver: PGHOST, else the usual sockets and localhost.
-        settings: of the session, as the server is sent them.
-        connect_seconds: None where the URL does not say.
+        hosts: if empty, the driver uses PGHOST, or else the default sockets and localhost.
+        settings: session parameters.
+        connect_seconds: None if the URL has no `connect_timeout`.
         keepalive: by libpq's names.
-        shuffles: whether the hosts are tried in a random order (`load_balance_hosts`).
+        shuffles: whether to try the hosts in random order (`load_balance_hosts`).
     """
 
     hosts: tuple[Host, ...]
@@ -136,7 +137,7 @@ class PostgresUrl:
 def read_postgres_url(url: str) -> PostgresUrl:
     """
     Raises:
-        ValueError: a sentence that says what is wrong, and shows no value.
+        ValueError: the message contains no value of the URL.
     """
     if fault := find_url_fault(url, SCHEMES):
         raise ValueError(fault)
@@ -166,14 +167,13 @@ def read_postgres_url(url: str) -> PostgresUrl:
 
 
 def libpq_url(url: str) -> str:
-    """Return the URL as libpq takes it, whichever driver's form it has (`postgresql+asyncpg://`,
-    `ssl=`)."""
-    place, mark, query = url.partition("://")[2].partition("?")
-    pairs = [_in_libpqs_words(pair) for pair in query.split("&")]
-    return f"postgresql://{place}{mark}{'&'.join(pairs)}"
+    """Convert a URL in the form of another driver (`postgresql+asyncpg://`, `ssl=`) to libpq's."""
+    address, mark, query = url.partition("://")[2].partition("?")
+    pairs = [_convert_option(pair) for pair in query.split("&")]
+    return f"postgresql://{address}{mark}{'&'.join(pairs)}"
 
 
-def _in_libpqs_words(pair: str) -> str:
+def _convert_option(pair: str) -> str:
     name, equals, value = pair.partition("=")
     if name == "ssl":
         return f"sslmode{equals}{SSL_VALUES.get(value, value)}"
@@ -181,14 +181,14 @@ def _in_libpqs_words(pair: str) -> str:
 
 
 def _read_query(query: str) -> dict[str, str]:
-    """Return the options by libpq's names. Unlike in a form, a `+` is a plus and not a space."""
+    """Return the options by libpq's names. Unlike in a form, `+` is not a space."""
     given = {}
     for pair in query.split("&") if query else ():
-        name, equals, value = map(unquote, _in_libpqs_words(pair).partition("="))
+        name, equals, value = map(unquote, _convert_option(pair).partition("="))
         if not equals or not name:
             raise ValueError("has a ? that is not followed by name=value&name=value")
         _check_option(name, value)
-        if value:  # libpq takes an empty one for one that is not given
+        if value:  # like libpq, treat an empty value as missing
             given[name] = value
     return given
 
@@ -199,8 +199,7 @@ def _check_option(name: str, value: str) -> None:
     if name not in (*TEXTS, *VALUES, *NUMBERS, *TLS_OPTIONS):
         shown = f"the option {name}, which" if name.isidentifier() else "an option that"
         raise ValueError(
-            f"has {shown} libpq does not have. Write a setting of the server as "
-            "options=-c%20name=value"
+            f"has {shown} libpq does not have. Pass server settings as options=-c%20name=value"
         )
     allowed = VALUES.get(name, ()) + TLS_OPTIONS.get(name, ())
     if value and allowed and value.lower() not in map(str.lower, allowed):
@@ -210,13 +209,14 @@ def _check_option(name: str, value: str) -> None:
 
 
 def _check_number(name: str, value: str) -> None:
-    unit, most = NUMBERS[name]
-    if not re.fullmatch(r"-?[0-9]{1,10}", value) or int(value) > most:
-        raise ValueError(f"has a {name} that is not {unit}, as a whole number up to {most}")
+    unit, maximum = NUMBERS[name]
+    if not re.fullmatch(r"-?[0-9]{1,10}", value) or int(value) > maximum:
+        raise ValueError(f"has a {name} that is not {unit}, as a whole number up to {maximum}")
 
 
 def _read_hosts(listed: str, given: Mapping[str, str]) -> tuple[Host, ...]:
-    """As many ports as hosts, or one for all; as many addresses as hosts, or none."""
+    """Combine hosts, ports and addresses: one port for all hosts or one each, and likewise no
+    address or one each."""
     pairs = [split_host(text, PORT) for text in listed.split(",")] if listed else []
     names, ports = [name for name, _ in pairs], [port for _, port in pairs] or [PORT]
     if "host" in given:
@@ -235,10 +235,10 @@ def _read_hosts(listed: str, given: Mapping[str, str]) -> tuple[Host, ...]:
 
 def _make_host(name: str, port: int, address: str) -> Host:
     if address and not _is_address(address):
-        raise ValueError("has a hostaddr that is not an address: write a name as host")
+        raise ValueError("has a hostaddr that is not an IP address: use host for a name")
     name = name or address or "localhost"
     if not (name.startswith("/") or HOST.fullmatch(name) or _is_address(name)):
-        raise ValueError("has a host that is neither a name, nor an address, nor a socket's folder")
+        raise ValueError("has a host that is not a name, an IP address or the folder of a socket")
     return Host(name, port, address or None)
 
 
@@ -261,5 +261,5 @@ def _read_port(text: str) -> int:
 def _check_options(options: str) -> None:
     for word in options.replace("-c", " ").replace("--", " ").split():
         name = word.partition("=")[0].replace("-", "_").lower()
-        if advice := OURS.get(name):
+        if advice := OVERRIDDEN.get(name):
             raise ValueError(f"sets {name} in options: remove it there ({advice})")

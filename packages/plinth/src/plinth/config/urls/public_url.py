@@ -1,4 +1,4 @@
-"""The settings of the public address of the application."""
+"""The settings of the application's public URL."""
 
 import re
 from typing import Annotated
@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 PAGES = ("/docs", "/redoc", "/admin", "/.well-known")
 
-# host [":" port] of RFC 9110, 7.2: a name, an IPv4 address, or an IPv6 address in brackets.
+# host [":" port] of RFC 9110, section 7.2: a name, an IPv4 address, or an IPv6 one in brackets.
 HOST = re.compile(r"(?P<name>[a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{0,5})?", re.ASCII)
 
 
@@ -18,8 +18,8 @@ def check_host(text: str) -> str:
         ValueError
     """
     host = text.strip().lower().removesuffix(".")
-    found = HOST.fullmatch(host.removeprefix("."))
-    if found is None or found["name"] != host.removeprefix("."):
+    match = HOST.fullmatch(host.removeprefix("."))
+    if match is None or match["name"] != host.removeprefix("."):
         raise ValueError(
             "is not a host name: write 'api.example.com', or '.example.com' for a domain "
             "and all its subdomains, without a scheme, a port or *"
@@ -28,7 +28,7 @@ def check_host(text: str) -> str:
 
 
 def check_root_path(text: str) -> str:
-    """Return `ROOT_PATH` as ASGI has it: empty, or `/a/b` without a slash at its end.
+    """Return `ROOT_PATH` in ASGI's form: empty, or `/a/b` without a trailing slash.
 
     Raises:
         ValueError
@@ -40,16 +40,15 @@ def check_root_path(text: str) -> str:
 
 
 def find_path_clash(root_path: str, api_prefix: str) -> str | None:
-    """Return why the two settings cannot be told apart in a path, or None.
+    """Return a message if `ROOT_PATH` is a prefix of one of the application's paths.
 
-    A proxy may pass `ROOT_PATH` on or strip it. With a route of our own below the same path, a
-    request would not show which.
+    A proxy may strip `ROOT_PATH` or pass it on. With such a path, a request does not show which.
     """
     for own in (api_prefix, *PAGES):
         if root_path and f"{own}/".startswith(f"{root_path}/"):
             return (
-                f"ROOT_PATH={root_path} is the beginning of our own path {own}: choose another "
-                f"ROOT_PATH, or an API_V1_PREFIX that does not begin with it, such as /v1"
+                f"ROOT_PATH={root_path} is a prefix of the application's path {own}: choose "
+                "another ROOT_PATH, or an API_V1_PREFIX that does not begin with it, such as /v1"
             )
     return None
 

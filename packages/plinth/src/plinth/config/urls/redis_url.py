@@ -1,6 +1,6 @@
-"""`REDIS_URL`: which options are honored, and which are refused with a sentence.
+"""Parse `REDIS_URL`, and refuse unsupported options.
 
-redis-py passes unknown options on to each connection, which then fails with each request.
+redis-py passes unknown options to each connection, which would fail with each request.
 """
 
 import ssl
@@ -14,18 +14,18 @@ from plinth.config.urls.service_urls import find_url_fault, split_host, split_ur
 SCHEMES = ("redis", "rediss", "unix")
 PORT, SENTINEL_PORT = 6379, 26379
 MAX_DB = 65_535
-BUDGET = "CACHE_TIMEOUT_MS bounds each call: remove it"
+BUDGET = "CACHE_TIMEOUT_MS is the only timeout: remove it"
 REFUSED = {
     "socket_timeout": BUDGET,
     "socket_connect_timeout": BUDGET,
     "timeout": BUDGET,
     "retry_on_timeout": BUDGET,
-    "max_connections": "the pool has its own size: remove it",
-    "decode_responses": "values are bytes here: remove it",
-    "encoding": "values are bytes here: remove it",
+    "max_connections": "the size of the pool is fixed: remove it",
+    "decode_responses": "values are always bytes: remove it",
+    "encoding": "values are always bytes: remove it",
     "ssl": "for TLS write rediss:// instead",
     "tls": "for TLS write rediss:// instead",
-    "family": "it is ioredis': remove it",
+    "family": "it is an option of ioredis: remove it",
     "cluster": "Redis in cluster mode is not supported",
 }
 BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -40,9 +40,9 @@ class RedisUrl:
     """
     Attributes:
         options: of a connection, by redis-py's names.
-        sentinels: their hosts and ports; empty where the URL names one server.
-        service: the name of the master at the Sentinels.
-        sentinel_options: the account at the Sentinels themselves.
+        sentinels: hosts and ports of the Sentinels; empty for a single server.
+        service: the name of the primary at the Sentinels.
+        sentinel_options: the account at the Sentinels.
     """
 
     tls: bool
@@ -53,8 +53,8 @@ class RedisUrl:
 
     @property
     def password(self) -> str | None:
-        found: str | None = self.options.get("password")
-        return found
+        password: str | None = self.options.get("password")
+        return password
 
 
 def read_redis_url(url: str) -> RedisUrl:
@@ -62,7 +62,7 @@ def read_redis_url(url: str) -> RedisUrl:
     `redis+sentinel://user:password@host:port,host/service/db?sentinel_password=...`.
 
     Raises:
-        ValueError: a sentence that says what is wrong, and shows no value.
+        ValueError: the message contains no value of the URL.
     """
     if fault := find_url_fault(url, SCHEMES):
         raise ValueError(fault)
@@ -80,28 +80,28 @@ def read_redis_url(url: str) -> RedisUrl:
         if "socket_keepalive" in options:
             raise ValueError("has the option socket_keepalive, which a Unix socket does not have")
         if not parts.path.strip("/"):
-            raise ValueError("names no socket: write unix:///path/to/the.sock")
+            raise ValueError("has no socket: write unix:///path/to/the.sock")
         return RedisUrl(False, {"path": unquote(parts.path), "db": 0} | options)
     if "," in hosts and "+" not in parts.scheme:
         raise ValueError(
-            "has several hosts: for Sentinels write redis+sentinel://; a cluster is not supported"
+            "has several hosts: for Sentinels write redis+sentinel://; clusters are not supported"
         )
     service, db = ("", parts.path.removeprefix("/"))
     if "+" in parts.scheme:
         service, _, db = parts.path.strip("/").partition("/")
         if not service or not (db or "0").isdecimal():
             raise ValueError(
-                "is redis+sentinel://host:port,host:port/service/number-of-the-database"
+                "must have the form redis+sentinel://host:port,host:port/service/database-number"
             )
     options = {"db": _read_db(db)} | options
-    of_sentinels = {
+    sentinel_options = {
         name.removeprefix("sentinel_"): options.pop(name)
         for name in ("sentinel_username", "sentinel_password")
         if name in options
     }
     if service:
         sentinels = tuple(split_host(host, SENTINEL_PORT) for host in hosts.split(","))
-        return RedisUrl(tls, options, sentinels, unquote(service), of_sentinels)
+        return RedisUrl(tls, options, sentinels, unquote(service), sentinel_options)
     host, port = split_host(hosts, PORT)
     return RedisUrl(tls, options | {"host": host or "localhost", "port": port})
 
@@ -117,7 +117,7 @@ def _read_query(query: str, *, tls: bool, sentinel: bool) -> dict[str, Any]:
         read = _OPTIONS.get(name)
         if read is None or (name.startswith("sentinel_") and not sentinel):
             shown = f"the option {name}, which" if name.isidentifier() else "an option that"
-            raise ValueError(f"has {shown} is not known: remove it")
+            raise ValueError(f"has {shown} is unknown: remove it")
         if name.startswith("ssl_") and not tls:
             raise ValueError(f"has the option {name}, which has no effect without rediss://")
         if value:
@@ -130,7 +130,7 @@ def _read_query(query: str, *, tls: bool, sentinel: bool) -> dict[str, Any]:
 
 def _read_db(text: str) -> int:
     if not (text or "0").isdecimal() or int(text or 0) > MAX_DB:
-        raise ValueError(f"has a path that is not the number of a database, 0 to {MAX_DB}")
+        raise ValueError(f"has a path that is not a database number from 0 to {MAX_DB}")
     return int(text or 0)
 
 
@@ -140,7 +140,7 @@ def _read_protocol(text: str) -> int:
 
 def _read_client_name(text: str) -> str:
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError  # CLIENT SETNAME would refuse it, on each connection
+        raise ValueError  # CLIENT SETNAME would fail on each connection
     return text
 
 
@@ -169,7 +169,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
 def _check_files(options: Mapping[str, Any]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if "ssl_keyfile" in options and "ssl_certfile" not in options:
-        raise ValueError("has an ssl_keyfile and no ssl_certfile that it belongs to")
+        raise ValueError("has an ssl_keyfile without an ssl_certfile")
     for name, load in (
         ("ssl_ca_certs", lambda path: context.load_verify_locations(cafile=path)),
         ("ssl_ca_path", lambda path: context.load_verify_locations(capath=path)),

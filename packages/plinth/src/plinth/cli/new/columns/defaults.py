@@ -1,4 +1,4 @@
-"""Default values: what is accepted, and its source text in a schema, a table and a test."""
+"""Parse default values, and write them as source code for schemas, tables and tests."""
 
 import json
 import re
@@ -7,21 +7,21 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 MAX_DEFAULT_LENGTH = 60
-"""Characters. With a longer text the generated lines pass the linter's 100 columns."""
+"""Characters. With a longer text, generated lines would exceed the linter's 100 columns."""
 
-LATIN_EXTENDED = 0x250  # where letters begin that look like others
+LATIN_EXTENDED = 0x250  # from here on, letters may look like Latin ones
 
 MAX_EXACT_FLOAT = 2**53
-"""As app/schemas/fields.py bounds what comes in."""
+"""The bound of input in app/schemas/fields.py."""
 
 
 @dataclass(frozen=True, slots=True)
 class Default:
     """
     Attributes:
-        python: its source text in a schema.
-        server: the text that PostgreSQL reads it from.
-        json: its source text in a test, as a response has it.
+        python: source code in a schema.
+        server: the text in PostgreSQL's syntax.
+        json: source code in a test, in the form of a response.
     """
 
     python: str
@@ -33,7 +33,9 @@ def quoted(text: str) -> Default:
     if not text.isprintable():
         raise ValueError("must be one line without control characters")
     if len(text) > MAX_DEFAULT_LENGTH:
-        raise ValueError(f"may have {MAX_DEFAULT_LENGTH} characters; write a longer one yourself")
+        raise ValueError(
+            f"has more than {MAX_DEFAULT_LENGTH} characters; add it to the generated code by hand"
+        )
     source = literal(text)
     return Default(source, text, source)
 
@@ -43,7 +45,7 @@ def integer(text: str) -> Default:
         not re.fullmatch(r"-?[0-9]{1,16}", text)
         or not -MAX_EXACT_FLOAT < int(text) < MAX_EXACT_FLOAT
     ):
-        raise ValueError("must be a whole number below 2**53, which JSON carries exactly")
+        raise ValueError("must be a whole number below 2**53, which JSON represents exactly")
     number = str(int(text))
     return Default(number, number, number)
 
@@ -79,14 +81,14 @@ def identifier(text: str) -> Default:
 
 def document(text: str) -> Default:
     if json.loads(text) != {}:
-        raise ValueError("must be {}; write any other one yourself")
+        raise ValueError("must be {}; add another one to the generated code by hand")
     return Default("{}", "{}", "{}")
 
 
 def moment(text: str) -> Default:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("must have a time zone, as 2026-01-31T09:00:00+00:00")
+        raise ValueError("must have a time zone, such as 2026-01-31T09:00:00+00:00")
     if moment.microsecond:
         raise ValueError("must be in whole seconds")
     try:
@@ -99,10 +101,10 @@ def moment(text: str) -> Default:
 
 
 def literal(text: str) -> str:
-    """Return the source text of a string.
+    """Return the source code of a string.
 
-    Beyond ASCII only Latin letters are kept as they are. The rest is escaped: both readers and ruff
-    take some of those characters for others.
+    Outside ASCII, only Latin letters are not escaped. Readers and ruff would confuse other
+    characters with similar ones.
     """
     return f'"{"".join(map(_escape, text))}"'
 

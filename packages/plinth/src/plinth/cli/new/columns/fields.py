@@ -1,4 +1,4 @@
-"""`name:type[:length or table][?][=default]`, as a person types it."""
+"""Parse a field of `plinth new`: `name:type[:length or table][?][=default]`."""
 
 import builtins
 import keyword
@@ -26,7 +26,7 @@ IN_SCHEMAS = {
     *("Decimal", "Field", "Finite", "JsonObject", "Line", "PlainDecimal", "RowRef"),
     *("StringConstraints", "Text"),
 }
-MAX_PLAIN_PLACES = 6  # Python writes a decimal with more places, such as 1E-7, with an exponent
+MAX_PLAIN_PLACES = 6  # Python formats a decimal with more places with an exponent: 1E-7
 MAX_SIZES = {"str": 10_000, "decimal": 30}
 
 
@@ -34,10 +34,10 @@ MAX_SIZES = {"str": 10_000, "decimal": 30}
 class Field:
     """
     Attributes:
-        name: as it was typed; the column of a reference has `_id` behind it.
-        size: of a str its length, of a decimal its digits, as "12,2".
-        table: what a reference refers to.
-        is_secret: it is stored, and no response, list or search shows it.
+        name: as typed; the column of a reference is the name with `_id`.
+        size: the length of a str, or the digits of a decimal such as "12,2".
+        table: the target of a reference.
+        is_secret: no response, filter or search contains it.
     """
 
     name: str
@@ -58,14 +58,14 @@ class Field:
 
     @cached_property
     def shown_as(self) -> str:
-        """Its type in responses."""
+        """The type in responses."""
         if self.kind is KINDS["decimal"] and int(self.size.split(",")[1]) > MAX_PLAIN_PLACES:
             return self.hint.replace("Decimal", "PlainDecimal")
         return self.hint
 
     @cached_property
     def alias(self) -> str | None:
-        """The name of the type that its schemas share, where it has rules of its own."""
+        """The name of the type that the schemas share; None if it has no size."""
         if not self.size:
             return None
         name = class_name(self.name)
@@ -78,15 +78,15 @@ class Field:
 
     @cached_property
     def rules(self) -> str:
-        """What the type of that name is."""
+        """The definition of the type named `alias`."""
         if self.kind is KINDS["decimal"]:
             digits, places = self.size.split(",")
             return (
                 f"Annotated[Decimal, Field(max_digits={digits}, decimal_places={places}), "
                 f"padded({places})]"
             )
-        least = "" if self.takes_empty else "min_length=1, "
-        return f"Annotated[Line, StringConstraints({least}max_length={self.size})]"
+        minimum = "" if self.takes_empty else "min_length=1, "
+        return f"Annotated[Line, StringConstraints({minimum}max_length={self.size})]"
 
     @cached_property
     def takes_empty(self) -> bool:
@@ -98,27 +98,28 @@ class Field:
 
     @cached_property
     def arguments(self) -> list[str]:
-        """Of `mapped_column`."""
-        found = [self.kind.column.format(size=self.size.replace(",", ", ")), self._server_default()]
+        """The arguments of `mapped_column`."""
+        column = self.kind.column.format(size=self.size.replace(",", ", "))
+        arguments = [column, self._server_default()]
         if self.is_indexed:
-            found.append("index=True")
+            arguments.append("index=True")
         if self.is_secret:
-            found.append('info={"secret": True}')
+            arguments.append('info={"secret": True}')
         elif self.sounds_secret:
-            found.append('info={"secret": False}')
-        return list(filter(None, found))
+            arguments.append('info={"secret": False}')
+        return list(filter(None, arguments))
 
     @cached_property
     def options(self) -> list[str]:
-        """Of `sa.Column`."""
+        """The arguments of `sa.Column`, after the name and the type."""
         return [*filter(None, [self._server_default("sa.")]), f"nullable={self.is_optional}"]
 
     def _server_default(self, prefix: str = "") -> str:
-        """Empty where null is allowed: SQLAlchemy would insert it instead of an explicit null."""
+        """Return "" for a nullable column, where SQLAlchemy would insert it instead of a null."""
         if self.default is None or self.is_optional:
             return ""
         source = literal(self.default.server)
-        if "'" in self.default.server:  # in a plain string, Alembic's comparison does not quote it
+        if "'" in self.default.server:  # Alembic's comparison does not quote it in a plain string
             source = f"{prefix}literal({source})"
         return f"server_default={source}"
 
@@ -140,7 +141,7 @@ class Field:
 
     @cached_property
     def values(self) -> float:
-        """How many different values there are."""
+        """The number of different values."""
         if self.kind is KINDS["bool"]:
             return 2
         return 10 ** int(self.size.split(",")[0]) if self.kind is KINDS["decimal"] else inf
@@ -166,7 +167,7 @@ class Field:
 
     @cached_property
     def samples(self) -> tuple[str, str]:
-        """Two values that differ, as source text for JSON."""
+        """Two different values, as Python source code of JSON."""
         if self.kind is KINDS["decimal"]:
             places = int(self.size.split(",")[1])
             return f'"{Decimal(1).scaleb(-places):f}"', f'"{Decimal(2).scaleb(-places):f}"'
@@ -177,15 +178,15 @@ class Field:
 
     @cached_property
     def bad(self) -> list[str]:
-        """What is refused, likewise."""
+        """Invalid values, likewise."""
         if self.kind is KINDS["decimal"]:
             places = int(self.size.split(",")[1])
-            found = [*self.kind.bad, f'"{Decimal(1).scaleb(-places - 1):f}"']
-            return found if self.is_optional else [*found, "None"]
-        found = [text.format(size=self.size) for text in self.kind.bad]
+            values = [*self.kind.bad, f'"{Decimal(1).scaleb(-places - 1):f}"']
+            return values if self.is_optional else [*values, "None"]
+        values = [text.format(size=self.size) for text in self.kind.bad]
         if self.size and not self.takes_empty:
-            found.insert(0, '""')
-        return found if self.is_optional else [*found, "None"]
+            values.insert(0, '""')
+        return values if self.is_optional else [*values, "None"]
 
     @property
     def _words(self) -> str:
@@ -195,20 +196,20 @@ class Field:
 def parse_field(spec: str) -> Field:
     """
     Raises:
-        Failure: what is wrong with it, and how it would be right.
+        Failure: the field is invalid.
     """
-    found = SPEC.fullmatch(spec)
-    if found is None:
+    match = SPEC.fullmatch(spec)
+    if match is None:
         raise Failure(f"{spec}: a field is name:type[:length or table][?][=default].")
-    kind = KINDS.get(found["type"])
+    kind = KINDS.get(match["type"])
     if kind is None:
-        raise Failure(f"{spec}: {found['type']} is no type; there are {', '.join(KINDS)}.")
-    name = found["name"]
+        raise Failure(f"{spec}: {match['type']} is not a type; choose one of {', '.join(KINDS)}.")
+    name = match["name"]
     check_column_name(f"{name}_id" if kind is KINDS["ref"] else name, spec)
-    table = _read_table(spec, name, kind, found["more"])
-    size = "" if table else _read_size(spec, kind, found["type"], found["more"])
-    optional = found["optional"] is not None
-    default = _read_default(spec, kind, size, found["default"])
+    table = _read_table(spec, name, kind, match["more"])
+    size = "" if table else _read_size(spec, kind, match["type"], match["more"])
+    optional = match["optional"] is not None
+    default = _read_default(spec, kind, size, match["default"])
     return Field(name, kind, size, table, optional, default)
 
 
@@ -216,9 +217,9 @@ def _read_table(spec: str, name: str, kind: Kind, more: str | None) -> str | Non
     if kind is not KINDS["ref"]:
         return None
     if not more:
-        raise Failure(f"{spec}: say which table, as {name}:ref:projects.")
+        raise Failure(f"{spec}: add the table, such as {name}:ref:projects.")
     if name.endswith("_id"):
-        raise Failure(f"{spec}: leave out the _id; the column gets it of itself.")
+        raise Failure(f"{spec}: leave out the _id, which is added to the column's name.")
     return more
 
 
@@ -226,19 +227,21 @@ def _read_size(spec: str, kind: Kind, type_name: str, more: str | None) -> str:
     if not more:
         return kind.size
     if not kind.size:
-        raise Failure(f"{spec}: {type_name} takes no length.")
-    largest = MAX_SIZES[type_name]
+        raise Failure(f"{spec}: {type_name} has no length.")
+    maximum = MAX_SIZES[type_name]
     if type_name == "str":
-        if not re.fullmatch(r"[1-9][0-9]{0,5}", more) or int(more) > largest:
-            raise Failure(f"{spec}: a length is a number from 1 to {largest}; longer is text.")
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", more) or int(more) > maximum:
+            raise Failure(
+                f"{spec}: a length is a number from 1 to {maximum}; use text for longer ones."
+            )
         return more
     digits, _, places = more.partition(",")
     if not re.fullmatch(r"[1-9][0-9]?,?[0-9]{0,2}", more) or not (
-        int(places or 0) < int(digits) <= largest
+        int(places or 0) < int(digits) <= maximum
     ):
         raise Failure(
-            f"{spec}: a decimal's size is as 12,2: digits in all, up to {largest}, and how many of "
-            "them, not all, stand after the point."
+            f"{spec}: the size of a decimal is digits,places, such as 12,2: at most {maximum} "
+            "digits in all, and fewer places after the point."
         )
     return f"{digits},{places or 0}"
 
@@ -249,18 +252,18 @@ def _read_default(spec: str, kind: Kind, size: str, text: str | None) -> Default
     if kind.default is None:
         raise Failure(f"{spec}: a reference has no default.")
     try:
-        found = kind.default(text)
+        default = kind.default(text)
     except ValueError as error:
         raise Failure(f"{spec}: the default {text} does not fit: {error}.") from None
     if kind is KINDS["str"] and len(text) > int(size):
         raise Failure(f"{spec}: the default is longer than {size} characters.")
     if kind is KINDS["decimal"]:
         return _fit_decimal(spec, size, Decimal(text))
-    return found
+    return default
 
 
 def _fit_decimal(spec: str, size: str, number: Decimal) -> Default:
-    """Write the number with all its places, as PostgreSQL returns it."""
+    """Return the number with all places, which is how PostgreSQL returns it."""
     digits, places = map(int, size.split(","))
     exponent = number.as_tuple().exponent
     if -int(exponent) > places or abs(number) >= Decimal(10) ** (digits - places):

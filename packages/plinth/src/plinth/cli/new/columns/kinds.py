@@ -1,4 +1,4 @@
-"""The types that a field may have, and what each is in a table, in a schema and in a test."""
+"""The types of fields, and their form in tables, schemas and tests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from plinth.cli.new.columns import defaults
 from plinth.cli.new.columns.defaults import Default
 
 MAX_INDEXED_LENGTH = 500
-"""Characters. An entry of a B-tree takes 2,704 bytes at the most, and a character up to four."""
+"""Characters. An entry of a B-tree has at most 2,704 bytes, and a character up to four."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type. `{size}` in its texts stands for what follows the type's name in a field.
+    """A type. `{size}` in its templates is the size that follows the type's name in a field.
 
     Attributes:
-        hint: in Python.
-        column: the type of the column where a model says it; "" where the hint alone does.
-        sa: the type of the column in a migration.
-        schema: what comes in.
-        default: of what was typed; raises ValueError.
-        samples: two different values, as source text of Python for JSON.
-        bad: values that are refused, likewise.
-        filters: the members of `By`.
-        may_be_secret: a column of this type can hold a password, a token or the like.
-        size: of what is left out; "" for a type that takes none.
+        hint: the Python type.
+        column: the SQLAlchemy type in a model; "" if SQLAlchemy derives it from the hint.
+        sa: the SQLAlchemy type in a migration.
+        schema: the type in input schemas.
+        default: parses a default value; raises ValueError.
+        samples: two different values, as Python source code of JSON.
+        bad: invalid values, likewise.
+        filters: members of `FilterKind`.
+        may_be_secret: whether a column of this type can contain a password or token.
+        size: the default size; "" for a type without a size.
     """
 
     hint: str
