@@ -148,7 +148,7 @@ def test_a_plural_is_made_and_removed_by_either_name(
 ) -> None:
     before = contents(root)
     make("sundials", "title:str", "token:str")
-    assert "the resource is called sundial" in capsys.readouterr().out
+    assert "the resource is named sundial" in capsys.readouterr().out
     assert (root / "app/models/sundial.py").exists()
     monkeypatch.setattr(remove, "refuse_applied", lambda *_: None)  # it has no database
     remove.run("sundials", dry_run=False, yes=True)
@@ -169,7 +169,7 @@ def test_a_table_of_our_own_tests_is_not_made_twice(root: Path) -> None:
 
 def test_without_ruff_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(root / "bin" / "python"))
-    with pytest.raises(Failure, match=r"bin/ruff is missing, .*: make install"):
+    with pytest.raises(Failure, match=r"bin/ruff is missing, .*`make install`"):
         make_sundial()
 
 
@@ -289,6 +289,6 @@ def test_the_command_says_in_a_sentence_what_is_wrong() -> None:
     refused = plinth("new", "sundial", "title:varchar", "--plural", "sundials")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "title:varchar: varchar is no type; there are str, text, int, float, decimal, bool, date, "
-        "datetime, uuid, json, ref.\n"
+        "title:varchar: varchar is not a type; choose one of str, text, int, float, decimal, bool, "
+        "date, datetime, uuid, json, ref.\n"
     )
