@@ -1,7 +1,8 @@
 """The routes under `API_V1_PREFIX`.
 
 Routers in PUBLIC are open to anyone; those in PRIVATE require a valid access token. The first
-matching route responds. `without_routes(router, function)` of `plinth.http` drops a route.
+matching route responds. `without_routes(router, function)` of `plinth.http` drops a route. Each
+route declares its callers and its number of queries: `@access(USER, queries=2)`.
 """
 
 from fastapi import APIRouter, Depends

@@ -1,4 +1,7 @@
-"""Registration. The library has the other routes under `/auth`."""
+"""Registration. The library has the other routes under `/auth`.
+
+To close it, remove `auth.router` from PUBLIC in `app/api/v1/__init__.py`.
+"""
 
 from fastapi import APIRouter
 

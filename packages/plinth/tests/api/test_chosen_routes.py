@@ -62,7 +62,7 @@ def test_a_duplicate_is_an_error_that_names_both() -> None:
     text = str(raised.value)
     assert f"GET /api/v1/users/me ({__name__}.get_me)" in text
     assert "GET /api/v1/users/me (app.api.v1.users.get_me)" in text
-    assert "without(router, function)" in text
+    assert "without_routes(router, function)" in text
 
 
 def test_a_route_behind_a_parameter_is_an_error_too() -> None:

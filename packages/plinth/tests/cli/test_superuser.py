@@ -64,6 +64,12 @@ async def test_a_taken_email_is_told_and_can_be_promoted(
     assert refused.stderr.startswith("Email already registered")
     assert not await second.fetchval("SELECT is_superuser FROM users")
 
+    ignored = plinth(
+        *ROOT[:3], "--promote", "--yes", "--password-env", "PW", PW=PASSWORD, **environment
+    )
+    assert ignored.returncode == 1
+    assert "--promote changes no name and no password" in ignored.stderr
+
     promoted = plinth(*ROOT[:3], "--promote", "--yes", **environment)
     assert promoted.returncode == 0, promoted.stderr
     assert await second.fetchval("SELECT is_superuser FROM users")

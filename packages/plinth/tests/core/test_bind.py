@@ -21,9 +21,9 @@ settings = config.bind(Settings)
 """
 LIBRARY_FIRST = """
 from plinth.config import settings
-from plinth.security import marks  # has imported the name before
+from plinth.security import signing  # has imported the name before
 from shop.core import config
-print(settings is config.settings is marks.settings, settings.SHOP_LIMIT, settings.PROJECT_NAME)
+print(settings is config.settings is signing.settings, settings.SHOP_LIMIT, settings.PROJECT_NAME)
 """
 APPLICATION_FIRST = """
 from shop.core.config import settings
@@ -111,5 +111,5 @@ def test_a_module_that_the_application_lacks_is_not_called_a_missing_package(sho
 def test_without_an_application_a_command_says_where_to_run_it(tmp_path: Path) -> None:
     ended = run_python(OPENAPI, cwd=tmp_path, PLINTH_APP="elsewhere.main:app")
     assert ended.stderr == (
-        "There is no package elsewhere here: run this in the application's folder.\n"
+        "No package elsewhere in this folder: run the command in the project's folder.\n"
     )

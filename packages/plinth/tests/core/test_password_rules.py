@@ -28,7 +28,7 @@ from plinth.accounts.schemas.user import UserCreate
 from plinth.application import create_app
 
 routers = APIRouter()
-routers.include_router(credentials.router)
+routers.include_router(credentials.public_router)
 
 @routers.post("/register")
 async def register(account: UserCreate) -> None: ...

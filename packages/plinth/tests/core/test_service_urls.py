@@ -152,7 +152,7 @@ def test_the_public_password_is_known_before_any_hosts(hosts: str) -> None:
 def test_a_password_that_breaks_the_url_refuses_and_is_not_shown(
     name: str, form: str, odd: str
 ) -> None:
-    with pytest.raises(SettingsError, match="percent-encoded") as refused:
+    with pytest.raises(SettingsError, match="Percent-encode") as refused:
         load_settings(**COMPLETE | {name: form.format(f"front{odd}back")})
     said = str(refused.value)
     assert name in said

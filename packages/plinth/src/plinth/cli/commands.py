@@ -139,6 +139,7 @@ def create_superuser(
     from plinth.cli.users import superuser
 
     if promote:
+        superuser.refuse_options(username, full_name, password_env, password_file)
         superuser.promote(email, yes=yes)
     else:
         superuser.create(email, username, full_name, password_env, password_file)

@@ -24,6 +24,8 @@ ADVICE_BY_SQLSTATE = {
     "53300": "the server has no connection left. Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the number "
     "of workers, or raise max_connections",
     "55000": "the database accepts no connections",
+    "55P03": "another transaction held a lock for too long, and nothing was changed. Find it in "
+    "pg_stat_activity and end it, or try again (MIGRATION_LOCK_TIMEOUT)",
     "57P03": "the server is starting, stopping or recovering. Wait until it is ready",
 }
 

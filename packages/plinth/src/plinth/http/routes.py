@@ -122,7 +122,8 @@ def without_routes(router: APIRouter, *functions: Callable[..., Any]) -> APIRout
         if function not in endpoints:
             names = ", ".join(sorted(_name(it) for it in endpoints))
             raise ValueError(
-                f"without(): the router has no route of {_name(function)}. Its routes are: {names}"
+                f"without_routes(): the router has no route of {_name(function)}. Its routes"
+                f" are: {names}"
             )
     reduced = copy(router)
     reduced.routes = [it for it in router.routes if getattr(it, "endpoint", None) not in functions]
@@ -140,7 +141,7 @@ def refuse_duplicates(app: FastAPI) -> None:
             if _hides(other, route):
                 raise ValueError(
                     f"{_describe(route)} is never called: {_describe(other)} comes before it and"
-                    f" matches the same paths. Remove one with without(router, function) in"
+                    f" matches the same paths. Drop one with without_routes(router, function) in"
                     " app/api/v1/__init__.py; if they are meant for different paths, include the"
                     " one with fewer parameters first"
                 )

@@ -42,8 +42,9 @@ def run(folder: Path, given: Path | None) -> None:
     out.print(f"Created the project in {folder}.", markup=False)
     if problem:
         names = f"{lock.RUNTIME} and {lock.DEVELOPMENT}"
-        warn(f"{names} were not compiled: {problem}. Run `make lock` in {folder}.")
-    out.print(f"Next: cd {folder} && make dev", markup=False)
+        warn(f"{names} were not compiled: {problem}.")
+    commands = "make lock && make dev" if problem else "make dev"
+    out.print(f"Next: cd {folder} && {commands}", markup=False)
 
 
 def _check_name(name: str) -> None:

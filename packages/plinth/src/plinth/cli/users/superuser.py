@@ -36,6 +36,16 @@ def create(
     out.print(f"Created superuser {account.email} (id {user_id}).", markup=False)
 
 
+def refuse_options(*values: object) -> None:
+    """Refuse the options of a new account with --promote, which would have no effect."""
+    if any(value is not None for value in values):
+        raise Failure(
+            "--promote changes no name and no password: pass it without --username, --full-name, "
+            "--password-env and --password-file. A lost password is replaced by "
+            "POST /auth/password/forgot, or create another superuser without --promote."
+        )
+
+
 def promote(email: str | None, *, yes: bool) -> None:
     email = email or _prompt("Email address", "--email")
     with running_services(settings) as services:
