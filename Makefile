@@ -1,4 +1,4 @@
-# Everything runs in .venv, made from the pinned requirements by uv (itself installed by pip when absent).
+# Everything runs in .venv, which uv creates from the pinned requirements (pip installs uv if it is missing).
 SHELL := /bin/sh
 PYTHON ?= python3
 PORT ?= 8000
@@ -9,16 +9,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV := $(shell command -v uv || echo $(BIN)/uv)
-# Half made, or its Python was upgraded away: then it is made anew. What is installed last is asked for.
+# Recreate an incomplete .venv, or one whose Python is gone: check for the package that is installed last.
 BROKEN := $(shell { command -v $(UV) && $(BIN)/python -I -c 'import importlib.metadata as m; m.version("plinth-backend")'; } \
     >/dev/null 2>&1 || echo broken)
 
 .PHONY: help install dev test check wheel client docs lint prose format types floors migrations lock clean broken
 
-help: ## this list; `make -C packages/plinth help` has the library's
+help: ## list the commands; `make -C packages/plinth help` lists the library's
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
 
-install: ## everything into .venv, and nothing else
+install: ## install everything into .venv
 	@rm -f $(INSTALLED)
 	@$(MAKE) --no-print-directory $(INSTALLED)
 
@@ -27,38 +27,38 @@ $(INSTALLED): requirements-dev.txt pyproject.toml packages/plinth/pyproject.toml
 	@touch $@
 
 broken:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Plinth needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one with make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Plinth requires Python 3.11 or newer, and this is " + sys.version.split()[0] + ": run make PYTHON=python3.12 ...")'
 	@rm -rf $(VENV)
 	@if command -v uv >/dev/null; then uv venv --quiet --python $(PYTHON) $(VENV); \
 	elif $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV) \
 	    && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
-	else echo "$(PYTHON) cannot make a .venv: install python3-venv (apt-get install python3-venv), or uv." >&2; exit 1; fi
+	else echo "$(PYTHON) cannot create .venv: install python3-venv (apt-get install python3-venv), or uv." >&2; exit 1; fi
 
-dev: $(INSTALLED) ## the embedded services, the migrations and the API on PORT (8000) with reload
+dev: $(INSTALLED) ## start the embedded services, migrate, and serve on PORT (8000) with reload
 	@exec $(BIN)/plinth dev --port $(PORT)
 
-test: $(INSTALLED) ## the application's tests, the library's contract on it among them
+test: $(INSTALLED) ## run the application's tests, including the library's contract suite
 	@$(BIN)/pytest -n auto --dist worksteal
 
-wheel: $(INSTALLED) ## the library's wheel, in dist/: `plinth start` makes a project of it
+wheel: $(INSTALLED) ## build the library's wheel into dist/, for `plinth start`
 	@$(UV) build --quiet --wheel --build-constraints deploy/build-requirements.txt --out-dir dist packages/plinth
 
-client: $(INSTALLED) ## the typed TypeScript client of the API as it is, in clients/typescript (docs/how-to/clients.md)
+client: $(INSTALLED) ## generate the TypeScript client in clients/typescript (docs/how-to/clients.md)
 	@$(BIN)/plinth openapi --output clients/typescript/openapi.json
 	@cd clients/typescript && npm install --silent && npm run --silent generate && npm run --silent build
 
-docs: $(INSTALLED) ## this documentation as a site, in dist/docs
+docs: $(INSTALLED) ## build the documentation as a site in dist/docs
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs dist/docs
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-format: $(INSTALLED) ## mend what ruff can mend
+format: $(INSTALLED) ## fix what ruff can fix
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-prose: $(INSTALLED) ## the spelling and the language rules of docs, docstrings, comments and messages
+prose: $(INSTALLED) ## check spelling and language of docs, docstrings, comments and messages
 	@$(BIN)/codespell $$(git ls-files ':!packages/plinth/tests/test_prose.py' ':!alembic/versions' '*.py' '*.md' '*.toml' '*.html' '*.jinja' .env.example)
 	@$(BIN)/python scripts/check_prose.py
 
@@ -71,7 +71,7 @@ floors: $(INSTALLED)
 migrations: $(INSTALLED)
 	@sql=$$($(BIN)/alembic upgrade head --sql) && printf '%s\n' "$$sql" | $(BIN)/squawk
 
-check: lint types floors migrations test ## the application: lint, format, types, layers, migrations, tests
+check: lint prose types floors migrations test ## check language, lint, types, layers, migrations, and run the tests
 
 lock: $(INSTALLED) ## recompile both requirements files from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -81,5 +81,5 @@ lock: $(INSTALLED) ## recompile both requirements files from pyproject.toml
 	    --no-emit-index-url --no-emit-find-links --upgrade -c $(VENV)/constraints.txt \
 	    pyproject.toml --group dev --group docs -o requirements-dev.txt
 
-clean: ## remove .venv and caches; the data stays
+clean: ## remove .venv and caches, but no data
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage
