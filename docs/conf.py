@@ -13,8 +13,8 @@ os.environ["LOG_LEVEL"] = "ERROR"
 # autodoc would import them with `TYPE_CHECKING` set. The plugin ignores this machine's settings.
 for module in ("plinth.testing.plugin", "app.main"):
     import_module(module)
-accounts = import_module("plinth.accounts")  # it imports its functions on first use
-vars(accounts).update({name: getattr(accounts, name) for name in accounts.__all__})
+for module in map(import_module, ("plinth.accounts", "plinth.http")):  # import names on first use
+    vars(module).update({name: getattr(module, name) for name in module.__all__})
 
 project = "Plinth"
 version = release = installed_version("plinth-backend")

@@ -49,12 +49,12 @@ def look_at_users(watched: Watched, page: Page) -> None:
     watched.picture("admin-users-actions", whole=False)
     row.get_by_text("Deactivate").click()
     page.get_by_role("button", name="Yes, Proceed").click()
-    expect(page.get_by_text("Deactivated")).to_be_visible()
+    expect(page.get_by_text("The user was deactivated")).to_be_visible()
     watched.picture("admin-deactivated", whole=False)
     row.get_by_role("button", name="Actions").click()
     row.get_by_text("End sessions").click()
     page.get_by_role("button", name="Yes, Proceed").click()
-    expect(page.get_by_text("Their sessions have ended")).to_be_visible()
+    expect(page.get_by_text("All sessions of the user were ended")).to_be_visible()
     change_the_name(watched, page)
 
 

@@ -129,8 +129,8 @@ async def test_with_an_untested_version_the_ordinary_path_serves(
     app = application.create_app()
     (told,) = [it.message for it in caplog.records if it.levelno == logging.WARNING]
     assert told == (
-        "fast paths for requests are off, the ordinary paths serve:"
-        f" fastapi {pretended} is installed, and they are tested with 0.165.0"
+        "fast paths for requests are off, ordinary paths are used:"
+        f" fastapi {pretended} is installed, but they are tested with 0.165.0"
     )
     assert not has_dispatch(app)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
@@ -147,7 +147,7 @@ async def test_one_setting_switches_all_of_them_off(
     assert not has_dispatch(application.create_app())
     (told,) = [it.message for it in caplog.records]
     assert told == (
-        "fast paths for requests and reads from the database are off, the ordinary paths serve:"
+        "fast paths for requests and reads from the database are off, ordinary paths are used:"
         " PLINTH_FAST_PATHS=off"
     )
     for is_on, lane in ((False, SQLAlchemyExecutor), (True, AutocommitExecutor)):

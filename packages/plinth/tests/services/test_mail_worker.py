@@ -70,7 +70,7 @@ async def test_what_is_refused_for_good_is_given_up_and_doctor_tells(
     assert row["dead_at"] is not None
     async with database.transaction() as db:
         finding = check_backlog(await outbox.count(db))
-    assert (finding.level, finding.text) == (Level.DOUBTFUL, "0 waiting, 1 given up")
+    assert (finding.level, finding.text) == (Level.DOUBTFUL, "0 waiting, 1 failed")
 
 
 async def test_an_address_beyond_ascii_is_given_up_where_the_server_does_not_take_it(
