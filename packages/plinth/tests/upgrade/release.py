@@ -23,10 +23,14 @@ STEP = {
 }
 COLUMN = "    label: Mapped[str | None] = mapped_column(String(50))\n"
 MOVED = """
-
-__getattr__ = resolve_moved(
+_import_on_use: Any = __getattr__
+_resolve_moved = resolve_moved(
     __name__, {"without_routes": "plinth.http:drop_routes"}, removed_in="3.0"
 )
+
+
+def __getattr__(name: str) -> Any:
+    return (_resolve_moved if name == "without_routes" else _import_on_use)(name)
 """
 ROUTE = """
 
@@ -39,9 +43,12 @@ async def get_version() -> dict[str, str]:
 EDITS: dict[str, list[tuple[str, str]]] = {
     f"{LIBRARY}/http/routes.py": [("def without_routes(", "def drop_routes(")],
     f"{LIBRARY}/http/__init__.py": [
-        ("import without_routes\n",
-         "import drop_routes\nfrom plinth.errors import resolve_moved\n"),
-        ('"without_routes"', '"drop_routes"'),
+        ("import TYPE_CHECKING\n", "import TYPE_CHECKING, Any\n"),
+        ("import import_on_use\n",
+         "import import_on_use\nfrom plinth.errors import resolve_moved\n"),
+        ("import without_routes\n", "import drop_routes\n"),
+        ('"without_routes": ', '"drop_routes": '),
+        ('"without_routes",', '"drop_routes",'),
     ],
     f"{LIBRARY}/config/deprecated.py": [
         ("RENAMED: dict[str, Renamed] = {}",
