@@ -81,7 +81,7 @@ async def test_it_comes_in_goes_out_and_is_erased(
     assert "line 4: phone: " in refused.stderr
     file.write_text("\n".join(rows))
     done = plinth("users", "import", str(file), **environment)
-    assert done.stdout == "2 users were imported.\n", done.stderr
+    assert done.stdout == "Imported 2 users.\n", done.stderr
     assert await second.fetchval(STORED) == PHONE
 
     for options in ([], ["--with-hashes"]):
