@@ -12,7 +12,7 @@ import pytest
 from plinth.cache import Cache
 from plinth.errors import RateLimited
 from plinth.limits import Bucket, Limiter
-from plinth.limits.memory import MemoryStore
+from plinth.limits.limiter import MemoryStore
 from tests.support.redis_calls import counting_calls
 from tests.support.valkey import OwnValkey, own_valkey
 

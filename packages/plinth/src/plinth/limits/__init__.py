@@ -4,8 +4,7 @@ The reservation is atomic. A caller that finds the attempt legitimate refunds it
 """
 
 from plinth.cache import cache
-from plinth.limits.bucket import Bucket
-from plinth.limits.limiter import Limiter, Reservation
+from plinth.limits.limiter import Bucket, Limiter, Reservation
 
 limiter = Limiter(cache)
 
