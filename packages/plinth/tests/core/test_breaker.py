@@ -1,6 +1,6 @@
 import pytest
 
-from plinth.cache.breaker import Breaker
+from plinth.cache.client import Breaker
 
 
 class Clock:

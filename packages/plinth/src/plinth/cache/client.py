@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -10,11 +11,48 @@ from pydantic_core import from_json, to_json
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from plinth.cache.breaker import Breaker
 from plinth.cache.connecting import connect, disconnect
 from plinth.db.connection_errors import FaultLog
 from plinth.db.dataloader import DataLoader
 from plinth.observability import metrics
+
+
+class Breaker:
+    """A circuit breaker: after `failures` in a row it opens for `seconds`, then allows one attempt.
+
+    Args:
+        clock: monotonic seconds; tests replace it.
+    """
+
+    def __init__(
+        self, failures: int = 3, seconds: float = 5, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = failures
+        self._seconds = seconds
+        self._clock = clock
+        self._failures = 0
+        self._closed_from = 0.0
+
+    def allows(self) -> bool:
+        if self._failures < self._limit:
+            return True
+        if self._clock() < self._closed_from:
+            return False
+        self._closed_from = self._clock() + self._seconds  # only this caller tries
+        return True
+
+    def succeed(self) -> bool:
+        """Close the breaker. Return whether it was open."""
+        was_open = self._failures >= self._limit
+        self._failures = 0
+        return was_open
+
+    def fail(self) -> bool:
+        """Count a failure. Return whether it opens the breaker."""
+        self._failures += 1
+        self._closed_from = self._clock() + self._seconds
+        return self._failures == self._limit
+
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
