@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
-from plinth.db.autocommit import SQLAlchemyExecutor
 from plinth.db.database import Database
 from plinth.db.engine import BoundedPool
+from plinth.db.reading.reader import SQLAlchemyExecutor
 from plinth.testing.people import PASSWORD
 from tests.support.away import second_app
 

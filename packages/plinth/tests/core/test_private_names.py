@@ -13,9 +13,9 @@ from httpx2 import ASGITransport, AsyncClient
 
 from plinth.config import fast_paths, settings
 from plinth.config.private_names import ELSEWHERE, FAST_PATHS, TESTED
-from plinth.db.autocommit import AutocommitExecutor, SQLAlchemyExecutor
 from plinth.db.database import Database
 from plinth.db.models import Base
+from plinth.db.reading.reader import AutocommitExecutor, SQLAlchemyExecutor
 from tests.support import application
 from tests.support.environment import LIBRARY
 

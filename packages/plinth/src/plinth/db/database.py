@@ -17,10 +17,10 @@ from sqlalchemy.util import greenlet_spawn
 
 from plinth.config import Settings, fast_paths
 from plinth.db import queries
-from plinth.db.autocommit import AutocommitExecutor, SQLAlchemyExecutor
 from plinth.db.constraint_errors import ConstraintErrors
 from plinth.db.engine import BoundedPool, Pool, make_engine
 from plinth.db.reading import Query, Reader, read_all
+from plinth.db.reading.reader import AutocommitExecutor, SQLAlchemyExecutor
 from plinth.errors import Contended, OutcomeUnknown, PlinthError
 
 T = TypeVar("T")

@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
 from plinth.config import settings
-from plinth.db.bounded_cache import get_or_create
 from plinth.db.models import NumberedBase
 from plinth.db.reading import Readable
+from plinth.db.reading.reader import get_or_create
 from plinth.errors import InvalidField
 from plinth.resources.conditions import like_pattern
 from plinth.resources.fields import MAX_SAFE_INTEGER, Date, DateTime, Line, SearchText

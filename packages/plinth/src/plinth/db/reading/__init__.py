@@ -4,9 +4,8 @@ SQLAlchemy compiles a statement once, and asyncpg runs it on a connection of the
 without a session, a transaction or tracked objects. To change rows, use `Database.transaction`.
 """
 
-from plinth.db.reading.query import Query
+from plinth.db.reading.query import Query, array_param, force_custom_plan, in_array, select_columns
 from plinth.db.reading.reader import Readable, Reader, SharedQuery, read_all, read_by_id, read_one
-from plinth.db.reading.statements import array_param, force_custom_plan, in_array, select_columns
 from plinth.db.reading.typed import TypedQuery, in_list, typed_query
 
 __all__ = [

@@ -30,9 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import SQLCoreOperations
 from sqlalchemy.types import TypeEngine
 
-from plinth.db.reading.query import Query
+from plinth.db.reading.query import Query, array_param
 from plinth.db.reading.reader import Readable, Reader, read_all, read_one
-from plinth.db.reading.statements import array_param
 from plinth.errors import NotFound
 
 P = ParamSpec("P")
