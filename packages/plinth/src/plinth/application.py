@@ -25,9 +25,8 @@ from plinth.health.drain import close_while_draining, draining_at_sigterm
 from plinth.health.readiness import Readiness, check_readiness
 from plinth.http import openapi, problems
 from plinth.http.bounds.body_budget import BodyBudget
-from plinth.http.bounds.body_limit import BodyLimitMiddleware
-from plinth.http.bounds.header_limits import HeaderLimitsMiddleware
 from plinth.http.bounds.overload import InFlightLimitMiddleware
+from plinth.http.bounds.request_limits import BodyLimitMiddleware, HeaderLimitsMiddleware
 from plinth.http.hosting import AllowedHostsMiddleware, RootPathMiddleware
 from plinth.http.lifespan import entered_in_thread, tuned_gc
 from plinth.http.middleware import (
@@ -38,6 +37,7 @@ from plinth.http.middleware import (
     MethodNotAllowedMiddleware,
     RequestContextMiddleware,
     RouteTemplateMiddleware,
+    SecurityHeadersMiddleware,
     ServerErrorMiddleware,
     TrailingSlashMiddleware,
     vary_by_origin,
@@ -45,7 +45,6 @@ from plinth.http.middleware import (
 from plinth.http.protocol import bound_http_of_uvicorn
 from plinth.http.request_metrics import MetricsMiddleware
 from plinth.http.routes import refuse_duplicates
-from plinth.http.security_headers import SecurityHeadersMiddleware
 from plinth.observability import logs
 from plinth.observability.tracing import FASTAPI_TELEMETRY_DISABLED, TracingMiddleware
 from plinth.request.conventions import ByPrefix, check_prefixes

@@ -8,8 +8,11 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from plinth.application import MIDDLEWARE
-from plinth.http.middleware import RequestContextMiddleware, ServerErrorMiddleware
-from plinth.http.security_headers import SecurityHeadersMiddleware
+from plinth.http.middleware import (
+    RequestContextMiddleware,
+    SecurityHeadersMiddleware,
+    ServerErrorMiddleware,
+)
 from plinth.testing.asgi import send
 from plinth.testing.people import People
 

@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from plinth.http import problems
-from plinth.http.bounds import body_budget, body_limit, parse_pace
+from plinth.http.bounds import body_budget, overload, request_limits
 from plinth.http.bounds.body_budget import BASE_BYTES, BodyBudget
-from plinth.http.bounds.body_limit import BodyLimitMiddleware
-from plinth.http.bounds.parse_pace import Pace
+from plinth.http.bounds.overload import Pace
+from plinth.http.bounds.request_limits import BodyLimitMiddleware
 from tests.support.waiting import until
 
 MIB = 1024 * 1024
@@ -80,7 +80,7 @@ async def _ended() -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (body_limit, problems):
+    for module in (request_limits, problems):
         monkeypatch.setattr(module, "REFUSAL_SECONDS", 0)
 
 
@@ -183,7 +183,7 @@ async def test_a_whole_body_waits_for_its_parsers_turn(
         turns.append(1)
 
     monkeypatch.setattr(Pace, "wait_turn", note)
-    monkeypatch.setattr(parse_pace, "FREE_BYTES", {"text/plain": 900})
+    monkeypatch.setattr(overload, "FREE_BYTES", {"text/plain": 900})
     upload = Upload(1000 if declared else None).start(limit)
     upload.piece(600)
     await upload.status()
@@ -200,7 +200,7 @@ async def test_a_whole_body_waits_for_its_parsers_turn(
 async def test_a_refusal_is_late(
     limit: BodyLimitMiddleware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (body_limit, problems):
+    for module in (request_limits, problems):
         monkeypatch.setattr(module, "REFUSAL_SECONDS", 60)
     declared = Upload(MIB + 1).start(limit)
     assert await declared.status() is None

@@ -8,14 +8,14 @@ from fastapi import FastAPI
 
 from plinth.config import settings
 from plinth.http import problems
-from plinth.http.bounds.header_limits import (
+from plinth.http.bounds.overload import Pace
+from plinth.http.bounds.request_limits import (
     CHEAP_PARTS,
     MAX_BYTES_OF,
     MAX_COOKIES,
     MAX_QUERY_BYTES,
     MAX_QUERY_PAIRS,
 )
-from plinth.http.bounds.parse_pace import Pace
 from plinth.request.headers import MAX_HEADER_FIELDS, MAX_PATH_BYTES
 from plinth.testing.asgi import Header, send
 

@@ -9,8 +9,8 @@ from starlette.types import Message, Receive, Scope, Send
 from plinth.health.drain import close_while_draining
 from plinth.health.readiness import draining
 from plinth.http.bounds.body_budget import BodyBudget
-from plinth.http.bounds.body_limit import BodyLimitMiddleware
 from plinth.http.bounds.overload import InFlightLimitMiddleware
+from plinth.http.bounds.request_limits import BodyLimitMiddleware
 from plinth.http.middleware import RequestContextMiddleware
 from plinth.testing.asgi import Answer, send
 from tests.support.waiting import until

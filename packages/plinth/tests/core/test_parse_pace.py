@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from plinth.http.bounds.parse_pace import PAUSE_FACTOR, Pace, is_costly_body
+from plinth.http.bounds.overload import PAUSE_FACTOR, Pace, is_costly_body
 
 BLOCKS = 0.02  # seconds that parsing takes
 

@@ -9,7 +9,7 @@ from plinth.cache import client
 from plinth.cli.users import files
 from plinth.config import Settings
 from plinth.http import problems, protocol
-from plinth.http.bounds import body_limit, header_limits, parse_pace
+from plinth.http.bounds import overload, request_limits
 from plinth.request import headers
 from plinth.resources import fields, listing, page_query
 from plinth.security import devices, hash_shares, passwords
@@ -29,12 +29,12 @@ def find_value(name: str, part: str | None) -> float | None:
         default: float | None = Settings.model_fields[name].default
         return default
     if name == "MAX_BYTES_OF":
-        return header_limits.MAX_BYTES_OF[str(part).encode()]
+        return request_limits.MAX_BYTES_OF[str(part).encode()]
     if name == "FREE_BYTES":
-        return parse_pace.FREE_BYTES[str(part)]
+        return overload.FREE_BYTES[str(part)]
     if name == "MAX_SEPARATORS":
-        return body_limit.MAX_SEPARATORS[str(part)][1]
-    value: int = next(vars(it)[name] for it in (header_limits, *MODULES) if name in vars(it))
+        return request_limits.MAX_SEPARATORS[str(part)][1]
+    value: int = next(vars(it)[name] for it in (request_limits, *MODULES) if name in vars(it))
     return value
 
 
@@ -52,9 +52,9 @@ def test_bytes_connections_and_time() -> None:
     bounds |= {"MAX_HEADER_FIELDS", "FRAMING_LIMIT", "HELD_BYTES", "MAX_REPORTED_ERRORS"}
     bounds |= {"MAX_PATH_BYTES", "MAX_QUERY_BYTES", "MAX_QUERY_PAIRS", "MAX_COOKIES"}
     bounds |= {"REFUSAL_SECONDS", "CHEAP_PARTS"}
-    parts = {("MAX_BYTES_OF", name.decode()) for name in header_limits.MAX_BYTES_OF}
-    parts |= {("FREE_BYTES", kind) for kind in parse_pace.FREE_BYTES}
-    parts |= {("MAX_SEPARATORS", kind) for kind in body_limit.MAX_SEPARATORS}
+    parts = {("MAX_BYTES_OF", name.decode()) for name in request_limits.MAX_BYTES_OF}
+    parts |= {("FREE_BYTES", kind) for kind in overload.FREE_BYTES}
+    parts |= {("MAX_SEPARATORS", kind) for kind in request_limits.MAX_SEPARATORS}
     assert {(name, None) for name in bounds} | parts == set(documented), "docs/reference/limits.md"
 
 

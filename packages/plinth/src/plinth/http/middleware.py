@@ -32,6 +32,22 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 AddHeaders = Callable[[RawHeaders], RawHeaders]
 
 VARY_ORIGIN = (b"vary", b"Origin")
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+# For API responses, which browsers must not render, run or cache (OWASP REST cheat sheet). CORS
+# requests are not affected.
+FIXED = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+DEFAULTS = (
+    (b"cache-control", b"no-store"),  # required for tokens (RFC 6749, section 5.1)
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+REPLACEABLE = {name for name, _ in DEFAULTS}
 
 
 class RequestContextMiddleware:
@@ -251,3 +267,23 @@ class RouteTemplateMiddleware:
             table = self._table = self._table or route_table(scope["app"])
             request.find_route = lambda: table.find_template(scope)
         return self.app(scope, receive, send)
+
+
+class SecurityHeadersMiddleware:
+    """Return the security headers to add to a response, including errors.
+
+    A page may replace some of them.
+
+    Args:
+        https_only: make browsers use only HTTPS for a year (RFC 6797).
+    """
+
+    def __init__(self, *, https_only: bool) -> None:
+        self._fixed = [*FIXED, HSTS] if https_only else [*FIXED]
+        self._all = [*self._fixed, *DEFAULTS]
+
+    def __call__(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+        names = {name for name, _ in headers}
+        if names.isdisjoint(REPLACEABLE):
+            return self._all
+        return [*self._fixed, *(it for it in DEFAULTS if it[0] not in names)]

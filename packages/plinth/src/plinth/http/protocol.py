@@ -36,7 +36,7 @@ class BoundedHttp(HttpToolsProtocol):
     """Limit headers, chunk framing, trailers and pipelined requests in bytes and in time.
 
     A request that exceeds a limit closes the connection after `REFUSAL_SECONDS`, with 431, 408 or
-    400 unless a response has started. `http/bounds/body_limit.py` limits the body. Between two
+    400 unless a response has started. `http/bounds/request_limits.py` limits the body. Between two
     requests, uvicorn's keep-alive timeout applies.
     """
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plinth.http.dispatch.body import _parse
+from plinth.http.dispatch.parameters import _parse
 
 ODD = [
     b"1e400", b"-1e400", b"123456789012345678901234567890", b"1" * 4300, b"1" * 4301,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.routing import Match
 
-from plinth.http.dispatch.table import Table
+from plinth.http.dispatch import Table
 
 Found = tuple[str, dict[str, str]] | None
 METHODS = ("GET", "PUT")

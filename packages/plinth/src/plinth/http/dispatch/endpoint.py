@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from plinth.http.dispatch.body import read_body
 from plinth.http.dispatch.known import DeclaredRoute, UnsupportedRoute, handler_variables
+from plinth.http.dispatch.parameters import read_body
 from plinth.http.dispatch.plan import Plan, SolveState, make_plan
 
 JSON = (b"content-type", b"application/json")

@@ -24,9 +24,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from plinth.http.dispatch.body import ParseBody, make_body_parser
 from plinth.http.dispatch.known import UnsupportedRoute
-from plinth.http.dispatch.parameters import SOURCES, Read, make_reader
+from plinth.http.dispatch.parameters import SOURCES, ParseBody, Read, make_body_parser, make_reader
 
 # The attributes of Dependant that a plan supports. A test fails if FastAPI adds one.
 SUPPORTED = {
