@@ -149,11 +149,11 @@ def cluster(folder: Path) -> Iterator[tuple[str, str, int]]:
     """
     data = folder / "services"
     with embedded.services(data) as endpoints:
-        assert endpoints.database_url
+        assert endpoints.owner_url
         assert endpoints.redis_url
         pid = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
-        assert urlsplit(endpoints.database_url).scheme == "postgresql"
-        yield endpoints.database_url, endpoints.redis_url, pid
+        assert urlsplit(endpoints.owner_url).scheme == "postgresql"
+        yield endpoints.owner_url, endpoints.redis_url, pid
 
 
 if __name__ == "__main__":

@@ -60,17 +60,17 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="plinth-bench-", dir="/tmp") as folder,
         embedded.services(Path(folder)) as endpoints,
     ):
-        assert endpoints.database_url
+        assert endpoints.owner_url
         assert endpoints.redis_url
-        migrations.upgrade(endpoints.database_url)
-        given = {"DATABASE_URL": endpoints.database_url, "REDIS_URL": endpoints.redis_url}
+        migrations.upgrade(endpoints.owner_url)
+        given = {"DATABASE_URL": endpoints.owner_url, "REDIS_URL": endpoints.redis_url}
         environment = os.environ | given | {"DATA_DIR": folder}
         file, copy = Path(folder, "users.csv"), Path(folder, "copy.jsonl")
         write_file(file, users)
         took = run("import", file, environment=environment)
-        assert asyncio.run(count(endpoints.database_url)) == users
+        assert asyncio.run(count(endpoints.owner_url)) == users
         run("import", "--skip-duplicates", file, environment=environment)
-        assert asyncio.run(count(endpoints.database_url)) == users
+        assert asyncio.run(count(endpoints.owner_url)) == users
         run("export", copy, environment=environment)
     sys.exit(0 if took < PROMISED * users / 100_000 else 1)
 

@@ -32,8 +32,8 @@ ORDER = queries.user.listing.order(SORT)
 
 async def main(rows: int) -> None:
     with embedded.services(Path(settings.DATA_DIR) / "bench", valkey=False) as endpoints:
-        assert endpoints.database_url
-        url = await make_database(endpoints.database_url, "keyset")
+        assert endpoints.owner_url
+        url = await make_database(endpoints.owner_url, "keyset")
         await seed(url, rows)
         database = Database(url, settings, Base.metadata)
         try:

@@ -34,16 +34,16 @@ def running_server(**environment: str) -> Iterator[Server]:
         tempfile.TemporaryDirectory(prefix="plinth-bench-", dir="/tmp") as folder,
         embedded.services(Path(folder)) as endpoints,
     ):
-        assert endpoints.database_url
+        assert endpoints.owner_url
         assert endpoints.redis_url
-        migrations.upgrade(endpoints.database_url)
+        migrations.upgrade(endpoints.owner_url)
         given = {
-            "DATABASE_URL": endpoints.database_url,
+            "DATABASE_URL": endpoints.owner_url,
             "REDIS_URL": endpoints.redis_url,
             "DATA_DIR": folder,
         }
         with _serving(os.environ | given | environment) as (url, pid):
-            yield Server(url, endpoints.database_url, pid)
+            yield Server(url, endpoints.owner_url, pid)
 
 
 @contextmanager

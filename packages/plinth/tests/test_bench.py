@@ -1,5 +1,6 @@
 """Arithmetic of the benchmarks; an error in it would stay unnoticed."""
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
+from urllib.request import urlopen
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -16,16 +18,19 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from bench.__main__ import cluster
 from bench.figures import Figures, compare
 from bench.processes import memory_mib, processor_seconds
 from bench.publish import BEGIN, END, publish
 from bench.report import write
 from bench.rounds import Result
-from bench.seed import Person, find_edge
+from bench.seed import Person, find_edge, make_database
+from bench.server import running_server
 from bench.targets import ROOT, Target, find_targets, sign
 from bench.verdicts import judge
 from bench.work import FINDING, GENERATED, READING, WRITING, Work, list_by_key
 from plinth.accounts import queries
+from plinth.db import migrations
 from plinth.resources.page_query import decrypt_cursor
 
 WORKS = [*READING, *FINDING, *WRITING, *GENERATED]
@@ -210,3 +215,12 @@ def test_processes_are_weighed_with_their_children() -> None:
         child.communicate(b"\n")
     assert during > before + 0.03
     assert processor_seconds(os.getpid()) >= during, "who has ended counts, too"
+
+
+def test_each_set_up_of_a_benchmark_starts(tmp_path: Path) -> None:
+    """With the privileges that creating a database and migrating it take."""
+    with cluster(tmp_path) as (server_url, _, _):
+        url = asyncio.run(make_database(server_url, "bench_test"))
+        migrations.upgrade(url)
+    with running_server() as server, urlopen(f"{server.url}/api/v1/health") as response:
+        assert response.status == 200
