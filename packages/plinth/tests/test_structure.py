@@ -1,6 +1,7 @@
 """The limits of the library's structure and of the application's size."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,12 @@ APPLICATION_FILES = [
 def test_the_application_imports_public_modules_only(file: Path) -> None:
     private = {it for it in find_imports(file.read_text()) if not is_public(it)}
     assert private == set(), "export the name from a public package of the library"
+
+
+@pytest.mark.parametrize("package", ["plinth.accounts", "plinth.http"])
+def test_a_public_name_is_imported_once_and_then_costs_nothing(package: str) -> None:
+    """A request would pay for each use of the name: 20 us for an import that finds the module."""
+    module = import_module(package)
+    for name in module.__all__:
+        value = getattr(module, name)
+        assert vars(module)[name] is value

@@ -22,15 +22,10 @@ STEP = {
     "objects.txt": "column sessions.label\n",
 }
 COLUMN = "    label: Mapped[str | None] = mapped_column(String(50))\n"
-MOVED = """
-_import_on_use: Any = __getattr__
-_resolve_moved = resolve_moved(
-    __name__, {"without_routes": "plinth.http:drop_routes"}, removed_in="3.0"
-)
-
-
-def __getattr__(name: str) -> Any:
-    return (_resolve_moved if name == "without_routes" else _import_on_use)(name)
+MOVED = """\
+        otherwise=resolve_moved(
+            __name__, {"without_routes": "plinth.http:drop_routes"}, removed_in="3.0"
+        ),
 """
 ROUTE = """
 
@@ -43,12 +38,12 @@ async def get_version() -> dict[str, str]:
 EDITS: dict[str, list[tuple[str, str]]] = {
     f"{LIBRARY}/http/routes.py": [("def without_routes(", "def drop_routes(")],
     f"{LIBRARY}/http/__init__.py": [
-        ("import TYPE_CHECKING\n", "import TYPE_CHECKING, Any\n"),
         ("import import_on_use\n",
          "import import_on_use\nfrom plinth.errors import resolve_moved\n"),
         ("import without_routes\n", "import drop_routes\n"),
         ('"without_routes": ', '"drop_routes": '),
         ('"without_routes",', '"drop_routes",'),
+        ("        },\n    )\n", f"        }},\n{MOVED}    )\n"),
     ],
     f"{LIBRARY}/config/deprecated.py": [
         ("RENAMED: dict[str, Renamed] = {}",
@@ -61,7 +56,7 @@ EDITS: dict[str, list[tuple[str, str]]] = {
     "deploy/healthcheck.py": [('"""', '"""Of the new release. ')],
     "Dockerfile": [("FROM ", "# Of the new release\nFROM ")],
 }  # fmt: skip
-APPENDED = {f"{LIBRARY}/http/__init__.py": MOVED, f"{LIBRARY}/health/routes.py": ROUTE}
+APPENDED = {f"{LIBRARY}/health/routes.py": ROUTE}
 
 
 def build_next_release(folder: Path) -> Path:
