@@ -21,8 +21,12 @@ from plinth.db.schema.state import read_state
 from plinth.devservices.service_urls import running_services
 from plinth.errors import PlinthError
 from plinth.health import figures, root
-from plinth.health.drain import close_while_draining, draining_at_sigterm
-from plinth.health.readiness import Readiness, check_readiness
+from plinth.health.readiness import (
+    Readiness,
+    check_readiness,
+    close_while_draining,
+    draining_at_sigterm,
+)
 from plinth.http import openapi, problems
 from plinth.http.bounds.body_budget import BodyBudget
 from plinth.http.bounds.overload import InFlightLimitMiddleware

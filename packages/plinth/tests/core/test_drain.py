@@ -5,8 +5,8 @@ import signal
 import pytest
 import uvicorn
 
-from plinth.health import drain
-from plinth.health.readiness import draining
+from plinth.health import readiness
+from plinth.health.readiness import draining, draining_at_sigterm
 from tests.support.waiting import until
 
 
@@ -18,11 +18,11 @@ async def test_a_stop_amid_a_line_of_the_log_is_a_stop(monkeypatch: pytest.Monke
         if handling:
             raise RuntimeError("reentrant call")
 
-    monkeypatch.setattr(drain.logger, "info", write)
+    monkeypatch.setattr(readiness.logger, "info", write)
     server = uvicorn.Server(uvicorn.Config("nothing"))
     before = signal.signal(signal.SIGTERM, server.handle_exit)
     try:
-        with drain.draining_at_sigterm(0.01):
+        with draining_at_sigterm(0.01):
             signal.raise_signal(signal.SIGTERM)
             handling = False
             assert draining

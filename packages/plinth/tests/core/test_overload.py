@@ -6,8 +6,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from plinth.health.drain import close_while_draining
-from plinth.health.readiness import draining
+from plinth.health.readiness import close_while_draining, draining
 from plinth.http.bounds.body_budget import BodyBudget
 from plinth.http.bounds.overload import InFlightLimitMiddleware
 from plinth.http.bounds.request_limits import BodyLimitMiddleware

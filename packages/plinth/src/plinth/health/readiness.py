@@ -1,15 +1,23 @@
-"""Checks of the database, its schema and the cache. Reasons of failures are only logged."""
+"""Readiness: checks of the database, its schema and the cache; and draining at SIGTERM.
+
+Reasons of failures are only logged. While the process drains, readiness fails and requests are
+served, so that load balancers notice it before the server stops listening. Connections are closed.
+"""
 
 import asyncio
 import logging
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy import text
+from uvicorn import Server
 
 from plinth.cache import Cache
 from plinth.db.database import Database
@@ -20,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 2
 CACHE_SECONDS = 1.0
+CLOSE = (b"connection", b"close")
 
 
 class Draining:
@@ -142,3 +151,44 @@ async def check_cache(cache: Cache) -> dict[str, Any] | None:
         "connected_clients": info["connected_clients"],
         "used_memory_human": info["used_memory_human"],
     }
+
+
+@contextmanager
+def draining_at_sigterm(seconds: float) -> Iterator[None]:
+    """Drain for `seconds` at SIGTERM, in uvicorn or `plinth serve`. A second signal ends it early.
+
+    The process then exits with 0 instead of the signal, which uvicorn would raise again.
+    """
+    draining.reset()
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if not isinstance(server, Server) or not seconds:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        server.should_exit = True
+
+    def wait() -> None:
+        loop.call_later(seconds, end)
+        logger.info("stopping: readiness fails now, the server stops in %s s", seconds)
+
+    def drain(_number: int, _frame: FrameType | None) -> None:
+        # The signal may interrupt a log line, where logging raises an error ("reentrant call"). So
+        # the event loop writes the line.
+        loop.call_soon_threadsafe(end if draining else wait)
+        draining.start()
+
+    signal.signal(signal.SIGTERM, drain)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, server.handle_exit)
+
+
+def close_while_draining(_: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+    """Make clients with persistent connections open new ones, to another server.
+
+    Otherwise the server might close a connection just when the client sends a request.
+    """
+    return [CLOSE] if draining else []

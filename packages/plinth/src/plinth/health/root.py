@@ -4,7 +4,7 @@ from plinth.config import settings
 from plinth.health.schemas import Welcome
 from plinth.resources.access import PUBLIC, access
 from plinth.security import keys
-from plinth.security.keys.public import JwkSet, show_public_keys
+from plinth.security.keys.key import JwkSet, show_public_keys
 
 router = APIRouter(tags=["root"])
 

@@ -18,7 +18,7 @@ from plinth.security.keys import (
     revoke_key,
     rotate_keys,
 )
-from plinth.security.keys.public import show_public_keys
+from plinth.security.keys.key import show_public_keys
 
 # Twice the max-age of /.well-known/jwks.json.
 ACTIVATION_DELAY_SECONDS = 600

@@ -1,8 +1,12 @@
+"""A key of access tokens, bound to one algorithm."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from joserfc.jws import JWSRegistry
+from pydantic import BaseModel
 
 from plinth.config import settings
 from plinth.config.secret_key import MIN_KEY_BYTES
@@ -103,3 +107,32 @@ def find_signing_key(keys: Iterable[Key], now: float) -> Key:
     begun = [key for key in ordered if key.signs_from <= now]
     # None has begun if the clock of this server is behind the clock of the rotation.
     return begun[-1] if begun else ordered[0]
+
+
+class PublicKey(BaseModel):
+    """A public key as JWK (RFC 7517)."""
+
+    kty: Literal["OKP", "EC"]
+    crv: str
+    x: str
+    y: str | None = None
+    kid: str
+    alg: str
+    use: Literal["sig"] = "sig"
+
+
+class JwkSet(BaseModel):
+    keys: list[PublicKey]
+
+
+def show_public_keys(keys: Iterable[Key]) -> JwkSet:
+    """Return the public parts of the asymmetric keys."""
+    return JwkSet(
+        keys=[
+            PublicKey.model_validate(
+                {**key.jwk.as_dict(private=False), "kid": key.kid, "alg": key.alg}
+            )
+            for key in keys
+            if not key.is_secret
+        ]
+    )
