@@ -4,9 +4,8 @@ An application adds settings with a subclass, `class Settings(config.Settings)`,
 `settings = bind(Settings)` in its `config.py`.
 """
 
-from plinth.config.binding import bind, bind_application, settings
 from plinth.config.checks import MAKE_A_KEY
-from plinth.config.loading import SettingsError, load_settings
+from plinth.config.loading import SettingsError, bind, bind_application, load_settings, settings
 from plinth.config.password_rules import PasswordRules
 from plinth.config.settings import Settings
 

@@ -1,17 +1,25 @@
-"""Read the settings, or exit with a message for each fault."""
+"""Read the settings into one object, or exit with a message for each fault."""
 
 import os
+import sys
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
+from plinth import project
 from plinth.config.faults import read_faults
 from plinth.config.settings import Settings
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+
+# Empty until `bind`; reading a setting before raises AttributeError. Modules that import it keep
+# the same object. Reading a plain attribute is 15 times as fast as through a proxy.
+settings = Settings.__new__(Settings)
 
 
 class SettingsError(SystemExit):
@@ -73,3 +81,37 @@ def _find_invalid_lines(default: object) -> list[str]:
             raise
         return []
     return [f"{file.name} line {number} is not NAME=value: correct it" for number in numbers]
+
+
+def bind(settings_class: type[SettingsT]) -> SettingsT:
+    """Read the settings as `settings_class`, also for the library.
+
+    Returns:
+        The library's `settings` object, whose class is now `settings_class`.
+
+    Raises:
+        SettingsError: one line for each setting that is missing or wrong.
+    """
+    loaded = read_settings(settings_class)
+    object.__setattr__(settings, "__class__", settings_class)
+    settings.__setstate__(loaded.__getstate__())
+    return cast("SettingsT", settings)
+
+
+def bind_application() -> None:
+    """Import the application's `core.config`, which binds its class; without one, bind `Settings`.
+
+    If that module is already being imported, `Settings` is bound first and its class later.
+    """
+    name = f"{project.find_package()}.core.config"
+    if name not in sys.modules and _exists(name):
+        import_module(name)
+    if not settings.__dict__:
+        bind(Settings)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # a parent package does not exist
+        return False
