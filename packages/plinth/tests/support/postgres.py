@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plinth.devservices.accounts import find_account
 from plinth.devservices.folders import allow_traversal
 from plinth.devservices.packages import require_postgres_bin
-from plinth.devservices.postgres import initdb_options
+from plinth.devservices.postgres import find_account, initdb_options
 from plinth.devservices.processes import Account
 from plinth.devservices.wire import ask_postgres
 from tests.support.command import find_free_port

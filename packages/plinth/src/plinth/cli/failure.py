@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote
 
-from plinth.devservices.errors import EmbeddedError
+from plinth.devservices import EmbeddedError
 from plinth.errors import PlinthError
 
 

@@ -10,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from plinth.devservices.errors import EmbeddedError
-from plinth.devservices.packages import postgres_bin
+from plinth.devservices.packages import EmbeddedError, postgres_bin
 
 if sys.platform != "win32":  # their modules need fcntl
     from plinth.devservices.folders import make_data_folder

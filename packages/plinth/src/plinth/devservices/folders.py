@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from plinth.devservices.errors import EmbeddedError
+from plinth.devservices.packages import EmbeddedError
 from plinth.devservices.processes import Account
 from plinth.folders import make_private_folder
 

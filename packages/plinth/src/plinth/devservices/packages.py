@@ -9,9 +9,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from plinth.devservices.errors import EmbeddedError
-
 MACHINES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
+
+
+class EmbeddedError(RuntimeError):
+    """An embedded service is unavailable. The message is one sentence with the remedy."""
 
 
 def postgres_bin() -> Path | None:

@@ -1,26 +1,30 @@
 """PostgreSQL, reachable only by a Unix socket in a private folder."""
 
+import logging
 import os
+import pwd
 import shutil
 import signal
+import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from plinth.devservices.accounts import find_account
-from plinth.devservices.errors import EmbeddedError
 from plinth.devservices.folders import allow_traversal
-from plinth.devservices.logs import read_tail
-from plinth.devservices.packages import require_postgres_bin
-from plinth.devservices.processes import Account, run_to_end
+from plinth.devservices.packages import EmbeddedError, require_postgres_bin
+from plinth.devservices.processes import Account, read_tail, run_to_end, wait_until
 from plinth.devservices.sharing import Service, Start
 from plinth.devservices.wire import ask_postgres
+
+logger = logging.getLogger(__name__)
 
 OWNER = "postgres"
 APPLICATION = "plinth_app"
 DATABASE = "plinth"
 SOCKET = ".s.PGSQL.5432"
 INITDB_SECONDS = 60
+USER = "plinth-postgres"  # of the system; runs the server if this process is root
+USERADD_SECONDS = 10
 
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 DONE = "00000"
@@ -186,3 +190,48 @@ def ready(data_dir: Path, run: Path) -> bool:
     if answer == NO_SUCH_DATABASE:
         answer = ask_postgres(run / SOCKET, OWNER, OWNER, f"CREATE DATABASE {DATABASE}")
     return answer in (DONE, TOO_MANY_CONNECTIONS)
+
+
+def find_account(cluster: Path) -> Account | None:
+    """Return the account to run the server as; None for the current user.
+
+    For root, it is the owner of the cluster, so that a copied folder stays usable, or else the
+    system user.
+    """
+    if os.geteuid() != 0:
+        return None
+    if cluster.exists() and (found := cluster.stat()).st_uid != 0:
+        return Account(found.st_uid, found.st_gid)
+    return find_system_user() or create_system_user()
+
+
+def find_system_user() -> Account | None:
+    try:
+        found = pwd.getpwnam(USER)
+    except KeyError:
+        return None
+    return Account(found.pw_uid, found.pw_gid)
+
+
+def create_system_user() -> Account:
+    useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if useradd is None:
+        raise EmbeddedError(
+            "PostgreSQL refuses to run as root, and useradd is not installed: run as another user, "
+            "or set DATABASE_URL to your own PostgreSQL."
+        )
+    command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir=/nonexistent"]
+    command += ["--shell=/usr/sbin/nologin", USER]
+
+    def created() -> bool:
+        """Retry: useradd fails if another process creates the user at the same time."""
+        run_to_end(command, log=subprocess.DEVNULL, timeout=USERADD_SECONDS)
+        return find_system_user() is not None
+
+    if not wait_until(created, USERADD_SECONDS) or not (account := find_system_user()):
+        raise EmbeddedError(
+            f"PostgreSQL refuses to run as root, and useradd could not create the user {USER}: "
+            "create that user, or set DATABASE_URL to your own PostgreSQL."
+        )
+    logger.info("Created the system user %s, because PostgreSQL refuses to run as root", USER)
+    return account

@@ -1,16 +1,19 @@
-"""Processes that outlive their parent, and the locks that show whether they are alive."""
+"""Processes that outlive their parent, the locks that show whether they live, and their logs."""
 
 import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.01
+MAX_LOG_BYTES = 10_000_000  # the next start truncates a larger file
+TAIL_BYTES = 20_000
+ERROR_MARKERS = ("PANIC:", "FATAL:", "ERROR:", "error:", "# Fatal", "# Failed")
 
 # The server inherits no variable: PGPORT, PGOPTIONS or LC_ALL would change it, and it needs no
 # secrets. TZ saves initdb the search for the time zone.
@@ -134,3 +137,28 @@ def wait_until(done: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[tuple[int, int]]:
+    """Yield the open file, and the offset where new lines begin."""
+    log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        if os.fstat(log).st_size > MAX_LOG_BYTES:
+            os.ftruncate(log, 0)
+        yield log, os.fstat(log).st_size
+    finally:
+        os.close(log)
+
+
+def read_tail(log: int, since: int) -> str:
+    """Return the last line with an error, or else the last line, without its timestamp."""
+    size = os.fstat(log).st_size
+    begin = max(since, size - TAIL_BYTES)
+    text = os.pread(log, TAIL_BYTES, begin).decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in reversed(lines):
+        for marker in ERROR_MARKERS:
+            if marker in line:
+                return line[line.index(marker) :]
+    return lines[-1] if lines else "the log is empty"

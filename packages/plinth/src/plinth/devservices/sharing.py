@@ -16,9 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plinth.devservices import folders, processes
-from plinth.devservices.errors import EmbeddedError
-from plinth.devservices.logs import open_log, read_tail
-from plinth.devservices.processes import Account, is_alive, try_lock, wait_until
+from plinth.devservices.packages import EmbeddedError
+from plinth.devservices.processes import (
+    Account,
+    is_alive,
+    open_log,
+    read_tail,
+    try_lock,
+    wait_until,
+)
 
 logger = logging.getLogger(__name__)
 

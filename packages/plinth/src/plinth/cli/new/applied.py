@@ -7,7 +7,7 @@ from plinth.cli.failure import Failure
 from plinth.cli.new.migrations import Migration
 from plinth.config import settings
 from plinth.db import revisions
-from plinth.devservices.errors import EmbeddedError
+from plinth.devservices import EmbeddedError
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.errors import PlinthError
 
