@@ -15,8 +15,8 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
+from plinth.cli.doctor import Level
 from plinth.cli.doctor import database as doctor
-from plinth.cli.doctor.finding import Level
 from plinth.config import settings
 from plinth.db import migrations
 from plinth.testing.asgi import send

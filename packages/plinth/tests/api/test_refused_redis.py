@@ -20,8 +20,8 @@ from httpx2 import ASGITransport, AsyncClient
 from redis import exceptions
 from redis.asyncio import Redis
 
+from plinth.cli.doctor import Level
 from plinth.cli.doctor import redis as doctor
-from plinth.cli.doctor.finding import Level
 from plinth.config import SettingsError
 from plinth.db.connection_errors import describe_connection_error
 from plinth.testing.asgi import send

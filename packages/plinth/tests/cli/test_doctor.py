@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from plinth.cli.doctor import values
-from plinth.cli.doctor.finding import Level
+from plinth.cli.doctor import Level, values
 from plinth.config import load_settings
 from plinth.db.database import Database
 from plinth.request.cookies import HAS_QUADRATIC_PARSER

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from plinth import project
-from plinth.cli.doctor import ejected
-from plinth.cli.doctor.finding import Level
+from plinth.cli.doctor import Level, ejected
 from plinth.cli.eject import DIGITS, ROUTERS
 from plinth.config import settings
 from tests.support.environment import ROOT, bare_environment, python_path

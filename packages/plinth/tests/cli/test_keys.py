@@ -16,7 +16,7 @@ from httpx2 import AsyncClient, ConnectError
 from typer.testing import CliRunner
 
 from plinth.cli import commands
-from plinth.cli.doctor.finding import Level
+from plinth.cli.doctor import Level
 from plinth.cli.doctor.values import check_keys
 from plinth.cli.failure import Failure
 from plinth.cli.keys.commands import parse_duration

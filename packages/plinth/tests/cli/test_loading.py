@@ -20,14 +20,14 @@ NOT_TO_SERVE = {
 }
 LOAD = """
 import sys
-import plinth.cli.commands, plinth.cli.serve, app.main
+import plinth.cli.commands, plinth.cli.server, app.main
 print(*sys.modules)
 """
 PARENT = """
 import sys
 from plinth.cli.loading import loading
 with loading():
-    import plinth.cli.serve
+    import plinth.cli.server
 print(*sys.modules)
 """
 

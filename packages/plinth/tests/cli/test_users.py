@@ -16,8 +16,8 @@ from httpx2 import AsyncClient
 
 from plinth.accounts.services.bulk import Line
 from plinth.cli.failure import Failure
+from plinth.cli.users.commands import Format
 from plinth.cli.users.files import MAX_LINE_LENGTH, TOO_LONG, find_format, read_lines
-from plinth.cli.users.formats import Format
 from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.command import COMMAND, plinth, plinth_at_terminal

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from plinth.accounts import queries
 from plinth.accounts.services import outbox
 from plinth.accounts.services.mail_worker import mail_worker
-from plinth.cli.doctor.finding import Level
+from plinth.cli.doctor import Level
 from plinth.cli.doctor.mail import check_backlog
 from plinth.config import settings
 from plinth.db.database import Database

@@ -1,7 +1,10 @@
 """Load the application, or only its models, for a command."""
 
+import json
+import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import MetaData
@@ -25,3 +28,12 @@ def load_application() -> "FastAPI":
     module, _, name = project.find_application().partition(":")
     application: FastAPI = getattr(import_module(module), name or "app")
     return application
+
+
+def print_openapi(file: Path | None) -> None:
+    """Write the OpenAPI document to the file, or to stdout."""
+    document = json.dumps(load_application().openapi(), indent=2, ensure_ascii=False) + "\n"
+    if file is None:
+        sys.stdout.write(document)
+    else:
+        file.write_text(document, encoding="utf-8")

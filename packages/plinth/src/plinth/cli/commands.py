@@ -90,7 +90,7 @@ def serve(
     TRUSTED_PROXIES.
     """
     with loading():
-        from plinth.cli.serve import run
+        from plinth.cli.server import run
 
     run(host, port, workers, grace=timeout_graceful_shutdown)
 
@@ -174,9 +174,9 @@ def openapi(
     ] = None,
 ) -> None:
     """Print the OpenAPI document. Needs no running server or database."""
-    from plinth.cli.openapi import run
+    from plinth.cli.application import print_openapi
 
-    run(output)
+    print_openapi(output)
 
 
 @plinth.command()

@@ -1,5 +1,6 @@
 """Run Uvicorn on a socket that is opened first, so that a port in use is reported at once."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,8 +23,12 @@ from plinth import project
 from plinth.cli.failure import Failure
 from plinth.cli.loading import loading
 from plinth.cli.signals import Stopped
+from plinth.config import settings
+from plinth.devservices.service_urls import running_services
 from plinth.http.protocol import BoundedHttp
-from plinth.observability.logs import make_config
+from plinth.observability import logs
+
+logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 PORT_SECONDS = 2
@@ -31,6 +36,16 @@ PORT_SECONDS = 2
 # short for a start on a busy machine.
 WORKER_SECONDS = 15
 POLL_SECONDS = 0.1
+
+
+def run(host: str, port: int, workers: int, *, grace: int) -> None:
+    logs.set_up()
+    hint = "choose another one with --port."
+    with listening(host, port, hint=hint) as opened, running_services(settings) as services:
+        # The parent process owns embedded services, so that not each worker starts its own.
+        os.environ |= services.as_environment()
+        logger.info("Serving on %s, workers: %s", address(opened), workers)
+        serve_workers(opened, workers, grace=grace)
 
 
 @contextmanager
@@ -123,7 +138,7 @@ def _configure(opened: socket.socket, *, grace: int, **more: object) -> uvicorn.
         port=port,
         loop="uvloop",
         http=BoundedHttp,
-        log_config=make_config(),
+        log_config=logs.make_config(),
         server_header=False,
         proxy_headers=False,  # request/client.py reads them, by TRUSTED_PROXIES
         timeout_graceful_shutdown=grace,

@@ -47,9 +47,9 @@ def downgrade(
 @db.command()
 def shell() -> None:
     """Open psql on the database."""
-    from plinth.cli.db.shell import run
+    from plinth.cli.db.programs import open_psql
 
-    run()
+    open_psql()
 
 
 @db.command()

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 
 from alembic.util import CommandError
 
-from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure, describe
-from plinth.cli.output import out, warn
+from plinth.cli.output import confirm, out, warn
 from plinth.config import settings
 from plinth.db import migrations, revisions
 from plinth.db.grants import find_role

@@ -1,16 +1,24 @@
 """Find PostgreSQL's programs (psql, pg_dump, pg_restore), and pass them a database."""
 
+import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
+from plinth.cli.connecting import database_errors
+from plinth.cli.db.facts import find_server
 from plinth.cli.failure import Failure, describe
+from plinth.config import settings
 from plinth.config.urls.postgres_url import libpq_url, read_postgres_url
 from plinth.devservices import postgres_bin
+from plinth.devservices.service_urls import running_services
 
 DEBIAN = Path("/usr/lib/postgresql")  # Debian installs several versions side by side
 VERSION_SECONDS = 10
@@ -71,3 +79,18 @@ def _read_major(path: str) -> int:
     )
     match = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
     return int(match[1]) if match else 0
+
+
+def open_psql() -> None:
+    """Run psql on the database until the user leaves it."""
+    with running_services(settings) as services:
+        with database_errors(services.owner_url):
+            major, _ = asyncio.run(find_server(services.owner_url))
+        psql = find_programs("psql", major)[0]
+        target = Target.of(services.owner_url)
+        # In psql, Ctrl-C cancels a query. This process must survive to stop an embedded server.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        done = subprocess.run(
+            [psql.path, "--dbname", target.url], env=target.environment, check=False
+        )
+    raise typer.Exit(done.returncode)

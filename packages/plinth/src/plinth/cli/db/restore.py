@@ -5,12 +5,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from plinth.cache import clear_cache_pattern
-from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.db.facts import connect_to, count_rows, find_server, find_tables
 from plinth.cli.db.programs import Program, Target, find_programs, first_error
 from plinth.cli.failure import Failure, describe
-from plinth.cli.output import err, out, print_facts, warn
+from plinth.cli.output import confirm, err, out, print_facts, warn
 from plinth.config import settings
 from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
 from plinth.db.schema.state import read_state

@@ -1,13 +1,46 @@
 """`plinth doctor`: run the checks in this package's modules, each of which returns a finding."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 
 import typer
 from rich.text import Text
 
-from plinth.cli.doctor.finding import Finding, Level, broken
 from plinth.cli.output import out
+
+
+class Level(StrEnum):
+    FINE = "fine"
+    DOUBTFUL = "doubtful"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of a check.
+
+    Attributes:
+        advice: how to fix it; empty if it is fine.
+    """
+
+    name: str
+    level: Level
+    text: str
+    advice: str = ""
+
+
+def fine(name: str, text: str) -> Finding:
+    return Finding(name, Level.FINE, text)
+
+
+def doubtful(name: str, text: str, advice: str) -> Finding:
+    return Finding(name, Level.DOUBTFUL, text, advice)
+
+
+def broken(name: str, text: str, advice: str) -> Finding:
+    return Finding(name, Level.BROKEN, text, advice)
+
 
 SYMBOLS = {Level.FINE: ("✓", "green"), Level.DOUBTFUL: ("!", "yellow"), Level.BROKEN: ("✗", "red")}
 

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.services import administration
 from plinth.cli.application import load_metadata
-from plinth.cli.doctor.finding import Finding, doubtful, fine
+from plinth.cli.doctor import Finding, doubtful, fine
 from plinth.config import Settings
 from plinth.db.database import Database
 from plinth.errors import PlinthError

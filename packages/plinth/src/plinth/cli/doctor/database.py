@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
+from plinth.cli.doctor import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
 from plinth.config import Settings
 from plinth.config.urls.postgres_url import libpq_url

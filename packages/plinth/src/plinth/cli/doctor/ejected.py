@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from plinth import project
-from plinth.cli.doctor.finding import Finding, doubtful, fine
+from plinth.cli.doctor import Finding, doubtful, fine
 from plinth.cli.eject import Origin, origin_line, read_origin, read_source
 from plinth.config import Settings
 

@@ -1,7 +1,17 @@
 import asyncio
 
-from plinth.cli.doctor import addresses, database, ejected, machine, mail, redis, roles, values
-from plinth.cli.doctor.finding import Finding, broken
+from plinth.cli.doctor import (
+    Finding,
+    addresses,
+    broken,
+    database,
+    ejected,
+    machine,
+    mail,
+    redis,
+    roles,
+    values,
+)
 from plinth.config import settings
 from plinth.devservices import EmbeddedError
 from plinth.devservices.service_urls import ServiceUrls, running_services

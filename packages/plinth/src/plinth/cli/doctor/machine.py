@@ -5,7 +5,7 @@ import stat
 import tempfile
 import time
 
-from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
+from plinth.cli.doctor import Finding, broken, doubtful, fine
 from plinth.config import Settings
 from plinth.folders import make_private_folder
 from plinth.request import cookies

@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from plinth.accounts.queries.mail import Backlog
 from plinth.accounts.services import outbox
 from plinth.cli.application import load_metadata
-from plinth.cli.doctor.finding import Finding, doubtful, fine
+from plinth.cli.doctor import Finding, doubtful, fine
 from plinth.config import Settings
 from plinth.db.database import Database
 from plinth.errors import PlinthError

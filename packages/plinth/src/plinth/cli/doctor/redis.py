@@ -4,7 +4,7 @@ from redis.exceptions import RedisError
 
 from plinth.cache.client import HEALTH_SECONDS, ClusterModeError
 from plinth.cache.connecting import connect, disconnect
-from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
+from plinth.cli.doctor import Finding, broken, doubtful, fine
 from plinth.cli.failure import describe
 from plinth.config import settings
 from plinth.db.connection_errors import describe_connection_error

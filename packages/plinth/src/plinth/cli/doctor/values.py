@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from plinth.cli.doctor.finding import Finding, broken, doubtful, fine
+from plinth.cli.doctor import Finding, broken, doubtful, fine
 from plinth.config import MAKE_A_KEY, Settings
 from plinth.config.secret_key import find_weakness
 from plinth.config.urls.postgres_url import read_postgres_url

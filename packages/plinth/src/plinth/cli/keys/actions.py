@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plinth.cli.ask import confirm
 from plinth.cli.failure import Failure
-from plinth.cli.output import out
+from plinth.cli.output import confirm, out
 from plinth.config import settings
 from plinth.security.keys import (
     Key,

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
-from plinth.cli.ask import confirm
 from plinth.cli.failure import Failure
 from plinth.cli.new import checkout, listed, plan, render
 from plinth.cli.new.applied import refuse_applied
 from plinth.cli.new.migrations import Creation, Migration, body_of_upgrade, find_creation, newest
 from plinth.cli.new.plan import Change
 from plinth.cli.new.words import class_name, singular_of
-from plinth.cli.output import out
+from plinth.cli.output import confirm, out
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,16 @@
 """`plinth users`: the commands and their options; docs/how-to/users.md is the guide."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from plinth.cli.users.formats import Format
+
+class Format(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"
+
 
 users = typer.Typer(name="users", help="Import, export and erase users.", no_args_is_help=True)
 

@@ -3,10 +3,9 @@ import asyncio
 from plinth.accounts import queries
 from plinth.accounts.services import accounts, administration
 from plinth.accounts.services.administration import ErasureResult
-from plinth.cli.ask import confirm
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
-from plinth.cli.output import out
+from plinth.cli.output import confirm, out
 from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.resources.fields import MAX_ID

@@ -11,8 +11,8 @@ from plinth.accounts.services import bulk
 from plinth.cli.atomic_write import atomic_write, refuse_existing
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.output import err, out
+from plinth.cli.users.commands import Format
 from plinth.cli.users.files import STANDARD, find_format
-from plinth.cli.users.formats import Format
 from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
 

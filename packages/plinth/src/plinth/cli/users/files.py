@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 from plinth.accounts.schemas.from_columns import ImportedUser
 from plinth.accounts.services.bulk import Line
 from plinth.cli.failure import Failure
-from plinth.cli.users.formats import Format
+from plinth.cli.users.commands import Format
 
 STANDARD = Path("-")
 MAX_LINE_LENGTH = 1024 * 1024  # characters

@@ -14,8 +14,8 @@ from plinth.accounts.services.bulk import ImportRefused, ImportResult, Line, Pro
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out, warn
+from plinth.cli.users.commands import Format
 from plinth.cli.users.files import find_format, read_lines, reading
-from plinth.cli.users.formats import Format
 from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.security.passwords import verify_password

@@ -9,10 +9,9 @@ from pydantic import ValidationError
 from plinth.accounts import queries
 from plinth.accounts.schemas.user import UserCreate
 from plinth.accounts.services import accounts
-from plinth.cli.ask import at_terminal, confirm
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
-from plinth.cli.output import out, warn
+from plinth.cli.output import at_terminal, confirm, out, warn
 from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.errors import Rejected

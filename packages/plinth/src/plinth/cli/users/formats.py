@@ -1,6 +1,0 @@
-from enum import StrEnum
-
-
-class Format(StrEnum):
-    CSV = "csv"
-    JSONL = "jsonl"
