@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from plinth.db import migrations
 from plinth.db.models import Base
-from plinth.db.schema import catalog, steps
+from plinth.db.schema import steps
 from plinth.testing.databases import TestServices, dump_schema, empty_database
 from tests.support.schemas import Team, ask
 
@@ -86,7 +86,7 @@ def test_objects_txt_lists_what_each_step_creates(team: Team) -> None:
     for step in steps.read_steps():
         team.write(f"op.plinth_schema(since={step.number - 1}, to={step.number})")
         team.upgrade()
-        found = inspect(team.url, catalog.read_objects)
+        found = inspect(team.url, steps.read_objects)
         assert isinstance(found, frozenset)
         if os.environ.get("UPDATE_NAMES"):
             (step.folder / "objects.txt").write_text("\n".join(sorted(found - before)) + "\n")

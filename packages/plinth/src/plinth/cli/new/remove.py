@@ -1,5 +1,6 @@
 """`plinth remove`: remove a generated resource."""
 
+
 import ast
 import re
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,21 @@ from sqlalchemy import Table
 
 from plinth.cli.failure import Failure
 from plinth.cli.new import checkout, listed, plan, render
-from plinth.cli.new.applied import refuse_applied
 from plinth.cli.new.migrations import Creation, Migration, body_of_upgrade, find_creation, newest
 from plinth.cli.new.plan import Change
 from plinth.cli.new.words import class_name, singular_of
 from plinth.cli.output import confirm, out
+
+import asyncio
+
+from plinth.cli.connecting import connected
+from plinth.cli.failure import Failure
+from plinth.cli.new.migrations import Migration
+from plinth.config import settings
+from plinth.db import revisions
+from plinth.devservices import EmbeddedError
+from plinth.devservices.service_urls import ServiceUrls, running_services
+from plinth.errors import PlinthError
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +164,34 @@ def _plan_drop(root: Path, found: Found, creation: Creation) -> Change:
     migration = Migration.begin(f"drop_{found.plural}")
     text = render.render_drop(found.plural, migration, body_of_upgrade(creation.text) or "")
     return Change(migration.path, checkout.tidy(root, migration.path, text), None)
+
+
+DATABASE_FILES = "postgres"
+
+
+def refuse_applied(migration: Migration, table: str) -> None:
+    """
+    Raises:
+        Failure: the database is at this migration, so it could not be undone without its file.
+    """
+    if _find_revision() == migration.revision:
+        raise Failure(
+            f"The database is at {migration.path.name}, which would be deleted: undo it first by "
+            f"plinth db downgrade, which deletes the rows of {table}."
+        )
+
+
+def _find_revision() -> str | None:
+    """Return the database's revision; None if it is unreachable or was never created."""
+    if settings.DATABASE_URL is None and not (settings.DATA_DIR / DATABASE_FILES).exists():
+        return None
+    try:
+        with running_services(settings) as services:
+            return asyncio.run(_read_revision(services))
+    except (PlinthError, EmbeddedError, OSError):
+        return None
+
+
+async def _read_revision(services: ServiceUrls) -> str | None:
+    async with connected(services) as database:
+        return await revisions.current(database)

@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Connection
 
-from plinth.db.schema import catalog, steps
+from plinth.db.schema import steps
 from plinth.db.schema.operation import PlinthSchemaOp, find_version
 
 
@@ -48,7 +48,7 @@ def find_pending_step(
 
 def _write_step(connection: Connection, version: int, newest: int) -> PlinthSchemaOp:
     """Return the next step, or a stamp for tables that migrations of Plinth 1 created."""
-    existing = catalog.read_objects(connection)
+    existing = steps.read_objects(connection)
     if version or "table users" not in existing:
         return PlinthSchemaOp(version, newest)
     needed = frozenset[str]()

@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from plinth.config import settings
-from plinth.db.schema import catalog, steps
+from plinth.db.schema import steps
 
 FUNCTION = "plinth_schema_version()"
 # STABLE and not IMMUTABLE, because the next migration replaces the number.
@@ -146,7 +146,7 @@ def _check_version(change: PlinthSchemaOp, version: int) -> None:
 
 def _check_objects(connection: Connection, change: PlinthSchemaOp) -> None:
     needed = frozenset[str]().union(*(it.objects for it in steps.read_steps()[: change.to]))
-    if lacking := sorted(needed - catalog.read_objects(connection)):
+    if lacking := sorted(needed - steps.read_objects(connection)):
         raise CommandError(
             f"{change} does not fit: the database lacks {', '.join(lacking[:5])}. Nothing was "
             f"changed. Remove `stamp=True` if no migration has created the library's tables."
