@@ -1,7 +1,7 @@
 """`plinth remove`: remove a generated resource."""
 
-
 import ast
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,23 +9,20 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
+from plinth.cli.connecting import connected
 from plinth.cli.failure import Failure
 from plinth.cli.new import checkout, listed, plan, render
 from plinth.cli.new.migrations import Creation, Migration, body_of_upgrade, find_creation, newest
 from plinth.cli.new.plan import Change
 from plinth.cli.new.words import class_name, singular_of
 from plinth.cli.output import confirm, out
-
-import asyncio
-
-from plinth.cli.connecting import connected
-from plinth.cli.failure import Failure
-from plinth.cli.new.migrations import Migration
 from plinth.config import settings
 from plinth.db import revisions
 from plinth.devservices import EmbeddedError
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.errors import PlinthError
+
+DATABASE_FILES = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +161,6 @@ def _plan_drop(root: Path, found: Found, creation: Creation) -> Change:
     migration = Migration.begin(f"drop_{found.plural}")
     text = render.render_drop(found.plural, migration, body_of_upgrade(creation.text) or "")
     return Change(migration.path, checkout.tidy(root, migration.path, text), None)
-
-
-DATABASE_FILES = "postgres"
 
 
 def refuse_applied(migration: Migration, table: str) -> None:
