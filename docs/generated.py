@@ -18,6 +18,7 @@ EXAMPLE = ROOT / ".env.example"
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
 SECTION = re.compile(r"# --- (.+?)(?: \((docs/\S+)\))? ---")
 SETTING = re.compile(r"#?([A-Z][A-Z0-9_]+)=(.*)")
+NOTE_FOR_GITHUB = re.compile(r"^> \[!NOTE\]\n(?:> .*\n)+", re.MULTILINE)
 
 
 class Generated(SphinxDirective):
@@ -195,8 +196,14 @@ def skip_inherited_docs(_: Sphinx, __: str, name: str, member: object, *___: obj
     return True if name == "model_config" or text.startswith("Alias for field number") else None
 
 
+def drop_note_for_github(_: Sphinx, __: str, source: list[str]) -> None:
+    """Drop the note that a page is generated: this site has what GitHub does not show."""
+    source[0] = NOTE_FOR_GITHUB.sub("", source[0])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.add_directive("generated", Generated)
     app.connect("autodoc-skip-member", skip_inherited_docs)
+    app.connect("source-read", drop_note_for_github)
     return {"parallel_read_safe": True}
