@@ -1,17 +1,27 @@
-"""Each shell block of the documentation is run by a test, or commands.toml has the reason."""
+"""Each shell block of the documentation is run by a test, or commands.toml has the reason.
 
+The commands that the pages name exist.
+"""
+
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 
+from plinth.cli.commands import plinth
 from tests.support.environment import ROOT, TESTS
 from tests.support.pages import Block, find_pages, read_blocks
 
 INVENTORY = Path(__file__).with_name("commands.toml")
 SHELLS = {"sh", "bash", "console", "shell"}
 KINDS = {"run", "same", "not_run"}
+CODE = re.compile(r"```\w+\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+COMMAND = re.compile(
+    r"(?:^ *|bin/|[|(&] |sudo |api )plinth ([a-z][a-z-]+)(?: ([a-z][a-z-]+))?", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,16 @@ BLOCKS = [
 ]
 
 
+CONNECTION = "plinth migrations"  # an application_name in PostgreSQL
+FOR_TEAMS = [
+    page
+    for page in find_pages()
+    if page.is_relative_to(ROOT / "docs")
+    and page.parent.name in {"how-to", "tutorial"}
+    and page.name not in {"maintain.md", "upgrade-from-1.md"}
+]
+
+
 @pytest.mark.parametrize(
     ("page", "block"), BLOCKS, ids=lambda it: str(it.line) if isinstance(it, Block) else it
 )
@@ -70,3 +90,21 @@ def test_the_entry_is_used_and_names_a_test(entry: Entry) -> None:
         test = TESTS / entry.value
         assert test.is_file()
         assert entry.kind != "run" or entry.page in test.read_text(), "it does not read the page"
+
+
+@pytest.mark.parametrize("page", find_pages(), ids=lambda it: str(it.relative_to(ROOT)))
+def test_the_commands_of_plinth_exist(page: Path) -> None:
+    commands = typer.main.get_command(plinth).commands  # type: ignore[attr-defined]
+    unknown = []
+    for block, inline in CODE.findall(page.read_text().replace(CONNECTION, "")):
+        for word, next_word in COMMAND.findall(block or inline):
+            group = getattr(commands.get(word), "commands", None)
+            if word not in commands or (group and next_word and next_word not in group):
+                unknown.append(f"plinth {word} {next_word}".strip())
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", FOR_TEAMS, ids=lambda it: it.name)
+def test_a_page_for_teams_needs_no_checkout(page: Path) -> None:
+    """A project that `plinth start` made has no `packages/`."""
+    assert "packages/plinth" not in page.read_text(), "move it to docs/how-to/maintain.md"
