@@ -1,6 +1,9 @@
 """Doctor, start-up and `plinth db upgrade` compare the database with this code, in one sentence."""
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from plinth.db.schema import steps
 from plinth.db.schema.state import State, read_state
 from plinth.testing.databases import TestServices, cloned_database
 from tests.support.command import plinth
+from tests.support.environment import ROOT, bare_environment
 from tests.support.serving import serving
 
 NEWEST = steps.newest()
@@ -24,6 +28,11 @@ RECORD = (
     " AS 'SELECT {}'"
 )
 REVISION = "UPDATE alembic_version SET version_num = '1f6a92d7e0b5'"
+UNKNOWN = "UPDATE alembic_version SET version_num = 'of_tomorrow'"
+AHEAD = (
+    "This is expected during a rolling deployment and after going back to the previous release. "
+    "Otherwise, run the code that contains this migration."
+)
 # Each mismatch of the database and its message.
 CASES = {
     "behind": (REVISION, "Run `plinth db upgrade` or `alembic upgrade head`."),
@@ -39,6 +48,12 @@ CASES = {
         RECORD.format(NEWEST + 1),
         "Install the release of plinth-backend that changed the database.",
     ),
+    "ahead": (UNKNOWN, AHEAD),
+    "ahead by a step": (f"{UNKNOWN}; {RECORD.format(NEWEST + 1)}", AHEAD),
+    "unknown and older": (
+        f"{UNKNOWN}; {RECORD.format(NEWEST - 1)}",
+        "Check DATABASE_URL, or run the code that contains this migration.",
+    ),
 }
 
 
@@ -52,10 +67,14 @@ def url(services: TestServices, worker_id: str) -> Iterator[str]:
 async def different(request: pytest.FixtureRequest, url: str) -> str:
     """Create a database that does not match the code, and return the expected message."""
     change, sentence = CASES[request.param]
-    connection = await asyncpg.connect(url)
-    await connection.execute(change)
-    await connection.close()
+    await run_sql(url, change)
     return sentence
+
+
+async def run_sql(url: str, statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statements)
+    await connection.close()
 
 
 async def test_the_doctor_gives_the_way_out(
@@ -63,7 +82,8 @@ async def test_the_doctor_gives_the_way_out(
 ) -> None:
     found = json.loads(plinth("doctor", "--json", **environment | {"DATABASE_URL": url}).stdout)
     (check,) = [it for it in found["checks"] if it["name"] == "migrations"]
-    assert (check["level"], check["advice"]) == ("broken", different)
+    level = "doubtful" if different == AHEAD else "broken"
+    assert (check["level"], check["advice"]) == (level, different)
 
 
 async def test_the_doctor_names_the_version(url: str, environment: dict[str, str]) -> None:
@@ -83,12 +103,76 @@ async def test_the_start_logs_the_way_out(
 
 
 async def test_an_upgrade_warns_of_a_pending_step(url: str, environment: dict[str, str]) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(RECORD.format(NEWEST - 1))
-    await connection.close()
+    await run_sql(url, RECORD.format(NEWEST - 1))
     done = plinth("db", "upgrade", **environment | {"DATABASE_URL": url})
     assert done.returncode == 0
     assert "Run `alembic revision --autogenerate`" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("version", [NEWEST, NEWEST + 1])
+async def test_an_upgrade_by_the_previous_release_changes_nothing_and_succeeds(
+    url: str, environment: dict[str, str], version: int
+) -> None:
+    """Otherwise its containers could not restart during a rolling deployment."""
+    await run_sql(url, f"{UNKNOWN}; {RECORD.format(version)}")
+    done = plinth("db", "upgrade", **environment | {"DATABASE_URL": url})
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == (
+        "The database is at revision of_tomorrow, which is unknown to this code. Nothing was "
+        f"changed. {AHEAD}\n"
+    )
+
+
+async def test_an_upgrade_of_an_unknown_older_database_fails(
+    url: str, environment: dict[str, str]
+) -> None:
+    await run_sql(url, f"{UNKNOWN}; {RECORD.format(NEWEST - 1)}")
+    done = plinth("db", "upgrade", **environment | {"DATABASE_URL": url})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "alembic: the database is at revision of_tomorrow, which is unknown to this code, and at "
+        f"schema version {NEWEST - 1}; this library needs {NEWEST}. Nothing was changed. Run this "
+        "command with the code that contains this migration.\n"
+    )
+
+
+async def test_an_upgrade_to_an_unknown_revision_fails(
+    url: str, environment: dict[str, str]
+) -> None:
+    await run_sql(url, UNKNOWN)
+    done = plinth("db", "upgrade", "never_was", **environment | {"DATABASE_URL": url})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "never_was" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plinth.cli", "db", "downgrade", "--yes"),
+        ("alembic", "upgrade", "head"),
+        ("alembic", "downgrade", "-1"),
+    ],
+    ids=" ".join,
+)
+def test_other_migrations_of_a_newer_database_are_refused(
+    url: str, environment: dict[str, str], command: tuple[str, ...]
+) -> None:
+    asyncio.run(run_sql(url, UNKNOWN))
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=bare_environment() | environment | {"DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    message = " ".join((done.stdout + done.stderr).split())
+    assert (
+        "the database is at revision of_tomorrow, which is unknown to this code. Nothing was "
+        "changed. Run this command with the code that contains this migration."
+    ) in message
+    assert "Traceback" not in message
 
 
 async def test_a_connection_sees_the_version_of_a_later_migration(url: str) -> None:

@@ -2,8 +2,22 @@
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from plinth.db.revisions import find_ini
+from plinth.db.schema.state import State
+
+
+class UnknownRevisionError(CommandError):
+    """The database is at a revision that this code does not have."""
+
+    def __init__(self, state: State) -> None:
+        text, _ = state.describe_unknown()
+        super().__init__(
+            f"the database is {text}. Nothing was changed. Run this command with the code that "
+            "contains this migration."
+        )
+        self.state = state
 
 
 def find_config() -> Config:
@@ -16,6 +30,9 @@ def upgrade(url: str | None = None, revision: str = "head", *, role: str = "") -
     Args:
         url: of the role that owns the tables.
         role: of the application, which is granted access (`db/grants.py`).
+
+    Raises:
+        UnknownRevisionError
     """
     command.upgrade(_configure(url, role), revision)
 

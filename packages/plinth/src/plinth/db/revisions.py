@@ -39,16 +39,16 @@ def ancestors() -> frozenset[str]:
     return frozenset(parent for parents in _read(_find_folder()).values() for parent in parents)
 
 
+def is_known(revision: str) -> bool:
+    """Return whether this code has the migration."""
+    return revision in _read(_find_folder())
+
+
 def compare(revision: str | None) -> tuple[str, str]:
-    """Return the state of a database that is not at the head, and what to do."""
-    if revision is None or revision in _read(_find_folder()):
-        return (
-            f"at revision {revision or 'none'}; this code needs {head()}",
-            "Run `plinth db upgrade` or `alembic upgrade head`.",
-        )
+    """Return the state of a database that is before the head, and what to do."""
     return (
-        f"at revision {revision}, which is unknown to this code",
-        "Deploy the newer code that contains this migration.",
+        f"at revision {revision or 'none'}; this code needs {head()}",
+        "Run `plinth db upgrade` or `alembic upgrade head`.",
     )
 
 

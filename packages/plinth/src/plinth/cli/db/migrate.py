@@ -1,6 +1,6 @@
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alembic.util import CommandError
@@ -11,6 +11,7 @@ from plinth.cli.output import confirm, out, warn
 from plinth.config import settings
 from plinth.db import migrations, revisions
 from plinth.db.grants import find_role
+from plinth.db.migrations import UnknownRevisionError
 from plinth.db.schema.state import State, read_state
 from plinth.devservices.service_urls import ServiceUrls, running_services
 
@@ -29,22 +30,37 @@ def downgrade(revision: str, *, yes: bool) -> None:
         if not (yes or settings.is_development):
             database = describe(services.owner_url)
             confirm(f"Migrate {database} down to {revision}? The dropped data is lost.")
-        _change(services, lambda url, role: migrations.downgrade(url, revision, role=role))
+        role = find_role(services.database_url)
+        with _alembic_errors(), database_errors(services.owner_url), _steps_printed():
+            migrations.downgrade(services.owner_url, revision, role=role)
+            _report(services)
 
 
 def migrate(services: ServiceUrls, revision: str = "head") -> None:
-    """Upgrade the database, and print each migration."""
-    _change(services, lambda url, role: migrations.upgrade(url, revision, role=role))
+    """Upgrade the database, and print each migration.
 
-
-def _change(services: ServiceUrls, act: Callable[[str, str], None]) -> None:
+    Do not fail if a newer release has migrated the database: the previous release runs this when it
+    starts, also during a rolling deployment.
+    """
+    role = find_role(services.database_url)
     with _alembic_errors(), database_errors(services.owner_url), _steps_printed():
-        act(services.owner_url, find_role(services.database_url))
-        state = asyncio.run(_find_state(services))
-        at_head = " (head)" if state.revision == revisions.head() else ""
-        out.print(f"The database is at migration {state.revision or 'none'}{at_head}")
-        if at_head and (difference := state.compare()):
-            warn("The database is {}. {}".format(*difference))
+        try:
+            migrations.upgrade(services.owner_url, revision, role=role)
+        except UnknownRevisionError as error:
+            if not error.state.is_ahead():
+                raise
+            text, advice = error.state.describe_unknown()
+            warn(f"The database is {text}. Nothing was changed. {advice}")
+        else:
+            _report(services)
+
+
+def _report(services: ServiceUrls) -> None:
+    state = asyncio.run(_find_state(services))
+    at_head = " (head)" if state.revision == revisions.head() else ""
+    out.print(f"The database is at migration {state.revision or 'none'}{at_head}")
+    if at_head and (difference := state.compare()):
+        warn("The database is {}. {}".format(*difference))
 
 
 async def _find_state(services: ServiceUrls) -> State:

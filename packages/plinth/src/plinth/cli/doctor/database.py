@@ -116,7 +116,8 @@ def check_extensions(facts: Facts) -> Finding:
 
 def check_migrations(facts: Facts) -> Finding:
     if difference := facts.state.compare():
-        return broken("migrations", *difference)
+        level = doubtful if facts.state.is_ahead() else broken
+        return level("migrations", *difference)
     text = f"at {facts.state.revision} (head), schema version {facts.state.version}"
     return fine("migrations", text)
 

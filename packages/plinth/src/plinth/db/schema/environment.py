@@ -7,9 +7,12 @@ through a transaction pooler: `MIGRATION_DATABASE_URL` or `DIRECT_DATABASE_URL`.
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from alembic import context
+from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import Connection, MetaData, text
@@ -21,7 +24,10 @@ from plinth.config.urls.postgres_url import libpq_url
 from plinth.db.connection_errors import describe_connection_error
 from plinth.db.driver import Connector, server_settings
 from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.db.migrations import UnknownRevisionError
 from plinth.db.schema.autogenerate import is_compared, write_revision
+from plinth.db.schema.operation import find_version
+from plinth.db.schema.state import State
 from plinth.devservices import EmbeddedError
 from plinth.devservices.service_urls import running_services
 
@@ -120,11 +126,26 @@ def _migrate(connection: Connection, role: str, options: dict[str, Any]) -> None
     connection.execute(text(SET_LOCK_TIMEOUT))
     connection.commit()
     context.configure(connection=connection, **options)
-    with context.begin_transaction():
+    with context.begin_transaction(), _unknown_revision_explained(connection):
         context.run_migrations()
         if _changes_schema():
             connection.exec_driver_sql(SET_ROLE_NAME, (role,))
             connection.exec_driver_sql(GRANT)
+
+
+@contextmanager
+def _unknown_revision_explained(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ResolutionError):
+            raise
+        # The argument may instead be an unknown revision that the command names.
+        if cause.argument not in context.get_context().get_current_heads():
+            raise
+        state = State(cause.argument, find_version(connection))
+        raise UnknownRevisionError(state) from error
 
 
 def _changes_schema() -> bool:

@@ -10,6 +10,10 @@ from plinth.db.database import Database
 from plinth.db.schema import steps
 
 VERSION = "SELECT plinth_schema_version()"
+AHEAD_ADVICE = (
+    "This is expected during a rolling deployment and after going back to the previous release. "
+    "Otherwise, run the code that contains this migration."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,14 @@ class State:
             or self.version < steps.newest()
         )
 
+    def is_ahead(self) -> bool:
+        """Return whether a newer release has migrated the database; this code runs on it."""
+        return self._is_unknown() and self.version >= steps.newest()
+
     def compare(self) -> tuple[str, str] | None:
-        """Return what is wrong and what to do, a sentence each; None if nothing is wrong."""
+        """Return what is wrong and what to do; None if nothing is wrong."""
+        if self._is_unknown():
+            return self.describe_unknown()
         if self.revision != revisions.head():
             return revisions.compare(self.revision)
         needed = steps.newest()
@@ -51,6 +61,19 @@ class State:
                 "Install the release of plinth-backend that changed the database.",
             )
         return None
+
+    def describe_unknown(self) -> tuple[str, str]:
+        """Return the state of a database whose revision this code lacks, and what to do."""
+        text = f"at revision {self.revision}, which is unknown to this code"
+        if self.is_ahead():
+            return text, AHEAD_ADVICE
+        return (
+            f"{text}, and at schema version {self.version}; this library needs {steps.newest()}",
+            "Check DATABASE_URL, or run the code that contains this migration.",
+        )
+
+    def _is_unknown(self) -> bool:
+        return self.revision is not None and not revisions.is_known(self.revision)
 
 
 async def read_state(database: Database) -> State:
