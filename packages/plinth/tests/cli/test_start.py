@@ -154,6 +154,22 @@ def test_what_an_application_is_made_of_is_what_this_one_is(tmp_path: Path, whee
     assert different == {"app/core/config.py"}
 
 
+def test_the_readme_of_a_project_has_the_same_table_of_files() -> None:
+    project = (LIBRARY / "src/plinth/cli/start/project/README.md.jinja").read_text()
+    assert read_table(project) == read_table((ROOT / "README.md").read_text())
+    pages = set(re.findall(r"docs/[\w/-]+\.md", project))
+    assert "docs/how-to/on-call.md" in pages
+    assert [page for page in sorted(pages) if not (ROOT / page).exists()] == []
+
+
+def read_table(readme: str) -> list[list[str]]:
+    """Return the rows of "Which file to change", without the column of pages."""
+    section = readme.partition("## Which file to change\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[:2] for line in section.splitlines() if line.startswith("|")]
+    assert rows
+    return rows
+
+
 def hook() -> ModuleType:
     spec = spec_from_file_location("hatch_build", LIBRARY / "hatch_build.py")
     assert spec
