@@ -1,4 +1,4 @@
-"""The modules and names of the guide (contract): each can be imported and does what it says."""
+"""The modules and names that the guide documents can be imported and work."""
 
 from importlib import import_module
 from uuid import uuid4
@@ -38,18 +38,18 @@ NAMES = {
 @pytest.mark.parametrize(
     ("module", "name"), [(module, name) for module, all_ in NAMES.items() for name in all_.split()]
 )
-def test_a_name_of_the_guide_is_there(module: str, name: str) -> None:
+def test_a_documented_name_can_be_imported(module: str, name: str) -> None:
     assert hasattr(import_module(module), name)
 
 
-async def test_a_password_fits_its_hash_alone() -> None:
+async def test_only_the_right_password_matches_its_hash() -> None:
     hashed = await security.get_password_hash("Test@123")
     assert await security.verify_password("Test@123", hashed)
     assert not await security.verify_password("Test@124", hashed)
     assert not await security.verify_password("Test@123", None)
 
 
-def test_an_access_token_is_verified_and_a_refresh_token_is_none() -> None:
+def test_verify_token_accepts_access_tokens_and_rejects_refresh_tokens() -> None:
     session = uuid4()
     token = security.verify_token(security.create_access_token(7, session))
     assert (token.user_id, token.session_id) == (7, session)
@@ -57,6 +57,6 @@ def test_an_access_token_is_verified_and_a_refresh_token_is_none() -> None:
         security.verify_token(security.create_refresh_token(session))
 
 
-async def test_the_database_answers_and_counts_its_connections(database: Database) -> None:
+async def test_the_database_responds_and_reports_its_pool(database: Database) -> None:
     assert await app_database.check_db_connection(database)
     assert {"size", "checked_out"} <= set(app_database.get_pool_status(database))

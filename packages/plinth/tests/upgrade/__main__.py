@@ -1,6 +1,6 @@
 """Keep the current version of the library as test data: `make -C packages/plinth keep-release`.
 
-Run it when a release is cut (docs/how-to/upgrades.md). A second run for the same version changes
+Run it when a release is cut (docs/how-to/maintain.md). A second run for the same version changes
 nothing.
 """
 
