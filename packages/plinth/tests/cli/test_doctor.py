@@ -1,6 +1,8 @@
 """`plinth doctor`: reports of problems and their solutions."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from plinth.db.database import Database
 from plinth.request.cookies import HAS_QUADRATIC_PARSER
 from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
+from tests.support.environment import COMPLETE, run_python
 from tests.support.hosted import POSTGRES, Hosted
 
 AWAY = "postgresql://app@127.0.0.1:1/app"
@@ -38,6 +41,32 @@ def test_a_database_behind_is_told_with_the_way_out(
     level, advice = found["migrations"]
     assert level == "broken"
     assert "plinth db upgrade" in advice
+
+
+def test_the_doctor_of_an_empty_database_logs_nothing(
+    environment: dict[str, str], services: TestServices, worker_id: str
+) -> None:
+    """The findings report it. With SLOW_QUERY_MS=0, each statement would be a log line."""
+    with empty_database(services, f"{worker_id}_behind") as url:
+        answer = plinth("doctor", **environment | {"DATABASE_URL": url, "SLOW_QUERY_MS": "0"})
+    assert answer.stderr == ""
+
+
+def test_a_command_logs_readable_lines(tmp_path: Path) -> None:
+    """Also in production, where the format of servers is JSON."""
+    code = """
+import structlog
+from plinth.cli.connecting import set_up_logs
+from plinth.db import queries
+set_up_logs()
+logger = structlog.stdlib.get_logger("app.x")
+logger.warning("the file is large", size=7)
+logger.info("the file is read")
+queries.logger.warning("slow query", duration_ms=3.8)
+"""
+    answer = run_python(code, cwd=tmp_path, **COMPLETE, LOG_FORMAT="json")
+    (line,) = answer.stderr.splitlines()
+    assert re.fullmatch(r"[\d:]+ \[warning +\] the file is large +\[app.x\] size=7", line)
 
 
 def test_what_is_away_is_told(environment: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from plinth.cache import cache
 from plinth.cli.application import load_metadata
 from plinth.cli.failure import Failure, describe
 from plinth.config import settings
-from plinth.db import engine, queries
+from plinth.db import constraint_errors, engine, queries
 from plinth.db.connection_errors import describe_connection_error
 from plinth.db.database import Database
 from plinth.devservices.service_urls import ServiceUrls
@@ -21,8 +21,7 @@ STATEMENT_SECONDS = 3600  # commands such as imports run longer than requests
 @asynccontextmanager
 async def connected(services: ServiceUrls) -> AsyncIterator[Database]:
     """Open the database, and the cache, from which a command removes what it changed."""
-    logs.silence(queries.__name__)  # slow statements are normal in commands
-    logs.silence(engine.__name__)  # `database_errors` reports an unreachable database
+    set_up_logs()
     await cache.open(
         services.redis_url, prefix=settings.CACHE_PREFIX, timeout_ms=settings.CACHE_TIMEOUT_MS
     )
@@ -34,6 +33,16 @@ async def connected(services: ServiceUrls) -> AsyncIterator[Database]:
     finally:
         await database.close()
         await cache.close()
+
+
+def set_up_logs() -> None:
+    """Print log lines readably, except slow statements, which are normal in commands.
+
+    The database's faults are not logged either, because the commands report them.
+    """
+    logs.set_up_command()
+    for module in (queries, engine, constraint_errors):
+        logs.silence(module.__name__)
 
 
 @contextmanager

@@ -67,6 +67,13 @@ def set_up() -> None:
     dictConfig(make_config())
 
 
+def set_up_command() -> None:
+    """Print warnings as readable lines, also in production, unless `set_up` has run."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(make_formatter(pretty=True))
+    logging.basicConfig(handlers=[handler])
+
+
 def silence(name: str) -> None:
     """Log only errors of this logger."""
     logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,5 +1,6 @@
 import asyncio
 
+from plinth.cli.connecting import set_up_logs
 from plinth.cli.doctor import (
     Finding,
     addresses,
@@ -18,6 +19,7 @@ from plinth.devservices.service_urls import ServiceUrls, running_services
 
 
 def examine(workers: int) -> list[Finding]:
+    set_up_logs()
     findings = [check(settings) for check in (*values.CHECKS, *machine.CHECKS, ejected.check)]
     try:
         with running_services(settings) as services:
