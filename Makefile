@@ -50,7 +50,7 @@ client: $(INSTALLED) ## generate the TypeScript client in clients/typescript (do
 docs: $(INSTALLED) ## build the documentation as a site in dist/docs
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs dist/docs
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) ## check lint and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
@@ -62,13 +62,13 @@ prose: $(INSTALLED) ## check spelling and language of docs, docstrings, comments
 	@$(BIN)/codespell $$(git ls-files ':!packages/plinth/tests/test_prose.py' ':!alembic/versions' '*.py' '*.md' '*.toml' '*.html' '*.jinja' .env.example)
 	@$(BIN)/python scripts/check_prose.py
 
-types: $(INSTALLED)
+types: $(INSTALLED) ## check types with mypy
 	@$(BIN)/mypy app alembic tests
 
 floors: $(INSTALLED)
 	@$(BIN)/lint-imports
 
-migrations: $(INSTALLED)
+migrations: $(INSTALLED) ## check that the migrations take no lock that blocks the application
 	@sql=$$($(BIN)/alembic upgrade head --sql) && printf '%s\n' "$$sql" | $(BIN)/squawk
 
 check: lint prose types floors migrations test ## check language, lint, types, layers, migrations, and run the tests

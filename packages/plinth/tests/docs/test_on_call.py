@@ -3,6 +3,7 @@
 import ast
 import re
 
+import asyncpg
 import pytest
 
 from plinth.config import Settings
@@ -12,6 +13,7 @@ PAGE = (ROOT / "docs/how-to/on-call.md").read_text()
 PROSE = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
 QUOTED = re.findall(r"`([^`\n]+)`", PROSE)
 MESSAGES = [it for it in QUOTED if re.match(r"(the |KEYS_FILE |SMTP_HOST is|encrypted )", it)]
+STATEMENTS = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 SYMPTOMS = re.findall(
     r"^\| .* \| \[.*\]\(#([\w-]+)\) \|$", PAGE.partition("\n## ")[0], re.MULTILINE
 )
@@ -35,6 +37,14 @@ def test_a_quoted_message_is_logged(texts: str, message: str) -> None:
     for part in re.split(r"\.\.\.|: |(?<=the )(?:database|cache)(?= (?:cannot|can))", message):
         if part := part.removeprefix("the ").strip(" :"):
             assert part in texts, f"no text of the library has {part!r}: bring the page up to date"
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+async def test_the_sql_is_valid(second: asyncpg.Connection, statement: str) -> None:
+    transaction = second.transaction()
+    await transaction.start()
+    await second.execute(statement)
+    await transaction.rollback()
 
 
 def test_there_are_messages() -> None:

@@ -20,7 +20,7 @@ def test_the_tutorial(shell: Shell, empty_folder: Path) -> None:
         else:
             edit(project, block)
             edited += 1
-    assert edited == 7
+    assert edited == 8
 
 
 def edit(project: Path, block: Block) -> None:
