@@ -193,4 +193,13 @@ def test_a_missing_package_gets_one_sentence(folder: Path) -> None:
 def test_it_is_for_development(folder: Path) -> None:
     answer = plinth("dev", **COMPLETE)
     assert answer.returncode == 1
+    assert "the environment variable ENVIRONMENT is production: unset it" in answer.stderr
     assert "`plinth serve`" in answer.stderr
+
+
+def test_it_names_the_file_that_sets_another_environment(folder: Path) -> None:
+    file = folder / "production.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in COMPLETE.items()))
+    answer = plinth("dev", PLINTH_ENV_FILE=str(file))
+    assert answer.returncode == 1
+    assert f"ENVIRONMENT in {file} is production: move {file}" in answer.stderr

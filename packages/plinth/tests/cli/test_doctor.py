@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from plinth.cli.doctor import Level, values
+from plinth.cli.doctor import Level, fine, machine, values
 from plinth.config import load_settings
 from plinth.db.database import Database
 from plinth.request.cookies import HAS_QUADRATIC_PARSER
 from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
-from tests.support.environment import COMPLETE, run_python
+from tests.support.environment import COMPLETE, FINE_KEY, run_python
 from tests.support.hosted import POSTGRES, Hosted
 
 AWAY = "postgresql://app@127.0.0.1:1/app"
@@ -86,6 +86,15 @@ def test_settings_that_refuse_are_a_finding_and_no_traceback() -> None:
     assert answer.returncode == 1
     assert "SECRET_KEY" in answer.stdout or "DATABASE_URL" in answer.stdout
     assert "Traceback" not in answer.stderr
+
+
+def test_data_dir_is_not_used_with_urls_from_parts() -> None:
+    """Only the passwords are set, as in the `.env` of compose."""
+    passwords = {"POSTGRES_PASSWORD": "one", "REDIS_PASSWORD": "two"}
+    production = {"ENVIRONMENT": "production", "SECRET_KEY": FINE_KEY, "LIMITS_ENABLED": True}
+    settings = load_settings(**production, **passwords)
+    text = "not used, because PostgreSQL and Redis are configured"
+    assert machine.check_data_dir(settings) == fine("DATA_DIR", text)
 
 
 def test_help_and_version_answer_whatever_the_settings_say() -> None:

@@ -21,15 +21,24 @@ LAST_PORT = 65535
 
 def run(host: str, port: int, *, reload: bool) -> None:
     if not settings.is_development:
-        raise Failure(
-            f"`plinth dev` is for development, but ENVIRONMENT is {settings.ENVIRONMENT}: run "
-            "`plinth db upgrade` and then `plinth serve`."
-        )
+        raise Failure(_refuse_environment())
     logs.set_up()
     try:
         _serve(host, port, reload)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _refuse_environment() -> str:
+    environment, file = settings.ENVIRONMENT, type(settings).model_config.get("env_file")
+    if os.environ.get("ENVIRONMENT"):
+        place, remedy = "the environment variable ENVIRONMENT", "unset it"
+    else:
+        place, remedy = f"ENVIRONMENT in {file}", f"move {file} to the server, or rename it"
+    return (
+        f"`plinth dev` is for development, but {place} is {environment}: {remedy}. To serve with "
+        f"these settings, run `plinth db upgrade` and then `plinth serve`."
+    )
 
 
 def _serve(host: str, port: int, reload: bool) -> None:

@@ -18,7 +18,7 @@ OWASP = {1: 47104, 2: 19456, 3: 12288, 4: 9216, 5: 7168}
 def check_data_dir(settings: Settings) -> Finding:
     name, folder = "DATA_DIR", settings.DATA_DIR.resolve()
     if settings.DATABASE_URL and settings.REDIS_URL and not settings.is_development:
-        return fine(name, "not used, because DATABASE_URL and REDIS_URL are set")
+        return fine(name, "not used, because PostgreSQL and Redis are configured")
     try:
         make_private_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
