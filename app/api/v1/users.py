@@ -33,7 +33,9 @@ async def get_me(user: CurrentUser) -> Caller:
     return user
 
 
-@router.patch("/me", response_model=UserResponse, responses=responses(RateLimited))
+@router.patch(
+    "/me", response_model=UserResponse, responses=responses(PermissionDenied, RateLimited)
+)
 @access(USER, queries=17)
 async def update_me(db: DB, user: CurrentUser, changes: UserUpdate) -> BaseUser:
     """A new e-mail or password requires `current_password`. A new password ends the other sessions.

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Self
 
 from plinth.rates import Rate
@@ -37,11 +38,13 @@ class PlinthError(Exception):
         commit_on_error: commit the transaction although this error is raised. For refusals that
             must leave a record: a reused refresh token revokes its session, and the response is
             401.
+        members: more members of the problem document, as JSON values (RFC 9457, section 3.2).
     """
 
     code = "error"
     detail = "Something went wrong"
     commit_on_error = False
+    members: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, detail: str | None = None, *, code: str | None = None) -> None:
         self.detail = detail or self.detail

@@ -14,7 +14,7 @@ from app.schemas.user import UserCreate, UserResponse
 from plinth import accounts
 from plinth.accounts.deps import Resources
 from plinth.accounts.models import User
-from plinth.accounts.queries.sign_in import Candidate, UserWithHash
+from plinth.accounts.queries.sign_in import Account, Candidate
 from plinth.accounts.schemas.auth import Credentials
 from plinth.accounts.services import audit
 from plinth.accounts.services.authentication import WrongCredentials
@@ -74,7 +74,7 @@ def hashings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def complete(
-    database: Database, user: UserWithHash, methods: Any = ("password",), *, whole: bool
+    database: Database, user: Account, methods: Any = ("password",), *, whole: bool
 ) -> accounts.SignedIn:
     """
     Args:

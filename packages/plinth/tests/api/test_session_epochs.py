@@ -8,6 +8,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.accounts import queries
+from plinth.accounts.queries import rotation as crud_rotation
 from plinth.accounts.queries import session as crud_session
 from plinth.accounts.queries import statistics
 from plinth.accounts.services.mail_worker import SessionCleaner
@@ -76,16 +77,16 @@ async def test_no_statement_rotates_or_graces_a_session_of_an_older_epoch(
     await second.execute(INCREMENT, ann.id)
     assert await refresh(client, token) == 401, "within the grace's time"
     hashes = await second.fetchrow("SELECT id, token_hash, previous_hash FROM sessions")
-    rotation = crud_session.Rotation(hashes["id"], hashes["token_hash"], bytes(32), b"sealed")
+    rotation = crud_rotation.Rotation(hashes["id"], hashes["token_hash"], bytes(32), b"sealed")
 
-    assert await queries.session.rotate(database, rotation) is None
-    none = await queries.session.rotate_many(
-        database, [rotation], min_idle=crud_session.GRACE_PERIOD - crud_session.GRACE_PERIOD
+    assert await queries.rotation.rotate(database, rotation) is None
+    none = await queries.rotation.rotate_many(
+        database, [rotation], min_idle=crud_rotation.GRACE_PERIOD - crud_rotation.GRACE_PERIOD
     )
     assert none == {}
     async with database.transaction() as db:
         assert (
-            await queries.session.use_grace_period(db, hashes["id"], hashes["previous_hash"])
+            await queries.rotation.use_grace_period(db, hashes["id"], hashes["previous_hash"])
             is None
         )
 

@@ -22,6 +22,7 @@ from plinth.db.database import Database
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.command import COMMAND, plinth, plinth_at_terminal
 from tests.support.environment import ROOT, bare_environment
+from tests.support.factors import enroll
 from tests.support.foreign_hashes import PBKDF2
 
 HEADER = "email,username,full_name,hashed_password"
@@ -322,3 +323,25 @@ def test_the_format_is_known_by_the_ending_or_given() -> None:
     assert find_format(Path("a.csv"), Format.JSONL) is Format.JSONL
     with pytest.raises(Failure, match="pass --format"):
         find_format(Path("-"), None)
+
+
+async def test_resetting_the_second_factors_of_a_user(
+    people: People,
+    client: AsyncClient,
+    environment: dict[str, str],
+    second: asyncpg.Connection,
+) -> None:
+    ann = await people.enter()
+    await enroll(client, second, ann)
+    assert (await people.try_to_sign_in(ann)).json()["code"] == "mfa_required"
+
+    done = plinth("users", "reset-mfa", ann.email, "--yes", **environment)
+
+    assert done.returncode == 0, done.stderr
+    assert "Removed 1 second factors" in done.stdout
+    assert (await client.get("/users/me", headers=ann.headers)).status_code == 401
+    assert (await people.try_to_sign_in(ann)).status_code == 200
+    recorded = await second.fetchval("SELECT reason FROM events WHERE event = 'factor.reset'")
+    assert recorded == "1 factors"
+    unknown = plinth("users", "reset-mfa", "nobody@example.com", "--yes", **environment)
+    assert unknown.returncode == 1

@@ -156,6 +156,12 @@ async def get_late(db: Annotated[AsyncSession, Depends(get_db)]) -> Tag:
     return Tag(slug="a")
 
 
+@private.get("/wrong/stale")
+@access(USER, queries=1, fresh=True)
+async def get_without_step_up(user: CurrentUser) -> Tag:
+    return Tag(slug=user.username)
+
+
 @private.post("/wrong/settable", status_code=201)
 @access(USER, queries=1)
 async def create_settable(row: Settable) -> Row:

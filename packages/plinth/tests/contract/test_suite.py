@@ -113,6 +113,7 @@ FAILURES = {
     f"test_access_matches_declaration[GET {API}/wrong/open]": "'anonymous': 'allowed (200)",
     f"test_access_matches_declaration[GET {API}/wrong/superusers]": "'other': 'allowed (200)",
     f"test_query_count_within_declaration[GET {API}/wrong/costly]": "sent 3 statements",
+    f"test_freshness_matches_declaration[GET {API}/wrong/stale]": "`FreshUser`",
     f"test_commit_precedes_response[GET {API}/wrong/late]": "`db: DB`",
     f"test_no_mass_assignment[POST {API}/wrong/settable]": "sets is_superuser",
     f"test_bad_input_is_refused_as_documented[GET {API}/wrong/fragile as user]": "server error",

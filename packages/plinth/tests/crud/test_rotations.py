@@ -9,7 +9,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from plinth.accounts import queries
-from plinth.accounts.queries.session import Rotation
+from plinth.accounts.queries.rotation import Rotation
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
@@ -49,7 +49,7 @@ async def test_each_gets_its_own_and_who_has_no_right_nothing(
 
     changed = settings.model_copy(update={"DB_PGBOUNCER": pgbouncer})
     database = Database(database_url, changed, Base.metadata)
-    done = await queries.session.rotate_many(database, asked, min_idle=NONE)
+    done = await queries.rotation.rotate_many(database, asked, min_idle=NONE)
     await database.close()
 
     assert done == {it.rotation: it.person.id for it in good}
@@ -69,12 +69,12 @@ async def test_one_that_was_used_lately_is_left_out(
     )
     asked = [lately.rotation, rested.rotation]
 
-    done = await queries.session.rotate_many(database, asked, min_idle=timedelta(minutes=5))
-    again = await queries.session.rotate_many(database, asked, min_idle=timedelta(minutes=5))
+    done = await queries.rotation.rotate_many(database, asked, min_idle=timedelta(minutes=5))
+    again = await queries.rotation.rotate_many(database, asked, min_idle=timedelta(minutes=5))
 
     assert done == {rested.rotation: rested.person.id}
     assert again == {}
-    assert await queries.session.rotate(database, lately.rotation) == lately.person.id
+    assert await queries.rotation.rotate(database, lately.rotation) == lately.person.id
 
 
 async def test_of_two_for_one_session_one_gets_it(
@@ -83,7 +83,7 @@ async def test_of_two_for_one_session_one_gets_it(
     person = await people.enter()
     asked = [ask(person).rotation for _ in range(5)]
 
-    done = await queries.session.rotate_many(database, asked, min_idle=NONE)
+    done = await queries.rotation.rotate_many(database, asked, min_idle=NONE)
 
     ((winner, user_id),) = done.items()
     assert user_id == person.id
@@ -97,9 +97,11 @@ async def test_one_that_is_held_by_another_holds_up_nobody(
     both = [held.rotation, free.rotation]
     async with second.transaction():
         await second.fetch(HOLD, held.rotation.session_id)
-        done = await asyncio.wait_for(queries.session.rotate_many(database, both, min_idle=NONE), 5)
+        done = await asyncio.wait_for(
+            queries.rotation.rotate_many(database, both, min_idle=NONE), 5
+        )
         assert done == {free.rotation: free.person.id}
-        waiting = asyncio.create_task(queries.session.rotate(database, held.rotation))
+        waiting = asyncio.create_task(queries.rotation.rotate(database, held.rotation))
         await asyncio.sleep(0.1)
         assert not waiting.done()
     assert await waiting == held.person.id

@@ -27,6 +27,8 @@ async def begin(
         user,
         session_id=session_id,
         token_hash=bytes(32),
+        aal=1,
+        amr="pwd",
         client=CLIENT,
         lifetime=lifetime,
         event=audit.build_event("session.started", subject_id=user.id),
@@ -80,7 +82,7 @@ async def test_a_session_begins_and_is_told_of(
         assert await audit.verify(db) == audit.VerificationResult(1, event["hash"].hex(), None)
 
 
-@pytest.mark.parametrize("other", [{"hashed_password": "changed"}, {"is_active": False}])
+@pytest.mark.parametrize("other", [{"credential_epoch": 1}, {"is_active": False}])
 async def test_for_one_who_is_another_by_now_nothing_is_written(
     database: Database, people: People, second: asyncpg.Connection, other: dict[str, object]
 ) -> None:

@@ -18,13 +18,22 @@ from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, none_waits, token_of
 
 LINKS = {"email_verify", "email_change", "password_reset"}
-NOTICES = {"password_changed", "email_change_notice", "email_changed"}
+NOTICES = {
+    "password_changed",
+    "email_change_notice",
+    "email_changed",
+    "factor_added",
+    "factor_removed",
+    "recovery_codes_replaced",
+    "recovery_code_used",
+}
 FILLING = {
     "username": "ann",
     "page": "x",
     "token": "x",
     "expires_at": 4_000_000_000,
     "new_email": "new@example.com",
+    "left": "9",
 }
 Send = Callable[..., Awaitable[None]]
 

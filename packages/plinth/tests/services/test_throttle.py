@@ -79,6 +79,11 @@ CASES: dict[str, tuple[str, Attempt]] = {
         "password-account",
         lambda it: throttle.limit_password_check(it.account, uuid4()),
     ),
+    "LIMIT_MFA": ("mfa-account", lambda it: throttle.limit_second_factor(it.account, "totp", None)),
+    "LIMIT_MFA_DAY": (
+        "mfa-device-day",
+        lambda it: throttle.limit_second_factor(it.account, "totp", "a device"),
+    ),
     "LIMIT_REGISTER_IP": ("register-ip", lambda it: throttle.limit_registration(it.client)),
     "LIMIT_REFRESH_SESSION": ("refresh-session", lambda it: throttle.limit_refresh(it.session_id)),
     "LIMIT_REFRESH_UNKNOWN_IP": (

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from plinth.accounts.base_user import SESSION_FIELDS
 from plinth.testing.databases import TestServices, cloned_database, on_server
 from tests.support.environment import LIBRARY, run_python
 
@@ -196,7 +197,7 @@ def test_each_use_follows_from_the_columns(shop: Shop) -> None:
     assert found["exported"] == ["id", *ours, "created_at", *own]
     assert found["with hashes"] == [*found["exported"], "hashed_password"]
     assert found["admin"] == ["id", *ours, "created_at", "updated_at", *own]
-    assert found["principal"] == [*found["admin"], "session_id", "session_is_live"]
+    assert found["principal"] == [*found["admin"], *SESSION_FIELDS]
     assert sorted(found["form"]) == sorted([*ours[1:], *own])
     assert found["required"] == ["email", "username", "country"]
     assert set(found["imported"]) == {*found["with hashes"], "pin"}

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 from alembic import command
@@ -66,7 +67,8 @@ class Team:
         return Path(written.path).read_text()
 
     def write(self, upgrade: str, downgrade: str = "pass") -> None:
-        written = command.revision(self.config, "by hand")
+        # Two files of one minute would have the same name.
+        written = command.revision(self.config, f"by hand {uuid4().hex[:8]}")
         assert isinstance(written, Script)
         path = Path(written.path)
         empty = path.read_text().partition("def upgrade")[0]

@@ -29,6 +29,11 @@ class Superuser:
             },
         )
 
+    async def send_code(self, challenge: str, code: str) -> Response:
+        """Send the second form of a sign-in with a second factor."""
+        data = {"csrftoken": self.csrf, "challenge": challenge, "method": "totp", "code": code}
+        return await self.client.post("/admin/login", data=data)
+
     async def get(self, path: str, **query: str) -> Response:
         return await self.client.get(f"/admin{path}", params=query)
 

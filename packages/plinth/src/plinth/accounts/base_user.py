@@ -29,8 +29,11 @@ SEARCHED: ColumnElement[str] = literal_column(
     "(((users.email || '\n') || users.username) || '\n') || COALESCE(users.full_name, '')", String
 )
 
+SESSION_FIELDS = ("session_id", "session_is_live", "aal", "amr", "authenticated_at")
+"""The fields that `Principal` adds to the columns of the user."""
+
 # Names of fields that `Principal` and the schemas add to the columns.
-RESERVED = frozenset({"session_id", "session_is_live", "password", "current_password"})
+RESERVED = frozenset({*SESSION_FIELDS, "password", "current_password"})
 
 
 class UserModelError(TypeError):

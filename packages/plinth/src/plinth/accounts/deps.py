@@ -10,8 +10,8 @@ from starlette.requests import HTTPConnection
 
 from plinth.accounts.base_user import BaseUser
 from plinth.accounts.queries.principal import Principal
-from plinth.accounts.queries.session import Rotation
-from plinth.accounts.services import sessions
+from plinth.accounts.queries.rotation import Rotation
+from plinth.accounts.services import authentication, sessions
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.config import settings
 from plinth.db.database import Database
@@ -27,12 +27,14 @@ __all__ = [
     "BearerToken",
     "CurrentUser",
     "Device",
+    "FreshUser",
     "OptionalUser",
     "Principal",
     "Superuser",
     "VerifiedUser",
     "ViewerId",
     "get_current_user",
+    "get_fresh_user",
     "get_optional_user",
     "get_superuser",
     "get_verified_user",
@@ -119,6 +121,23 @@ async def get_superuser(user: CurrentUser) -> Principal:
 
 
 Superuser = Annotated[Principal, Depends(get_superuser)]
+
+
+async def get_fresh_user(request: Request, user: CurrentUser) -> Principal:
+    """Return the user if the session authenticated within `STEP_UP_MINUTES`.
+
+    Raises:
+        StepUpRequired
+    """
+    if not authentication.is_recent(user.authenticated_at):
+        async with resources_of(request).database.transaction() as db:
+            methods = await authentication.find_step_up_methods(db, user.id)
+        raise authentication.StepUpRequired(methods)
+    return user
+
+
+FreshUser = Annotated[Principal, Depends(get_fresh_user)]
+"""The user of a session that authenticated recently. Declare it: `@access(USER, fresh=True)`."""
 
 
 async def get_verified_user(user: CurrentUser) -> Principal:

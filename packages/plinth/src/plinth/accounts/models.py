@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
 from plinth.accounts.base_user import load_user_model
+from plinth.accounts.factor_models import Challenge, Factor, RecoveryCode, TotpSecret
 from plinth.db.models import Base, NumberedBase
 
 
@@ -37,6 +38,10 @@ class Session(Base):
             of sessions at once. Queries of live sessions join the user; the worker deletes orphans.
         session_epoch: the user's `session_epoch` when the session started or was last kept. The
             trigger `set_session_epoch` sets it for code of earlier releases.
+        aal: authenticator assurance level, 1 or 2 (NIST SP 800-63B). The trigger
+            `require_second_factor` refuses level 1 if the user has a confirmed factor.
+        amr: the authentication methods (RFC 8176), separated by spaces.
+        authenticated_at: the last sign-in or step-up; None means `created_at`.
     """
 
     __tablename__ = "sessions"
@@ -57,6 +62,9 @@ class Session(Base):
     revoked_reason: Mapped[str | None] = mapped_column(String(50))
     user_agent: Mapped[str | None] = mapped_column(String(255))
     ip: Mapped[IPv4Address | IPv6Address | None] = mapped_column(INET)
+    aal: Mapped[int] = mapped_column(server_default=text("1"))
+    amr: Mapped[str] = mapped_column(String(100), server_default="pwd")
+    authenticated_at: Mapped[datetime | None]
 
 
 Index(
@@ -203,11 +211,15 @@ else:
     User = load_user_model()
 
 __all__ = [
+    "Challenge",
     "EarlierOneTimeToken",
     "Event",
+    "Factor",
     "Mail",
     "OneTimeToken",
+    "RecoveryCode",
     "Session",
     "SessionCleanup",
+    "TotpSecret",
     "User",
 ]

@@ -1,5 +1,6 @@
 """Authentication of the admin: superusers only, by a session that a cookie identifies."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -16,10 +17,13 @@ from starlette_admin.auth import AdminUser
 from starlette_admin.auth.base import BaseAuthProvider
 from starlette_admin.helpers import index_url, safe_redirect_url
 
+from plinth.accounts.queries.factor import TWO_FACTORS
 from plinth.accounts.queries.principal import Principal, load_by_token
 from plinth.accounts.schemas.auth import Credentials
-from plinth.accounts.services import audit, authentication, sessions
-from plinth.accounts.services.authentication import AuthenticatedUser
+from plinth.accounts.schemas.factor import SecondFactor
+from plinth.accounts.services import audit, authentication, second_factor, sessions
+from plinth.accounts.services.authentication import AuthenticatedUser, MfaRequired
+from plinth.accounts.services.challenges import InvalidChallenge
 from plinth.config import settings
 from plinth.db.database import Database, after_commit, release
 from plinth.errors import PermissionDenied, PlinthError
@@ -31,6 +35,10 @@ from plinth.security import devices
 from plinth.security.cookie_tokens import CookieToken, make_cookie_token, parse_cookie_token
 
 COOKIE = "plinth_admin"
+NO_FACTOR = (
+    "MFA_REQUIRED requires a second factor, and this account has none: add one in the application, "
+    "by POST /auth/login and POST /auth/mfa/totp"
+)
 
 
 class NotASuperuser(PermissionDenied):
@@ -76,31 +84,27 @@ class AdminAuth(BaseAuthProvider):
             return RedirectResponse(destination, HTTPStatus.SEE_OTHER)
         if request.method != "POST":
             return templates.TemplateResponse(request, "login.html")
-        form = await request.form()
-        values = {"email": form.get("email"), "password": form.get("password")}
+        form = dict(await request.form())
         try:
-            credentials = Credentials.model_validate(values)
-            token, account = await self._sign_in(request, credentials)
+            token, account = await self._sign_in(request, form)
         except (PlinthError, ValidationError) as error:
-            return _render_error(request, templates, error, values["email"])
+            return _render_error(request, templates, error, form)
         response = RedirectResponse(destination, HTTPStatus.SEE_OTHER)
         _set_cookies(request, response, token, account)
         return response
 
     async def _sign_in(
-        self, request: Request, credentials: Credentials
+        self, request: Request, form: Mapping[str, object]
     ) -> tuple[CookieToken, devices.Account]:
         info = current_request()
         client = info.client if info else Client(None, None)
         device = find_cookie(request.scope, devices.COOKIE)
+        database: Database = request.state.resources.database
         await release(request.state.session)  # hold no connection while the password is hashed
-        return await sign_in(
-            request.state.resources.database,
-            credentials.email,
-            credentials.password,
-            client,
-            device,
-        )
+        if "challenge" in form:
+            return await complete_sign_in(database, SecondFactor(**form), client, device)
+        sent = Credentials.model_validate({name: form.get(name) for name in ("email", "password")})
+        return await sign_in(database, sent.email, sent.password, client, device)
 
     async def _logout(self, request: Request) -> Response:
         user = actor(request)
@@ -135,6 +139,27 @@ async def sign_in(
     return token, signed_in.account
 
 
+async def complete_sign_in(
+    database: Database, sent: SecondFactor, client: Client, device: str | None = None
+) -> tuple[CookieToken, devices.Account]:
+    """Complete the sign-in of a superuser with a second factor.
+
+    Raises:
+        PlinthError: see `second_factor.complete`.
+    """
+    token = make_cookie_token(uuid4())
+    signed_in = await second_factor.complete(
+        database,
+        second_factor.Proof(sent.challenge, sent.method, sent.code),
+        client,
+        device,
+        token=token,
+        lifetime=timedelta(hours=settings.ADMIN_SESSION_HOURS),
+        superusers_only=True,
+    )
+    return token, signed_in.account
+
+
 async def _load_superuser(db: AsyncSession, cookie: str | None) -> Principal | None:
     """Return the active superuser whose live session the cookie identifies."""
     token = parse_cookie_token(cookie) if cookie else None
@@ -142,6 +167,8 @@ async def _load_superuser(db: AsyncSession, cookie: str | None) -> Principal | N
         return None
     user = await load_by_token(db, token.session_id, token.hash)
     if user is None or not (user.session_is_live and user.is_active and user.is_superuser):
+        return None
+    if user.aal < TWO_FACTORS and settings.MFA_REQUIRED != "none":
         return None
     return user
 
@@ -165,19 +192,28 @@ def _render_error(
     request: Request,
     templates: Jinja2Templates,
     error: PlinthError | ValidationError,
-    email: object,
+    form: Mapping[str, object],
 ) -> Response:
     if isinstance(error, PlinthError):
         status, headers = describe(error)
         detail = error.detail
     else:
         status, headers = HTTPStatus.UNPROCESSABLE_ENTITY, dict[str, str]()
-        detail = "Enter an e-mail and a password"
+        detail = "Enter a code" if "challenge" in form else "Enter an e-mail and a password"
     headers.pop("WWW-Authenticate", None)  # a bearer token does not help here
-    context = {"error": detail, "email": email if isinstance(email, str) else ""}
+    context = {"error": detail, "email": _read_text(form, "email")}
+    if isinstance(error, MfaRequired):
+        context |= {"challenge": error.challenge, "error": "" if error.methods else NO_FACTOR}
+    elif not isinstance(error, InvalidChallenge):
+        context["challenge"] = _read_text(form, "challenge")
     return templates.TemplateResponse(
         request, "login.html", context, status_code=status, headers=headers
     )
+
+
+def _read_text(form: Mapping[str, object], name: str) -> str:
+    value = form.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _set_cookies(

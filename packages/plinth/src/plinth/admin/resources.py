@@ -9,14 +9,35 @@ from sqlalchemy import Column, DateTime, LargeBinary, String, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
-from plinth.accounts.models import Event, Mail, OneTimeToken, Session, SessionCleanup, User
+from plinth.accounts.models import (
+    Challenge,
+    EarlierOneTimeToken,
+    Event,
+    Factor,
+    Mail,
+    OneTimeToken,
+    RecoveryCode,
+    Session,
+    SessionCleanup,
+    TotpSecret,
+    User,
+)
 from plinth.accounts.services import audit
 from plinth.admin.table import Table, action_transaction, form_transaction
 from plinth.db.models import Base
 from plinth.resources.idempotency import IdempotencyKey
 
 MODELS_WITH_VIEWS = (Event, Mail, Session, User)
-HIDDEN_MODELS = (IdempotencyKey, OneTimeToken, SessionCleanup)  # internal, or secret
+HIDDEN_MODELS = (  # internal, or secret
+    Challenge,
+    EarlierOneTimeToken,
+    Factor,
+    IdempotencyKey,
+    OneTimeToken,
+    RecoveryCode,
+    SessionCleanup,
+    TotpSecret,
+)
 # Used if the column does not set `info={"secret": ...}`.
 SECRET_NAME = re.compile(r"hash|passw|secret|token|seal|salt|credential|(^|_)key$")
 MAX_EVENT_LENGTH = 50

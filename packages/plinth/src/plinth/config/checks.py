@@ -64,6 +64,9 @@ def find_secret_key(settings: "Settings") -> Iterator[Fault]:
     weakness = find_weakness(settings.SECRET_KEY, settings.ALGORITHM)
     if weakness and not settings.is_development:
         yield Fault("SECRET_KEY", f"SECRET_KEY {weakness}. Generate one with: {MAKE_A_KEY}")
+    for number, key in enumerate(settings.SECRET_KEY_FALLBACKS, 1):
+        if (weakness := find_weakness(key)) and not settings.is_development:
+            yield Fault("SECRET_KEY_FALLBACKS", f"SECRET_KEY_FALLBACKS: key {number} {weakness}")
 
 
 def check_pages(settings: "Settings") -> Iterator[Fault]:

@@ -66,6 +66,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     PLINTH_FAST_PATHS: bool = True
 
     SECRET_KEY: Hidden = ""
+    SECRET_KEY_FALLBACKS: Annotated[list[str], Field(repr=False)] = []
     ALGORITHM: Literal["HS256", "HS384", "HS512"] = "HS256"
     KEYS_FILE: Path | None = None
     ACCESS_TOKEN_EXPIRE_MINUTES: Minutes = 30
@@ -84,6 +85,9 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     PASSWORD_THREADS: Annotated[int, Field(ge=1, le=1024)] | None = None
     PASSWORD_QUEUE: Count | None = None
     PASSWORD_WAIT_MS: Milliseconds = 1000
+    MFA_REQUIRED: Literal["none", "superusers", "all"] = "none"
+    MFA_CHALLENGE_MINUTES: Minutes = 10
+    STEP_UP_MINUTES: Minutes = 10
     PASSWORD_RESET_MINUTES: Minutes = 30
     EMAIL_VERIFY_HOURS: Hours = 24
 
@@ -116,6 +120,8 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     LIMIT_IPV6_SITE_FACTOR: Annotated[int, Field(ge=1, le=1000)] = 10
     LIMIT_PASSWORD_SESSION: RateText = "5/5m"  # noqa: S105 - a rate, not a secret
     LIMIT_PASSWORD_ACCOUNT: RateText = "50/1d"  # noqa: S105
+    LIMIT_MFA: RateText = "5/5m"
+    LIMIT_MFA_DAY: RateText = "50/1d"
     LIMIT_REGISTER_IP: RateText = "20/1h"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"
     LIMIT_REFRESH_UNKNOWN_IP: RateText = "20/5m"

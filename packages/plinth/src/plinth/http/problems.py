@@ -130,11 +130,15 @@ def describe(error: PlinthError) -> tuple[HTTPStatus, dict[str, str]]:
 async def _handle_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, PlinthError)
     status, headers = describe(error)
-    return problem(status, error.detail, error.code, headers)
+    return problem(status, error.detail, error.code, headers, **error.members)
 
 
 def _make_headers(error: PlinthError) -> dict[str, str]:
     headers = {}
+    if error.code == "step_up_required":  # RFC 9470, section 3
+        headers["WWW-Authenticate"] = (
+            f'Bearer error="insufficient_user_authentication", max_age={error.members["max_age"]}'
+        )
     if isinstance(error, Unauthenticated):
         request = current_request()
         conventions = request.conventions if request else DEFAULT
@@ -222,7 +226,9 @@ def problem(
         more.setdefault("errors", [])
     if request and (error_format := request.conventions.errors):
         status = error_format.statuses.get(code, status)
-        failure = _describe(status, detail, code, request.id, **more)
+        errors = more.pop("errors", ())
+        data = more.pop("data", more or None)
+        failure = _describe(status, detail, code, request.id, errors=errors, data=data)
         return _write(error_format, failure, headers)
     body = {
         "type": "about:blank",  # RFC 9457, section 4.2.1; `code` is more specific than the status

@@ -43,19 +43,25 @@ class AccessDeclaration:
     Attributes:
         queries: maximum number of statements of a successful request, including the one that
             authenticates the caller.
+        fresh: the session must have authenticated within `STEP_UP_MINUTES`; otherwise 403
+            `step_up_required`.
     """
 
     audience: Audience
     queries: int
+    fresh: bool = False
 
 
-def access(audience: Audience, *, queries: int) -> Callable[[F], F]:
+def access(audience: Audience, *, queries: int, fresh: bool = False) -> Callable[[F], F]:
     """Declare who may call a route, and the maximum number of its queries. The contract suite
     calls the route in every role and counts its queries.
+
+    Args:
+        fresh: whether the route takes `FreshUser`, which requires a recent authentication.
     """
 
     def declare(endpoint: F) -> F:
-        setattr(endpoint, ATTRIBUTE, AccessDeclaration(audience, queries))
+        setattr(endpoint, ATTRIBUTE, AccessDeclaration(audience, queries, fresh))
         return endpoint
 
     return declare

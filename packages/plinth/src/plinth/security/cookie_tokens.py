@@ -1,7 +1,8 @@
-"""Session tokens in a browser cookie, in place of an access and a refresh token.
+"""Tokens that name a row: session tokens in a browser cookie, in place of an access and a refresh
+token, and the tokens of pending sign-ins.
 
-A token is the base64url encoding of 16 bytes of session id and 32 random bytes. Its hash has a
-prefix of its own, so that a cookie token is not valid as a refresh token, or the reverse.
+A token is the base64url encoding of 16 bytes of id and 32 random bytes. The hash of each kind has a
+prefix of its own, so that a token is valid for its own kind only.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from uuid import UUID
 
 ID, SECRET = 16, 32  # bytes; 48 in total need no padding
 KIND = b"plinth cookie token\0"
+CHALLENGE_KIND = b"plinth challenge token\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,49 @@ class CookieToken:
         return hashlib.sha256(KIND + self.data).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class ChallengeToken:
+    """The token of a pending sign-in (`accounts/services/challenges.py`)."""
+
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        return urlsafe_b64encode(self.data).decode()
+
+    @property
+    def id(self) -> UUID:
+        return UUID(bytes=self.data[:ID])
+
+    @property
+    def hash(self) -> bytes:
+        return hashlib.sha256(CHALLENGE_KIND + self.data).digest()
+
+
+def make_challenge_token(challenge_id: UUID) -> ChallengeToken:
+    return ChallengeToken(challenge_id.bytes + secrets.token_bytes(SECRET))
+
+
+def parse_challenge_token(text: str) -> ChallengeToken | None:
+    """Return the token; None if the text is not one."""
+    data = _decode(text)
+    return ChallengeToken(data) if data else None
+
+
 def make_cookie_token(session_id: UUID) -> CookieToken:
     return CookieToken(session_id.bytes + secrets.token_bytes(SECRET))
 
 
 def parse_cookie_token(text: str) -> CookieToken | None:
     """Return the token; None if the text is not one."""
+    data = _decode(text)
+    return CookieToken(data) if data else None
+
+
+def _decode(text: str) -> bytes | None:
     try:
         data = urlsafe_b64decode(text.encode("ascii"))
     except ValueError:
         return None
-    token = CookieToken(data)
-    return token if len(data) == ID + SECRET and token.text == text else None
+    is_exact = len(data) == ID + SECRET and urlsafe_b64encode(data).decode() == text
+    return data if is_exact else None

@@ -1,6 +1,7 @@
 """Encryption of database content, with a key derived from `SECRET_KEY`.
 
 A dump, a replica or a backup does not reveal the content, and it cannot be moved to another row.
+After a change of `SECRET_KEY`, the keys of `SECRET_KEY_FALLBACKS` still decrypt.
 """
 
 import hmac
@@ -15,6 +16,7 @@ from pydantic_core import from_json, to_json
 from plinth.config import settings
 
 NONCE_BYTES = 12  # NIST SP 800-38D, section 5.2.1.1
+KEY_ID_BYTES = 8
 
 
 def encrypt(content: dict[str, Any], *, belongs_to: str) -> bytes:
@@ -24,7 +26,8 @@ def encrypt(content: dict[str, Any], *, belongs_to: str) -> bytes:
         belongs_to: context that `decrypt` requires again, such as the kind and owner of the row.
     """
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + _cipher().encrypt(nonce, to_json(content), belongs_to.encode())
+    cipher = _make_cipher(settings.SECRET_KEY)
+    return nonce + cipher.encrypt(nonce, to_json(content), belongs_to.encode())
 
 
 def decrypt(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
@@ -32,18 +35,24 @@ def decrypt(sealed: bytes, *, belongs_to: str) -> dict[str, Any]:
     Raises:
         ValueError: another key or `belongs_to` was used, or the content was changed.
     """
-    try:
-        content = _cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], belongs_to.encode())
-    except (InvalidTag, ValueError):  # ValueError: shorter than a nonce
-        raise ValueError("encrypted with another SECRET_KEY, or changed since") from None
-    decrypted: dict[str, Any] = from_json(content)
-    return decrypted
+    for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        try:
+            content = _make_cipher(secret).decrypt(
+                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], belongs_to.encode()
+            )
+        except (InvalidTag, ValueError):  # ValueError: shorter than a nonce
+            continue
+        decrypted: dict[str, Any] = from_json(content)
+        return decrypted
+    raise ValueError("encrypted with another SECRET_KEY, or changed since")
 
 
-def _cipher() -> AESGCM:
-    return _make_cipher(settings.SECRET_KEY)
+def current_key_id() -> str:
+    """Return the id of the key that `encrypt` uses, to find content under an earlier key."""
+    digest = hmac.digest(settings.SECRET_KEY.encode(), b"plinth encryption key id", "sha256")
+    return digest[:KEY_ID_BYTES].hex()
 
 
-@lru_cache(maxsize=4)  # tests use several secrets
+@lru_cache(maxsize=16)
 def _make_cipher(secret: str) -> AESGCM:
     return AESGCM(hmac.digest(secret.encode(), b"plinth sealed content", "sha256"))

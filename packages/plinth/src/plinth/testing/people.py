@@ -32,9 +32,9 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class _UserWithHash:
+class _Account:
     id: int
-    hashed_password: str
+    credential_epoch: int
 
 
 class People:
@@ -87,7 +87,10 @@ class People:
         )
 
     async def _sign_in_directly(self, person: Person, database: Database) -> Person:
-        user = _UserWithHash(person.id, CHEAP_HASH)
+        epoch = await self._connection.fetchval(
+            "SELECT credential_epoch FROM users WHERE id = $1", person.id
+        )
+        user = _Account(person.id, epoch)
         signed_in = await complete_sign_in(database, user, ("password",), Client(None, None))
         tokens = asdict(signed_in.tokens)
         return Person(person.id, person.email, person.username, person.password, tokens)

@@ -1,9 +1,12 @@
 """The queries of accounts: `from plinth.accounts import queries`, `queries.user.get(db, id)`."""
 
 from plinth.accounts.queries import (
+    challenge,
     event,
+    factor,
     mail,
     one_time_token,
+    rotation,
     session,
     session_cleanup,
     sign_in,
@@ -13,9 +16,12 @@ from plinth.accounts.queries.users import CRUDUser, user
 
 __all__ = [
     "CRUDUser",
+    "challenge",
     "event",
+    "factor",
     "mail",
     "one_time_token",
+    "rotation",
     "session",
     "session_cleanup",
     "sign_in",

@@ -2,13 +2,14 @@
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import literal_column, select, true
+from sqlalchemy import func, literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.base_user import BaseUser
+from plinth.accounts.base_user import SESSION_FIELDS, BaseUser
 from plinth.accounts.models import Session, User
 from plinth.accounts.queries.session import is_live
 from plinth.accounts.user_columns import READABLE
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
         session_id: UUID
         session_is_live: bool
+        aal: int
+        amr: str
+        authenticated_at: datetime
 
 else:
-    Principal = namedtuple("Principal", (*READABLE, "session_id", "session_is_live"))
+    Principal = namedtuple("Principal", (*READABLE, *SESSION_FIELDS))
 
 # OFFSET 0 forces a lookup by primary key for each session. Without it, PostgreSQL may choose a
 # merge join that scans the users up to the highest id.
@@ -41,6 +45,9 @@ _principals = (
         *(_user.c[name] for name in READABLE),
         Session.id.label("session_id"),
         is_live(_user.c.session_epoch).label("session_is_live"),
+        Session.aal,
+        Session.amr,
+        func.coalesce(Session.authenticated_at, Session.created_at).label("authenticated_at"),
     )
     .select_from(Session)
     .join(_user, true())

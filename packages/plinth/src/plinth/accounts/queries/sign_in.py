@@ -8,19 +8,24 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Integer,
     Interval,
     Table,
+    and_,
     bindparam,
     column,
     func,
     insert,
     literal,
+    not_,
+    or_,
     select,
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import Session, User
+from plinth.accounts.queries import factor
 from plinth.accounts.queries.event import bind_values, insert_from
 from plinth.accounts.queries.session import expiry
 from plinth.accounts.queries.users import filter_by_email
@@ -43,13 +48,13 @@ class Candidate(NamedTuple):
     credential_epoch: int
 
 
-class UserWithHash(Protocol):
-    """A user with the password hash of the time of authentication: a `Candidate` or a `User`."""
+class Account(Protocol):
+    """A user with the `credential_epoch` of the time of authentication."""
 
     @property
     def id(self) -> int: ...
     @property
-    def hashed_password(self) -> str: ...
+    def credential_epoch(self) -> int: ...
 
 
 class StartedSession(NamedTuple):
@@ -72,8 +77,14 @@ _candidate_query = Query(
 _locked_user = (
     select_columns(User)
     .add_columns(User.session_epoch, User.credential_epoch)
-    .where(User.id == bindparam("user_id"), User.hashed_password == bindparam("hashed_password"))
+    .where(User.id == bindparam("user_id"), User.credential_epoch == bindparam("epoch"))
     .where(User.is_active)
+    .where(
+        or_(
+            bindparam("aal", type_=Integer) >= factor.TWO_FACTORS,
+            and_(not_(factor.has_confirmed()), not_(factor.is_required())),
+        )
+    )
     .with_for_update(key_share=True)
     .cte("locked")
 )
@@ -87,6 +98,8 @@ _values = {
     Session.ends_at: _ends_at,
     Session.ip: bindparam("ip", type_=Session.ip.type),
     Session.user_agent: bindparam("user_agent", type_=Session.user_agent.type),
+    Session.aal: bindparam("aal", type_=Integer),
+    Session.amr: bindparam("amr", type_=Session.amr.type),
 }
 _new_session = (
     insert(cast("Table", Session.__table__))
@@ -153,10 +166,12 @@ async def find_candidate(db: Readable, email: str) -> Candidate | None:
 
 async def start_session(
     db: Database | AsyncSession,
-    user: UserWithHash,
+    user: Account,
     *,
     session_id: UUID,
     token_hash: bytes,
+    aal: int,
+    amr: str,
     client: Client,
     lifetime: timedelta | None,
     event: Mapping[str, object],
@@ -167,17 +182,23 @@ async def start_session(
         db: with a `Database`, one statement writes the session and the audit events in its own
             transaction, which is durable when this returns. With a session, this is part of the
             caller's transaction, and the caller writes the events.
+        aal: authenticator assurance level, 1 or 2.
+        amr: the methods, as in `Session`.
         lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default and at most.
         event: the audit event, written only with a `Database`.
 
     Returns:
-        None if the password hash or the active flag has changed. Otherwise a session for the old
-        password could be written just after a password change has revoked all sessions.
+        None if the user needs a second factor and `aal` is 1, or if the credentials or the active
+        flag have changed. Otherwise a session for the old password could be written just after a
+        password change has revoked all sessions.
     """
     longest = timedelta(days=settings.SESSION_ABSOLUTE_DAYS)
     values = {
         "user_id": user.id,
-        "hashed_password": user.hashed_password,
+        "epoch": user.credential_epoch,
+        "aal": aal,
+        "amr": amr,
+        **factor.policy(),
         "session_id": session_id,
         "token_hash": token_hash,
         "lifetime": min(lifetime or longest, longest),

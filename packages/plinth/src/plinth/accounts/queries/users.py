@@ -188,40 +188,40 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
             return None
         if verdict is Verdict.RIGHT_BUT_OLD:
             renewed = await self.renew_hash(db, user.id, user.hashed_password, password)
-            return user if renewed else None
+            return None if renewed is None else user
         return user
 
     async def renew_hash(
         self, db: AsyncSession, user_id: int, stored: str, password: str
-    ) -> str | None:
+    ) -> int | None:
         """Replace an outdated hash with an argon2 hash of the same password.
 
         Returns:
-            The hash that is stored afterwards, or None if the password changed meanwhile.
+            The user's `credential_epoch` afterwards, or None if the password changed meanwhile.
 
         Raises:
             Unavailable: the queue of passwords to hash is full.
         """
         new = await hash_password(password)
-        if await self.replace_hash(db, user_id, stored, new):
-            return new
+        if (epoch := await self.replace_hash(db, user_id, stored, new)) is not None:
+            return epoch
         # A concurrent sign-in has replaced the hash, or the password has changed.
         user = await db.get(User, user_id, populate_existing=True)
         await release(db)
         if user and await verify_password(password, user.hashed_password):
-            return user.hashed_password
+            return user.credential_epoch
         return None
 
-    async def replace_hash(self, db: AsyncSession, user_id: int, old: str, new: str) -> bool:
-        """Replace the hash if it is still `old`. Return whether it was."""
-        replaced = await db.scalar(
+    async def replace_hash(self, db: AsyncSession, user_id: int, old: str, new: str) -> int | None:
+        """Replace the hash if it is still `old`. Return the user's new `credential_epoch`."""
+        epoch: int | None = await db.scalar(
             update(User)
             .where(User.id == user_id, User.hashed_password == old)
             .values(hashed_password=new)
-            .returning(User.id)
+            .returning(User.credential_epoch)
             .execution_options(synchronize_session="fetch")
         )
-        return replaced is not None
+        return epoch
 
     async def get_unusual_addresses(self, db: AsyncSession) -> Sequence[Account]:
         """Return accounts whose canonical e-mail may be wrong, as plain SQL or an older release

@@ -3,21 +3,24 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 
 from plinth.accounts.deps import CurrentUser, Device, Rotations
+from plinth.accounts.routes import second_factors
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import sessions
-from plinth.errors import RateLimited, Rejected, Unauthenticated, Unavailable
+from plinth.errors import PermissionDenied, RateLimited, Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 from plinth.resources.access import PUBLIC, USER, access
 from plinth.resources.deps import DB, Client, DatabaseDep
 
 public_router = APIRouter(prefix="/auth", tags=["auth"])
+public_router.include_router(second_factors.public_router)
 private_router = APIRouter(prefix="/auth", tags=["auth"])
+private_router.include_router(second_factors.private_router)
 
 
 @public_router.post(
     "/login",
     response_model=TokenPair,
-    responses=responses(Rejected, Unauthenticated, RateLimited, Unavailable),
+    responses=responses(Rejected, Unauthenticated, PermissionDenied, RateLimited, Unavailable),
 )
 @access(PUBLIC, queries=2)
 async def login(
@@ -29,7 +32,7 @@ async def login(
 @public_router.post(
     "/token",
     response_model=TokenPair,
-    responses=responses(Rejected, Unauthenticated, RateLimited, Unavailable),
+    responses=responses(Rejected, Unauthenticated, PermissionDenied, RateLimited, Unavailable),
 )
 @access(PUBLIC, queries=2)
 async def login_by_form(
@@ -42,7 +45,7 @@ async def login_by_form(
 @public_router.post(
     "/refresh",
     response_model=TokenPair,
-    responses=responses(Unauthenticated, RateLimited, Unavailable),
+    responses=responses(Unauthenticated, PermissionDenied, RateLimited, Unavailable),
 )
 @access(PUBLIC, queries=3)
 async def refresh(

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from plinth.accounts import queries
 from plinth.accounts.deps import CurrentUser, Device, OptionalUser
 from plinth.accounts.schemas.auth import (
     Accepted,
@@ -37,13 +38,15 @@ async def forgot_password(
 
 
 @public_router.post("/password/reset", status_code=204, responses=responses(Rejected, Unavailable))
-@access(PUBLIC, queries=7)
+@access(PUBLIC, queries=10)
 async def reset_password(db: DB, reset: PasswordReset, device: Device) -> None:
     """Set a new password with the token of a mail. The token can be used once. All sessions end."""
     user = await credentials.reset_password(db, reset.token, reset.password)
     # The new password invalidates all device cookies. Without a new one, this device would share
     # its sign-in limits with strangers who guess the password.
-    device.remember(user)
+    # With a second factor, it would get its own attempts with codes as well.
+    if not await queries.factor.get_confirmed_kinds(db, user.id):
+        device.remember(user)
 
 
 @public_router.post(

@@ -7,12 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserCreate, UserUpdate
-from plinth.accounts.services import audit, credentials, throttle
+from plinth.accounts.services import audit, authentication, credentials, throttle
 from plinth.accounts.user_columns import find_words
 from plinth.cache import cached
 from plinth.db.database import after_commit, release
 from plinth.db.reading import Readable, read_by_id
-from plinth.errors import NotFound, Rejected
+from plinth.errors import NotFound, Rejected, Unauthenticated
 from plinth.resources.pages import ListParams, Rows
 from plinth.security import password_policy
 from plinth.security.devices import Account
@@ -96,12 +96,16 @@ async def update_profile(
         WrongPassword: the current password is missing or wrong, or it changed during the request.
         InvalidField: the new password is too easy to guess.
         Rejected: the e-mail or the username is taken.
+        Unauthenticated: the session ended during the request.
+        StepUpRequired: the user has a second factor, and the session did not authenticate recently.
         RateLimited: too many wrong passwords, or too many mails to new addresses.
         Unavailable: the queue of passwords to hash is full.
     """
     values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
     password, email = values.pop("password", None), values.pop("email", None)
     verified_hash = hashed = None
+    if password or email:
+        await authentication.require_recent_factor(db, session_id)
     if (password and password_for_password) or (email and password_for_email):
         verified_hash = await _verify_current_password(db, user_id, session_id, changes)
     elif password or (email and not email_by_link):
@@ -113,7 +117,7 @@ async def update_profile(
         await throttle.limit_verification(user_id)
     if password:
         hashed = await hash_password(password)
-    user = await get_locked(db, user_id)
+    user = await lock_caller(db, user_id, session_id)
     if verified_hash and user.hashed_password != verified_hash:
         raise WrongPassword
     await queries.user.change(db, user, values)
@@ -147,6 +151,21 @@ async def get_locked(db: AsyncSession, user_id: int) -> User:
     user = await queries.user.get(db, user_id, lock=True)
     if user is None:
         raise UserNotFound
+    return user
+
+
+async def lock_caller(db: AsyncSession, user_id: int, session_id: UUID) -> User:
+    """Return the user and lock the row. Check again, under the lock, that the session is live.
+
+    It may have ended while this request waited for the lock, such as by a password reset.
+
+    Raises:
+        Unauthenticated: the session has ended.
+        UserNotFound
+    """
+    user = await get_locked(db, user_id)
+    if not await queries.session.exists_live(db, session_id):
+        raise Unauthenticated
     return user
 
 

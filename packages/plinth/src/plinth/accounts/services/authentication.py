@@ -1,13 +1,16 @@
 """Authentication by e-mail and password, shared by the sign-in routes and the admin."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import NoReturn, TypeVar
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plinth.accounts import methods as factor_methods
 from plinth.accounts import queries
 from plinth.accounts.queries.sign_in import Candidate
 from plinth.accounts.services import audit, throttle
@@ -15,19 +18,63 @@ from plinth.accounts.services.throttle import KnownDevice
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.reading import Readable
-from plinth.errors import PlinthError, RateLimited, Rejected, Unauthenticated
+from plinth.errors import PermissionDenied, PlinthError, RateLimited, Rejected, Unauthenticated
 from plinth.limits import Reservation
 from plinth.request.client import Client
 from plinth.security import devices
 from plinth.security.passwords import Verdict, verify_password
 
 T = TypeVar("T")
+CLOCK_SKEW = timedelta(minutes=1)
 
 
 class WrongCredentials(Unauthenticated):
     code = "wrong_credentials"
     detail = "Incorrect email or password"
     commit_on_error = True  # keeps the audit event
+
+
+class MfaRequired(PermissionDenied):
+    """The sign-in needs a second factor: `POST /auth/mfa` with the challenge completes it.
+
+    Args:
+        challenge: a token for `POST /auth/mfa`; without it, sign in with the password first.
+        methods: the methods of this account; empty if it has no factor yet. Then
+            `POST /auth/mfa/totp` adds one.
+        expires_at: Unix time in seconds.
+    """
+
+    code = "mfa_required"
+    detail = "A second factor is required to sign in"
+    commit_on_error = True  # keeps the challenge
+
+    def __init__(
+        self, challenge: str = "", methods: Sequence[str] = (), expires_at: int = 0
+    ) -> None:
+        super().__init__()
+        self.challenge = challenge
+        self.methods = methods
+        if challenge:
+            self.members = {
+                "challenge": challenge,
+                "methods": list(methods),
+                "expires_at": expires_at,
+            }
+
+
+class StepUpRequired(PermissionDenied):
+    """The session must authenticate again: `POST /auth/step-up` (RFC 9470).
+
+    Args:
+        methods: those that `POST /auth/step-up` accepts for this account.
+    """
+
+    code = "step_up_required"
+    detail = "Authenticate again to continue"
+
+    def __init__(self, methods: Sequence[str]) -> None:
+        super().__init__()
+        self.members = {"max_age": settings.STEP_UP_MINUTES * 60, "methods": list(methods)}
 
 
 class InactiveUser(Rejected):
@@ -95,8 +142,39 @@ async def refund_on_success(authenticated: AuthenticatedUser, sign_in: Awaitable
     except WrongCredentials:
         await _delay(authenticated.started_at)
         raise
+    except MfaRequired:
+        # The password is right. Beyond a number of pending sign-ins, it counts as if it were wrong:
+        # whoever knows it must not replace those of the owner.
+        if await throttle.allows_challenge(authenticated.user.id):
+            await authenticated.attempt.refund()
+        raise
     await authenticated.attempt.refund()
     return result
+
+
+async def find_step_up_methods(db: AsyncSession, user_id: int) -> list[str]:
+    """Return the methods that a step-up of this user accepts."""
+    return await factor_methods.find_available(db, user_id) or ["password"]
+
+
+def is_recent(authenticated_at: datetime) -> bool:
+    """Return whether a session that authenticated then need not authenticate again.
+
+    The time is the database's. A later one than ours is recent within `CLOCK_SKEW`.
+    """
+    age = datetime.now(UTC) - authenticated_at
+    return -CLOCK_SKEW <= age <= timedelta(minutes=settings.STEP_UP_MINUTES)
+
+
+async def require_recent_factor(db: AsyncSession, session_id: UUID) -> None:
+    """Check that a session of a user with a second factor authenticated recently.
+
+    Raises:
+        StepUpRequired
+    """
+    owner = await queries.factor.find_of_session(db, session_id)
+    if owner and not is_recent(owner.authenticated_at):
+        raise StepUpRequired(await find_step_up_methods(db, owner.user_id))
 
 
 async def reject_changed_user(db: Database | AsyncSession, user_id: int) -> NoReturn:
@@ -174,5 +252,5 @@ async def _authenticate(
     if user is None or verdict is not Verdict.RIGHT_BUT_OLD:
         return user, bool(verdict)
     async with database.transaction() as db:
-        renewed = await queries.user.renew_hash(db, user.id, user.hashed_password, password)
-    return (user._replace(hashed_password=renewed), True) if renewed else (user, False)
+        epoch = await queries.user.renew_hash(db, user.id, user.hashed_password, password)
+    return (user, False) if epoch is None else (user._replace(credential_epoch=epoch), True)

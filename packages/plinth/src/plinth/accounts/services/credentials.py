@@ -111,6 +111,9 @@ async def reset_password(db: AsyncSession, token: str, password: str) -> User:
     used = await one_time_tokens.use(db, token, RESET)
     if used.email != user.email:
         raise InvalidToken
+    if not user.is_verified and await queries.factor.remove_all(db, user.id):
+        # Someone else may have registered the address and added a factor.
+        audit.record(db, "factor.reset", subject_id=user.id, reason="the address was unverified")
     await _mark_verified(db, user)  # before `set_password`, which notifies only verified addresses
     await set_password(db, user, hashed, keep=None)
     audit.record(db, "password.reset", actor_id=user.id, subject_id=user.id)
@@ -131,7 +134,7 @@ async def set_password(
     await queries.user.change(db, user, {"hashed_password": hashed_password})
     await queries.session.revoke_all(db, user.id, "password changed", keep=keep)
     await queries.one_time_token.void(db, user.id)
-    await _notify(db, user, "password_changed", page=FORGOT_PAGE)
+    await notify(db, user, "password_changed", page=FORGOT_PAGE)
 
 
 async def send_verification(db: AsyncSession, user: User) -> None:
@@ -177,7 +180,7 @@ async def request_email(db: AsyncSession, user: User, email: str, *, session_id:
     issued = await one_time_tokens.issue(db, user, CHANGE, email, session_id=session_id)
     audit.record(db, "email.change_requested", subject_id=user.id)
     await _send_link(db, user, "email_change", email, issued)
-    await _notify(db, user, "email_change_notice", page=FORGOT_PAGE, new_email=email)
+    await notify(db, user, "email_change_notice", page=FORGOT_PAGE, new_email=email)
 
 
 async def replace_email(db: AsyncSession, user: User, email: str, *, keep: UUID) -> None:
@@ -232,7 +235,7 @@ async def verify_email(
 async def _change_email(
     db: AsyncSession, user: User, email: str, *, keep: UUID | None, is_verified: bool
 ) -> None:
-    await _notify(db, user, "email_changed", new_email=email)
+    await notify(db, user, "email_changed", new_email=email)
     await queries.user.change(db, user, {"email": email, "is_verified": is_verified})
     await queries.session.revoke_all(db, user.id, "e-mail changed", keep=keep)
     await queries.one_time_token.void(db, user.id)
@@ -245,7 +248,7 @@ async def _mark_verified(db: AsyncSession, user: User) -> None:
         audit.record(db, "email.verified", actor_id=user.id, subject_id=user.id)
 
 
-async def _notify(db: AsyncSession, user: User, kind: str, **context: str) -> None:
+async def notify(db: AsyncSession, user: User, kind: str, **context: str) -> None:
     """Enqueue a notice to the owner if the address is verified.
 
     Anyone can register any address, so an unverified one gets only verification and reset mails.

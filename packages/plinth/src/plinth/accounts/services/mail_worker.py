@@ -275,5 +275,6 @@ class SessionCleaner:
         keep = timedelta(days=settings.SESSION_KEEP_DAYS)
         async with self._database.transaction() as db:
             self._after = await queries.session_cleanup.clean_range(db, self._after, keep=keep)
+            await queries.challenge.remove_expired(db, limit=queries.session_cleanup.BATCH_SIZE)
         self._scanned_at = time.monotonic()
         return self._after is not None

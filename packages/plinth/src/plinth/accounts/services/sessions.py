@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
+from plinth.accounts.methods import AMR, FIRST_FACTORS, MethodName
 from plinth.accounts.models import User
 from plinth.accounts.queries.principal import Principal
-from plinth.accounts.queries.session import Rotation
-from plinth.accounts.queries.sign_in import UserWithHash
-from plinth.accounts.services import audit, authentication, throttle
-from plinth.accounts.services.authentication import InactiveUser
+from plinth.accounts.queries.rotation import Rotation
+from plinth.accounts.queries.sign_in import Account
+from plinth.accounts.services import audit, authentication, challenges, throttle
+from plinth.accounts.services.authentication import InactiveUser, MfaRequired
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
@@ -29,10 +30,6 @@ from plinth.security.refresh_tokens import (
     parse_refresh_token,
 )
 from plinth.security.tokens import issue_access_token, read_access_token
-
-Method = Literal["password"]
-"""A way to authenticate."""
-METHODS: frozenset[Method] = frozenset(get_args(Method))
 
 
 class SessionNotFound(NotFound):
@@ -111,8 +108,8 @@ async def sign_in(
 
 async def complete_sign_in(
     db: Database | AsyncSession,
-    user: UserWithHash,
-    methods: Sequence[Method],
+    user: Account,
+    methods: Sequence[MethodName],
     client: Client,
     *,
     token: SessionToken | None = None,
@@ -124,29 +121,35 @@ async def complete_sign_in(
         db: the caller's transaction. With a `Database`, the session is written by one statement in
             its own transaction, which is durable when this returns.
         user: the user as read during authentication, or as returned by `register`.
-        methods: how the user authenticated.
+        methods: how the user authenticated. With a second factor, the session
+            has assurance level 2.
         token: the token of the session; a new refresh token by default.
         lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default.
 
     Raises:
-        WrongCredentials: the password or the active flag changed after authentication. The failure
-            is audited, so the rest of the caller's transaction is committed as well.
+        MfaRequired: the user needs a second factor. The challenge is stored, so the rest of the
+            caller's transaction is committed as well.
+        WrongCredentials: the credentials or the active flag changed after authentication. The
+            failure is audited, so the rest of the caller's transaction is committed as well.
         ValueError: `methods` is empty or has an unknown method.
     """
-    if not methods or not set(methods) <= METHODS:
-        raise ValueError(f"methods must be one or more of {sorted(METHODS)}, not {methods!r}")
+    if not methods or not set(methods) <= AMR.keys():
+        raise ValueError(f"methods must be one or more of {sorted(AMR)}, not {methods!r}")
     token = token or make_refresh_token(uuid4())
+    amr = " ".join(dict.fromkeys(AMR[method] for method in methods))
     started = await queries.sign_in.start_session(
         db,
         user,
         session_id=token.session_id,
         token_hash=token.hash,
+        aal=2 if set(methods) - FIRST_FACTORS else 1,
+        amr=amr,
         client=client,
         lifetime=lifetime,
         event=audit.build_event("session.started", subject_id=user.id),
     )
     if started is None:
-        await authentication.reject_changed_user(db, user.id)
+        await challenges.require_factor(db, user.id, user.credential_epoch, amr)
     if not isinstance(db, Database):
         _record_start(db, user.id, token.session_id, started.surplus)
     return SignedIn(started.user, token, devices.Account(user.id, started.credential_epoch))
@@ -167,6 +170,8 @@ async def refresh(
 
     Raises:
         InvalidRefreshToken
+        MfaRequired: `MFA_REQUIRED` requires a second factor, and the session has none. Without a
+            challenge: a token is no password, so it must not add a factor.
         RateLimited
         ReplayedRefreshToken: the session is revoked.
     """
@@ -196,7 +201,7 @@ async def _refresh(
     if user_id is None:
         if token.is_ours:
             await throttle.limit_refresh(token.session_id)
-        user_id = await queries.session.rotate(database, rotation)
+        user_id = await queries.rotation.rotate(database, rotation)
     if user_id is not None:
         return _issue_tokens(user_id, new)
     async with database.transaction() as db:
@@ -209,7 +214,7 @@ async def rotate_idle(database: Database, rotations: Sequence[Rotation]) -> Mapp
     This is the common case: one refresh in the lifetime of an access token. The limit cannot be
     used up then, so Redis is not queried.
     """
-    return await queries.session.rotate_many(
+    return await queries.rotation.rotate_many(
         database, rotations, min_idle=throttle.refresh_window()
     )
 
@@ -249,12 +254,12 @@ async def end_all(db: AsyncSession, user_id: int, *, reason: str) -> None:
 
 async def _handle_reused_token(db: AsyncSession, token: RefreshToken) -> Tokens:
     if (
-        grace := await queries.session.use_grace_period(db, token.session_id, token.hash)
+        grace := await queries.rotation.use_grace_period(db, token.session_id, token.hash)
     ) is not None:
         user_id, sealed = grace
         if sealed and (current := decrypt_successor(sealed, token)):
             return _issue_tokens(user_id, current)
-    elif token.is_ours and await queries.session.is_replay(db, token.session_id, token.hash):
+    elif token.is_ours and await queries.rotation.is_replay(db, token.session_id, token.hash):
         owner_id = await queries.session.revoke(db, token.session_id, "refresh token replayed")
         if owner_id is not None:
             audit.record(
@@ -266,6 +271,8 @@ async def _handle_reused_token(db: AsyncSession, token: RefreshToken) -> Tokens:
                 reason="a used refresh token was sent again; the session is revoked",
             )
         raise ReplayedRefreshToken
+    elif await queries.rotation.lacks_factor(db, token.session_id, token.hash):
+        raise MfaRequired
     raise InvalidRefreshToken
 
 

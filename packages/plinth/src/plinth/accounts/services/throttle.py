@@ -5,6 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from plinth.config import settings
+from plinth.errors import RateLimited
 from plinth.limits import Bucket, Reservation
 from plinth.limits.sign_in import per_network, reserve, reserve_sign_in
 from plinth.rates import parse_rate
@@ -157,3 +158,52 @@ async def limit_password_check(account: Account, session_id: UUID) -> Reservatio
         Bucket.of("password-session", settings.LIMIT_PASSWORD_SESSION, str(session_id)),
         Bucket.of("password-account", settings.LIMIT_PASSWORD_ACCOUNT, account.key),
     )
+
+
+async def limit_second_factor(account: Account, method: str, device: str | None) -> Reservation:
+    """Reserve an attempt with a code of a second factor. The caller refunds it if it is right.
+
+    Counted for the account, so a new challenge gives no new attempts, and for the method, so wrong
+    codes of an app do not use up those of the recovery codes. A device on which the account signed
+    in before has its own bucket: someone who knows the password cannot lock its owner out. A change
+    of the credentials starts a new bucket, but not a new day.
+
+    Args:
+        device: the id of a known device.
+
+    Raises:
+        RateLimited
+    """
+    user = f"{account.user_id} {method}"
+    if device:
+        return await reserve(
+            Bucket.of("mfa-device", settings.LIMIT_MFA, f"{account.key} {method} {device}"),
+            Bucket.of("mfa-device-day", settings.LIMIT_MFA_DAY, f"{user} {device}"),
+        )
+    return await reserve(
+        Bucket.of("mfa-account", settings.LIMIT_MFA, f"{account.key} {method}"),
+        Bucket.of("mfa-account-day", settings.LIMIT_MFA_DAY, user),
+    )
+
+
+async def limit_step_up(account: Account, session_id: UUID) -> Reservation:
+    """Reserve a code that a signed-in user sends. The caller refunds it if it is right.
+
+    A stolen session uses up its own attempts, and not those of a sign-in.
+
+    Raises:
+        RateLimited
+    """
+    return await reserve(
+        Bucket.of("mfa-session", settings.LIMIT_MFA, str(session_id)),
+        Bucket.of("mfa-sessions-day", settings.LIMIT_MFA_DAY, str(account.user_id)),
+    )
+
+
+async def allows_challenge(user_id: int) -> bool:
+    """Count a sign-in that waits for its second factor. Return whether it is within the limit."""
+    try:
+        await reserve(Bucket.of("mfa-challenge", settings.LIMIT_LOGIN_ACCOUNT, str(user_id)))
+    except RateLimited:
+        return False
+    return True

@@ -80,6 +80,24 @@ def compute_addresses() -> None:
     addresses.run()
 
 
+@users.command("reset-mfa")
+def reset_mfa(
+    user: Annotated[
+        str, typer.Argument(metavar="EMAIL|ID", help="Email address or id of the user.")
+    ],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Remove the second factors of a user who lost them.
+
+    Removes the recovery codes as well, ends all sessions and notifies the user. First make sure
+    that the person who asks is the owner of the account.
+    """
+    from plinth.cli.users import erasing
+
+    erasing.reset_mfa(user, yes=yes)
+
+
 @users.command()
 def erase(
     user: Annotated[

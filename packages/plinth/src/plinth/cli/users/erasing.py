@@ -1,7 +1,9 @@
+"""`plinth users erase` and `plinth users reset-mfa`."""
+
 import asyncio
 
 from plinth.accounts import queries
-from plinth.accounts.services import accounts, administration
+from plinth.accounts.services import accounts, administration, factors
 from plinth.accounts.services.administration import ErasureResult
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
@@ -23,6 +25,29 @@ def run(email_or_id: str, *, yes: bool) -> None:
         with database_errors(services.database_url):
             erased = asyncio.run(_erase(services, user_id))
     _report(user_id, erased)
+
+
+def reset_mfa(email_or_id: str, *, yes: bool) -> None:
+    with running_services(settings) as services:
+        with database_errors(services.database_url):
+            user_id, description = asyncio.run(_find(services, email_or_id))
+        if not yes:
+            confirm(
+                f"{description}. This removes the second factors and recovery codes, so that the "
+                "password alone signs in, and ends all sessions. Continue?"
+            )
+        with database_errors(services.database_url):
+            removed = asyncio.run(_reset_mfa(services, user_id))
+    out.print(f"Removed {removed} second factors of user {user_id} and ended all sessions.")
+
+
+async def _reset_mfa(services: ServiceUrls, user_id: int) -> int:
+    async with connected(services) as database:
+        try:
+            async with database.transaction() as db:
+                return await factors.reset(db, user_id)
+        except accounts.UserNotFound as error:
+            raise Failure(f"There is no user {user_id}.") from error
 
 
 async def _find(services: ServiceUrls, email_or_id: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from httpx2 import Response
 
 from plinth import project
-from plinth.accounts.deps import get_current_user
+from plinth.accounts.deps import get_current_user, get_fresh_user
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.errors import PlinthError, Unauthenticated
 from plinth.health import root
@@ -241,6 +241,16 @@ def test_private_routes_require_authentication(operation: Operation) -> None:
     assert authenticates != is_public, (
         f"{operation}: include each router of PRIVATE in {API} with "
         "`dependencies=[Depends(get_current_user)]`"
+    )
+
+
+@every
+def test_freshness_matches_declaration(operation: Operation) -> None:
+    declares = bool(operation.declaration and operation.declaration.fresh)
+    requires = any(it.call is get_fresh_user for it in walk_dependencies(operation.route.dependant))
+    assert declares == requires, (
+        f"{operation}: a route with `fresh=True` in `@access` takes the user as `FreshUser`, and "
+        "no other route does"
     )
 
 

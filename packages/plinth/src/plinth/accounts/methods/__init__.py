@@ -1,0 +1,28 @@
+"""The second factors. Each module has one method; a new one is added to `METHODS`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plinth.accounts import queries
+from plinth.accounts.methods import recovery_codes, totp
+from plinth.accounts.methods.method import Method
+
+MethodName = Literal["password", "totp", "recovery_code"]
+"""A way to authenticate."""
+AMR: Mapping[MethodName, str] = {"password": "pwd", "totp": "otp", "recovery_code": "rec"}
+"""The names of the methods in `Session.amr`, where possible those of RFC 8176."""
+FIRST_FACTORS = frozenset[MethodName]({"password"})
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {method.name: method for method in (totp.METHOD, recovery_codes.METHOD)}
+)
+
+
+async def find_available(db: AsyncSession, user_id: int) -> list[str]:
+    """Return the methods with which the user can prove a second factor; empty without a factor."""
+    kinds = await queries.factor.get_confirmed_kinds(db, user_id)
+    if kinds and await queries.factor.count_recovery_codes(db, user_id):
+        return [*kinds, recovery_codes.METHOD.name]
+    return list(kinds)

@@ -1,0 +1,125 @@
+"""Routes for second factors: sign-in, step-up, enrollment and recovery codes.
+
+`routes/auth.py` and `routes/user_sessions.py` include them, so that applications have them.
+"""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from plinth.accounts.deps import CurrentUser, Device, FreshUser
+from plinth.accounts.methods.totp import NewTotp
+from plinth.accounts.models import Factor
+from plinth.accounts.schemas.auth import TokenPair
+from plinth.accounts.schemas.factor import (
+    FactorCode,
+    FactorOut,
+    FactorToAdd,
+    FirstFactor,
+    NewTotpOut,
+    RecoveryCodes,
+    SecondFactor,
+    StepUp,
+)
+from plinth.accounts.services import factors, second_factor, sessions
+from plinth.errors import (
+    InvalidField,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+from plinth.http.problems import responses
+from plinth.resources.access import OWNER, PUBLIC, USER, access
+from plinth.resources.deps import DB, Client, DatabaseDep
+
+public_router = APIRouter()
+private_router = APIRouter()
+factors_router = APIRouter(prefix="/me", tags=["second factors"])
+
+
+@public_router.post(
+    "/mfa",
+    response_model=TokenPair,
+    responses=responses(Rejected, PermissionDenied, RateLimited, Unavailable),
+)
+@access(PUBLIC, queries=14)
+async def complete_sign_in(
+    database: DatabaseDep, factor: SecondFactor, client: Client, device: Device
+) -> sessions.Tokens:
+    """Complete a sign-in that was answered with 403 `mfa_required`."""
+    proof = second_factor.Proof(factor.challenge, factor.method, factor.code)
+    signed_in = await second_factor.complete(database, proof, client, device.cookie)
+    device.remember_account(signed_in.account)
+    return signed_in.tokens
+
+
+@public_router.post(
+    "/mfa/totp",
+    response_model=NewTotpOut,
+    status_code=201,
+    responses=responses(Rejected, Unavailable),
+)
+@access(PUBLIC, queries=6)
+async def add_first_totp(database: DatabaseDep, factor: FirstFactor) -> NewTotp:
+    """Add an authenticator app to an account that needs a second factor and has none.
+
+    Then complete the sign-in with `POST /auth/mfa` and a code of the app.
+    """
+    return await second_factor.add_totp(database, factor.challenge, factor.name)
+
+
+@private_router.post("/step-up", status_code=204, responses=responses(RateLimited))
+@access(USER, queries=10)
+async def step_up(db: DB, user: CurrentUser, proof: StepUp) -> None:
+    """Authenticate again, for routes that answer 403 `step_up_required`."""
+    field = "password" if proof.method == "password" else "code"
+    secret = getattr(proof, field)
+    if secret is None:
+        raise InvalidField(field, f"is required for the method {proof.method}", kind="missing")
+    await second_factor.step_up(db, user, proof.method, secret)
+
+
+@factors_router.get("/factors", response_model=list[FactorOut])
+@access(USER, queries=2)
+async def list_factors(db: DB, user: CurrentUser) -> list[Factor]:
+    """List your second factors, oldest first."""
+    return list(await factors.list_factors(db, user.id))
+
+
+@factors_router.post(
+    "/factors/totp",
+    response_model=NewTotpOut,
+    status_code=201,
+    responses=responses(PermissionDenied),
+)
+@access(USER, queries=8, fresh=True)
+async def add_totp(db: DB, user: FreshUser, factor: FactorToAdd) -> NewTotp:
+    """Add an authenticator app. It counts once it is confirmed with a code."""
+    return await factors.add_totp(db, user, factor.name)
+
+
+@factors_router.post(
+    "/factors/{factor_id}/confirm",
+    status_code=204,
+    responses=responses(PermissionDenied, NotFound, RateLimited),
+)
+@access(OWNER, queries=14, fresh=True)
+async def confirm_factor(db: DB, user: FreshUser, factor_id: UUID, proof: FactorCode) -> None:
+    """Confirm an authenticator app with a code of it. Your other sessions end."""
+    await factors.confirm(db, user, factor_id, proof.code)
+
+
+@factors_router.delete("/factors/{factor_id}", status_code=204, responses=responses(NotFound))
+@access(OWNER, queries=12, fresh=True)
+async def remove_factor(db: DB, user: FreshUser, factor_id: UUID) -> None:
+    """Remove a second factor. With the last one, the recovery codes are removed as well."""
+    await factors.remove(db, user, factor_id)
+
+
+@factors_router.post("/recovery-codes", status_code=201, responses=responses(PermissionDenied))
+@access(USER, queries=10, fresh=True)
+async def make_recovery_codes(db: DB, user: FreshUser) -> RecoveryCodes:
+    """Replace your recovery codes. Each one replaces a second factor once."""
+    return RecoveryCodes(codes=await factors.make_recovery_codes(db, user))

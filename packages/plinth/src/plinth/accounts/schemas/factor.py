@@ -1,0 +1,79 @@
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from plinth.accounts.schemas.auth import MAX_TOKEN_LENGTH
+from plinth.resources.fields import AnyPassword, Line
+
+Code = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=50),
+    Field(description="A code of an authenticator app (six digits), or a recovery code."),
+]
+ChallengeText = Annotated[
+    str,
+    StringConstraints(max_length=MAX_TOKEN_LENGTH),
+    Field(description="`challenge` of the response `mfa_required`."),
+]
+
+
+def _strip(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        raise ValueError("must not be blank")
+    return stripped
+
+
+FactorName = Annotated[Line, AfterValidator(_strip), Field(max_length=100)]
+
+
+class SecondFactor(BaseModel):
+    challenge: ChallengeText
+    method: Literal["totp", "recovery_code"] = "totp"
+    code: Code
+
+
+class FactorToAdd(BaseModel):
+    name: FactorName = "Authenticator app"
+
+
+class FirstFactor(FactorToAdd):
+    challenge: ChallengeText
+
+
+class FactorCode(BaseModel):
+    code: Code
+
+
+class StepUp(BaseModel):
+    method: Literal["password", "totp", "recovery_code"]
+    password: AnyPassword | None = None
+    code: Code | None = None
+
+
+class FactorOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: str
+    name: str
+    created_at: datetime
+    confirmed_at: Annotated[
+        datetime | None, Field(description="The factor counts from then on; null before.")
+    ]
+    last_used_at: datetime | None
+
+
+class NewTotpOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    secret: Annotated[str, Field(description="In base32, to be typed into an app.")]
+    uri: Annotated[str, Field(description="The `otpauth://` URI.")]
+    qr: Annotated[str, Field(description="The URI as a QR code: an SVG element.")]
+
+
+class RecoveryCodes(BaseModel):
+    codes: Annotated[list[str], Field(description="Shown once; each can be used once.")]
