@@ -144,7 +144,7 @@ async def refund_on_success(authenticated: AuthenticatedUser, sign_in: Awaitable
         raise
     except MfaRequired:
         # The password is right. Beyond a number of pending sign-ins, it counts as if it were wrong:
-        # whoever knows it must not replace those of the owner.
+        # someone who knows it must not replace those of the owner.
         if await throttle.allows_challenge(authenticated.user.id):
             await authenticated.attempt.refund()
         raise
