@@ -26,6 +26,7 @@ from plinth.config.types import (
     Bytes,
     Count,
     Days,
+    EarlierKey,
     Hidden,
     Host,
     Hours,
@@ -66,7 +67,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     PLINTH_FAST_PATHS: bool = True
 
     SECRET_KEY: Hidden = ""
-    SECRET_KEY_FALLBACKS: Annotated[list[str], Field(repr=False)] = []
+    SECRET_KEY_FALLBACKS: Annotated[list[EarlierKey], Field(repr=False)] = []
     ALGORITHM: Literal["HS256", "HS384", "HS512"] = "HS256"
     KEYS_FILE: Path | None = None
     ACCESS_TOKEN_EXPIRE_MINUTES: Minutes = 30

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from plinth.config.urls.origins import check_origin
 from plinth.config.urls.postgres_url import read_postgres_url
@@ -147,6 +147,7 @@ Origin = Annotated[str, AfterValidator(check_origin)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_read_network)]
 
 Hidden = Annotated[str, Field(repr=False)]
+EarlierKey = Annotated[str, StringConstraints(min_length=32)]  # as find_weakness requires of HS256
 PostgresUrlOrNone = Annotated[
     Annotated[str, AfterValidator(_check_postgres_url)] | None, Field(repr=False)
 ]

@@ -24,7 +24,7 @@ from plinth.accounts.models import Challenge, User
 
 # For one user and purpose; a further one deletes the oldest. More than the limits of sign-ins allow
 # in the lifetime of a challenge (`throttle.allows_challenge`).
-MAX_PENDING = 50
+MAX_CHALLENGES = 50
 
 
 class Pending(NamedTuple):
@@ -85,7 +85,7 @@ async def add(
         select(Challenge.id)
         .where(Challenge.user_id == user_id, Challenge.kind == kind)
         .order_by(Challenge.created_at.desc(), Challenge.id)
-        .offset(MAX_PENDING)
+        .offset(MAX_CHALLENGES)
     )
     await db.execute(
         delete(Challenge)
