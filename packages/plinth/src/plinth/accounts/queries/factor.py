@@ -1,7 +1,6 @@
 """Second factors: which ones a user has, and the policy that requires one."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,11 +25,6 @@ class Totp(NamedTuple):
     factor_id: UUID
     key_id: str
     sealed: bytes
-
-
-class Authentication(NamedTuple):
-    user_id: int
-    authenticated_at: datetime
 
 
 def is_required() -> ColumnElement[bool]:
@@ -67,17 +61,6 @@ async def get_all(db: AsyncSession, user_id: int) -> Sequence[Factor]:
 async def get_confirmed_kinds(db: AsyncSession, user_id: int) -> Sequence[str]:
     kinds = select(Factor.kind).where(Factor.user_id == user_id, Factor.confirmed_at.is_not(None))
     return (await db.scalars(kinds.distinct().order_by(Factor.kind))).all()
-
-
-async def find_of_session(db: AsyncSession, session_id: UUID) -> Authentication | None:
-    """Return when a session authenticated, if its user has a confirmed factor."""
-    found = (
-        select(User.id, func.coalesce(Session.authenticated_at, Session.created_at))
-        .join(User, User.id == Session.user_id)
-        .where(Session.id == session_id, has_confirmed())
-    )
-    row = (await db.execute(found)).one_or_none()
-    return Authentication(*row) if row else None
 
 
 async def add_totp(db: AsyncSession, user_id: int, name: str, key_id: str, sealed: bytes) -> UUID:

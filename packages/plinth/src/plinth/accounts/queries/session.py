@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -17,10 +17,22 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import Session, SessionCleanup, User
+from plinth.accounts.queries import factor
 from plinth.config import settings
 
 MAX_ENDED_AT_ONCE = 1000
 """The number of sessions that one request marks or deletes at most; the worker does the rest."""
+
+
+class Authentication(NamedTuple):
+    """
+    Attributes:
+        at: the last sign-in or step-up.
+        has_factor: whether the user has a confirmed second factor.
+    """
+
+    at: datetime
+    has_factor: bool
 
 
 def is_live(epoch: Any) -> ColumnElement[bool]:
@@ -40,14 +52,15 @@ def expiry() -> ColumnElement[datetime]:
     return func.now() + timedelta(days=days)
 
 
-async def exists_live(db: AsyncSession, session_id: UUID) -> bool:
-    """Return whether a session is live."""
+async def find_authentication(db: AsyncSession, session_id: UUID) -> Authentication | None:
+    """Return how a live session is authenticated; None if it has ended."""
     found = (
-        select(Session.id)
+        select(func.coalesce(Session.authenticated_at, Session.created_at), factor.has_confirmed())
         .join(User, User.id == Session.user_id)
         .where(Session.id == session_id, is_live(User.session_epoch))
     )
-    return await db.scalar(found) is not None
+    row = (await db.execute(found)).one_or_none()
+    return Authentication(*row) if row else None
 
 
 async def count_live(db: AsyncSession) -> int:

@@ -8,6 +8,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserCreate, UserUpdate
 from plinth.accounts.services import audit, authentication, credentials, throttle
+from plinth.accounts.services.authentication import StepUpRequired
 from plinth.accounts.user_columns import find_words
 from plinth.cache import cached
 from plinth.db.database import after_commit, release
@@ -104,8 +105,6 @@ async def update_profile(
     values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
     password, email = values.pop("password", None), values.pop("email", None)
     verified_hash = hashed = None
-    if password or email:
-        await authentication.require_recent_factor(db, session_id)
     if (password and password_for_password) or (email and password_for_email):
         verified_hash = await _verify_current_password(db, user_id, session_id, changes)
     elif password or (email and not email_by_link):
@@ -117,7 +116,7 @@ async def update_profile(
         await throttle.limit_verification(user_id)
     if password:
         hashed = await hash_password(password)
-    user = await lock_caller(db, user_id, session_id)
+    user = await lock_caller(db, user_id, session_id, recent=bool(password or email))
     if verified_hash and user.hashed_password != verified_hash:
         raise WrongPassword
     await queries.user.change(db, user, values)
@@ -154,18 +153,27 @@ async def get_locked(db: AsyncSession, user_id: int) -> User:
     return user
 
 
-async def lock_caller(db: AsyncSession, user_id: int, session_id: UUID) -> User:
+async def lock_caller(
+    db: AsyncSession, user_id: int, session_id: UUID, *, recent: bool = False
+) -> User:
     """Return the user and lock the row. Check again, under the lock, that the session is live.
 
     It may have ended while this request waited for the lock, such as by a password reset.
 
+    Args:
+        recent: if the user has a second factor, require a recent authentication.
+
     Raises:
+        StepUpRequired
         Unauthenticated: the session has ended.
         UserNotFound
     """
     user = await get_locked(db, user_id)
-    if not await queries.session.exists_live(db, session_id):
+    session = await queries.session.find_authentication(db, session_id)
+    if session is None:
         raise Unauthenticated
+    if recent and session.has_factor and not authentication.is_recent(session.at):
+        raise StepUpRequired(await authentication.find_step_up_methods(db, user_id))
     return user
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import NoReturn, TypeVar
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -164,17 +163,6 @@ def is_recent(authenticated_at: datetime) -> bool:
     """
     age = datetime.now(UTC) - authenticated_at
     return -CLOCK_SKEW <= age <= timedelta(minutes=settings.STEP_UP_MINUTES)
-
-
-async def require_recent_factor(db: AsyncSession, session_id: UUID) -> None:
-    """Check that a session of a user with a second factor authenticated recently.
-
-    Raises:
-        StepUpRequired
-    """
-    owner = await queries.factor.find_of_session(db, session_id)
-    if owner and not is_recent(owner.authenticated_at):
-        raise StepUpRequired(await find_step_up_methods(db, owner.user_id))
 
 
 async def reject_changed_user(db: Database | AsyncSession, user_id: int) -> NoReturn:
