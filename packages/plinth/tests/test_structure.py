@@ -121,3 +121,11 @@ def test_a_public_name_is_imported_once_and_then_costs_nothing(package: str) -> 
     for name in module.__all__:
         value = getattr(module, name)
         assert vars(module)[name] is value
+
+
+def test_one_statement_starts_a_session() -> None:
+    """Each way to sign in ends in `complete_sign_in`, so that none forgets the second factor."""
+    starts = re.compile(r"insert\(\s*(cast\(\"Table\", )?Session\b|[^.\w]Session\((?!Base\))")
+    files = [*LIBRARY.rglob("*.py"), *APPLICATION.rglob("*.py")]
+    found = [file for file in files if starts.search(file.read_text())]
+    assert found == [LIBRARY / "accounts" / "queries" / "sign_in.py"], "call `complete_sign_in`"
