@@ -20,8 +20,8 @@ from plinth.cli.doctor import database as doctor
 from plinth.config import settings
 from plinth.db import migrations
 from plinth.testing.asgi import send
-from plinth.testing.attacks import AttackGenerator
-from plinth.testing.operations import find_operations
+from plinth.testing.attacks import Attack, AttackGenerator
+from plinth.testing.operations import Operation, find_operations
 from plinth.testing.outage import INTERNALS, started_without
 from plinth.testing.people import People, Person
 from tests.support.certificates import make_authority
@@ -122,14 +122,27 @@ async def superuser(people: People, monkeypatch: pytest.MonkeyPatch) -> Person:
     return await people.enter(is_superuser=True)
 
 
-async def ask_every_route(client: AsyncClient, superuser: Person) -> list[tuple[str, int]]:
+Requests = list[tuple[Operation, Attack]]
+
+
+def make_requests(superuser: Person) -> Requests:
+    """Generate a valid request of each route.
+
+    Before the application starts: it takes seconds, in which connection attempts would time out.
+    """
+    known = {"user_id": superuser.id}
+    return [(it, AttackGenerator(it, known).valid()) for it in find_operations()]
+
+
+async def ask_every_route(
+    client: AsyncClient, superuser: Person, requests: Requests
+) -> list[tuple[str, int]]:
     """Return the status of each route; private routes need the database, so they fail."""
     transport = client._transport  # noqa: SLF001 - the application behind the client
     assert isinstance(transport, ASGITransport)
     token = (b"authorization", superuser.headers["Authorization"].encode())
     found = []
-    for operation in find_operations():
-        attack = AttackGenerator(operation, {"user_id": superuser.id}).valid()
+    for operation, attack in requests:
         headers = [token, *attack.headers]
         answer = await send(transport.app, operation.method, attack.target, headers, attack.body)
         assert answer.status in operation.documented_statuses, operation
@@ -154,11 +167,11 @@ async def test_at_start_it_is_503_and_a_sentence(
     app: FastAPI, case: str, refusing: Refusing, superuser: Person
 ) -> None:
     rest, words = CASES[case]
-    url = refusing.url(rest)
+    url, requests = refusing.url(rest), make_requests(superuser)
     with logging_to_memory() as log:
         async with started_without(app, "DATABASE_URL", url) as client:
             ready = await client.get("/health/ready")
-            statuses = dict(await ask_every_route(client, superuser))
+            statuses = dict(await ask_every_route(client, superuser, requests))
     assert ready.status_code == 503
     assert ready.json()["status"] == "unavailable"
     assert 500 not in statuses.values()
@@ -235,10 +248,11 @@ async def test_while_it_runs_it_is_503_until_it_is_mended(
     fault: str, running: AsyncClient, refusing: Refusing, superuser: Person
 ) -> None:
     break_it, mend_it = BREAK[fault]
+    requests = make_requests(superuser)
     with logging_to_memory() as log:
         try:
             await break_and_cut(refusing.server, break_it)
-            statuses = dict(await ask_every_route(running, superuser))
+            statuses = dict(await ask_every_route(running, superuser, requests))
         finally:
             refusing.server.ask(mend_it)
         assert 500 not in statuses.values()

@@ -13,6 +13,7 @@ from plinth.cli.failure import Failure
 from plinth.cli.start import create
 from plinth.cli.upgrade.release import version_key
 from plinth.cli.upgrade.run import run
+from plinth.db.schema import steps
 from tests.support.releases import repack
 from tests.support.wheels import build
 
@@ -105,7 +106,7 @@ def test_untouched_files_are_updated_and_the_others_kept(
     assert 'plinth-backend[admin,otel]~=2.1"' in (shop / "pyproject.toml").read_text()
     text = (shop / migration).read_text()
     assert 'down_revision: str | None = "b1d4f6a80c27"' in text
-    assert "op.plinth_schema(since=1, to=2)" in text
+    assert f"op.plinth_schema(since={steps.newest()}, to={steps.newest() + 1})" in text
     assert "Dockerfile, which you have changed" in printed
     assert f"+{COMMENT}" in printed  # the change of the scaffold in the Dockerfile
     assert f"-{OURS}" not in printed
@@ -159,7 +160,8 @@ def test_check_changes_nothing(shop: Path, new: Path, capsys: pytest.CaptureFixt
     assert contents(shop) == before
     printed = capsys.readouterr().out
     assert "Would upgrade from 2.0.0 to 2.1.0" in printed
-    for name in ("Dockerfile", "pyproject.toml", "plinth_schema_2.py", "deploy/more.txt"):
+    migration = f"plinth_schema_{steps.newest() + 1}.py"
+    for name in ("Dockerfile", "pyproject.toml", migration, "deploy/more.txt"):
         assert name in printed
 
 
