@@ -27,6 +27,12 @@ MOVED = """\
             __name__, {"without_routes": "plinth.http:drop_routes"}, removed_in="3.0"
         ),
 """
+# For type checkers, which do not read `otherwise`.
+IMPORTED = """\
+    from plinth.http.routes import drop_routes
+
+    without_routes = drop_routes
+"""
 ROUTE = """
 
 @router.get("/version")
@@ -40,7 +46,7 @@ EDITS: dict[str, list[tuple[str, str]]] = {
     f"{LIBRARY}/http/__init__.py": [
         ("import import_on_use\n",
          "import import_on_use\nfrom plinth.errors import resolve_moved\n"),
-        ("import without_routes\n", "import drop_routes\n"),
+        ("    from plinth.http.routes import without_routes\n", IMPORTED),
         ('"without_routes": ', '"drop_routes": '),
         ('"without_routes",', '"drop_routes",'),
         ("        },\n    )\n", f"        }},\n{MOVED}    )\n"),
