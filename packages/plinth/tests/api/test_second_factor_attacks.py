@@ -688,7 +688,7 @@ async def test_odd_challenges(client: AsyncClient, database: Database, text: Any
 
 
 @pytest.mark.parametrize(
-    "name", ["\x00", "a\x00b", "\ud800", "a\ud800", "a\r\nX: y", "\u2028", " ", 1, None, "x" * 101]
+    "name", ["\x00", "a\x00b", "\ud800", "a\ud800", "a\r\nX: y", "\u2028", "", 1, None, "x" * 101]
 )
 async def test_odd_names(client: AsyncClient, person: Person, name: Any) -> None:
     headers = {"Content-Type": "application/json"} | person.headers

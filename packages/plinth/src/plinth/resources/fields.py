@@ -141,6 +141,14 @@ _NO_CONTROL = Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009
 
 Line = Annotated[str, AfterValidator(_refuse_control), AfterValidator(to_nfc), _NO_CONTROL]
 """One line of text, in NFC."""
+Label = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_refuse_control),
+    AfterValidator(to_nfc),
+    _NO_CONTROL,
+]
+"""A name of 1 to 100 characters."""
 
 Text = Annotated[
     str,

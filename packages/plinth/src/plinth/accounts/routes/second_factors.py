@@ -23,7 +23,6 @@ from plinth.accounts.schemas.factor import (
 )
 from plinth.accounts.services import factors, second_factor, sessions
 from plinth.errors import (
-    InvalidField,
     NotFound,
     PermissionDenied,
     RateLimited,
@@ -74,11 +73,7 @@ async def add_first_totp(database: DatabaseDep, factor: FirstFactor) -> NewTotp:
 @access(USER, queries=10)
 async def step_up(db: DB, user: CurrentUser, proof: StepUp) -> None:
     """Authenticate again, for routes that answer 403 `step_up_required`."""
-    field = "password" if proof.method == "password" else "code"
-    secret = getattr(proof, field)
-    if secret is None:
-        raise InvalidField(field, f"is required for the method {proof.method}", kind="missing")
-    await second_factor.step_up(db, user, proof.method, secret)
+    await second_factor.step_up(db, user, proof.method, proof.secret)
 
 
 @factors_router.get("/factors", response_model=list[FactorOut])

@@ -2,10 +2,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from plinth.accounts.schemas.auth import MAX_TOKEN_LENGTH
-from plinth.resources.fields import AnyPassword, Line
+from plinth.resources.fields import AnyPassword, Label
 
 Code = Annotated[
     str,
@@ -19,16 +19,6 @@ ChallengeText = Annotated[
 ]
 
 
-def _strip(text: str) -> str:
-    stripped = text.strip()
-    if not stripped:
-        raise ValueError("must not be blank")
-    return stripped
-
-
-FactorName = Annotated[Line, AfterValidator(_strip), Field(max_length=100)]
-
-
 class SecondFactor(BaseModel):
     challenge: ChallengeText
     method: Literal["totp", "recovery_code"] = "totp"
@@ -36,7 +26,7 @@ class SecondFactor(BaseModel):
 
 
 class FactorToAdd(BaseModel):
-    name: FactorName = "Authenticator app"
+    name: Label = "Authenticator app"
 
 
 class FirstFactor(FactorToAdd):
@@ -47,10 +37,25 @@ class FactorCode(BaseModel):
     code: Code
 
 
-class StepUp(BaseModel):
-    method: Literal["password", "totp", "recovery_code"]
-    password: AnyPassword | None = None
-    code: Code | None = None
+class PasswordProof(BaseModel):
+    method: Literal["password"]
+    password: AnyPassword
+
+    @property
+    def secret(self) -> str:
+        return self.password
+
+
+class CodeProof(BaseModel):
+    method: Literal["totp", "recovery_code"]
+    code: Code
+
+    @property
+    def secret(self) -> str:
+        return self.code
+
+
+StepUp = Annotated[PasswordProof | CodeProof, Field(discriminator="method")]
 
 
 class FactorOut(BaseModel):
