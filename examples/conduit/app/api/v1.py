@@ -51,7 +51,7 @@ async def get_user(user: CurrentUser, token: BearerToken) -> s.UserOut:
 
 
 @private.put("/user", responses=responses(e.Conflict, e.RateLimited))
-@access(USER, queries=20)
+@access(USER, queries=21)
 async def update_user(
     db: DB, me: CurrentUser, token: BearerToken, user: In[s.UserUpdate]
 ) -> s.UserOut:
