@@ -9,35 +9,20 @@ import hashlib
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
+from typing import ClassVar
 from uuid import UUID
 
 ID, SECRET = 16, 32  # bytes; 48 in total need no padding
-KIND = b"plinth cookie token\0"
-CHALLENGE_KIND = b"plinth challenge token\0"
 
 
 @dataclass(frozen=True, slots=True)
-class CookieToken:
-    data: bytes
+class RowToken:
+    """
+    Attributes:
+        KIND: the prefix of what is hashed.
+    """
 
-    @property
-    def text(self) -> str:
-        return urlsafe_b64encode(self.data).decode()
-
-    @property
-    def session_id(self) -> UUID:
-        return UUID(bytes=self.data[:ID])
-
-    @property
-    def hash(self) -> bytes:
-        # A fast hash is enough for 256 random bits.
-        return hashlib.sha256(KIND + self.data).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class ChallengeToken:
-    """The token of a pending sign-in (`accounts/services/challenges.py`)."""
-
+    KIND: ClassVar[bytes]
     data: bytes
 
     @property
@@ -50,17 +35,22 @@ class ChallengeToken:
 
     @property
     def hash(self) -> bytes:
-        return hashlib.sha256(CHALLENGE_KIND + self.data).digest()
+        # A fast hash is enough for 256 random bits.
+        return hashlib.sha256(self.KIND + self.data).digest()
 
 
-def make_challenge_token(challenge_id: UUID) -> ChallengeToken:
-    return ChallengeToken(challenge_id.bytes + secrets.token_bytes(SECRET))
+class CookieToken(RowToken):
+    KIND = b"plinth cookie token\0"
+
+    @property
+    def session_id(self) -> UUID:
+        return self.id
 
 
-def parse_challenge_token(text: str) -> ChallengeToken | None:
-    """Return the token; None if the text is not one."""
-    data = _decode(text)
-    return ChallengeToken(data) if data else None
+class ChallengeToken(RowToken):
+    """The token of a pending sign-in (`accounts/services/challenges.py`)."""
+
+    KIND = b"plinth challenge token\0"
 
 
 def make_cookie_token(session_id: UUID) -> CookieToken:
@@ -71,6 +61,16 @@ def parse_cookie_token(text: str) -> CookieToken | None:
     """Return the token; None if the text is not one."""
     data = _decode(text)
     return CookieToken(data) if data else None
+
+
+def make_challenge_token(challenge_id: UUID) -> ChallengeToken:
+    return ChallengeToken(challenge_id.bytes + secrets.token_bytes(SECRET))
+
+
+def parse_challenge_token(text: str) -> ChallengeToken | None:
+    """Return the token; None if the text is not one."""
+    data = _decode(text)
+    return ChallengeToken(data) if data else None
 
 
 def _decode(text: str) -> bytes | None:

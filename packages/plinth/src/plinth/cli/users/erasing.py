@@ -1,6 +1,8 @@
 """`plinth users erase` and `plinth users reset-mfa`."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from plinth.accounts import queries
 from plinth.accounts.services import accounts, administration, factors
@@ -12,33 +14,39 @@ from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.resources.fields import MAX_ID
 
+T = TypeVar("T")
+
 
 def run(email_or_id: str, *, yes: bool) -> None:
-    with running_services(settings) as services:
-        with database_errors(services.database_url):
-            user_id, description = asyncio.run(_find(services, email_or_id))
-        if not yes:
-            confirm(
-                f"{description}. This deletes the account with its sessions and mails, and clears "
-                "the user's IP addresses in the audit log. It cannot be undone. Continue?"
-            )
-        with database_errors(services.database_url):
-            erased = asyncio.run(_erase(services, user_id))
-    _report(user_id, erased)
+    question = (
+        "This deletes the account with its sessions and mails, and clears the user's IP addresses "
+        "in the audit log. It cannot be undone. Continue?"
+    )
+    _report(*_ask_and_run(_erase, email_or_id, None if yes else question))
 
 
 def reset_mfa(email_or_id: str, *, yes: bool) -> None:
+    question = (
+        "This removes the second factors and recovery codes, so that the password alone signs in, "
+        "and ends all sessions. Continue?"
+    )
+    user_id, removed = _ask_and_run(_reset_mfa, email_or_id, None if yes else question)
+    out.print(f"Removed {removed} second factors of user {user_id} and ended all sessions.")
+
+
+def _ask_and_run(
+    act: Callable[[ServiceUrls, int], Coroutine[Any, Any, T]],
+    email_or_id: str,
+    question: str | None,
+) -> tuple[int, T]:
+    """Find the user, ask the question if there is one, and act. Return the id and the result."""
     with running_services(settings) as services:
         with database_errors(services.database_url):
             user_id, description = asyncio.run(_find(services, email_or_id))
-        if not yes:
-            confirm(
-                f"{description}. This removes the second factors and recovery codes, so that the "
-                "password alone signs in, and ends all sessions. Continue?"
-            )
+        if question:
+            confirm(f"{description}. {question}")
         with database_errors(services.database_url):
-            removed = asyncio.run(_reset_mfa(services, user_id))
-    out.print(f"Removed {removed} second factors of user {user_id} and ended all sessions.")
+            return user_id, asyncio.run(act(services, user_id))
 
 
 async def _reset_mfa(services: ServiceUrls, user_id: int) -> int:
