@@ -1,9 +1,11 @@
-"""The tables of second factors and pending sign-ins. Import them from `accounts/models.py`."""
+"""The tables of second factors, identities of providers, and pending sign-ins. Import them from
+`accounts/models.py`.
+"""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from plinth.db.models import Base
@@ -49,6 +51,58 @@ class TotpSecret(Base):
     last_step: Mapped[int] = mapped_column(server_default=text("0"))
 
 
+class Passkey(Base):
+    """A passkey: a public key credential (WebAuthn Level 3).
+
+    Attributes:
+        user_handle: the random id of the account at the authenticator, the same for all passkeys
+            of a user.
+        public_key: in COSE format (RFC 9052).
+        sign_count: the counter of the last signature; 0 if the authenticator has none.
+        aaguid: the model of the authenticator; all zeros if unknown.
+        transports: how the browser reaches it, separated by spaces, such as "internal hybrid".
+        is_backed_up: whether the passkey is synchronized, so that it survives its device.
+    """
+
+    __tablename__ = "passkeys"
+
+    factor_id: Mapped[UUID] = mapped_column(
+        ForeignKey("factors.id", ondelete="CASCADE"), primary_key=True
+    )
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    user_handle: Mapped[bytes] = mapped_column(LargeBinary)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[int]
+    aaguid: Mapped[UUID]
+    transports: Mapped[str] = mapped_column(String(100), server_default="")
+    is_backed_up: Mapped[bool]
+
+
+class Identity(Base):
+    """An account at an identity provider that signs in a user.
+
+    Attributes:
+        provider: its name in the settings.
+        subject: the provider's unchangeable id of the account.
+        email: as the provider last told it; for display only.
+    """
+
+    __tablename__ = "identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    provider: Mapped[str] = mapped_column(String(50))
+    issuer: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(String(255))
+    email: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime | None]
+
+
+Index("ix_identities_user_id", Identity.user_id, Identity.created_at, Identity.id)
+
+
 class RecoveryCode(Base):
     """An unused recovery code, which replaces a second factor once."""
 
@@ -70,6 +124,8 @@ class Challenge(Base):
         browser_hash: hash of a value in a cookie of the requesting browser.
         credential_epoch: of the user when the challenge was made. A change voids it.
         amr: the methods that the user has completed, as in `Session`.
+        sealed: encrypted content that only the server reads (`security/encryption.py`).
+        attempts: the number of wrong answers.
     """
 
     __tablename__ = "challenges"
@@ -81,6 +137,8 @@ class Challenge(Base):
     browser_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32), info={"secret": True})
     credential_epoch: Mapped[int | None]
     amr: Mapped[str] = mapped_column(String(100), server_default="")
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary, info={"secret": True})
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
 

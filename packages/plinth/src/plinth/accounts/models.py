@@ -22,7 +22,14 @@ from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
 from plinth.accounts.base_user import load_user_model
-from plinth.accounts.factor_models import Challenge, Factor, RecoveryCode, TotpSecret
+from plinth.accounts.factor_models import (
+    Challenge,
+    Factor,
+    Identity,
+    Passkey,
+    RecoveryCode,
+    TotpSecret,
+)
 from plinth.db.models import Base, NumberedBase
 
 
@@ -215,8 +222,10 @@ __all__ = [
     "EarlierOneTimeToken",
     "Event",
     "Factor",
+    "Identity",
     "Mail",
     "OneTimeToken",
+    "Passkey",
     "RecoveryCode",
     "Session",
     "SessionCleanup",

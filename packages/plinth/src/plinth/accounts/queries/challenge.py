@@ -1,5 +1,5 @@
-"""Pending sign-ins. A challenge is valid for one purpose, until it expires, is completed, or the
-credentials of its user change.
+"""Pending sign-ins. A challenge is valid for one purpose and one browser, until it expires, is
+completed, or the credentials of its user change.
 """
 
 from datetime import datetime, timedelta
@@ -7,7 +7,6 @@ from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
     Interval,
     LargeBinary,
     String,
@@ -15,7 +14,9 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    or_,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,57 +31,134 @@ MAX_CHALLENGES = 50
 class Pending(NamedTuple):
     """
     Attributes:
+        user_id: None if the challenge is of nobody yet.
+        credential_epoch: of that user.
         amr: the methods that the user has completed, separated by spaces (RFC 8176).
+        sealed: the encrypted content.
+        attempts: the number of wrong answers.
     """
 
-    user_id: int
-    credential_epoch: int
+    user_id: int | None
+    credential_epoch: int | None
     amr: str
+    sealed: bytes | None
+    attempts: int
 
 
-def _is_valid() -> ColumnElement[bool]:
-    return and_(
-        Challenge.id == bindparam("challenge_id"),
-        Challenge.secret_hash == bindparam("hash", type_=LargeBinary),
-        Challenge.kind == bindparam("of_kind", type_=String),
-        Challenge.expires_at > func.now(),
+_is_of_valid_user = (
+    select(User.id)
+    .where(
         User.id == Challenge.user_id,
         User.credential_epoch == Challenge.credential_epoch,
         User.is_active,
     )
-
-
-_columns = (User.id, User.credential_epoch, Challenge.amr)
-_find = select(*_columns).join(User, User.id == Challenge.user_id).where(_is_valid())
-_consume = delete(Challenge).where(_is_valid()).returning(*_columns)
+    .exists()
+)
+_is_valid = and_(
+    Challenge.id == bindparam("challenge_id"),
+    Challenge.secret_hash == bindparam("hash", type_=LargeBinary),
+    Challenge.kind == bindparam("of_kind", type_=String),
+    Challenge.browser_hash.is_not_distinct_from(bindparam("browser", type_=LargeBinary)),
+    Challenge.expires_at > func.now(),
+    or_(Challenge.user_id.is_(None), _is_of_valid_user),
+)
+_columns = [getattr(Challenge, name) for name in Pending._fields]
+_find = select(*_columns).where(_is_valid)
+_consume = delete(Challenge).where(_is_valid).returning(*_columns)
+_count_attempt = (
+    update(Challenge)
+    .where(_is_valid)
+    .values(attempts=Challenge.attempts + 1)
+    .returning(Challenge.attempts)
+)
 
 
 async def add(
     db: AsyncSession,
     *,
     kind: str,
-    user_id: int,
-    credential_epoch: int,
-    amr: str,
     challenge_id: UUID,
     secret_hash: bytes,
     lifetime: timedelta,
+    user: User | None = None,
+    amr: str = "",
+    sealed: bytes | None = None,
+    browser_hash: bytes | None = None,
 ) -> datetime:
     """Store a challenge and return when it expires.
 
     Args:
-        user_id: of a user whose row is locked.
+        user: whose row is locked. Without one, the caller limits how many challenges there are.
     """
     added = insert(Challenge).values(
         id=challenge_id,
         kind=kind,
-        user_id=user_id,
+        user_id=user.id if user else None,
         secret_hash=secret_hash,
-        credential_epoch=credential_epoch,
+        browser_hash=browser_hash,
+        credential_epoch=user.credential_epoch if user else None,
         amr=amr,
+        sealed=sealed,
         expires_at=func.now() + bindparam("lifetime", lifetime, type_=Interval),
     )
     expires_at = await db.scalar(added.returning(Challenge.expires_at))
+    if user:
+        await _remove_oldest(db, user.id, kind, keep=challenge_id)
+    return cast("datetime", expires_at)
+
+
+async def find(
+    db: AsyncSession,
+    challenge_id: UUID,
+    secret_hash: bytes,
+    kind: str,
+    browser_hash: bytes | None = None,
+) -> Pending | None:
+    values = _bind(challenge_id, secret_hash, kind, browser_hash)
+    row = (await db.execute(_find, values)).one_or_none()
+    return Pending(*row) if row else None
+
+
+async def consume(
+    db: AsyncSession,
+    challenge_id: UUID,
+    secret_hash: bytes,
+    kind: str,
+    browser_hash: bytes | None = None,
+) -> Pending | None:
+    """Delete a challenge and return it. Of concurrent calls, one gets it."""
+    values = _bind(challenge_id, secret_hash, kind, browser_hash)
+    options = {"synchronize_session": False}
+    row = (await db.execute(_consume, values, execution_options=options)).one_or_none()
+    return Pending(*row) if row else None
+
+
+async def count_attempt(
+    db: AsyncSession,
+    challenge_id: UUID,
+    secret_hash: bytes,
+    kind: str,
+    browser_hash: bytes | None = None,
+) -> int | None:
+    """Count a wrong answer and return the number of them, or None without such a challenge."""
+    values = _bind(challenge_id, secret_hash, kind, browser_hash)
+    options = {"synchronize_session": False}
+    found = await db.execute(_count_attempt, values, execution_options=options)
+    return found.scalar_one_or_none()
+
+
+def _bind(
+    challenge_id: UUID, secret_hash: bytes, kind: str, browser_hash: bytes | None
+) -> dict[str, object]:
+    return {
+        "challenge_id": challenge_id,
+        "hash": secret_hash,
+        "of_kind": kind,
+        "browser": browser_hash,
+    }
+
+
+async def _remove_oldest(db: AsyncSession, user_id: int, kind: str, *, keep: UUID) -> None:
     oldest = (
         select(Challenge.id)
         .where(Challenge.user_id == user_id, Challenge.kind == kind)
@@ -89,28 +167,9 @@ async def add(
     )
     await db.execute(
         delete(Challenge)
-        .where(Challenge.id.in_(oldest), Challenge.id != challenge_id)
+        .where(Challenge.id.in_(oldest), Challenge.id != keep)
         .execution_options(synchronize_session=False)
     )
-    return cast("datetime", expires_at)
-
-
-async def find(
-    db: AsyncSession, challenge_id: UUID, secret_hash: bytes, kind: str
-) -> Pending | None:
-    values = {"challenge_id": challenge_id, "hash": secret_hash, "of_kind": kind}
-    row = (await db.execute(_find, values)).one_or_none()
-    return Pending(*row) if row else None
-
-
-async def consume(
-    db: AsyncSession, challenge_id: UUID, secret_hash: bytes, kind: str
-) -> Pending | None:
-    """Delete a challenge and return it. Of concurrent calls, one gets it."""
-    values = {"challenge_id": challenge_id, "hash": secret_hash, "of_kind": kind}
-    options = {"synchronize_session": False}
-    row = (await db.execute(_consume, values, execution_options=options)).one_or_none()
-    return Pending(*row) if row else None
 
 
 async def remove_expired(db: AsyncSession, *, limit: int) -> int:

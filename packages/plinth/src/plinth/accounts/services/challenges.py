@@ -4,8 +4,8 @@ A token is the base64url encoding of 16 bytes of challenge id and 32 random byte
 its hash, so the rows are enough while Redis is down.
 """
 
-from datetime import timedelta
-from typing import NoReturn
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,7 +19,12 @@ from plinth.accounts.services.authentication import MfaRequired
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Rejected
-from plinth.security.cookie_tokens import ChallengeToken, make_challenge_token
+from plinth.security import encryption
+from plinth.security.cookie_tokens import (
+    ChallengeToken,
+    make_challenge_token,
+    parse_challenge_token,
+)
 
 SIGN_IN = "sign_in"
 
@@ -53,40 +58,92 @@ async def require_factor(
 
 async def begin(db: AsyncSession, user: User, amr: str) -> MfaRequired:
     """Store a challenge for a user whose row is locked, and return the error that has its token."""
-    token = make_challenge_token(uuid4())
-    expires_at = await queries.challenge.add(
-        db,
-        kind=SIGN_IN,
-        user_id=user.id,
-        credential_epoch=user.credential_epoch,
-        amr=amr,
-        challenge_id=token.id,
-        secret_hash=token.hash,
-        lifetime=timedelta(minutes=settings.MFA_CHALLENGE_MINUTES),
-    )
+    lifetime = timedelta(minutes=settings.MFA_CHALLENGE_MINUTES)
+    token, expires_at = await add(db, SIGN_IN, lifetime, user=user, amr=amr)
     audit.record(db, "session.challenged", actor_id=user.id, subject_id=user.id)
     methods = await factor_methods.find_available(db, user.id)
     return MfaRequired(token.text, methods, int(expires_at.timestamp()))
 
 
-async def find(db: AsyncSession, token: ChallengeToken) -> Pending:
+async def add(
+    db: AsyncSession,
+    kind: str,
+    lifetime: timedelta,
+    *,
+    user: User | None = None,
+    amr: str = "",
+    content: dict[str, Any] | None = None,
+    browser_hash: bytes | None = None,
+) -> tuple[ChallengeToken, datetime]:
+    """Store a challenge, and return its token and when it expires.
+
+    Args:
+        kind: the purpose, which `find` and `consume` must name again.
+        user: whose row is locked. Without one, limit the calls per network.
+        content: JSON values, stored encrypted. `open_content` returns them.
+        browser_hash: `find` and `consume` must pass it again.
+    """
+    token = make_challenge_token(uuid4())
+    sealed = encryption.encrypt(content, belongs_to=f"{kind} {token.id}") if content else None
+    expires_at = await queries.challenge.add(
+        db,
+        kind=kind,
+        challenge_id=token.id,
+        secret_hash=token.hash,
+        lifetime=lifetime,
+        user=user,
+        amr=amr,
+        sealed=sealed,
+        browser_hash=browser_hash,
+    )
+    return token, expires_at
+
+
+def open_content(token: ChallengeToken, kind: str, pending: Pending) -> dict[str, Any]:
+    """Return the content of a challenge.
+
+    Raises:
+        InvalidChallenge: it has none, or it was encrypted with a key that is no longer known.
+    """
+    try:
+        return encryption.decrypt(pending.sealed or b"", belongs_to=f"{kind} {token.id}")
+    except ValueError:
+        raise InvalidChallenge from None
+
+
+async def find(
+    db: AsyncSession, token: ChallengeToken, kind: str = SIGN_IN, browser_hash: bytes | None = None
+) -> Pending:
     """
     Raises:
         InvalidChallenge
     """
-    pending = await queries.challenge.find(db, token.id, token.hash, SIGN_IN)
+    pending = await queries.challenge.find(db, token.id, token.hash, kind, browser_hash)
     if pending is None:
         raise InvalidChallenge
     return pending
 
 
-async def consume(db: AsyncSession, token: ChallengeToken) -> Pending:
+async def consume(
+    db: AsyncSession, token: ChallengeToken, kind: str = SIGN_IN, browser_hash: bytes | None = None
+) -> Pending:
     """Use up a challenge. Of concurrent calls, one returns.
 
     Raises:
         InvalidChallenge
     """
-    pending = await queries.challenge.consume(db, token.id, token.hash, SIGN_IN)
+    pending = await queries.challenge.consume(db, token.id, token.hash, kind, browser_hash)
     if pending is None:
         raise InvalidChallenge
     return pending
+
+
+def parse(text: str) -> ChallengeToken:
+    """
+    Raises:
+        InvalidChallenge: the text is not a token.
+    """
+    token = parse_challenge_token(text)
+    if token is None:
+        raise InvalidChallenge
+    return token

@@ -29,7 +29,7 @@ from plinth.errors import PermissionDenied, RateLimited, Rejected
 from plinth.limits import Reservation
 from plinth.request.client import Client
 from plinth.security import devices
-from plinth.security.cookie_tokens import ChallengeToken, parse_challenge_token
+from plinth.security.cookie_tokens import ChallengeToken
 from plinth.security.devices import Account
 from plinth.security.passwords import verify_password
 
@@ -79,10 +79,10 @@ async def complete(
         RateLimited: too many wrong codes for this account.
         WrongCode: the challenge stays valid.
     """
-    parsed = _parse(proof.challenge)
+    parsed = challenges.parse(proof.challenge)
     attempt = await _reserve(database, parsed, proof.method, device)
     async with database.transaction() as db:
-        user = await _lock(db, await challenges.find(db, parsed))
+        user = await _get(db, await challenges.find(db, parsed), lock=True)
         if superusers_only and not user.is_superuser:
             raise PermissionDenied("Only superusers may sign in here")
         if await factor_methods.find_available(db, user.id):
@@ -108,7 +108,8 @@ async def add_totp(database: Database, challenge: str, name: str) -> totp.NewTot
         MethodNotAccepted: the account has a factor already.
     """
     async with database.transaction() as db:
-        user = await _lock(db, await challenges.find(db, _parse(challenge)))
+        pending = await challenges.find(db, challenges.parse(challenge))
+        user = await _get(db, pending, lock=True)
         if await factor_methods.find_available(db, user.id):
             raise MethodNotAccepted("This account has a second factor: sign in with it")
         return await totp.add(db, user, name)
@@ -151,8 +152,8 @@ async def _reserve(
 ) -> Reservation:
     async with database.transaction() as db:
         pending = await challenges.find(db, challenge)
-        user = await accounts.get(db, pending.user_id)
-    account = Account(user.id, pending.credential_epoch)
+        user = await _get(db, pending)
+    account = Account(user.id, user.credential_epoch)
     known = devices.recognize_device(device, account, email=user.email)
     try:
         return await throttle.limit_second_factor(account, method, known)
@@ -164,13 +165,15 @@ async def _reserve(
         raise
 
 
-async def _lock(db: AsyncSession, pending: Pending) -> User:
-    """Lock the user of a challenge.
+async def _get(db: AsyncSession, pending: Pending, *, lock: bool = False) -> User:
+    """Return the user of a challenge.
 
     Raises:
         InvalidChallenge: the credentials changed meanwhile.
     """
-    user = await queries.user.get(db, pending.user_id, lock=True)
+    if pending.user_id is None:
+        raise InvalidChallenge
+    user = await queries.user.get(db, pending.user_id, lock=lock)
     if user is None or user.credential_epoch != pending.credential_epoch:
         raise InvalidChallenge
     return user
@@ -199,10 +202,3 @@ async def _verify_password(db: AsyncSession, caller: Principal, password: str) -
     user = await accounts.lock_caller(db, caller.id, caller.session_id)
     if user.hashed_password != stored:
         raise accounts.WrongPassword
-
-
-def _parse(challenge: str) -> ChallengeToken:
-    token = parse_challenge_token(challenge)
-    if token is None:
-        raise InvalidChallenge
-    return token
