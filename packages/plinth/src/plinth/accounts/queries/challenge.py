@@ -31,7 +31,7 @@ MAX_CHALLENGES = 50
 class Pending(NamedTuple):
     """
     Attributes:
-        user_id: None if the challenge is of nobody yet.
+        user_id: None if the challenge does not belong to a user yet.
         credential_epoch: of that user.
         amr: the methods that the user has completed, separated by spaces (RFC 8176).
         sealed: the encrypted content.
