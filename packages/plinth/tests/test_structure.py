@@ -129,3 +129,11 @@ def test_one_statement_starts_a_session() -> None:
     files = [*LIBRARY.rglob("*.py"), *APPLICATION.rglob("*.py")]
     found = [file for file in files if starts.search(file.read_text())]
     assert found == [LIBRARY / "accounts" / "queries" / "sign_in.py"], "call `complete_sign_in`"
+
+
+def test_each_sign_in_is_delivered_in_the_requested_form() -> None:
+    """A route that returns the tokens itself shows them to the scripts of a page with cookies."""
+    reads = re.compile(r"\bsigned_in\.tokens\b|\)\.tokens\b")
+    files = [*(LIBRARY / "accounts").rglob("*.py"), *APPLICATION.rglob("*.py")]
+    found = [file for file in files if reads.search(file.read_text())]
+    assert found == [LIBRARY / "accounts" / "deps.py"], "return `delivery.deliver(signed_in)`"

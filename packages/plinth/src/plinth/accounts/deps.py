@@ -13,6 +13,7 @@ from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.rotation import Rotation
 from plinth.accounts.services import authentication, sessions
 from plinth.accounts.services.authentication import InactiveUser
+from plinth.accounts.services.sessions import SignedIn, Tokens
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
@@ -26,6 +27,8 @@ from plinth.security import devices
 __all__ = [
     "BearerToken",
     "CurrentUser",
+    "Delivered",
+    "Delivery",
     "Device",
     "FreshUser",
     "OptionalUser",
@@ -185,3 +188,35 @@ async def get_device(request: Request, response: Response) -> KnownDevice:
 
 
 Device = Annotated[KnownDevice, Depends(get_device)]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDelivery:
+    """Sends the session of a sign-in to the client, in the form that the client requested.
+
+    Attributes:
+        device: the device that signs in; its cookie is an argument of the sign-in functions.
+    """
+
+    device: KnownDevice
+
+    def deliver(self, signed_in: SignedIn) -> "Delivered":
+        """Return the response of a sign-in, and remember the device."""
+        self.device.remember_account(signed_in.account)
+        return signed_in.tokens
+
+
+async def get_delivery(device: Device) -> SessionDelivery:
+    return SessionDelivery(device)
+
+
+Delivery = Annotated[SessionDelivery, Depends(get_delivery)]
+"""How each route that signs in ends. A test refuses a route that reads the tokens itself:
+
+    @router.post("/login", response_model=TokenPair, responses=responses(...))
+    async def login(..., delivery: Delivery) -> Delivered:
+        signed_in = await sessions.sign_in(..., delivery.device.cookie)
+        return delivery.deliver(signed_in)
+"""
+
+Delivered = Tokens | Response

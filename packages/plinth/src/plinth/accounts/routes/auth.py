@@ -2,7 +2,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form
 
-from plinth.accounts.deps import CurrentUser, Device, Rotations
+from plinth.accounts.deps import CurrentUser, Delivered, Delivery, Rotations
 from plinth.accounts.routes import second_factors
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import sessions
@@ -24,9 +24,9 @@ private_router.include_router(second_factors.private_router)
 )
 @access(PUBLIC, queries=2)
 async def login(
-    database: DatabaseDep, credentials: Credentials, client: Client, device: Device
-) -> sessions.Tokens:
-    return await _sign_in(database, credentials.email, credentials.password, client, device)
+    database: DatabaseDep, credentials: Credentials, client: Client, delivery: Delivery
+) -> Delivered:
+    return await _sign_in(database, credentials.email, credentials.password, client, delivery)
 
 
 @public_router.post(
@@ -36,10 +36,10 @@ async def login(
 )
 @access(PUBLIC, queries=2)
 async def login_by_form(
-    database: DatabaseDep, form: Annotated[PasswordForm, Form()], client: Client, device: Device
-) -> sessions.Tokens:
+    database: DatabaseDep, form: Annotated[PasswordForm, Form()], client: Client, delivery: Delivery
+) -> Delivered:
     """Sign in with the form of the OAuth 2.0 password grant, as the Authorize button sends it."""
-    return await _sign_in(database, form.username, form.password, client, device)
+    return await _sign_in(database, form.username, form.password, client, delivery)
 
 
 @public_router.post(
@@ -70,8 +70,7 @@ async def logout_everywhere(db: DB, user: CurrentUser) -> None:
 
 
 async def _sign_in(
-    database: DatabaseDep, email: str, password: str, client: Client, device: Device
-) -> sessions.Tokens:
-    signed_in = await sessions.sign_in(database, email, password, client, device.cookie)
-    device.remember_account(signed_in.account)
-    return signed_in.tokens
+    database: DatabaseDep, email: str, password: str, client: Client, delivery: Delivery
+) -> Delivered:
+    cookie = delivery.device.cookie
+    return delivery.deliver(await sessions.sign_in(database, email, password, client, cookie))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from plinth.accounts.deps import CurrentUser, Device, FreshUser
+from plinth.accounts.deps import CurrentUser, Delivered, Delivery, FreshUser
 from plinth.accounts.methods.totp import NewTotp
 from plinth.accounts.models import Factor
 from plinth.accounts.schemas.auth import TokenPair
@@ -21,7 +21,7 @@ from plinth.accounts.schemas.factor import (
     SecondFactor,
     StepUp,
 )
-from plinth.accounts.services import factors, second_factor, sessions
+from plinth.accounts.services import factors, second_factor
 from plinth.errors import (
     NotFound,
     PermissionDenied,
@@ -45,13 +45,12 @@ factors_router = APIRouter(prefix="/me", tags=["second factors"])
 )
 @access(PUBLIC, queries=14)
 async def complete_sign_in(
-    database: DatabaseDep, factor: SecondFactor, client: Client, device: Device
-) -> sessions.Tokens:
+    database: DatabaseDep, factor: SecondFactor, client: Client, delivery: Delivery
+) -> Delivered:
     """Complete a sign-in that was answered with 403 `mfa_required`."""
     proof = second_factor.Proof(factor.challenge, factor.method, factor.code)
-    signed_in = await second_factor.complete(database, proof, client, device.cookie)
-    device.remember_account(signed_in.account)
-    return signed_in.tokens
+    signed_in = await second_factor.complete(database, proof, client, delivery.device.cookie)
+    return delivery.deliver(signed_in)
 
 
 @public_router.post(
