@@ -26,6 +26,7 @@ NOTICES = {
     "factor_removed",
     "recovery_codes_replaced",
     "recovery_code_used",
+    "account_claimed",
 }
 FILLING = {
     "username": "ann",

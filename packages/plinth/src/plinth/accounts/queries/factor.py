@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, and_, bindparam, delete, func, or
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.models import Factor, RecoveryCode, Session, TotpSecret, User
+from plinth.accounts.models import Factor, Identity, RecoveryCode, Session, TotpSecret, User
 from plinth.config import settings
 
 MAX_FACTORS = 10  # of one user
@@ -148,6 +148,17 @@ async def remove_all(db: AsyncSession, user_id: int) -> int:
     )
     await replace_recovery_codes(db, user_id, ())
     return sum(row.confirmed_at is not None for row in removed)
+
+
+async def remove_identities(db: AsyncSession, user_id: int) -> int:
+    """Delete the identities of a user and return how many there were."""
+    removed = await db.execute(
+        delete(Identity)
+        .where(Identity.user_id == user_id)
+        .returning(Identity.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(removed.all())
 
 
 async def replace_recovery_codes(db: AsyncSession, user_id: int, hashes: Iterable[bytes]) -> None:

@@ -111,10 +111,9 @@ async def reset_password(db: AsyncSession, token: str, password: str) -> User:
     used = await one_time_tokens.use(db, token, RESET)
     if used.email != user.email:
         raise InvalidToken
-    if not user.is_verified and await queries.factor.remove_all(db, user.id):
-        # Someone else may have registered the address and added a factor.
-        audit.record(db, "factor.reset", subject_id=user.id, reason="the address was unverified")
-    await _mark_verified(db, user)  # before `set_password`, which notifies only verified addresses
+    if not user.is_verified:
+        await remove_unproven(db, user.id)
+    await mark_verified(db, user)  # before `set_password`, which notifies only verified addresses
     await set_password(db, user, hashed, keep=None)
     audit.record(db, "password.reset", actor_id=user.id, subject_id=user.id)
     return user
@@ -228,8 +227,19 @@ async def verify_email(
     elif used.email != user.email:
         raise InvalidToken
     else:
-        await _mark_verified(db, user)
+        await mark_verified(db, user)
     return user
+
+
+async def remove_unproven(db: AsyncSession, user_id: int) -> None:
+    """Remove the factors and identities of a user whose address was never verified.
+
+    Someone else may have registered the address and added them.
+    """
+    removed = await queries.factor.remove_all(db, user_id)
+    removed += await queries.factor.remove_identities(db, user_id)
+    if removed:
+        audit.record(db, "factor.reset", subject_id=user_id, reason="the address was unverified")
 
 
 async def _change_email(
@@ -242,7 +252,12 @@ async def _change_email(
     audit.record(db, "email.changed", actor_id=user.id, subject_id=user.id)
 
 
-async def _mark_verified(db: AsyncSession, user: User) -> None:
+async def mark_verified(db: AsyncSession, user: User) -> None:
+    """Mark the address as verified. The credentials stay.
+
+    Args:
+        user: the user, whose row is locked.
+    """
     if not user.is_verified:
         await queries.user.change(db, user, {"is_verified": True})
         audit.record(db, "email.verified", actor_id=user.id, subject_id=user.id)

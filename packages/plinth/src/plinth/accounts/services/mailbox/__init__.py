@@ -1,0 +1,1 @@
+"""Proofs that a person reads the mailbox of an account's address."""
