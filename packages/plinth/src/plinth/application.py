@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from plinth.accounts.deps import Resources
 from plinth.accounts.queries.principal import load_principals
-from plinth.accounts.services.sessions import rotate_idle
+from plinth.accounts.services.rotation import rotate_idle
 from plinth.cache import cache
 from plinth.config import SettingsError, fast_paths, settings
 from plinth.db.database import Database

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Form
 from plinth.accounts.deps import CurrentUser, Delivered, Delivery, Rotations
 from plinth.accounts.routes import second_factors
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
-from plinth.accounts.services import sessions
+from plinth.accounts.services import rotation, sessions
 from plinth.errors import PermissionDenied, RateLimited, Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 from plinth.resources.access import PUBLIC, USER, access
@@ -52,7 +52,7 @@ async def refresh(
     database: DatabaseDep, rotations: Rotations, request: RefreshRequest, client: Client
 ) -> sessions.Tokens:
     """Issue a new access token and a new refresh token. The old refresh token becomes invalid."""
-    return await sessions.refresh(database, rotations, request.refresh_token, client)
+    return await rotation.refresh(database, rotations, request.refresh_token, client)
 
 
 @private_router.post("/logout", status_code=204)

@@ -1,6 +1,6 @@
-"""The lifecycle of a session: sign-in, refresh, authentication of requests, and its end."""
+"""The lifecycle of a session: sign-in, authentication of requests, and its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -12,10 +12,9 @@ from plinth.accounts import queries
 from plinth.accounts.methods import AMR, FIRST_FACTORS, MethodName
 from plinth.accounts.models import User
 from plinth.accounts.queries.principal import Principal
-from plinth.accounts.queries.rotation import Rotation
 from plinth.accounts.queries.sign_in import Account
-from plinth.accounts.services import audit, authentication, challenges, throttle
-from plinth.accounts.services.authentication import InactiveUser, MfaRequired
+from plinth.accounts.services import audit, authentication, challenges
+from plinth.accounts.services.authentication import InactiveUser
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
@@ -23,11 +22,7 @@ from plinth.errors import NotFound, Unauthenticated
 from plinth.request.client import Client
 from plinth.security import devices
 from plinth.security.refresh_tokens import (
-    RefreshToken,
-    decrypt_successor,
-    encrypt_successor,
     make_refresh_token,
-    parse_refresh_token,
 )
 from plinth.security.tokens import issue_access_token, read_access_token
 
@@ -35,18 +30,6 @@ from plinth.security.tokens import issue_access_token, read_access_token
 class SessionNotFound(NotFound):
     code = "session_not_found"
     detail = "Session not found"
-
-
-class InvalidRefreshToken(Unauthenticated):
-    code = "invalid_refresh_token"
-    detail = "Invalid refresh token"
-
-
-class ReplayedRefreshToken(InvalidRefreshToken):
-    """A used refresh token was sent again. The client gets the same response as for any invalid
-    token."""
-
-    commit_on_error = True  # keeps the revocation of the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +67,7 @@ class SignedIn:
     @property
     def tokens(self) -> Tokens:
         """Issue an access token beside the refresh token. Not for a cookie session."""
-        return _issue_tokens(self.user.id, self.token)
+        return issue_tokens(self.user.id, self.token)
 
 
 async def sign_in(
@@ -155,70 +138,6 @@ async def complete_sign_in(
     return SignedIn(started.user, token, devices.Account(user.id, started.credential_epoch))
 
 
-async def refresh(
-    database: Database, rotations: DataLoader[Rotation, int], text: str, client: Client
-) -> Tokens:
-    """Rotate a refresh token and issue a new access token.
-
-    For `GRACE_PERIOD` the previous token still returns the current one, so that a client that lost
-    the response, or that has two tabs, stays signed in. An older token is a replay (RFC 9700,
-    section 4.14.2).
-
-    Args:
-        rotations: the batched `rotate_idle`. A rotation that it omits is retried alone, after a
-            rate limit.
-
-    Raises:
-        InvalidRefreshToken
-        MfaRequired: `MFA_REQUIRED` requires a second factor, and the session has none. Without a
-            challenge: a token is no password, so it must not add a factor.
-        RateLimited
-        ReplayedRefreshToken: the session is revoked.
-    """
-    token = parse_refresh_token(text)
-    if token is None:
-        raise InvalidRefreshToken
-    if token.is_ours:
-        return await _refresh(database, rotations, token)
-    attempt = await throttle.limit_unknown_refresh(client)
-    try:
-        tokens = await _refresh(database, rotations, token)
-    except InvalidRefreshToken:
-        raise
-    except Exception:
-        await attempt.refund()  # the response does not reveal whether the token is valid
-        raise
-    await attempt.refund()
-    return tokens
-
-
-async def _refresh(
-    database: Database, rotations: DataLoader[Rotation, int], token: RefreshToken
-) -> Tokens:
-    new = make_refresh_token(token.session_id)
-    rotation = Rotation(token.session_id, token.hash, new.hash, encrypt_successor(new, token))
-    user_id = await rotations.get(rotation)
-    if user_id is None:
-        if token.is_ours:
-            await throttle.limit_refresh(token.session_id)
-        user_id = await queries.rotation.rotate(database, rotation)
-    if user_id is not None:
-        return _issue_tokens(user_id, new)
-    async with database.transaction() as db:
-        return await _handle_reused_token(db, token)
-
-
-async def rotate_idle(database: Database, rotations: Sequence[Rotation]) -> Mapping[Rotation, int]:
-    """Rotate sessions whose last use is older than the window of the refresh limit.
-
-    This is the common case: one refresh in the lifetime of an access token. The limit cannot be
-    used up then, so Redis is not queried.
-    """
-    return await queries.rotation.rotate_many(
-        database, rotations, min_idle=throttle.refresh_window()
-    )
-
-
 async def authenticate(principals: DataLoader[UUID, Principal], access_token: str) -> Principal:
     """Return the user and the session of an access token.
 
@@ -252,30 +171,6 @@ async def end_all(db: AsyncSession, user_id: int, *, reason: str) -> None:
     audit.record(db, "session.all_ended", subject_id=user_id, reason=reason)
 
 
-async def _handle_reused_token(db: AsyncSession, token: RefreshToken) -> Tokens:
-    if (
-        grace := await queries.rotation.use_grace_period(db, token.session_id, token.hash)
-    ) is not None:
-        user_id, sealed = grace
-        if sealed and (current := decrypt_successor(sealed, token)):
-            return _issue_tokens(user_id, current)
-    elif token.is_ours and await queries.rotation.is_replay(db, token.session_id, token.hash):
-        owner_id = await queries.session.revoke(db, token.session_id, "refresh token replayed")
-        if owner_id is not None:
-            audit.record(
-                db,
-                "session.replayed",
-                outcome="failure",
-                subject_id=owner_id,
-                session_id=token.session_id,
-                reason="a used refresh token was sent again; the session is revoked",
-            )
-        raise ReplayedRefreshToken
-    elif await queries.rotation.lacks_factor(db, token.session_id, token.hash):
-        raise MfaRequired
-    raise InvalidRefreshToken
-
-
 def _record_start(
     db: AsyncSession, user_id: int, session_id: UUID, surplus: Sequence[UUID]
 ) -> None:
@@ -291,7 +186,7 @@ def _record_start(
         )
 
 
-def _issue_tokens(user_id: int, token: SessionToken) -> Tokens:
+def issue_tokens(user_id: int, token: SessionToken) -> Tokens:
     return Tokens(
         access_token=issue_access_token(user_id, token.session_id),
         refresh_token=token.text,
