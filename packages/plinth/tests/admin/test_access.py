@@ -27,14 +27,14 @@ async def is_in(someone: Superuser) -> bool:
     return (await someone.get("/")).status_code == 200
 
 
-async def test_a_stranger_is_sent_to_the_login_page(stranger: Superuser) -> None:
+async def test_unauthenticated_request_redirects_to_the_login_page(stranger: Superuser) -> None:
     for page in PAGES:
         answer = await stranger.get(page)
         assert answer.status_code == 303, page
         assert answer.headers["location"].startswith("/admin/login?next="), page
 
 
-async def test_a_superuser_comes_in_by_a_cookie_for_these_pages_alone(
+async def test_superuser_gets_a_cookie_limited_to_the_admin_path(
     stranger: Superuser, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.add(is_superuser=True)
@@ -57,7 +57,7 @@ async def test_a_superuser_comes_in_by_a_cookie_for_these_pages_alone(
     assert round(hours) == settings.ADMIN_SESSION_HOURS
 
 
-async def test_the_login_knows_other_spellings_of_the_address(
+async def test_login_accepts_other_spellings_of_the_email(
     stranger: Superuser, people: People
 ) -> None:
     person = await people.add(is_superuser=True, email="root@bücher.example")
@@ -65,7 +65,7 @@ async def test_the_login_knows_other_spellings_of_the_address(
     assert await is_in(stranger)
 
 
-async def test_outside_development_every_cookie_is_for_https_alone(
+async def test_cookies_are_secure_outside_development(
     stranger: Superuser, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if a proxy terminates TLS and forwards over HTTP."""
@@ -85,7 +85,7 @@ async def test_outside_development_every_cookie_is_for_https_alone(
     assert await is_in(stranger)
 
 
-async def test_one_without_the_rights_stays_outside_and_leaves_a_trace(
+async def test_login_of_a_regular_user_is_403_and_audited(
     stranger: Superuser, people: People, second: asyncpg.Connection
 ) -> None:
     answer = await stranger.sign_in(await people.add())
@@ -98,7 +98,7 @@ async def test_one_without_the_rights_stays_outside_and_leaves_a_trace(
     assert (event["event"], event["outcome"]) == ("session.started", "failure")
 
 
-async def test_a_wrong_password_and_an_unknown_person_are_told_alike(
+async def test_wrong_password_and_unknown_email_get_the_same_response(
     stranger: Superuser, people: People
 ) -> None:
     known = await people.add(is_superuser=True)
@@ -112,7 +112,7 @@ async def test_a_wrong_password_and_an_unknown_person_are_told_alike(
         assert "plinth_admin" not in answer.headers.get("set-cookie", "")
 
 
-async def test_the_login_has_the_limits_of_the_apis(
+async def test_login_shares_the_rate_limits_of_the_api(
     stranger: Superuser, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
@@ -137,7 +137,7 @@ async def test_the_login_has_the_limits_of_the_apis(
         "DELETE FROM users",
     ],
 )
-async def test_the_very_next_request_is_refused(
+async def test_ended_session_is_refused_at_the_next_request(
     root: Superuser, second: asyncpg.Connection, end: str
 ) -> None:
     assert await is_in(root)
@@ -146,7 +146,7 @@ async def test_the_very_next_request_is_refused(
     assert (await root.act("user", "deactivate", 1)).status_code == 303
 
 
-async def test_signing_out_ends_the_session(root: Superuser, second: asyncpg.Connection) -> None:
+async def test_logout_revokes_the_session(root: Superuser, second: asyncpg.Connection) -> None:
     cookie = root.client.cookies["plinth_admin"]
     assert (
         await root.client.get("/admin/", headers={"Cookie": f"plinth_admin={cookie}"})
@@ -159,7 +159,7 @@ async def test_signing_out_ends_the_session(root: Superuser, second: asyncpg.Con
     assert (await root.client.get("/admin/", headers=old)).status_code == 303
 
 
-async def test_signing_out_everywhere_ends_it_too(
+async def test_logout_all_revokes_the_admin_session(
     stranger: Superuser, people: People, client: AsyncClient
 ) -> None:
     person = await people.enter(is_superuser=True)
@@ -170,7 +170,7 @@ async def test_signing_out_everywhere_ends_it_too(
     assert not await is_in(stranger)
 
 
-async def test_no_token_opens_the_others_door(
+async def test_admin_and_api_reject_each_others_tokens(
     stranger: Superuser, people: People, client: AsyncClient
 ) -> None:
     person = await people.enter(is_superuser=True)
@@ -191,7 +191,7 @@ async def test_no_token_opens_the_others_door(
     assert await is_in(stranger), "and trying did not end the session"
 
 
-async def test_a_form_without_its_token_is_refused(
+async def test_form_without_a_valid_csrf_token_is_refused(
     root: Superuser, app: FastAPI, second: asyncpg.Connection
 ) -> None:
     own = root.csrf
@@ -213,7 +213,7 @@ async def test_a_form_without_its_token_is_refused(
     assert await is_in(root)
 
 
-async def test_no_other_origin_reads_or_writes_here(root: Superuser) -> None:
+async def test_requests_from_other_origins_are_refused(root: Superuser) -> None:
     """Not even an origin that CORS allows to read the API."""
     for origin in (settings.BACKEND_CORS_ORIGINS[0], "http://evil.example", "null", "https://test"):
         headers = {"Origin": origin, "X-CSRFToken": root.csrf}
@@ -225,7 +225,9 @@ async def test_no_other_origin_reads_or_writes_here(root: Superuser) -> None:
     assert own.status_code == 200
 
 
-async def test_a_redirect_after_the_login_stays_here(stranger: Superuser, people: People) -> None:
+async def test_redirect_after_login_stays_on_the_same_host(
+    stranger: Superuser, people: People
+) -> None:
     person = await people.add(is_superuser=True)
     for target in ("https://evil.example/", "//evil.example", "javascript:alert(1)"):
         page = await stranger.get("/login", next=target)
@@ -240,7 +242,7 @@ async def test_a_redirect_after_the_login_stays_here(stranger: Superuser, people
         stranger.client.cookies.delete("plinth_admin")
 
 
-async def test_a_body_that_comes_slowly_holds_no_connection(
+async def test_slow_request_body_holds_no_database_connection(
     stranger: Superuser, resources: Resources
 ) -> None:
     """Otherwise a few clients with invented cookies could use up all database connections."""
@@ -268,7 +270,7 @@ async def test_a_body_that_comes_slowly_holds_no_connection(
     assert lent == 0
 
 
-async def test_a_link_back_leads_to_no_other_host(
+async def test_back_link_stays_on_the_same_host(
     root: Superuser, second: asyncpg.Connection
 ) -> None:
     me = await second.fetchval("SELECT id FROM users")

@@ -25,7 +25,7 @@ async def is_refused(client: AsyncClient, person: Person) -> bool:
     return (await client.get("/users/me", headers=person.headers)).status_code in (400, 401)
 
 
-async def test_the_list_searches_filters_and_sorts(root: Superuser, people: People) -> None:
+async def test_list_supports_search_filter_and_sort(root: Superuser, people: People) -> None:
     for name in ("anna", "dianne", "ber_t"):
         await people.add(username=name, is_active=name != "dianne")
 
@@ -41,7 +41,7 @@ async def test_the_list_searches_filters_and_sorts(root: Superuser, people: Peop
     assert await names(filter="is_active__is_false") == ["dianne"]
 
 
-async def test_deactivating_ends_the_sessions_and_activating_lets_in_again(
+async def test_deactivation_revokes_sessions_and_activation_permits_sign_in(
     root: Superuser, people: People, client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -56,7 +56,7 @@ async def test_deactivating_ends_the_sessions_and_activating_lets_in_again(
     await people.sign_in(person)
 
 
-async def test_many_at_once_all_or_none(
+async def test_bulk_deactivation_is_all_or_nothing(
     root: Superuser, people: People, second: asyncpg.Connection
 ) -> None:
     ids = [(await people.add()).id for _ in range(3)]
@@ -70,7 +70,7 @@ async def test_many_at_once_all_or_none(
     assert await second.fetchval("SELECT count(*) FROM users WHERE NOT is_active") == 3
 
 
-async def test_ending_all_sessions_of_a_user(
+async def test_revoke_all_sessions_of_a_user(
     root: Superuser, people: People, client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -82,7 +82,7 @@ async def test_ending_all_sessions_of_a_user(
     assert event["actor_id"] == await root_id(second)
 
 
-async def test_ending_one_session(
+async def test_revoke_one_session(
     root: Superuser, people: People, client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -97,7 +97,7 @@ async def test_ending_one_session(
     assert (await root.act("session", "end", session_id)).status_code == 400
 
 
-async def test_the_verification_mail_goes_out_once_more(
+async def test_resend_sends_another_verification_mail(
     root: Superuser, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -108,7 +108,7 @@ async def test_the_verification_mail_goes_out_once_more(
     assert (await last_event(second))["event"] == "email.verification_resent"
 
 
-async def test_names_and_flags_are_changed_in_the_form(
+async def test_form_changes_names_and_flags_only(
     root: Superuser, people: People, client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     person = await people.enter(full_name="Before")
@@ -127,7 +127,7 @@ async def test_names_and_flags_are_changed_in_the_form(
 @pytest.mark.parametrize(
     ("username", "told"), [("no spaces please", "pattern"), ("root", "Username already taken")]
 )
-async def test_what_a_form_may_not_say_is_told_in_it(
+async def test_form_shows_validation_errors(
     root: Superuser, people: People, second: asyncpg.Connection, username: str, told: str
 ) -> None:
     person = await people.add()
@@ -139,7 +139,9 @@ async def test_what_a_form_may_not_say_is_told_in_it(
     assert name == person.username
 
 
-async def test_the_last_superuser_stays(root: Superuser, second: asyncpg.Connection) -> None:
+async def test_last_superuser_cannot_be_demoted_or_deactivated(
+    root: Superuser, second: asyncpg.Connection
+) -> None:
     myself = await root_id(second)
     pressed = await root.act("user", "deactivate", myself)
     saved = await root.save("user", myself, username="root", full_name="", is_active="on")
@@ -150,7 +152,7 @@ async def test_the_last_superuser_stays(root: Superuser, second: asyncpg.Connect
     assert await second.fetchval("SELECT is_superuser AND is_active FROM users")
 
 
-async def test_a_mail_that_was_given_up_can_be_sent_after_all(
+async def test_dead_mail_can_be_retried(
     root: Superuser, database: Database, second: asyncpg.Connection
 ) -> None:
     dead, waiting = [
@@ -175,7 +177,7 @@ async def test_a_mail_that_was_given_up_can_be_sent_after_all(
     assert (event["event"], event["reason"]) == ("mail.retried", str(dead))
 
 
-async def test_nothing_is_made_removed_exported_or_imported(
+async def test_create_delete_export_and_import_are_refused(
     root: Superuser, second: asyncpg.Connection
 ) -> None:
     csrf = {"X-CSRFToken": root.csrf}
@@ -192,7 +194,7 @@ async def test_nothing_is_made_removed_exported_or_imported(
         assert sent.status_code == 403, table
 
 
-async def test_a_button_for_what_can_be_no_row_is_refused(root: Superuser) -> None:
+async def test_action_with_an_invalid_row_id_is_400(root: Superuser) -> None:
     buttons = ("user", "deactivate"), ("user", "resend"), ("session", "end"), ("mail", "retry")
     for table, name in buttons:
         for pk in ("", "x", "1.5", "-1", "\0", "9" * 30):
@@ -201,7 +203,7 @@ async def test_a_button_for_what_can_be_no_row_is_refused(root: Superuser) -> No
             assert (await root.act_on_many("user", "end_sessions", 1, pk)).status_code == 400
 
 
-async def test_the_pages_read_by_a_session_that_cannot_write(database: Database) -> None:
+async def test_pages_use_a_read_only_session(database: Database) -> None:
     """A later release of starlette-admin may write by itself."""
     with pytest.raises(Unavailable) as refused:
         async with database.read_only_session() as session:

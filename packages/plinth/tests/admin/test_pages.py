@@ -55,9 +55,7 @@ async def all_pages(root: Superuser, second: asyncpg.Connection) -> dict[str, st
     return {path: answer.text for path, answer in answers.items()}
 
 
-async def test_no_hash_and_no_token_is_in_any_page(
-    root: Superuser, second: asyncpg.Connection
-) -> None:
+async def test_pages_show_no_hash_and_no_token(root: Superuser, second: asyncpg.Connection) -> None:
     session = await second.fetchrow("SELECT * FROM sessions")
     event = await second.fetchrow("SELECT * FROM events LIMIT 1")
     cookie = root.client.cookies["plinth_admin"]
@@ -77,7 +75,7 @@ async def test_no_hash_and_no_token_is_in_any_page(
         assert not columns & {"sealed", "salt", "personal", "hash"}, path
 
 
-async def test_the_policy_lets_only_our_scripts_run(
+async def test_content_security_policy_permits_only_local_scripts(
     root: Superuser, second: asyncpg.Connection
 ) -> None:
     pages = await all_pages(root, second)
@@ -97,7 +95,7 @@ async def test_the_policy_lets_only_our_scripts_run(
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_the_front_page_counts(
+async def test_dashboard_shows_counts(
     root: Superuser, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -112,14 +110,14 @@ async def test_the_front_page_counts(
     assert text.count('class="status status-green">good') == 4
 
 
-async def test_odd_addresses_are_refused_and_break_nothing(root: Superuser) -> None:
+async def test_malformed_paths_never_cause_a_500(root: Superuser) -> None:
     for path in ODD:
         answer = await root.client.get(f"/admin{path}")
         assert answer.status_code < 500, path
         assert "argon2" not in answer.text, path
 
 
-def test_a_column_is_secret_by_its_kind_its_name_or_its_mark() -> None:
+def test_column_is_secret_by_type_name_or_info() -> None:
     names = ("hashed_password", "api_key", "reset_token", "client_secret", "key", "salt")
     secret: list[Column[Any]] = [Column(name, String) for name in names]
     secret += [Column("x", LargeBinary), Column("x", String, info={"secret": True})]
@@ -133,7 +131,7 @@ def test_a_column_is_secret_by_its_kind_its_name_or_its_mark() -> None:
     assert OneTimeToken not in find_plain_models()
 
 
-def test_a_plot_has_its_figures_to_scale() -> None:
+def test_bar_chart_is_drawn_to_scale() -> None:
     days = [date(2026, 1, day) for day in (1, 2, 3)]
     drawn = str(
         draw_bars("<Visits>", days, Series("a", "good", [0, 5, 10]), Series("b", "bad", [0, 0, 10]))

@@ -71,7 +71,7 @@ async def last_event(second: asyncpg.Connection) -> tuple[str, int, str]:
     return row["event"], row["actor_id"], row["reason"]
 
 
-async def test_rows_are_made_changed_found_and_removed(
+async def test_rows_can_be_created_updated_found_and_deleted(
     root: Superuser, second: asyncpg.Connection
 ) -> None:
     me = await second.fetchval("SELECT id FROM users")
@@ -104,7 +104,7 @@ async def test_rows_are_made_changed_found_and_removed(
     assert await last_event(second) == ("sundials.deleted", me, str(row["id"]))
 
 
-async def test_what_the_database_refuses_is_told_and_leaves_no_trace(
+async def test_constraint_violation_is_shown_and_changes_nothing(
     root: Superuser, second: asyncpg.Connection
 ) -> None:
     me = await second.fetchval("SELECT id FROM users")
@@ -121,7 +121,7 @@ async def test_what_the_database_refuses_is_told_and_leaves_no_trace(
     assert await second.fetchval("SELECT count(*) FROM events") == before
 
 
-async def test_deleting_many_is_recorded_for_each(
+async def test_bulk_delete_records_an_event_for_each_row(
     root: Superuser, second: asyncpg.Connection
 ) -> None:
     me = await second.fetchval("SELECT id FROM users")
@@ -135,7 +135,7 @@ async def test_deleting_many_is_recorded_for_each(
     assert [row["reason"] for row in told] == ["1", "2"]
 
 
-def test_every_table_has_a_view_or_a_reason_to_have_none() -> None:
+def test_each_table_has_a_view_or_a_reason_to_have_none() -> None:
     models = {mapper.class_.__name__ for mapper in Base.registry.mappers}
     plain = {model.__name__ for model in find_plain_models()}
 

@@ -10,7 +10,7 @@ from tests.support.factors import enroll
 from tests.support.superuser import Superuser
 
 
-async def test_the_login_asks_for_the_code(
+async def test_login_requires_the_code(
     stranger: Superuser, people: People, client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     root = await people.enter(is_superuser=True)
@@ -33,7 +33,7 @@ async def test_the_login_asks_for_the_code(
     assert again.status_code in {303, 400}
 
 
-async def test_the_factor_of_another_user_opens_no_admin(
+async def test_challenge_of_a_regular_user_does_not_open_the_admin(
     stranger: Superuser, people: People, client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -47,7 +47,7 @@ async def test_the_factor_of_another_user_opens_no_admin(
     assert (await stranger.get("/")).status_code == 303
 
 
-async def test_a_superuser_without_the_required_factor_is_told_so(
+async def test_superuser_without_the_required_factor_gets_an_explanation(
     stranger: Superuser, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "MFA_REQUIRED", "superusers")

@@ -129,13 +129,13 @@ SPELLINGS: list[Works | Refused] = [
 ]
 
 
-def test_there_are_enough_of_them() -> None:
+def test_corpus_has_enough_spellings() -> None:
     assert len({spelling.typed for spelling in SPELLINGS}) > 60
     assert len({spelling.typed for spelling in SPELLINGS if isinstance(spelling, Works)}) > 30
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda it: ascii(it.typed))
-async def test_an_address_works_as_it_was_typed_or_is_refused_with_a_reason(
+async def test_address_is_accepted_as_typed_or_refused_with_a_reason(
     client: AsyncClient,
     inbox: Inbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -179,7 +179,7 @@ async def sign_in(client: AsyncClient, email: str, password: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def test_accounts_that_collide_sign_in_and_reset_each_by_its_own_spelling(
+async def test_colliding_accounts_sign_in_and_reset_by_their_exact_spelling(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     """An old row, from when the locale of the database decided whether two addresses are equal."""
@@ -205,7 +205,7 @@ async def test_accounts_that_collide_sign_in_and_reset_each_by_its_own_spelling(
             assert (await client.get("/users/me", headers=headers)).json()["id"] == person.id
 
 
-async def test_an_account_is_found_and_its_address_taken_in_any_case_whatever_the_locale(
+async def test_address_lookup_ignores_case_in_any_database_locale(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "SMTP_UTF8", True)

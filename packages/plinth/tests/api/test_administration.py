@@ -9,7 +9,7 @@ from httpx2 import AsyncClient
 from plinth.testing.people import People
 
 
-async def test_a_superuser_changes_flags_and_names(client: AsyncClient, people: People) -> None:
+async def test_superuser_can_change_flags_and_names(client: AsyncClient, people: People) -> None:
     admin, ann = await people.enter(is_superuser=True), await people.add()
     changes = {"is_verified": True, "username": "renamed", "full_name": "Ann A"}
     answer = await client.patch(f"/users/{ann.id}", json=changes, headers=admin.headers)
@@ -18,7 +18,7 @@ async def test_a_superuser_changes_flags_and_names(client: AsyncClient, people: 
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"is_superuser": True}])
-async def test_a_change_of_role_or_activity_ends_the_sessions(
+async def test_change_of_role_or_activity_revokes_all_sessions(
     client: AsyncClient, people: People, second: asyncpg.Connection, change: dict[str, bool]
 ) -> None:
     admin, ann = await people.enter(is_superuser=True), await people.enter()
@@ -31,13 +31,13 @@ async def test_a_change_of_role_or_activity_ends_the_sessions(
     assert await second.fetchval(live, ann.id) == 0
 
 
-async def test_a_change_of_name_ends_nothing(client: AsyncClient, people: People) -> None:
+async def test_change_of_name_keeps_sessions(client: AsyncClient, people: People) -> None:
     admin, ann = await people.enter(is_superuser=True), await people.enter()
     await client.patch(f"/users/{ann.id}", json={"full_name": "Ann"}, headers=admin.headers)
     assert (await client.get("/users/me", headers=ann.headers)).status_code == 200
 
 
-async def test_what_a_superuser_may_not_change_stays(
+async def test_superuser_cannot_change_protected_fields(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     admin, ann = await people.enter(is_superuser=True), await people.add()
@@ -50,7 +50,7 @@ async def test_what_a_superuser_may_not_change_stays(
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"is_superuser": False}])
-async def test_the_last_superuser_stays_one(
+async def test_last_superuser_cannot_be_demoted_or_deactivated(
     client: AsyncClient, people: People, second: asyncpg.Connection, change: dict[str, bool]
 ) -> None:
     admin = await people.enter(is_superuser=True)
@@ -63,7 +63,7 @@ async def test_the_last_superuser_stays_one(
     assert (await client.get("/users/me", headers=admin.headers)).status_code == 200
 
 
-async def test_two_who_demote_each_other_at_once_leave_one(
+async def test_concurrent_mutual_demotion_leaves_one_superuser(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     for _ in range(20):
@@ -80,7 +80,7 @@ async def test_two_who_demote_each_other_at_once_leave_one(
         await second.execute("UPDATE users SET is_superuser = false")
 
 
-async def test_a_username_that_is_taken_is_refused(client: AsyncClient, people: People) -> None:
+async def test_taken_username_is_refused(client: AsyncClient, people: People) -> None:
     admin, ann, bob = await people.enter(is_superuser=True), await people.add(), await people.add()
     taken = {"username": bob.username.upper()}
     answer = await client.patch(f"/users/{ann.id}", json=taken, headers=admin.headers)
@@ -88,7 +88,7 @@ async def test_a_username_that_is_taken_is_refused(client: AsyncClient, people: 
     assert answer.json()["detail"] == "Username already taken"
 
 
-async def test_only_a_superuser_may(client: AsyncClient, people: People) -> None:
+async def test_regular_user_cannot_change_users(client: AsyncClient, people: People) -> None:
     ann, eve = await people.enter(), await people.enter()
     for target in (ann.id, eve.id):
         answer = await client.patch(

@@ -30,7 +30,7 @@ async def without_redis(app: FastAPI, superuser: Person) -> AsyncIterator[AsyncC
         yield client
 
 
-async def test_health_without_the_database(
+async def test_health_reports_a_database_outage(
     without_database: AsyncClient, superuser: Person
 ) -> None:
     for headers in ({}, superuser.headers):
@@ -57,7 +57,7 @@ async def test_health_without_the_database(
     assert (ready.status_code, ready.json()) == (503, expected)
 
 
-async def test_health_without_redis(without_redis: AsyncClient, superuser: Person) -> None:
+async def test_health_reports_a_redis_outage(without_redis: AsyncClient, superuser: Person) -> None:
     for headers in ({}, superuser.headers):
         answer = await without_redis.get("/health/redis", headers=headers)
         assert answer.status_code == 503
@@ -82,7 +82,7 @@ async def test_health_without_redis(without_redis: AsyncClient, superuser: Perso
     assert (ready.status_code, ready.json()) == (200, expected)
 
 
-async def test_without_redis_every_route_goes_on(
+async def test_routes_work_without_redis(
     without_redis: AsyncClient, people: People, superuser: Person
 ) -> None:
     account = {"email": "new@example.com", "username": "new", "password": superuser.password}
@@ -96,7 +96,7 @@ async def test_without_redis_every_route_goes_on(
     assert listed.json()["total"] == 1
 
 
-async def test_the_admins_pages_without_the_database(without_database: AsyncClient) -> None:
+async def test_admin_pages_are_503_without_the_database(without_database: AsyncClient) -> None:
     headers = {"Cookie": f"plinth_admin={make_cookie_token(uuid4()).text}"}
     for path in ("/admin/", "/admin/user/list"):
         answer = await without_database.get(f"http://test{path}", headers=headers)
@@ -104,7 +104,7 @@ async def test_the_admins_pages_without_the_database(without_database: AsyncClie
         assert not outage.INTERNALS.search(answer.text)
 
 
-async def test_the_admins_pages_without_redis(
+async def test_admin_pages_work_without_redis(
     without_redis: AsyncClient, superuser: Person
 ) -> None:
     browser = Superuser(without_redis)

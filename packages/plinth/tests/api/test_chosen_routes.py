@@ -27,7 +27,7 @@ def serve(*routers: APIRouter) -> FastAPI:
     return application.create_app(api_router)
 
 
-async def test_a_dropped_route_is_neither_answered_nor_documented() -> None:
+async def test_dropped_route_is_404_and_not_documented() -> None:
     app = serve(without_routes(auth.public_router, auth.refresh, auth.login_by_form))
     paths = app.openapi()["paths"]
     assert "/api/v1/auth/login" in paths
@@ -36,7 +36,7 @@ async def test_a_dropped_route_is_neither_answered_nor_documented() -> None:
         assert (await send(app, "POST", path)).status == 404
 
 
-def test_the_router_itself_keeps_its_routes() -> None:
+def test_without_routes_does_not_change_the_original_router() -> None:
     lacking = without_routes(auth.public_router, auth.login)
     assert len(lacking.routes) == len(auth.public_router.routes) - 1
     lacking.get("/auth/more")(get_me)
@@ -45,18 +45,18 @@ def test_the_router_itself_keeps_its_routes() -> None:
     )
 
 
-async def test_a_route_is_overridden_by_one_of_the_same_path() -> None:
+async def test_route_is_overridden_by_a_route_with_the_same_path() -> None:
     app = serve(own, without_routes(users.router, users.get_me))
     assert json.loads((await send(app, "GET", "/api/v1/users/me")).body) == "mine"
     assert "/api/v1/users/me/events" in app.openapi()["paths"]
 
 
-def test_a_function_without_a_route_is_named() -> None:
+def test_dropping_a_function_without_a_route_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no route of app\.api\.v1\.users\.get_me\. "):
         without_routes(auth.public_router, users.get_me)
 
 
-def test_a_duplicate_is_an_error_that_names_both() -> None:
+def test_duplicate_route_error_names_both_functions() -> None:
     with pytest.raises(ValueError, match="is never called") as raised:
         serve(users.router, own)
     text = str(raised.value)
@@ -65,13 +65,13 @@ def test_a_duplicate_is_an_error_that_names_both() -> None:
     assert "without_routes(router, function)" in text
 
 
-def test_a_route_behind_a_parameter_is_an_error_too() -> None:
+def test_route_shadowed_by_a_path_parameter_is_an_error() -> None:
     """Otherwise `/users/me` would match `/users/{user_id}` with an invalid id."""
     with pytest.raises(ValueError, match=r"users\.get_user\) comes before it"):
         serve(without_routes(users.router, users.get_me), own)
 
 
-def test_other_methods_and_more_segments_are_no_duplicates() -> None:
+def test_other_methods_and_longer_paths_are_not_duplicates() -> None:
     routes = APIRouter(prefix="/users")
     routes.post("/me")(get_me)
     routes.get("/{user_id}/me")(get_me)

@@ -62,7 +62,7 @@ ACTS: list[Act] = [register, sign_in, refresh, change, delete]
 
 
 @pytest.mark.parametrize("act", ACTS)
-async def test_what_fails_at_commit_is_never_a_yes(
+async def test_failed_commit_never_returns_success(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -82,7 +82,7 @@ async def test_what_fails_at_commit_is_never_a_yes(
 
 
 @pytest.mark.parametrize("act", ACTS)
-async def test_what_was_answered_is_there_for_others(
+async def test_success_response_means_the_data_is_committed(
     client: AsyncClient, people: People, second: asyncpg.Connection, act: Act
 ) -> None:
     person = await people.enter(is_superuser=True)

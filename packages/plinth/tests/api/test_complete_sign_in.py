@@ -90,7 +90,7 @@ def bearer(answer: dict[str, Any]) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer['tokens']['access_token']}"}
 
 
-async def test_one_registers_and_is_signed_in_at_the_cost_of_one_hash(
+async def test_register_and_sign_in_compute_one_hash(
     team: AsyncClient, hashings: list[str], database: Database, second: asyncpg.Connection
 ) -> None:
     answer = await team.post("/team/signup", json=ACCOUNT)
@@ -112,14 +112,16 @@ async def test_one_registers_and_is_signed_in_at_the_cost_of_one_hash(
         assert (await audit.verify(db)).flaw is None
 
 
-async def test_both_are_undone_together(team: AsyncClient, second: asyncpg.Connection) -> None:
+async def test_registration_and_sign_in_roll_back_together(
+    team: AsyncClient, second: asyncpg.Connection
+) -> None:
     answer = await team.post("/team/signup", params={"fail": True}, json=ACCOUNT)
     assert answer.status_code == 409
     for table in ("users", "sessions", "events"):
         assert await second.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
-async def test_a_sign_in_returns_the_user_and_hides_what_is_secret(
+async def test_sign_in_returns_the_user_without_secret_columns(
     team: AsyncClient, people: People, database: Database
 ) -> None:
     person = await people.add(full_name="Ada Lovelace", is_verified=True)
@@ -131,7 +133,7 @@ async def test_a_sign_in_returns_the_user_and_hides_what_is_secret(
     assert not hasattr(signed_in.user, "hashed_password")
 
 
-async def test_the_bound_on_sessions_holds_in_the_callers_transaction(
+async def test_session_limit_applies_in_the_callers_transaction(
     people: People,
     database: Database,
     second: asyncpg.Connection,
@@ -152,7 +154,7 @@ async def test_the_bound_on_sessions_holds_in_the_callers_transaction(
 
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("change", [{"hashed_password": "other"}, {"is_active": False}])
-async def test_who_was_changed_since_is_refused_and_a_trace_stays(
+async def test_sign_in_of_a_changed_user_is_refused_and_audited(
     people: People,
     database: Database,
     second: asyncpg.Connection,
@@ -173,7 +175,7 @@ async def test_who_was_changed_since_is_refused_and_a_trace_stays(
 
 
 @pytest.mark.parametrize("methods", [(), ("guess",), ("password", "guess")])
-async def test_a_sign_in_says_how_it_was_proven(
+async def test_sign_in_requires_known_methods(
     people: People, database: Database, second: asyncpg.Connection, methods: Any
 ) -> None:
     person = await people.add()
@@ -191,7 +193,7 @@ INSERTS = re.compile(
 )
 
 
-def test_nothing_else_inserts_a_session() -> None:
+def test_only_start_session_inserts_a_session() -> None:
     """A session inserted elsewhere would bypass the event, the limit and the check of the user."""
     begins = LIBRARY / "accounts" / "queries" / "sign_in.py"
     calls = LIBRARY / "accounts" / "services" / "sessions.py"

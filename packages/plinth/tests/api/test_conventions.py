@@ -142,14 +142,14 @@ def check_errors(answer: Response, status: int, errors: dict[str, list[str]]) ->
 
 
 @pytest.mark.parametrize("name", RAISED)
-async def test_an_error_of_a_route_is_answered_as_documented(team: AsyncClient, name: str) -> None:
+async def test_route_error_has_the_documented_format(team: AsyncClient, name: str) -> None:
     """`check_documented` compares the body with the schema that the document names."""
     answer = await team.get(f"/raised/{name}")
     assert answer.status_code in EVERY
     assert set(answer.json()) == {"errors"}
 
 
-async def test_headers_of_an_error_stay_and_name_the_scheme(team: AsyncClient) -> None:
+async def test_error_keeps_its_headers_and_names_the_scheme(team: AsyncClient) -> None:
     answer = await team.get("/raised/too_many")
     check_errors(answer, 429, {"body": ["Too many attempts; try again later"]})
     assert answer.headers["retry-after"] == "7"
@@ -158,16 +158,16 @@ async def test_headers_of_an_error_stay_and_name_the_scheme(team: AsyncClient) -
     assert answer.headers["www-authenticate"] == "Token"
 
 
-async def test_any_detail_of_fastapis_exception_is_answered(team: AsyncClient) -> None:
+async def test_http_exception_with_any_detail_uses_the_format(team: AsyncClient) -> None:
     check_errors(await team.get("/gone"), 410, {"body": ["Gone"]})
 
 
-async def test_a_code_may_have_another_status(team: AsyncClient) -> None:
+async def test_error_code_can_have_another_status(team: AsyncClient) -> None:
     check_errors(await team.get("/raised/sold_out"), 409, {"body": ["Sold out"]})
     check_errors(await team.get("/raised/rejected"), 400, {"body": ["Not today"]})
 
 
-async def test_fields_that_are_not_valid_are_named(team: AsyncClient) -> None:
+async def test_validation_error_names_the_fields(team: AsyncClient) -> None:
     answer = await team.post("/orders", json={"email": "no\tbody@example.com"})
     reason = "must not contain control characters or lone surrogates"
     check_errors(answer, 422, {"email": [reason]})
@@ -175,7 +175,7 @@ async def test_fields_that_are_not_valid_are_named(team: AsyncClient) -> None:
     assert (answer.status_code, set(answer.json())) == (422, {"errors"})
 
 
-async def test_what_was_sent_can_always_be_answered(team: AsyncClient) -> None:
+async def test_lone_surrogate_in_the_body_is_422(team: AsyncClient) -> None:
     """UTF-8 cannot encode a lone surrogate."""
     answer = await team.post(
         "/orders", content=rb'{"\ud800": 1}', headers={"Content-Type": "application/json"}
@@ -194,7 +194,7 @@ BEFORE_A_ROUTE = {
 
 
 @pytest.mark.parametrize("case", BEFORE_A_ROUTE)
-async def test_what_comes_before_a_route_is_answered_alike(
+async def test_errors_before_routing_use_the_format(
     team: AsyncClient, shop_app: FastAPI, case: str
 ) -> None:
     method, path, headers, body, status = BEFORE_A_ROUTE[case]
@@ -204,7 +204,7 @@ async def test_what_comes_before_a_route_is_answered_alike(
     check_body(shop_app.openapi(), {"$ref": "#/components/schemas/Errors"}, answer)
 
 
-async def test_a_busy_process_answers_alike(
+async def test_overload_response_uses_the_format(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     router = APIRouter()
@@ -219,7 +219,7 @@ async def test_a_busy_process_answers_alike(
 
 
 @pytest.mark.parametrize("path", ["/shopping", "/users/me"])
-async def test_other_paths_answer_problem_documents(
+async def test_other_paths_return_problem_documents(
     team: AsyncClient, people: People, path: str
 ) -> None:
     answer = await team.get(f"http://test{settings.API_V1_PREFIX}{path}")
@@ -229,7 +229,7 @@ async def test_other_paths_answer_problem_documents(
         check_refusal(answer, 404, "Not Found")
 
 
-async def test_the_scheme_is_that_of_the_path(team: AsyncClient, people: People) -> None:
+async def test_each_path_accepts_only_its_scheme(team: AsyncClient, people: People) -> None:
     person = await people.enter()
     token = person.tokens["access_token"]
     for scheme in ("Token", "token"):
@@ -244,9 +244,7 @@ async def test_the_scheme_is_that_of_the_path(team: AsyncClient, people: People)
     assert (await team.get(me, headers={"Authorization": f"Bearer {token}"})).status_code == 200
 
 
-async def test_a_guest_is_served_where_authentication_is_optional(
-    team: AsyncClient, people: People
-) -> None:
+async def test_optional_authentication_serves_guests(team: AsyncClient, people: People) -> None:
     person = await people.enter()
     headers = {"Authorization": f"Token {person.tokens['access_token']}"}
     assert (await team.get("/shown")).json() == "a guest"
@@ -255,7 +253,7 @@ async def test_a_guest_is_served_where_authentication_is_optional(
     assert (await team.get("/viewer", headers=headers)).json() == person.id
 
 
-def test_the_document_names_the_format_and_the_scheme(shop_app: FastAPI) -> None:
+def test_openapi_documents_the_format_and_the_scheme(shop_app: FastAPI) -> None:
     document = shop_app.openapi()
     mine = document["paths"][f"{PREFIX}/mine"]["get"]
     assert mine["security"] == [{"Token": []}]
@@ -272,7 +270,7 @@ def test_the_document_names_the_format_and_the_scheme(shop_app: FastAPI) -> None
                     assert all(expected in it for it in response["content"]), (path, status)
 
 
-def test_a_scheme_whose_route_is_dropped_is_plain() -> None:
+def test_oauth2_scheme_without_a_token_route_is_plain_bearer() -> None:
     router = APIRouter()
     router.include_router(without_routes(auth.public_router, auth.login_by_form))
     router.include_router(users.router, dependencies=[Depends(get_current_user)])
@@ -280,7 +278,7 @@ def test_a_scheme_whose_route_is_dropped_is_plain() -> None:
     assert schemes == {"OAuth2PasswordBearer": {"type": "http", "scheme": "bearer"}}
 
 
-def test_a_schema_of_the_same_name_is_an_error() -> None:
+def test_two_schemas_with_the_same_name_are_an_error() -> None:
     class PublicUser(BaseModel):
         wrong: str
 
@@ -293,12 +291,12 @@ def test_a_schema_of_the_same_name_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "shop", "/shop/", "/shop/{shop_id}"])
-def test_a_prefix_that_begins_no_path_is_an_error(prefix: str) -> None:
+def test_invalid_prefix_is_an_error(prefix: str) -> None:
     with pytest.raises(ValueError, match=r"conventions: the prefix"):
         application.create_app(APIRouter(), conventions={prefix: SHOP})
 
 
-def test_the_longest_prefix_counts() -> None:
+def test_longest_prefix_applies() -> None:
     router = APIRouter()
     router.include_router(shop)
     app = application.create_app(

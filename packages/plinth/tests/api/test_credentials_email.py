@@ -49,7 +49,7 @@ async def is_let_in(client: AsyncClient, person: Person) -> bool:
     return (await client.get("/users/me", headers=person.headers)).status_code == 200
 
 
-async def test_a_link_verifies_only_the_address_that_it_was_sent_to(
+async def test_verification_link_is_valid_only_for_its_address(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     await register(client)
@@ -62,7 +62,7 @@ async def test_a_link_verifies_only_the_address_that_it_was_sent_to(
     assert await second.fetchval("SELECT is_verified FROM users") is False
 
 
-async def test_who_registers_confirms_their_address(
+async def test_registration_sends_a_link_that_verifies_the_address(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     assert (await register(client)).json()["is_verified"] is False
@@ -80,7 +80,7 @@ async def test_who_registers_confirms_their_address(
     check_refusal(await verify(client, token_of(letter)), 400, INVALID)
 
 
-async def test_a_registration_that_is_undone_sends_no_mail(
+async def test_rolled_back_registration_sends_no_mail(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     await people.add(username="ada")
@@ -89,7 +89,7 @@ async def test_a_registration_that_is_undone_sends_no_mail(
     assert inbox.tries == 0
 
 
-async def test_a_token_holds_for_a_day_and_is_void_after_a_change_of_password(
+async def test_token_expires_after_a_day_or_a_password_change(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     await register(client)
@@ -106,7 +106,7 @@ async def test_a_token_holds_for_a_day_and_is_void_after_a_change_of_password(
 
 
 @pytest.mark.parametrize("used", [0, 1])
-async def test_resent_both_links_are_valid_until_one_is_used(
+async def test_resend_keeps_both_links_valid_until_one_is_used(
     client: AsyncClient, people: People, inbox: Inbox, used: int
 ) -> None:
     person = await people.enter()
@@ -118,7 +118,7 @@ async def test_resent_both_links_are_valid_until_one_is_used(
     check_refusal(await verify(client, tokens[1 - used]), 400, INVALID)
 
 
-async def test_a_second_change_of_address_voids_the_first(
+async def test_second_email_change_voids_the_first(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -132,14 +132,14 @@ async def test_a_second_change_of_address_voids_the_first(
     assert await second.fetchval("SELECT email FROM users") == "second@example.com"
 
 
-async def test_who_is_verified_is_sent_nothing(
+async def test_resend_sends_nothing_to_a_verified_user(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     await resend(client, await people.enter(is_verified=True))
     assert await second.fetchval("SELECT count(*) FROM mails") == 0
 
 
-async def test_resending_is_for_who_is_signed_in_and_limited(
+async def test_resend_requires_authentication_and_is_rate_limited(
     client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await client.post("/auth/email/resend")).status_code == 401
@@ -153,7 +153,7 @@ async def test_resending_is_for_who_is_signed_in_and_limited(
     assert (await change(client, person, email=NEW)).status_code == 429
 
 
-async def test_of_twenty_at_once_one_verifies(
+async def test_concurrent_verifications_succeed_once(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter()
@@ -162,7 +162,7 @@ async def test_of_twenty_at_once_one_verifies(
     assert Counter(answer.status_code for answer in answers) == {204: 1, 400: 19}
 
 
-async def test_a_verification_opens_no_other_door(
+async def test_verification_token_does_not_reset_a_password(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter()
@@ -173,7 +173,7 @@ async def test_a_verification_opens_no_other_door(
     assert (await verify(client, token)).status_code == 204
 
 
-async def test_a_new_address_takes_effect_when_it_is_verified(
+async def test_new_email_takes_effect_when_verified(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     here = await people.enter(is_verified=True)
@@ -201,7 +201,7 @@ async def test_a_new_address_takes_effect_when_it_is_verified(
     assert [row["event"] for row in events] == ["email.change_requested", "email.changed"]
 
 
-async def test_a_new_address_voids_a_reset_that_the_old_one_got(
+async def test_email_change_voids_reset_links_of_the_old_address(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter()
@@ -216,7 +216,7 @@ async def test_a_new_address_voids_a_reset_that_the_old_one_got(
     check_refusal(await client.post("/auth/password/reset", json=body), 400, INVALID)
 
 
-async def test_a_new_password_stops_a_change_of_address(
+async def test_password_change_voids_a_pending_email_change(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -226,7 +226,7 @@ async def test_a_new_password_stops_a_change_of_address(
     assert await second.fetchval("SELECT email FROM users") == person.email
 
 
-async def test_both_at_once_are_one_change_of_password_and_a_link(
+async def test_changing_password_and_email_together_still_sends_a_link(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter(is_verified=True)
@@ -238,7 +238,7 @@ async def test_both_at_once_are_one_change_of_password_and_a_link(
     assert (await verify(client, token)).status_code == 204
 
 
-async def test_asking_for_the_address_one_has_takes_a_change_back(
+async def test_changing_to_the_current_email_cancels_a_pending_change(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.enter(is_verified=True)
@@ -249,7 +249,7 @@ async def test_asking_for_the_address_one_has_takes_a_change_back(
     assert inbox.tries == 2
 
 
-async def test_one_s_own_address_may_change_its_case(
+async def test_user_can_change_the_case_of_their_email(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter(email="ada@example.com")
@@ -259,7 +259,7 @@ async def test_one_s_own_address_may_change_its_case(
     assert me["email"] == "Ada@example.com"
 
 
-async def test_resending_repeats_a_change_under_way(
+async def test_resend_repeats_a_pending_email_change(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter()
@@ -273,7 +273,7 @@ async def test_resending_repeats_a_change_under_way(
     assert not await is_let_in(client, there)
 
 
-async def test_an_address_that_another_has_is_refused_at_once(
+async def test_change_to_a_taken_email_is_refused_at_once(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     await people.add(email="taken@example.com")
@@ -285,7 +285,7 @@ async def test_an_address_that_another_has_is_refused_at_once(
     assert await second.fetchval("SELECT count(*) FROM users WHERE username = 'changed'") == 0
 
 
-async def test_of_two_who_want_one_address_one_gets_it(
+async def test_concurrent_changes_to_one_email_succeed_once(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     both = [await people.enter(), await people.enter()]
@@ -302,7 +302,7 @@ async def test_of_two_who_want_one_address_one_gets_it(
     check_refusal(await verify(client, tokens[loser]), 400, TAKEN)
 
 
-async def test_what_people_choose_is_escaped_in_html(
+async def test_user_input_is_escaped_in_html_mail(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter(is_verified=True)
@@ -313,9 +313,7 @@ async def test_what_people_choose_is_escaped_in_html(
     assert "<b>o&#39;neil&amp;co@example.com</b>" in text_of(warned, "html")
 
 
-async def test_a_name_that_reads_like_an_advertisement_is_not_mailed(
-    client: AsyncClient, inbox: Inbox
-) -> None:
+async def test_full_name_with_a_link_is_not_mailed(client: AsyncClient, inbox: Inbox) -> None:
     """A stranger can register with anyone's address, and choose the full name."""
     await register(client, full_name="Win at http://evil.example")
     letter = await inbox.next("ada@example.com")

@@ -54,7 +54,7 @@ async def is_verified(second: asyncpg.Connection) -> bool:
     return found
 
 
-async def test_an_owner_who_clicks_does_not_verify_a_strangers_account(
+async def test_click_of_the_owner_does_not_verify_a_strangers_account(
     browser: Browser, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     stranger, owner = browser(), browser()
@@ -65,7 +65,7 @@ async def test_an_owner_who_clicks_does_not_verify_a_strangers_account(
     assert not await is_verified(second)
 
 
-async def test_the_owner_takes_the_account_over_by_a_reset(
+async def test_mailbox_owner_takes_the_account_over_by_a_reset(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     stranger, owner = browser(), browser()
@@ -81,7 +81,7 @@ async def test_the_owner_takes_the_account_over_by_a_reset(
     assert (await stranger.post("/auth/login", json=credentials)).status_code == 401
 
 
-async def test_the_browser_that_registered_confirms(
+async def test_browser_that_registered_can_verify(
     browser: Browser, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     own = browser()
@@ -90,7 +90,7 @@ async def test_the_browser_that_registered_confirms(
     assert await is_verified(second)
 
 
-async def test_another_browser_confirms_once_it_is_signed_in(
+async def test_another_browser_can_verify_after_sign_in(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     desk, phone = browser(), browser()
@@ -101,7 +101,7 @@ async def test_another_browser_confirms_once_it_is_signed_in(
     assert await is_verified(second)
 
 
-async def test_the_session_and_the_browser_of_another_account_are_no_proof(
+async def test_session_or_browser_of_another_account_cannot_verify(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     stranger, owner = browser(), browser()
@@ -116,7 +116,7 @@ async def test_the_session_and_the_browser_of_another_account_are_no_proof(
     assert not await is_verified(second)
 
 
-async def test_an_ended_session_is_no_proof(
+async def test_ended_session_cannot_verify(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     token = await register(browser(), inbox)
@@ -125,7 +125,7 @@ async def test_an_ended_session_is_no_proof(
     assert (await verify(browser(), token, person)).status_code == 403
 
 
-async def test_an_owner_who_clicks_gives_their_address_to_no_other_account(
+async def test_click_of_the_owner_does_not_give_the_email_to_an_attacker(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     """The same with a change of e-mail: the attacker's account already has an address."""

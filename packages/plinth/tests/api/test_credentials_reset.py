@@ -46,7 +46,7 @@ async def log_in(client: AsyncClient, email: str, password: str) -> int:
     return answer.status_code
 
 
-async def test_from_forgotten_to_signed_in(
+async def test_reset_sets_the_password_and_permits_sign_in(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -71,7 +71,7 @@ async def test_from_forgotten_to_signed_in(
     assert await second.fetchval("SELECT is_verified FROM users"), "who reads the mail is proven"
 
 
-async def test_the_link_leads_to_the_front_end_with_the_token_in_its_fragment(
+async def test_link_opens_the_front_end_with_the_token_in_the_fragment(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.add()
@@ -84,7 +84,7 @@ async def test_the_link_leads_to_the_front_end_with_the_token_in_its_fragment(
     assert inbox.envelopes == [(settings.MAIL_FROM, [person.email])]
 
 
-async def test_the_request_of_a_reset_is_told_with_who_asked(
+async def test_reset_request_event_has_client_and_request_id(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -97,7 +97,7 @@ async def test_the_request_of_a_reset_is_told_with_who_asked(
     assert row["request_id"] == "asked-by-me"
 
 
-async def test_of_twenty_at_once_one_wins(
+async def test_concurrent_resets_succeed_once(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -112,7 +112,7 @@ async def test_of_twenty_at_once_one_wins(
     assert await second.fetchval("SELECT count(*) FROM events WHERE event = 'password.reset'") == 1
 
 
-async def test_a_token_holds_for_its_time(
+async def test_token_expires_after_password_reset_minutes(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     token = await token_for(client, inbox, await people.add())
@@ -123,7 +123,7 @@ async def test_a_token_holds_for_its_time(
 
 
 @pytest.mark.parametrize("used", range(3))
-async def test_a_few_links_are_valid_side_by_side_until_one_is_used(
+async def test_several_links_are_valid_until_one_is_used(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection, used: int
 ) -> None:
     person = await people.add()
@@ -136,7 +136,7 @@ async def test_a_few_links_are_valid_side_by_side_until_one_is_used(
     assert tuple(await second.fetchrow(left)) == (0, 0)
 
 
-async def test_past_five_links_the_oldest_is_void(
+async def test_sixth_link_voids_the_oldest(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.add()
@@ -146,7 +146,7 @@ async def test_past_five_links_the_oldest_is_void(
     assert (await reset(client, tokens[2])).status_code == 204
 
 
-async def test_requests_at_once_all_give_valid_links(
+async def test_concurrent_requests_all_get_valid_links(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -161,7 +161,7 @@ async def test_requests_at_once_all_give_valid_links(
     assert hashes == {sha256(urlsafe_b64decode(f"{token}=")).digest() for token in sent}
 
 
-async def test_each_link_expires_by_itself(
+async def test_each_link_has_its_own_expiry(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -172,7 +172,7 @@ async def test_each_link_expires_by_itself(
     assert (await reset(client, new)).status_code == 204
 
 
-async def test_what_code_before_this_table_voids_is_void(
+async def test_older_links_are_void_when_the_previous_release_voids_the_newest(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     """During a rolling deployment: the previous release accepts only the newest link."""
@@ -182,7 +182,7 @@ async def test_what_code_before_this_table_voids_is_void(
     check_refusal(await reset(client, old), 400, INVALID)
 
 
-async def test_a_changed_password_voids_it(
+async def test_password_change_voids_all_links(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.enter(is_verified=True)
@@ -196,7 +196,7 @@ async def test_a_changed_password_voids_it(
     assert await second.fetchval("SELECT count(*) FROM one_time_tokens") == 0
 
 
-async def test_a_deactivated_user_s_token_opens_nothing(
+async def test_token_of_a_deactivated_user_is_refused(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     token = await token_for(client, inbox, await people.add())
@@ -204,7 +204,7 @@ async def test_a_deactivated_user_s_token_opens_nothing(
     check_refusal(await reset(client, token), 400, INVALID)
 
 
-async def test_a_token_for_another_address_opens_nothing(
+async def test_token_for_a_former_email_is_refused(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     token = await token_for(client, inbox, await people.add())
@@ -212,7 +212,7 @@ async def test_a_token_for_another_address_opens_nothing(
     check_refusal(await reset(client, token), 400, INVALID)
 
 
-async def test_it_opens_no_other_door_and_is_not_used_up_there(
+async def test_token_is_refused_and_not_consumed_by_other_routes(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     person = await people.enter()
@@ -226,7 +226,7 @@ async def test_it_opens_no_other_door_and_is_not_used_up_there(
     assert (await reset(client, token)).status_code == 204
 
 
-async def test_a_weak_password_does_not_use_it_up(
+async def test_weak_password_does_not_consume_the_token(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     token = await token_for(client, inbox, await people.add())
@@ -234,7 +234,7 @@ async def test_a_weak_password_does_not_use_it_up(
     assert (await reset(client, token)).status_code == 204
 
 
-async def test_what_is_no_token_is_refused(
+async def test_malformed_token_is_refused(
     client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     good = await token_for(client, inbox, await people.add())
@@ -271,7 +271,9 @@ async def test_what_is_no_token_is_refused(
     assert (await reset(client, good)).status_code == 204
 
 
-async def test_nothing_changes_by_get(client: AsyncClient, people: People, inbox: Inbox) -> None:
+async def test_get_request_changes_nothing(
+    client: AsyncClient, people: People, inbox: Inbox
+) -> None:
     token = await token_for(client, inbox, await people.add())
     for path in ("/auth/password/reset", "/auth/email/verify"):
         answer = await client.get(path, params={"token": token, "password": NEW})
@@ -291,7 +293,7 @@ def statements(database: Database) -> Iterator[list[str]]:
     event.remove(database.engine.sync_engine, "before_cursor_execute", note)
 
 
-async def test_the_answer_and_the_work_are_the_same_for_every_address(
+async def test_response_and_queries_are_equal_for_any_email(
     client: AsyncClient, people: People, database: Database
 ) -> None:
     known, inactive = await people.add(), await people.add(is_active=False)
@@ -305,7 +307,7 @@ async def test_the_answer_and_the_work_are_the_same_for_every_address(
     assert seen[0][2], "the statements are counted"
 
 
-async def test_who_is_unknown_or_inactive_gets_no_mail(
+async def test_unknown_or_inactive_user_gets_no_mail(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     inactive = await people.add(is_active=False)
@@ -319,7 +321,7 @@ async def test_who_is_unknown_or_inactive_gets_no_mail(
     assert told == {("failure", None), ("failure", inactive.id)}
 
 
-async def test_the_mail_goes_to_the_stored_address_only(
+async def test_mail_is_sent_only_to_the_stored_address(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add(email="kim.isik@example.com")
@@ -331,7 +333,7 @@ async def test_the_mail_goes_to_the_stored_address_only(
     assert {recipient for _, all_of in inbox.envelopes for recipient in all_of} == {person.email}
 
 
-async def test_the_token_stands_nowhere_in_the_database(
+async def test_token_is_not_stored_in_plain_text(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -347,7 +349,7 @@ async def test_the_token_stands_nowhere_in_the_database(
     assert await second.fetchval("SELECT count(*) FROM mails WHERE sealed IS NOT NULL") == 0
 
 
-async def test_requests_are_limited_alike_whether_the_account_exists(
+async def test_rate_limit_does_not_depend_on_the_account_existing(
     client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
@@ -359,7 +361,7 @@ async def test_requests_are_limited_alike_whether_the_account_exists(
         assert [answer.status_code for answer in answers] == [202] * 3 + [429]
 
 
-async def test_who_is_refused_has_a_valid_link_in_the_inbox(
+async def test_rate_limited_owner_still_has_a_valid_link(
     client: AsyncClient, people: People, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The window of the limit is not longer than the lifetime of a link, so one link is valid."""

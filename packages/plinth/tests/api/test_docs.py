@@ -44,7 +44,7 @@ async def outside(app: FastAPI) -> AsyncIterator[AsyncClient]:
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-async def test_a_page_loads_only_what_we_serve(outside: AsyncClient, page: str) -> None:
+async def test_page_loads_only_local_assets(outside: AsyncClient, page: str) -> None:
     answer = await outside.get(page)
     loaded = LOADED.findall(answer.text)
 
@@ -61,7 +61,7 @@ async def test_a_page_loads_only_what_we_serve(outside: AsyncClient, page: str) 
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-async def test_a_page_runs_no_script_but_ours(outside: AsyncClient, page: str) -> None:
+async def test_page_policy_permits_only_local_scripts(outside: AsyncClient, page: str) -> None:
     answer = await outside.get(page)
     policy = dict(
         part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";")
@@ -74,7 +74,7 @@ async def test_a_page_runs_no_script_but_ours(outside: AsyncClient, page: str) -
     assert not re.search(r"<script(?![^>]* src=)", answer.text)
 
 
-async def test_who_takes_no_gzip_gets_the_file_as_it_is(outside: AsyncClient) -> None:
+async def test_asset_is_uncompressed_without_accept_encoding_gzip(outside: AsyncClient) -> None:
     answer = await outside.get("/docs/assets/swagger.js", headers={"Accept-Encoding": "identity"})
 
     assert answer.content == (FOLDER / "swagger.js").read_bytes()
@@ -82,11 +82,11 @@ async def test_who_takes_no_gzip_gets_the_file_as_it_is(outside: AsyncClient) ->
 
 
 @pytest.mark.parametrize("name", ["", "nowhere.js", "..%2F..%2Fmain.py", "%2Fetc%2Fpasswd"])
-async def test_nothing_else_is_served(outside: AsyncClient, name: str) -> None:
+async def test_unknown_asset_is_404(outside: AsyncClient, name: str) -> None:
     check_refusal(await outside.get(f"/docs/assets/{name}"), 404, "Not Found")
 
 
-async def test_switched_off_they_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_docs_are_404_when_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DOCS_ENABLED", False)
     transport = ASGITransport(create_app(), raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as client:
@@ -96,7 +96,7 @@ async def test_switched_off_they_are_not_there(monkeypatch: pytest.MonkeyPatch) 
             check_refusal(await client.get(path), 404, "Not Found")
 
 
-def test_outside_development_browsers_stay_with_https_and_find_no_docs_and_no_admin() -> None:
+def test_production_sends_hsts_and_has_no_docs_and_no_admin() -> None:
     found = run_python(PRODUCTION, cwd=ROOT, **COMPLETE)
     seen = json.loads(found.stdout)
 
@@ -106,7 +106,7 @@ def test_outside_development_browsers_stay_with_https_and_find_no_docs_and_no_ad
     assert seen["admin"] == [], "what is off is not imported"
 
 
-def test_others_files_are_those_of_the_versions_noted() -> None:
+def test_vendored_files_match_the_recorded_versions() -> None:
     noted = json.loads((FOLDER / "versions.json").read_text())
     hashes = {
         name: digest for package in noted.values() for name, digest in package["sha256"].items()

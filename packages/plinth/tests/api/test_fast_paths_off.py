@@ -51,7 +51,7 @@ async def journey(app: FastAPI, name: str) -> list[Response]:
         return seen
 
 
-async def test_a_journey_is_the_same_on_the_ordinary_paths(
+async def test_responses_are_equal_without_fast_paths(
     app: FastAPI, database: Database, plain: FastAPI
 ) -> None:
     ours = plain.state.resources.database

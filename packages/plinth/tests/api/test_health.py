@@ -14,7 +14,7 @@ HIDDEN: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_the_service_is_healthy(client: AsyncClient) -> None:
+async def test_health_reports_status_version_and_environment(client: AsyncClient) -> None:
     answer = await client.get("/health")
 
     assert answer.status_code == 200
@@ -25,7 +25,7 @@ async def test_the_service_is_healthy(client: AsyncClient) -> None:
     }
 
 
-async def test_all_of_it_is_healthy(client: AsyncClient) -> None:
+async def test_full_health_reports_each_service(client: AsyncClient) -> None:
     answer = await client.get("/health/full")
 
     assert answer.status_code == 200
@@ -38,7 +38,7 @@ async def test_all_of_it_is_healthy(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("role", ["anonymous", "with a bad token", "user", "inactive superuser"])
-async def test_figures_are_not_for_everyone(
+async def test_figures_are_hidden_from_all_but_superusers(
     client: AsyncClient, people: People, second: Any, role: str
 ) -> None:
     headers = {}

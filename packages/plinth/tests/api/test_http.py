@@ -22,7 +22,7 @@ async def outside(app: FastAPI) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_the_door_says_where_things_are(outside: AsyncClient) -> None:
+async def test_root_lists_docs_and_health(outside: AsyncClient) -> None:
     answer = await outside.get("/")
 
     assert answer.status_code == 200
@@ -32,7 +32,7 @@ async def test_the_door_says_where_things_are(outside: AsyncClient) -> None:
         assert (await outside.get(answer.json()[name])).status_code == 200
 
 
-async def test_the_docs_read_the_document(outside: AsyncClient) -> None:
+async def test_docs_pages_load_the_openapi_document(outside: AsyncClient) -> None:
     for page in ("/docs", "/redoc"):
         answer = await outside.get(page)
         assert answer.headers["content-type"].startswith("text/html")
@@ -43,7 +43,7 @@ async def test_the_docs_read_the_document(outside: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-async def test_a_listed_origin_may_read_answers_and_refusals(
+async def test_allowed_origin_can_read_responses_and_errors(
     outside: AsyncClient, origin: str
 ) -> None:
     for path in ("/", "/api/v1/users/me", "/nowhere"):
@@ -54,7 +54,7 @@ async def test_a_listed_origin_may_read_answers_and_refusals(
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-async def test_a_listed_origin_may_ask_first(outside: AsyncClient, origin: str) -> None:
+async def test_allowed_origin_passes_the_preflight(outside: AsyncClient, origin: str) -> None:
     answer = await outside.options(
         "/api/v1/users/me",
         headers={
@@ -73,7 +73,7 @@ async def test_a_listed_origin_may_ask_first(outside: AsyncClient, origin: str) 
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://localhost:3001", "https://localhost:3000"]
 )
-async def test_another_origin_may_not(outside: AsyncClient, origin: str) -> None:
+async def test_other_origin_gets_no_cors_headers(outside: AsyncClient, origin: str) -> None:
     assert settings.BACKEND_CORS_ORIGINS == ORIGINS
     plain = await outside.get("/", headers={"Origin": origin})
     asking = {"Origin": origin, "Access-Control-Request-Method": "GET"}
@@ -85,7 +85,7 @@ async def test_another_origin_may_not(outside: AsyncClient, origin: str) -> None
 
 @pytest.mark.parametrize("origin", [None, *ORIGINS, "http://evil.example"])
 @pytest.mark.parametrize("path", ["/", "/docs", "/nowhere", "/api/v1/users/me"])
-async def test_every_answer_tells_caches_once_that_origins_differ(
+async def test_each_response_has_vary_origin_once(
     outside: AsyncClient, path: str, origin: str | None
 ) -> None:
     for encoding in ("identity", "gzip"):
@@ -95,7 +95,7 @@ async def test_every_answer_tells_caches_once_that_origins_differ(
         assert ", ".join(answer.headers.get_list("vary")).count("Origin") == 1
 
 
-async def test_answers_are_compressed_from_a_thousand_bytes(
+async def test_responses_are_compressed_from_1000_bytes(
     client: AsyncClient, people: People
 ) -> None:
     headers = (await people.enter(is_superuser=True)).headers | {"Accept-Encoding": "gzip"}
@@ -110,7 +110,7 @@ async def test_answers_are_compressed_from_a_thousand_bytes(
     assert seen == {False, True}
 
 
-async def test_who_does_not_take_gzip_gets_none(client: AsyncClient) -> None:
+async def test_response_is_uncompressed_without_accept_encoding_gzip(client: AsyncClient) -> None:
     answer = await client.get("/openapi.json", headers={"Accept-Encoding": "identity"})
 
     assert len(answer.content) > 1000
@@ -118,7 +118,7 @@ async def test_who_does_not_take_gzip_gets_none(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/users", "/users/me", "/users/search", "/health", "/health/db"])
-async def test_both_forms_of_a_path_answer_without_a_redirect(
+async def test_trailing_slash_is_served_without_a_redirect(
     client: AsyncClient, people: People, path: str
 ) -> None:
     headers = (await people.enter(is_superuser=True)).headers
@@ -128,7 +128,7 @@ async def test_both_forms_of_a_path_answer_without_a_redirect(
         assert (answer.status_code, answer.history) == (200, []), form
 
 
-async def test_head_answers_as_get_does_and_without_a_body(
+async def test_head_returns_the_headers_of_get_without_a_body(
     client: AsyncClient, people: People
 ) -> None:
     headers = (await people.enter(is_superuser=True)).headers
@@ -150,7 +150,7 @@ async def test_head_answers_as_get_does_and_without_a_body(
         ("/auth/login", "OPTIONS, POST"),
     ],
 )
-async def test_options_and_a_wrong_method_tell_what_is_allowed(
+async def test_options_and_405_list_the_allowed_methods(
     client: AsyncClient, path: str, allowed: str
 ) -> None:
     options = await client.options(path)
@@ -161,14 +161,12 @@ async def test_options_and_a_wrong_method_tell_what_is_allowed(
     assert wrong.headers["allow"] == allowed
 
 
-async def test_a_path_that_is_not_there_is_not_found(client: AsyncClient) -> None:
+async def test_unknown_path_is_404(client: AsyncClient) -> None:
     for path in ("/nowhere", "/users/me/more", "/auth", "/v2"):
         check_refusal(await client.get(path), 404, "Not Found")
 
 
-async def test_behind_a_proxy_that_has_us_under_a_path_all_is_as_before(
-    app: FastAPI, people: People
-) -> None:
+async def test_root_path_of_a_proxy_does_not_affect_routing(app: FastAPI, people: People) -> None:
     """The server's `--root-path` precedes each path; routes are declared without it."""
     person = await people.enter(is_superuser=True)
     under_a_path = ASGITransport(app, raise_app_exceptions=False, root_path="/under/a")
@@ -184,7 +182,7 @@ async def test_behind_a_proxy_that_has_us_under_a_path_all_is_as_before(
             assert "/under/a/admin/login" in to_login.headers["location"]
 
 
-async def test_a_body_that_is_not_json_is_called_so(client: AsyncClient) -> None:
+async def test_malformed_json_body_is_422(client: AsyncClient) -> None:
     for path in ("/auth/login", "/auth/register"):
         answer = await client.post(
             path, content=b'{"email": x}', headers={"Content-Type": "application/json"}

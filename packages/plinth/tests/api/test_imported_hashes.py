@@ -13,7 +13,7 @@ STORED = "SELECT hashed_password FROM users WHERE id = $1"
 
 
 @pytest.mark.parametrize("stored", FOREIGN.values(), ids=FOREIGN.keys())
-async def test_the_first_sign_in_makes_the_hash_ours(
+async def test_first_sign_in_replaces_the_imported_hash(
     people: People, second: asyncpg.Connection, stored: str
 ) -> None:
     ann = await people.add(hashed_password=stored)
@@ -29,7 +29,7 @@ async def test_the_first_sign_in_makes_the_hash_ours(
     assert await second.fetchval(STORED, ann.id) == ours
 
 
-async def test_twenty_first_sign_ins_at_once_all_get_in(
+async def test_concurrent_first_sign_ins_all_succeed(
     people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.add(hashed_password=BCRYPT)
@@ -39,7 +39,7 @@ async def test_twenty_first_sign_ins_at_once_all_get_in(
 
 
 @pytest.mark.parametrize("stored", [PBKDF2_BEYOND, NO_PASSWORD], ids=["beyond", "none"])
-async def test_what_cannot_be_compared_is_a_wrong_password(people: People, stored: str) -> None:
+async def test_unverifiable_hash_is_a_wrong_password(people: People, stored: str) -> None:
     ann = await people.add(hashed_password=stored)
     answer = await people.try_to_sign_in(ann)
     assert answer.status_code == 401

@@ -66,7 +66,7 @@ def header_of(person: Person) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("alg", keys.KINDS)
-async def test_a_rotation_signs_nobody_out(
+async def test_rotation_keeps_existing_tokens_valid(
     client: AsyncClient, people: People, file: Path, alg: str
 ) -> None:
     before = await people.enter()
@@ -79,7 +79,7 @@ async def test_a_rotation_signs_nobody_out(
     assert await is_let_in(client, after.tokens["access_token"])
 
 
-async def test_an_old_keys_token_holds_until_the_key_is_dead(
+async def test_token_of_an_old_key_is_valid_until_the_key_expires(
     client: AsyncClient, people: People, file: Path
 ) -> None:
     person = await people.enter()
@@ -100,7 +100,7 @@ async def test_an_old_keys_token_holds_until_the_key_is_dead(
     assert await is_let_in(client, answer.json()["access_token"])
 
 
-async def test_a_revoked_keys_tokens_open_nothing(
+async def test_token_of_a_revoked_key_is_refused(
     client: AsyncClient, people: People, file: Path
 ) -> None:
     person = await people.enter()
@@ -110,7 +110,7 @@ async def test_a_revoked_keys_tokens_open_nothing(
     assert not await is_let_in(client, person.tokens["access_token"])
 
 
-async def test_the_waiting_key_is_published_before_it_signs(
+async def test_pending_key_is_published_before_it_signs(
     client: AsyncClient, people: People, file: Path
 ) -> None:
     kid = rotate(file, "EdDSA", after=600)
@@ -120,14 +120,14 @@ async def test_the_waiting_key_is_published_before_it_signs(
     assert header_of(await people.enter())["kid"] != kid
 
 
-async def test_without_keys_that_have_a_public_part_nothing_is_published(
+async def test_jwks_is_empty_without_asymmetric_keys(
     client: AsyncClient,
 ) -> None:
     answer = await client.get(JWKS)
     assert (answer.status_code, answer.json()) == (200, {"keys": []})
 
 
-async def test_only_what_is_public_is_published(client: AsyncClient, file: Path) -> None:
+async def test_jwks_has_no_private_parts(client: AsyncClient, file: Path) -> None:
     kids = {rotate(file, alg) for alg in ASYMMETRIC}
     rotate(file, "HS512")
     found = (await client.get(JWKS)).json()["keys"]
@@ -141,7 +141,7 @@ async def test_only_what_is_public_is_published(client: AsyncClient, file: Path)
 
 
 @pytest.mark.parametrize("alg", ASYMMETRIC)
-async def test_another_service_verifies_by_what_is_published(
+async def test_other_libraries_verify_tokens_with_the_jwks(
     client: AsyncClient, people: People, file: Path, alg: str
 ) -> None:
     rotate(file, alg)
@@ -196,7 +196,7 @@ async def test_a_public_key_does_not_sign(
 
 @pytest.mark.parametrize("named", keys.KINDS)
 @pytest.mark.parametrize("alg", keys.KINDS)
-async def test_a_tokens_algorithm_is_its_keys(
+async def test_token_algorithm_must_match_its_key(
     client: AsyncClient, people: People, file: Path, named: str, alg: str
 ) -> None:
     """A valid signature by the right key, with the `kid` of another one."""
@@ -208,7 +208,7 @@ async def test_a_tokens_algorithm_is_its_keys(
     assert await is_let_in(client, token) == (named == alg)
 
 
-async def test_a_token_is_verified_by_the_key_that_it_names_and_no_other(
+async def test_token_is_verified_only_by_the_key_of_its_kid(
     client: AsyncClient, people: People, file: Path
 ) -> None:
     first = keys.ring.signing_key

@@ -72,7 +72,7 @@ async def test_failed_sign_ins_are_limited_by_account_and_address(at: From, peop
     assert (await log_in(at(some_ip()), ann.email, PASSWORD)).status_code == 200
 
 
-async def test_it_answers_alike_whether_the_account_exists(at: From, people: People) -> None:
+async def test_responses_do_not_depend_on_the_account_existing(at: From, people: People) -> None:
     ann, ip = await people.add(), some_ip()
     known = [await log_in(at(ip), ann.email) for _ in range(7)]
     other = some_ip()
@@ -82,7 +82,7 @@ async def test_it_answers_alike_whether_the_account_exists(at: From, people: Peo
         assert one.json()["detail"] == two.json()["detail"]
 
 
-async def test_twenty_at_once_at_the_threshold_never_exceed_it(
+async def test_concurrent_attempts_never_exceed_the_limit(
     at: From, people: People, second: asyncpg.Connection
 ) -> None:
     ann, ip = await people.add(), some_ip()
@@ -92,16 +92,14 @@ async def test_twenty_at_once_at_the_threshold_never_exceed_it(
     assert await second.fetchval(tried) == 5
 
 
-async def test_an_account_is_limited_from_everywhere_and_case_does_not_help(
-    at: From, people: People
-) -> None:
+async def test_account_limit_spans_addresses_and_ignores_case(at: From, people: People) -> None:
     ann = await people.add()
     spellings = [ann.email.upper(), ann.email.title(), ann.email]
     answers = [await log_in(at(some_ip()), spellings[n % 3]) for n in range(11)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429]
 
 
-async def test_spelling_the_address_in_another_way_does_not_help(at: From, people: People) -> None:
+async def test_account_limit_ignores_the_spelling_of_the_email(at: From, people: People) -> None:
     ann = await people.add()
     local, _, domain = ann.email.partition("@")
     wide = "".join(chr(ord(letter) + 0xFEE0) for letter in domain)
@@ -112,7 +110,7 @@ async def test_spelling_the_address_in_another_way_does_not_help(at: From, peopl
 
 
 @pytest.mark.parametrize("look_alike", ["\u0130", "\u0131", "i\u0301", "\uff49", "\u0456"])
-async def test_attempts_on_a_look_alike_are_not_counted_for_the_account(
+async def test_attempts_on_a_look_alike_email_do_not_count_for_the_account(
     at: From, people: People, look_alike: str
 ) -> None:
     ann = await people.add(email=f"victim-{some_ip()}@example.com")
@@ -121,13 +119,15 @@ async def test_attempts_on_a_look_alike_are_not_counted_for_the_account(
     assert (await log_in(at(some_ip()), ann.email, PASSWORD)).status_code == 200
 
 
-async def test_an_address_is_limited_over_all_accounts(at: From) -> None:
+async def test_ip_limit_spans_all_accounts(at: From) -> None:
     ip = some_ip()
     answers = [await log_in(at(ip), f"nobody{n}-{ip}@example.com") for n in range(21)]
     assert [answer.status_code for answer in answers] == [401] * 20 + [429]
 
 
-async def test_an_own_success_does_not_clear_the_counts(at: From, people: People) -> None:
+async def test_success_with_another_account_does_not_clear_the_ip_count(
+    at: From, people: People
+) -> None:
     eve, ip = await people.add(), some_ip()
     statuses = []
     for n in range(24):
@@ -138,7 +138,7 @@ async def test_an_own_success_does_not_clear_the_counts(at: From, people: People
     assert statuses == [401] * 20 + [429] * 4
 
 
-async def test_rotating_x_forwarded_for_does_not_help(at: From, people: People) -> None:
+async def test_forged_x_forwarded_for_does_not_bypass_the_limit(at: From, people: People) -> None:
     ann, ip = await people.add(), some_ip()
     client, statuses = at(ip), []
     for _ in range(6):
@@ -147,7 +147,7 @@ async def test_rotating_x_forwarded_for_does_not_help(at: From, people: People) 
     assert statuses == [401] * 5 + [429]
 
 
-async def test_a_strangers_storm_does_not_lock_the_owner_out_on_a_known_device(
+async def test_attack_does_not_lock_the_owner_out_on_a_known_device(
     at: From, people: People
 ) -> None:
     ann, home = await people.add(), some_ip()
@@ -161,7 +161,7 @@ async def test_a_strangers_storm_does_not_lock_the_owner_out_on_a_known_device(
     assert (await log_in(device, ann.email, PASSWORD)).status_code == 200
 
 
-async def test_a_device_cookie_opens_nothing_and_has_a_limit_of_its_own(
+async def test_device_cookie_is_bound_to_its_account_and_rate_limited(
     at: From, people: People
 ) -> None:
     ann, eve = await people.add(), await people.add()
@@ -173,7 +173,7 @@ async def test_a_device_cookie_opens_nothing_and_has_a_limit_of_its_own(
     assert [answer.status_code for answer in stolen] == [401] * 10 + [429]
 
 
-async def test_the_device_cookie_cannot_be_read_by_scripts(at: From, people: People) -> None:
+async def test_device_cookie_is_http_only(at: From, people: People) -> None:
     ann = await people.add()
     answer = await log_in(at(some_ip()), ann.email, PASSWORD)
     cookie = answer.headers["set-cookie"].lower()
@@ -183,7 +183,7 @@ async def test_the_device_cookie_cannot_be_read_by_scripts(at: From, people: Peo
     assert "path=/api/v1/auth" in cookie
 
 
-async def test_outside_development_the_device_cookie_is_for_https_alone(
+async def test_device_cookie_is_secure_outside_development(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "ENVIRONMENT", "production")
@@ -192,7 +192,7 @@ async def test_outside_development_the_device_cookie_is_for_https_alone(
     assert "; secure" in answer.headers["set-cookie"].lower()
 
 
-async def test_after_the_wait_there_is_room_again(
+async def test_limit_permits_attempts_after_retry_after(
     at: From, people: People, services: TestServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT_IP", "1/1h")
@@ -205,7 +205,7 @@ async def test_after_the_wait_there_is_room_again(
     assert (await log_in(at(ip), ann.email, PASSWORD)).status_code == 200
 
 
-async def test_registering_is_limited_by_address(at: From) -> None:
+async def test_registration_is_limited_by_ip(at: From) -> None:
     ip = some_ip()
     statuses = []
     for n in range(21):
@@ -215,7 +215,7 @@ async def test_registering_is_limited_by_address(at: From) -> None:
     assert statuses == [201] * 20 + [429]
 
 
-async def test_refreshing_is_limited_by_session_and_not_by_made_up_tokens(
+async def test_refresh_limit_counts_per_session_and_ignores_invented_tokens(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMITS_ENABLED", False)
@@ -235,7 +235,7 @@ async def test_refreshing_is_limited_by_session_and_not_by_made_up_tokens(
     assert statuses == [200] * 30 + [429]
 
 
-async def test_a_session_that_rested_for_its_window_is_refreshed_without_a_count(
+async def test_refresh_of_an_idle_session_skips_the_limit(
     client: AsyncClient, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_REFRESH_SESSION", "1/5m")
@@ -254,7 +254,7 @@ async def test_a_session_that_rested_for_its_window_is_refreshed_without_a_count
     assert [await refresh(after) for after in ["5 minutes"] * 3] == [200] * 3
 
 
-async def test_an_ipv6_site_counts_as_one_address(at: From) -> None:
+async def test_ipv6_network_counts_as_one_address(at: From) -> None:
     site = f"2001:db8:{random.randint(1, 0xFFFF):x}:{random.randint(1, 0xFFFF):x}"
     answers = [
         await log_in(at(f"{site}::{n + 1:x}"), f"nobody{n}-{site.replace(':', '-')}@example.com")
@@ -292,7 +292,7 @@ async def guess(client: AsyncClient, ip: str) -> Response:
         ("LIMIT_FORGOT_IP", "forgot-ip", forget, 202),
     ],
 )
-async def test_an_ipv6_site_is_limited_however_many_subnets_it_uses(
+async def test_ipv6_site_limit_spans_its_subnets(
     at: From,
     monkeypatch: pytest.MonkeyPatch,
     setting: str,
@@ -310,7 +310,7 @@ async def test_an_ipv6_site_is_limited_however_many_subnets_it_uses(
     assert (await act(at(another), another)).status_code == status
 
 
-def test_each_limit_by_address_counts_the_site_too() -> None:
+def test_each_ip_limit_also_counts_the_ipv6_site() -> None:
     """The limit by account *and* address needs no count by network, unlike the others."""
     source = inspect.getsource(throttle) + inspect.getsource(sign_in)
     by_address = {name for name in Settings.model_fields if re.fullmatch("LIMIT_.*_IP", name)}
@@ -318,7 +318,7 @@ def test_each_limit_by_address_counts_the_site_too() -> None:
     assert both == by_address - {"LIMIT_LOGIN_ACCOUNT_IP"}
 
 
-async def test_while_redis_is_away_half_of_each_figure_holds(
+async def test_half_of_each_limit_applies_without_redis(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_redis", None)
@@ -327,7 +327,7 @@ async def test_while_redis_is_away_half_of_each_figure_holds(
     assert [answer.status_code for answer in answers] == [401] * 2 + [429] * 2
 
 
-async def test_the_scripts_may_be_flushed_in_between(at: From, people: People) -> None:
+async def test_limit_survives_a_flush_of_redis_scripts(at: From, people: People) -> None:
     ann, ip = await people.add(), some_ip()
     statuses = []
     for _ in range(6):
@@ -336,7 +336,7 @@ async def test_the_scripts_may_be_flushed_in_between(at: From, people: People) -
     assert statuses == [401] * 5 + [429]
 
 
-async def test_a_storm_leaves_one_row_in_the_audit_log_and_not_one_for_each(
+async def test_attack_adds_one_event_to_the_audit_log(
     at: From, people: People, second: asyncpg.Connection
 ) -> None:
     ann, ip = await people.add(), some_ip()
@@ -346,7 +346,7 @@ async def test_a_storm_leaves_one_row_in_the_audit_log_and_not_one_for_each(
     assert [row["subject_id"] for row in rows] == [ann.id]
 
 
-async def test_no_email_stands_in_redis(at: From, people: People) -> None:
+async def test_redis_keys_contain_no_email(at: From, people: People) -> None:
     ann = await people.add()
     await log_in(at(some_ip()), ann.email)
     none: list[bytes | str] = []

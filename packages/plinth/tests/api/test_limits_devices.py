@@ -67,7 +67,7 @@ async def known_devices(at: From, email: str, count: int) -> list[AsyncClient]:
     return clients
 
 
-async def test_devices_collected_with_a_password_are_void_once_it_is_changed(
+async def test_password_change_voids_devices_collected_by_an_attacker(
     at: From, people: People
 ) -> None:
     ann = await people.add()
@@ -88,7 +88,7 @@ async def test_devices_collected_with_a_password_are_void_once_it_is_changed(
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_each_change_of_credentials_voids_the_devices(
+async def test_credential_change_voids_device_cookies(
     at: From, people: People, second: asyncpg.Connection, change: str
 ) -> None:
     ann = await people.add()
@@ -100,7 +100,7 @@ async def test_each_change_of_credentials_voids_the_devices(
     assert [answer.status_code for answer in answers] == [401] * 5 + [429], limits
 
 
-async def test_a_change_of_other_things_does_not(
+async def test_other_changes_keep_device_cookies(
     at: From, people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.add()
@@ -111,7 +111,7 @@ async def test_a_change_of_other_things_does_not(
     assert [answer.status_code for answer in answers] == [401] * 6
 
 
-async def test_all_devices_of_an_account_have_a_limit_together(
+async def test_devices_of_an_account_share_a_limit(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_LOGIN_ALL_DEVICES", "7/1d")
@@ -124,7 +124,7 @@ async def test_all_devices_of_an_account_have_a_limit_together(
     assert (await log_in(other, ben.email)).status_code == 401, "another account's"
 
 
-async def test_a_success_on_a_device_takes_back_its_own_attempt(
+async def test_success_on_a_device_refunds_its_attempt(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_LOGIN_ALL_DEVICES", "2/1d")
@@ -154,7 +154,7 @@ SITES = {
 
 @pytest.mark.parametrize(("headers", "is_set"), SITES.values(), ids=SITES)
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/login"])
-async def test_another_sites_page_sets_no_device_cookie(
+async def test_cross_site_request_sets_no_device_cookie(
     at: From, people: People, path: str, headers: dict[str, str], is_set: bool
 ) -> None:
     eve, client = await people.add(), at(some_ip())
@@ -168,7 +168,7 @@ async def test_another_sites_page_sets_no_device_cookie(
     assert ("set-cookie" in answer.headers) == is_set
 
 
-async def test_another_sites_page_cannot_sign_in_to_the_admin(app: FastAPI, people: People) -> None:
+async def test_cross_site_request_cannot_sign_in_to_the_admin(app: FastAPI, people: People) -> None:
     """Even if it knew the CSRF token of the form."""
     root = await people.add(is_superuser=True)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as browser:
@@ -199,7 +199,7 @@ async def count_keys() -> int:
     return len(found)
 
 
-async def test_made_up_refresh_tokens_are_limited_by_address(
+async def test_invented_refresh_tokens_are_limited_by_ip(
     at: From, people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.enter()
@@ -215,7 +215,7 @@ async def test_made_up_refresh_tokens_are_limited_by_address(
     assert (await client.post("/auth/refresh", json={"refresh_token": token})).status_code == 200
 
 
-async def test_a_good_token_by_an_earlier_key_takes_back_its_attempt(
+async def test_valid_token_of_an_earlier_key_refunds_its_attempt(
     at: From, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SECRET_KEY has changed: the mark of earlier tokens is wrong, and they stay valid."""
@@ -229,7 +229,7 @@ async def test_a_good_token_by_an_earlier_key_takes_back_its_attempt(
         assert answer.status_code == 200
 
 
-async def test_the_sessions_of_an_account_have_a_limit_together(
+async def test_sessions_of_an_account_share_the_password_limit(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_PASSWORD_ACCOUNT", "7/1d")
@@ -243,7 +243,7 @@ async def test_the_sessions_of_an_account_have_a_limit_together(
     assert statuses == [400] * 7 + [429] * 5
 
 
-async def test_a_reset_by_mail_lets_the_owner_in_whatever_strangers_used_up(
+async def test_reset_by_mail_lets_the_owner_in_despite_used_up_limits(
     at: From, people: People, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT_DAY", "4/1d")
@@ -275,7 +275,7 @@ async def test_a_reset_by_mail_lets_the_owner_in_whatever_strangers_used_up(
     assert (await log_in(at(some_ip()), ann.email)).status_code == 429, "still, for strangers"
 
 
-async def test_a_known_device_has_its_own_count_for_a_forgotten_password(
+async def test_known_device_has_its_own_limit_for_password_resets(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_FORGOT_ACCOUNT", "2/30m")
@@ -289,7 +289,7 @@ async def test_a_known_device_has_its_own_count_for_a_forgotten_password(
     assert [await forget(device) for _ in range(3)] == [202, 202, 429]
 
 
-async def test_the_cruds_authenticate_counts_together_with_the_routes(
+async def test_authenticate_shares_the_limits_of_the_routes(
     at: From, people: People, database: Database
 ) -> None:
     ann = await people.add()

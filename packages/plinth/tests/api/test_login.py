@@ -31,9 +31,7 @@ def sign_in(request: pytest.FixtureRequest, client: AsyncClient) -> SignIn:
     return by_json if request.param == "json" else by_form
 
 
-async def test_who_signs_in_gets_tokens(
-    client: AsyncClient, people: People, sign_in: SignIn
-) -> None:
+async def test_login_returns_tokens(client: AsyncClient, people: People, sign_in: SignIn) -> None:
     person = await people.add()
 
     answer = await sign_in(person.email, PASSWORD)
@@ -48,13 +46,13 @@ async def test_who_signs_in_gets_tokens(
     assert (await client.get("/users/me", headers=headers)).json()["id"] == person.id
 
 
-async def test_the_email_is_looked_up_without_case(people: People, sign_in: SignIn) -> None:
+async def test_login_ignores_the_case_of_the_email(people: People, sign_in: SignIn) -> None:
     await people.add(email="Ada.Lovelace@Example.com")
 
     assert (await sign_in("aDA.lOVELACE@eXAMPLE.COM", PASSWORD)).status_code == 200
 
 
-async def test_no_refusal_comes_sooner_than_another(
+async def test_failed_login_takes_a_minimum_time(
     people: People, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The response time of a failed sign-in does not show whether the account exists."""
@@ -66,7 +64,7 @@ async def test_no_refusal_comes_sooner_than_another(
         assert monotonic() - began >= 0.2
 
 
-async def test_a_wrong_password_and_an_unknown_email_answer_alike(
+async def test_wrong_password_and_unknown_email_get_the_same_response(
     people: People, sign_in: SignIn
 ) -> None:
     person = await people.add()
@@ -78,7 +76,7 @@ async def test_a_wrong_password_and_an_unknown_email_answer_alike(
 
 
 @pytest.mark.parametrize("username", ["ada", "no address", "a@b"])
-async def test_what_is_no_address_is_an_unknown_one(
+async def test_malformed_email_is_an_unknown_one(
     people: People, sign_in: SignIn, username: str
 ) -> None:
     await people.add(username="ada")
@@ -86,7 +84,7 @@ async def test_what_is_no_address_is_an_unknown_one(
     check_refusal(await sign_in(username, PASSWORD), 401, WRONG)
 
 
-async def test_an_inactive_user_is_told_so_with_the_right_password_only(
+async def test_inactive_user_is_reported_only_with_the_right_password(
     people: People, sign_in: SignIn
 ) -> None:
     person = await people.add(is_active=False)
@@ -95,7 +93,7 @@ async def test_an_inactive_user_is_told_so_with_the_right_password_only(
     check_refusal(await sign_in(person.email, "Wrong-Horse-7"), 401, WRONG)
 
 
-async def test_an_old_bcrypt_hash_holds_and_is_replaced(
+async def test_bcrypt_hash_is_accepted_and_replaced(
     people: People, second: asyncpg.Connection, sign_in: SignIn
 ) -> None:
     old = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -108,16 +106,14 @@ async def test_an_old_bcrypt_hash_holds_and_is_replaced(
         assert (await second.fetchval("SELECT hashed_password FROM users")).startswith("$argon2id")
 
 
-async def test_a_password_in_another_unicode_form_is_the_same(
-    client: AsyncClient, sign_in: SignIn
-) -> None:
+async def test_password_is_equal_in_nfc_and_nfd(client: AsyncClient, sign_in: SignIn) -> None:
     account = {"email": "ada@example.com", "username": "ada", "password": "Caf\u00e9-Horse-7"}
     assert (await client.post("/auth/register", json=account)).status_code == 201
 
     assert (await sign_in("ada@example.com", "Cafe\u0301-Horse-7")).status_code == 200
 
 
-async def test_the_form_asks_for_the_password_grant(client: AsyncClient, people: People) -> None:
+async def test_form_requires_the_password_grant(client: AsyncClient, people: People) -> None:
     person = await people.add()
     form = {"username": person.email, "password": PASSWORD}
 
@@ -129,7 +125,7 @@ async def test_the_form_asks_for_the_password_grant(client: AsyncClient, people:
     check_invalid(await client.post("/auth/token", json=form), "body.username", "body.password")
 
 
-async def test_the_authorize_button_s_address_gives_a_token_that_opens(
+async def test_token_url_of_the_openapi_document_issues_a_valid_token(
     client: AsyncClient, people: People
 ) -> None:
     person = await people.add()
@@ -145,7 +141,7 @@ async def test_the_authorize_button_s_address_gives_a_token_that_opens(
     assert (await client.get("/users/me", headers=headers)).status_code == 200
 
 
-async def test_the_session_remembers_where_it_began(
+async def test_session_stores_ip_and_user_agent(
     people: People, second: asyncpg.Connection, client: AsyncClient
 ) -> None:
     person = await people.add()

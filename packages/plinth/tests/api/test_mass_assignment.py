@@ -29,7 +29,7 @@ def hostile(key: str, row: asyncpg.Record) -> Any:
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
-async def test_registering_sets_no_other_column(
+async def test_registration_sets_no_protected_column(
     client: AsyncClient, second: asyncpg.Connection, key: str
 ) -> None:
     async def register(name: str, **more: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ async def test_registering_sets_no_other_column(
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
-async def test_updating_oneself_sets_no_other_column(
+async def test_profile_update_sets_no_protected_column(
     client: AsyncClient, people: People, second: asyncpg.Connection, key: str
 ) -> None:
     person = await people.enter()
@@ -73,7 +73,7 @@ async def test_updating_oneself_sets_no_other_column(
     assert await second.fetchrow("SELECT * FROM users") == before
 
 
-async def test_the_guide_s_own_data_registers_an_ordinary_user(client: AsyncClient) -> None:
+async def test_registration_with_flags_creates_a_regular_user(client: AsyncClient) -> None:
     account = {
         "email": "admin@example.com",
         "username": "admin",

@@ -19,7 +19,7 @@ WRONG_PASSWORD = "The current password is missing or wrong"
 NEW_PASSWORD = "Other-Horse-8"
 
 
-async def test_a_user_sees_themselves(client: AsyncClient, people: People) -> None:
+async def test_get_me_returns_the_current_user(client: AsyncClient, people: People) -> None:
     person = await people.enter(full_name="Ada Lovelace")
 
     answer = await client.get("/users/me", headers=person.headers)
@@ -42,7 +42,7 @@ async def test_a_user_sees_themselves(client: AsyncClient, people: People) -> No
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer nonsense", "Basic YWRhOmFkYQ==", "Token abc"]
 )
-async def test_a_stranger_is_refused(
+async def test_missing_or_invalid_token_is_401(
     client: AsyncClient, method: str, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -51,7 +51,7 @@ async def test_a_stranger_is_refused(
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
-async def test_an_inactive_user_is_told_so(
+async def test_inactive_user_is_400(
     client: AsyncClient, people: People, second: asyncpg.Connection, method: str
 ) -> None:
     person = await people.enter()
@@ -73,7 +73,7 @@ async def test_an_inactive_user_is_told_so(
     ],
     ids=str,
 )
-async def test_only_what_was_sent_is_changed(
+async def test_patch_changes_only_the_sent_fields(
     client: AsyncClient, people: People, second: asyncpg.Connection, changes: dict[str, Any]
 ) -> None:
     person = await people.enter(full_name="Ada Lovelace")
@@ -93,7 +93,7 @@ async def test_only_what_was_sent_is_changed(
 
 
 @pytest.mark.parametrize("field", ["email", "username", "password"])
-async def test_null_clears_the_full_name_and_nothing_else(
+async def test_null_is_refused_except_for_the_full_name(
     client: AsyncClient, people: People, field: str
 ) -> None:
     person = await people.enter()
@@ -116,7 +116,7 @@ async def test_null_clears_the_full_name_and_nothing_else(
         ("full_name", "x" * 256),
     ],
 )
-async def test_the_rules_are_those_of_registering(
+async def test_patch_validates_like_registration(
     client: AsyncClient, people: People, field: str, value: str
 ) -> None:
     person = await people.enter()
@@ -134,7 +134,7 @@ async def test_the_rules_are_those_of_registering(
         ({"username": "TAKEN"}, "Username already taken"),
     ],
 )
-async def test_what_another_has_is_taken(
+async def test_taken_email_or_username_is_refused(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -151,7 +151,9 @@ async def test_what_another_has_is_taken(
     assert tuple(mine) == (person.email, person.username)
 
 
-async def test_one_s_own_name_may_change_its_case(client: AsyncClient, people: People) -> None:
+async def test_user_can_change_the_case_of_their_username(
+    client: AsyncClient, people: People
+) -> None:
     person = await people.enter(username="ada")
 
     answer = await client.patch("/users/me", headers=person.headers, json={"username": "Ada"})
@@ -161,7 +163,7 @@ async def test_one_s_own_name_may_change_its_case(client: AsyncClient, people: P
 
 @pytest.mark.parametrize("changes", [{"email": "new@example.com"}, {"password": NEW_PASSWORD}])
 @pytest.mark.parametrize("current", [{}, {"current_password": None}, {"current_password": "Wrong"}])
-async def test_email_and_password_ask_for_the_current_password(
+async def test_change_of_email_or_password_requires_the_current_password(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -179,7 +181,7 @@ async def test_email_and_password_ask_for_the_current_password(
     assert await second.fetchrow("SELECT * FROM users") == before
 
 
-async def test_an_application_may_take_a_new_email_without_the_password(
+async def test_application_can_change_the_email_without_the_password(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     """An e-mail changes by a link in a mail to it; a new password requires the current one."""
@@ -201,7 +203,7 @@ async def test_an_application_may_take_a_new_email_without_the_password(
             await update(**changes)
 
 
-async def test_an_application_may_take_a_new_email_at_once(
+async def test_application_can_change_the_email_immediately(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     """The new address is unverified and gets the link; the old one a notice; other sessions end."""
@@ -230,7 +232,7 @@ async def test_an_application_may_take_a_new_email_at_once(
         await update(taken.email)
 
 
-async def test_an_application_may_take_a_new_password_without_the_current_one(
+async def test_application_can_set_a_password_without_the_current_one(
     people: People, database: Database, second: asyncpg.Connection, client: AsyncClient
 ) -> None:
     """The rules for new passwords apply, and the other sessions end."""
@@ -255,7 +257,7 @@ async def test_an_application_may_take_a_new_password_without_the_current_one(
     assert (await client.get("/users/me", headers=other.headers)).status_code == 401
 
 
-async def test_a_new_email_waits_until_it_is_verified(
+async def test_new_email_is_pending_until_verified(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter(is_verified=True)
@@ -268,9 +270,7 @@ async def test_a_new_email_waits_until_it_is_verified(
     assert await second.fetchrow("SELECT * FROM users") == before
 
 
-async def test_the_new_password_opens_and_the_old_one_does_not(
-    client: AsyncClient, people: People
-) -> None:
+async def test_new_password_replaces_the_old_one(client: AsyncClient, people: People) -> None:
     person = await people.enter()
     changes = {"password": NEW_PASSWORD, "current_password": PASSWORD}
 

@@ -76,7 +76,7 @@ async def test_added_middleware_runs_the_last_added_outermost(
     assert "x-request-id" in response.headers
 
 
-def test_the_stack_is_the_one_that_fastapi_builds(fresh: FastAPI) -> None:
+def test_middleware_stack_is_built_by_fastapi(fresh: FastAPI) -> None:
     assert type(fresh) is FastAPI
     stack, names = fresh.build_middleware_stack(), []
     while not isinstance(stack, RequestContextMiddleware):
@@ -104,7 +104,7 @@ async def test_added_middleware_sees_the_path_that_is_routed(declared: str, aske
     assert (await get(app, asked)).status_code == 403
 
 
-async def test_an_error_reporter_sees_the_exception_and_the_client_a_problem(
+async def test_error_reporter_sees_the_exception_and_the_client_gets_a_problem(
     fresh: FastAPI, seen: list[Any]
 ) -> None:
     response = await get(fresh, "/broken", Origin="http://localhost:3000")
@@ -118,7 +118,7 @@ async def test_an_error_reporter_sees_the_exception_and_the_client_a_problem(
     assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
 
 
-async def test_a_handler_for_500_makes_the_response(fresh: FastAPI) -> None:
+async def test_exception_handler_for_500_creates_the_response(fresh: FastAPI) -> None:
     @fresh.exception_handler(500)
     async def handle(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"at": request.url.path, "kind": type(error).__name__}, 500)
@@ -128,7 +128,7 @@ async def test_a_handler_for_500_makes_the_response(fresh: FastAPI) -> None:
     assert "access-control-allow-origin" in response.headers
 
 
-async def test_one_exception_is_one_traceback_in_the_log(
+async def test_exception_is_logged_with_one_traceback(
     fresh: FastAPI, seen: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     await get(fresh, "/broken")

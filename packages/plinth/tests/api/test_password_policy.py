@@ -47,7 +47,7 @@ def kinds(answer: Response) -> list[str]:
         ("MyApp12345", "personal"),
     ],
 )
-async def test_nobody_registers_with_a_guessable_password(
+async def test_registration_refuses_a_guessable_password(
     client: AsyncClient, second: asyncpg.Connection, password: str, kind: str
 ) -> None:
     answer = await register(client, password)
@@ -58,7 +58,7 @@ async def test_nobody_registers_with_a_guessable_password(
 
 
 @pytest.mark.parametrize("password", ["Password1", "Countess1", "Lovelace1", "Engines12"])
-async def test_nobody_changes_to_a_guessable_password(
+async def test_password_change_refuses_a_guessable_password(
     client: AsyncClient, people: People, second: asyncpg.Connection, password: str
 ) -> None:
     person = await people.enter(**ADA)
@@ -68,7 +68,9 @@ async def test_nobody_changes_to_a_guessable_password(
     assert (await change(client, person, password="Other-Horse-8")).status_code == 200
 
 
-async def test_what_is_to_be_known_counts_as_well(client: AsyncClient, people: People) -> None:
+async def test_new_names_in_the_same_request_count_as_personal(
+    client: AsyncClient, people: People
+) -> None:
     person = await people.enter()
     for new in ({"username": "wharfinger"}, {"full_name": "W. Wharfinger"}):
         answer = await change(client, person, password="Wharfinger1", **new)
@@ -85,14 +87,12 @@ async def test_a_guessable_password_is_refused_before_anything_is_hashed(
     assert kinds(answer) == ["password_common"]
 
 
-async def test_an_old_guessable_password_still_opens_its_account(
-    client: AsyncClient, people: People
-) -> None:
+async def test_existing_guessable_password_stays_valid(client: AsyncClient, people: People) -> None:
     person = await people.enter(username="correct-horse")
     assert (await change(client, person, full_name="Correct Horse")).status_code == 200
 
 
-async def test_a_breached_password_is_refused_where_that_is_asked(
+async def test_breached_password_is_refused_when_the_check_is_enabled(
     client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = await people.enter()
@@ -106,7 +106,7 @@ async def test_a_breached_password_is_refused_where_that_is_asked(
         assert (await register(client, PASSWORD)).status_code == 201
 
 
-async def test_the_breach_check_holds_no_connection(
+async def test_breach_check_holds_no_database_connection(
     client: AsyncClient, people: People, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = await people.enter()
@@ -141,7 +141,7 @@ WAYS = [set_by_registering, set_by_changing, set_by_resetting]
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", [None, "warn", "off", "refuse"])
-async def test_the_setting_decides_wherever_a_password_is_set(
+async def test_password_blocklist_setting_applies_to_each_route(
     client: AsyncClient,
     people: People,
     inbox: Inbox,
@@ -162,7 +162,7 @@ async def test_the_setting_decides_wherever_a_password_is_set(
 
 
 @pytest.mark.parametrize("mode", ["warn", "off"])
-async def test_length_and_kinds_of_characters_hold_whatever_the_setting(
+async def test_length_and_character_rules_ignore_the_blocklist_setting(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr(settings, "PASSWORD_BLOCKLIST", mode)
@@ -170,7 +170,7 @@ async def test_length_and_kinds_of_characters_hold_whatever_the_setting(
         check_invalid(await register(client, weak), "body.password")
 
 
-async def test_off_asks_no_breach_service(
+async def test_blocklist_off_skips_the_breach_service(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "PASSWORD_BLOCKLIST", "off")

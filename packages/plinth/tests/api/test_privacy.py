@@ -49,7 +49,7 @@ def find(body: Any, user_id: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", ["one", "found", "list"])
-async def test_the_matrix_of_roles_routes_and_fields(
+async def test_visible_fields_depend_on_role_and_route(
     client: AsyncClient, people: People, second: asyncpg.Connection, role: str, route: str
 ) -> None:
     target = await people.add(**TARGET)
@@ -72,7 +72,7 @@ async def test_the_matrix_of_roles_routes_and_fields(
 @pytest.mark.parametrize(
     "part", ["private.address@hidden.example", "private", "HIDDEN", "address@hidden", ".example"]
 )
-async def test_an_email_is_searched_by_superusers_only(
+async def test_only_superusers_can_search_by_email(
     client: AsyncClient, people: People, part: str
 ) -> None:
     target = await people.add(**TARGET)
@@ -87,7 +87,7 @@ async def test_an_email_is_searched_by_superusers_only(
 
 @pytest.mark.parametrize("operation", find_operations(), ids=str)
 @pytest.mark.parametrize("role", ["anonymous", "other"])
-async def test_no_route_shows_what_is_private(
+async def test_no_route_exposes_private_data(
     app: FastAPI, people: People, second: asyncpg.Connection, operation: Operation, role: str
 ) -> None:
     target = await people.enter(**TARGET)

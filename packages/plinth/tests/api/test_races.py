@@ -51,7 +51,7 @@ def in_case_variants(text: str) -> list[str]:
     ("field", "rounds", "detail"),
     [("email", 100, "Email already registered"), ("username", 10, "Username already taken")],
 )
-async def test_of_twenty_who_register_one_name_in_case_variants_one_is_made(
+async def test_concurrent_registrations_in_case_variants_create_one_user(
     client: AsyncClient, second: asyncpg.Connection, field: str, rounds: int, detail: str
 ) -> None:
     numbers = count()
@@ -72,7 +72,7 @@ async def test_of_twenty_who_register_one_name_in_case_variants_one_is_made(
     assert await second.fetchval("SELECT count(*) FROM users") == rounds
 
 
-async def test_of_twenty_refreshes_with_one_token_one_rotates(
+async def test_concurrent_refreshes_rotate_once(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -95,7 +95,7 @@ async def test_of_twenty_refreshes_with_one_token_one_rotates(
     assert await second.fetchval("SELECT count(*) FROM sessions") == 1
 
 
-async def test_of_twenty_who_take_one_username_one_has_it(
+async def test_concurrent_changes_to_one_username_succeed_once(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     takers = [await people.enter() for _ in range(AT_ONCE)]
@@ -114,7 +114,7 @@ async def test_of_twenty_who_take_one_username_one_has_it(
 
 
 @pytest.mark.parametrize(("superusers", "rounds"), [(2, 50), (4, 5)])
-async def test_of_superusers_who_delete_each_other_at_once_one_remains(
+async def test_concurrent_mutual_deletions_leave_one_superuser(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -138,7 +138,9 @@ async def test_of_superusers_who_delete_each_other_at_once_one_remains(
         await second.execute("DELETE FROM users")
 
 
-async def test_of_twenty_who_delete_one_user_one_does(client: AsyncClient, people: People) -> None:
+async def test_concurrent_deletions_of_one_user_succeed_once(
+    client: AsyncClient, people: People
+) -> None:
     superuser = await people.enter(is_superuser=True)
     for _ in range(5):
         victim = await people.add()
@@ -152,7 +154,7 @@ async def test_of_twenty_who_delete_one_user_one_does(client: AsyncClient, peopl
         assert Counter(answer.status_code for answer in answers) == {204: 1, 404: AT_ONCE - 1}
 
 
-async def test_of_two_new_passwords_at_once_one_holds(
+async def test_concurrent_password_changes_leave_one_session(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     for _ in range(10):
@@ -179,7 +181,7 @@ async def test_of_two_new_passwords_at_once_one_holds(
         ({"email": "b@b.example"}, {"password_for_email": False, "email_by_link": False}),
     ],
 )
-async def test_a_reset_precedes_a_change_that_is_made_without_the_current_password(
+async def test_reset_wins_over_a_concurrent_change_without_the_password(
     people: People,
     database: Database,
     second: asyncpg.Connection,

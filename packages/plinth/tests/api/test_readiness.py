@@ -37,7 +37,7 @@ async def fresh(app: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("fresh")
-async def test_it_is_ready_while_all_is_well(client: AsyncClient) -> None:
+async def test_ready_when_all_services_are_healthy(client: AsyncClient) -> None:
     live, ready = await client.get("/health/live"), await client.get("/health/ready")
 
     assert (live.status_code, live.json()) == (200, {"status": "alive"})
@@ -46,7 +46,7 @@ async def test_it_is_ready_while_all_is_well(client: AsyncClient) -> None:
 
 
 @pytest.mark.usefixtures("fresh")
-async def test_it_lives_and_is_not_ready_while_it_drains(client: AsyncClient) -> None:
+async def test_alive_but_not_ready_while_draining(client: AsyncClient) -> None:
     draining.start()
 
     live, ready = await client.get("/health/live"), await client.get("/health/ready")
@@ -59,7 +59,7 @@ async def test_it_lives_and_is_not_ready_while_it_drains(client: AsyncClient) ->
     ("version", "status", "database"),
     [("behind", 503, "behind"), (None, 503, "behind"), ("of_tomorrow", 200, "healthy")],
 )
-async def test_a_database_that_is_behind_is_not_ready_and_one_ahead_is(
+async def test_database_behind_is_not_ready_and_ahead_is_ready(
     client: AsyncClient,
     second: asyncpg.Connection,
     version: str | None,
@@ -86,7 +86,7 @@ async def test_a_database_that_is_behind_is_not_ready_and_one_ahead_is(
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(("more", "status", "words"), [(-1, 503, "behind"), (1, 200, "healthy")])
-async def test_the_librarys_schema_version_is_compared_too(
+async def test_readiness_compares_the_plinth_schema_version(
     client: AsyncClient,
     second: asyncpg.Connection,
     caplog: pytest.LogCaptureFixture,
@@ -108,7 +108,7 @@ async def test_the_librarys_schema_version_is_compared_too(
     assert advice in caplog.text, "the reason is in the log alone"
 
 
-async def test_those_who_ask_at_once_share_one_look_that_is_kept_for_a_second() -> None:
+async def test_concurrent_requests_share_one_check_cached_for_a_second() -> None:
     looks, clock, goes_on = 0, Clock(), asyncio.Event()
 
     async def look() -> Report:

@@ -15,7 +15,7 @@ async def refresh(client: AsyncClient, token: str) -> Response:
     return await client.post("/auth/refresh", json={"refresh_token": token})
 
 
-async def test_a_refresh_gives_a_new_pair(client: AsyncClient, people: People) -> None:
+async def test_refresh_returns_a_new_pair(client: AsyncClient, people: People) -> None:
     person = await people.enter()
 
     answer = await refresh(client, person.tokens["refresh_token"])
@@ -33,7 +33,7 @@ async def test_a_refresh_gives_a_new_pair(client: AsyncClient, people: People) -
     assert (await refresh(client, tokens["refresh_token"])).status_code == 200
 
 
-async def test_only_hashes_of_it_are_stored(
+async def test_only_hashes_of_refresh_tokens_are_stored(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -48,18 +48,20 @@ async def test_only_hashes_of_it_are_stored(
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "A" * 88, "é" * 10, "a.b.c", "A" * 2048])
-async def test_nonsense_is_refused(client: AsyncClient, people: People, token: str) -> None:
+async def test_malformed_refresh_token_is_refused(
+    client: AsyncClient, people: People, token: str
+) -> None:
     await people.enter()
 
     check_refusal(await refresh(client, token), 401, INVALID)
 
 
-async def test_a_token_is_asked_for(client: AsyncClient) -> None:
+async def test_refresh_token_is_required(client: AsyncClient) -> None:
     check_invalid(await client.post("/auth/refresh", json={}), "body.refresh_token")
     check_invalid(await refresh(client, "A" * 2049), "body.refresh_token")
 
 
-async def test_each_kind_of_token_opens_its_own_door_only(
+async def test_access_and_refresh_tokens_are_not_interchangeable(
     client: AsyncClient, people: People
 ) -> None:
     person = await people.enter()
@@ -82,7 +84,7 @@ async def test_each_kind_of_token_opens_its_own_door_only(
         "UPDATE sessions SET revoked_at = now()",
     ],
 )
-async def test_it_ends_with_its_session_and_its_user(
+async def test_refresh_is_refused_when_the_session_or_user_ended(
     client: AsyncClient, people: People, second: asyncpg.Connection, end: str
 ) -> None:
     person = await people.enter()
@@ -91,7 +93,7 @@ async def test_it_ends_with_its_session_and_its_user(
     check_refusal(await refresh(client, person.tokens["refresh_token"]), 401, INVALID)
 
 
-async def test_a_refresh_prolongs_the_session_but_not_beyond_its_end(
+async def test_refresh_extends_the_session_up_to_its_absolute_end(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -107,7 +109,7 @@ async def test_a_refresh_prolongs_the_session_but_not_beyond_its_end(
     assert await second.fetchval("SELECT expires_at = ends_at FROM sessions")
 
 
-async def test_one_session_s_tokens_say_nothing_of_another(
+async def test_revoked_session_does_not_affect_another_session(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     first: Person = await people.enter()

@@ -28,7 +28,7 @@ async def log_in(client: AsyncClient, email: str, password: str) -> int:
 
 
 @pytest.mark.parametrize(("is_active", "password"), [(True, WRONG), (False, PASSWORD)])
-async def test_a_failed_sign_in_is_written_down(
+async def test_failed_sign_in_is_audited(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -41,14 +41,14 @@ async def test_a_failed_sign_in_is_written_down(
     assert await second.fetchval("SELECT count(*) FROM sessions") == 0
 
 
-async def test_a_failed_sign_in_of_nobody_is_written_down_too(
+async def test_failed_sign_in_of_an_unknown_user_is_audited(
     client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     assert await log_in(client, "nobody@example.com", WRONG) == 401
     assert await newest(second) == ("session.started", "failure", None, None, "refused")
 
 
-async def test_a_limit_that_was_reached_is_written_down(
+async def test_reached_limit_is_audited(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -63,7 +63,7 @@ async def test_a_limit_that_was_reached_is_written_down(
 
 
 @pytest.mark.parametrize("beside", [None, "an unreadable second field"])
-async def test_a_replay_ends_the_family_and_is_written_down_although_it_is_refused(
+async def test_replay_revokes_the_session_and_is_audited_despite_the_401(
     client: AsyncClient, people: People, second: asyncpg.Connection, beside: str | None
 ) -> None:
     ann = await people.enter()
@@ -86,7 +86,7 @@ async def test_a_replay_ends_the_family_and_is_written_down_although_it_is_refus
     assert (await client.post("/auth/refresh", json=again)).status_code == 401
 
 
-async def test_a_refused_change_leaves_nothing_half_done(
+async def test_refused_change_is_rolled_back(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     ann, bob = await people.enter(), await people.add()

@@ -189,7 +189,7 @@ def check_log(log: Log, words: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_at_start_it_is_503_and_a_sentence(
+async def test_refused_at_start_responds_503_and_logs_the_reason(
     app: FastAPI, case: str, refusing: Refusing, superuser: Person
 ) -> None:
     rest, words = CASES[case]
@@ -205,7 +205,7 @@ async def test_at_start_it_is_503_and_a_sentence(
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_the_doctor_says_the_same(case: str, refusing: Refusing) -> None:
+async def test_doctor_reports_the_same_reason(case: str, refusing: Refusing) -> None:
     rest, words = CASES[case]
     findings = await doctor.examine(refusing.url(rest), settings, workers=1)
     text = " ".join(f"{it.text} {it.advice}" for it in findings if it.level is Level.BROKEN)
@@ -214,7 +214,7 @@ async def test_the_doctor_says_the_same(case: str, refusing: Refusing) -> None:
 
 
 @pytest.mark.parametrize("case", ["rotated password", "no such database", "no such host"])
-def test_a_command_ends_with_a_sentence(case: str, refusing: Refusing) -> None:
+def test_command_exits_with_the_reason(case: str, refusing: Refusing) -> None:
     rest, words = CASES[case]
     given = {"DATABASE_URL": refusing.url(rest), "REDIS_URL": "redis://127.0.0.1:1"}
     ended = plinth("db", "upgrade", **given)
@@ -270,7 +270,7 @@ async def break_and_cut(server: OwnPostgres, statement: str) -> None:
 
 
 @pytest.mark.parametrize("fault", BREAK)
-async def test_while_it_runs_it_is_503_until_it_is_mended(
+async def test_fault_at_run_time_responds_503_until_fixed(
     fault: str, running: AsyncClient, refusing: Refusing, superuser: Person
 ) -> None:
     break_it, mend_it = BREAK[fault]

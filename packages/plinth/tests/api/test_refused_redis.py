@@ -120,7 +120,7 @@ async def ask_every_route(client: AsyncClient, superuser: Person) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_every_route_goes_on_and_a_line_says_why(
+async def test_routes_work_and_one_log_line_has_the_reason(
     app: FastAPI, case: str, refusing: Refusing, superuser: Person
 ) -> None:
     _, words = CASES[case]
@@ -140,14 +140,14 @@ async def test_every_route_goes_on_and_a_line_says_why(
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_the_doctor_says_the_same(case: str, refusing: Refusing) -> None:
+async def test_doctor_reports_the_same_reason(case: str, refusing: Refusing) -> None:
     finding = await doctor.check(refusing.url(case))
     assert finding.level is Level.BROKEN
     assert CASES[case][1] in finding.text
     assert "right" not in finding.text
 
 
-async def test_cluster_mode_refuses_the_start(
+async def test_cluster_mode_prevents_the_start(
     app: FastAPI, refusing: Refusing, superuser: Person
 ) -> None:
     with pytest.raises(SettingsError, match="cluster mode"):
@@ -163,7 +163,7 @@ async def test_cluster_mode_refuses_the_start(
     "program",
     [["plinth.cli", "serve"], ["plinth.cli", "serve", "--workers=2"], ["uvicorn", "app.main:app"]],
 )
-def test_a_process_ends_with_the_sentence(
+def test_cluster_mode_exits_without_a_traceback(
     program: list[str], refusing: Refusing, environment: dict[str, str]
 ) -> None:
     ended = subprocess.run(
@@ -191,5 +191,5 @@ def test_a_process_ends_with_the_sentence(
         (exceptions.ResponseError("ERR unknown command"), "reported an error"),
     ],
 )
-def test_what_is_hard_to_bring_about_has_its_sentence_too(error: Exception, words: str) -> None:
+def test_rare_connection_errors_are_described(error: Exception, words: str) -> None:
     assert words in describe_connection_error(error)

@@ -22,7 +22,7 @@ async def register(client: AsyncClient, **values: Any) -> Response:
     return await client.post("/auth/register", json=ADA | values)
 
 
-async def test_a_person_registers(client: AsyncClient, second: asyncpg.Connection) -> None:
+async def test_register_creates_a_user(client: AsyncClient, second: asyncpg.Connection) -> None:
     answer = await register(client)
 
     assert answer.status_code == 201, answer.text
@@ -40,14 +40,14 @@ async def test_a_person_registers(client: AsyncClient, second: asyncpg.Connectio
     assert row["hashed_password"].startswith("$argon2id$")
 
 
-async def test_the_full_name_may_be_left_out(client: AsyncClient) -> None:
+async def test_full_name_is_optional(client: AsyncClient) -> None:
     without = {name: value for name, value in ADA.items() if name != "full_name"}
 
     assert (await client.post("/auth/register", json=without)).json()["full_name"] is None
 
 
 @pytest.mark.parametrize("email", ["Ada@example.com", "ada@example.com", "ADA@EXAMPLE.COM"])
-async def test_an_email_is_taken_whatever_its_case(client: AsyncClient, email: str) -> None:
+async def test_taken_email_ignores_case(client: AsyncClient, email: str) -> None:
     await register(client)
 
     answer = await register(client, email=email, username="other")
@@ -56,7 +56,7 @@ async def test_an_email_is_taken_whatever_its_case(client: AsyncClient, email: s
 
 
 @pytest.mark.parametrize("username", ["Ada", "ada", "ADA"])
-async def test_a_username_is_taken_whatever_its_case(client: AsyncClient, username: str) -> None:
+async def test_taken_username_ignores_case(client: AsyncClient, username: str) -> None:
     await register(client)
 
     answer = await register(client, email="other@example.com", username=username)
@@ -80,7 +80,7 @@ async def test_a_username_is_taken_whatever_its_case(client: AsyncClient, userna
         ("email", "a" * 64 + "@example.com"),
     ],
 )
-async def test_it_is_accepted_at_the_edge(client: AsyncClient, field: str, value: str) -> None:
+async def test_value_at_the_limit_is_accepted(client: AsyncClient, field: str, value: str) -> None:
     answer = await register(client, **{field: value})
 
     assert answer.status_code == 201, answer.text
@@ -113,7 +113,7 @@ async def test_it_is_accepted_at_the_edge(client: AsyncClient, field: str, value
         ("email", None),
     ],
 )
-async def test_it_is_refused_beyond_the_edge(
+async def test_value_beyond_the_limit_is_refused(
     client: AsyncClient, second: asyncpg.Connection, field: str, value: str
 ) -> None:
     check_invalid(await register(client, **{field: value}), f"body.{field}")
@@ -121,7 +121,7 @@ async def test_it_is_refused_beyond_the_edge(
 
 
 @pytest.mark.parametrize("field", ["email", "username", "password"])
-async def test_what_is_needed_is_asked_for(client: AsyncClient, field: str) -> None:
+async def test_missing_field_is_refused(client: AsyncClient, field: str) -> None:
     answer = await client.post(
         "/auth/register", json={name: value for name, value in ADA.items() if name != field}
     )
@@ -129,7 +129,7 @@ async def test_what_is_needed_is_asked_for(client: AsyncClient, field: str) -> N
     check_invalid(answer, f"body.{field}")
 
 
-async def test_a_refused_password_is_not_sent_back(client: AsyncClient) -> None:
+async def test_refused_password_is_not_in_the_response(client: AsyncClient) -> None:
     answer = await register(client, password="my-secret-words")
 
     check_invalid(answer, "body.password")

@@ -27,7 +27,7 @@ async def refuse(client: AsyncClient, token: str) -> None:
     check_refusal(answer, 401, INVALID)
 
 
-async def test_a_replayed_token_ends_its_family(
+async def test_replayed_refresh_token_revokes_the_session(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -44,7 +44,7 @@ async def test_a_replayed_token_ends_its_family(
     await refuse(client, current)
 
 
-async def test_a_token_before_the_previous_one_is_a_replay_at_once(
+async def test_token_older_than_the_previous_one_is_a_replay_at_once(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -56,7 +56,7 @@ async def test_a_token_before_the_previous_one_is_a_replay_at_once(
     assert await second.fetchval("SELECT revoked_at IS NOT NULL FROM sessions")
 
 
-async def test_a_replay_ends_one_family_only(client: AsyncClient, people: People) -> None:
+async def test_replay_keeps_other_sessions(client: AsyncClient, people: People) -> None:
     person = await people.enter()
     elsewhere = await people.sign_in(person)
     first = person.tokens["refresh_token"]
@@ -68,7 +68,7 @@ async def test_a_replay_ends_one_family_only(client: AsyncClient, people: People
     await refresh(client, elsewhere.tokens["refresh_token"])
 
 
-async def test_who_lost_the_answer_gets_the_current_token_three_times(
+async def test_grace_period_returns_the_current_token_three_times(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -84,7 +84,7 @@ async def test_who_lost_the_answer_gets_the_current_token_three_times(
 
 
 @pytest.mark.parametrize("changed", ["secret", "mark", "both"])
-async def test_a_forged_token_ends_nothing(
+async def test_forged_token_revokes_nothing(
     client: AsyncClient, people: People, second: asyncpg.Connection, changed: str
 ) -> None:
     person = await people.enter()
@@ -110,7 +110,7 @@ async def test_a_forged_token_ends_nothing(
         "UPDATE sessions SET expires_at = now() - interval '1 day'",
     ],
 )
-async def test_the_current_token_is_no_replay_when_its_time_is_over(
+async def test_expired_current_token_is_not_a_replay(
     client: AsyncClient, people: People, second: asyncpg.Connection, end: str
 ) -> None:
     person = await people.enter()
@@ -123,7 +123,7 @@ async def test_the_current_token_is_no_replay_when_its_time_is_over(
     assert await second.fetchval("SELECT revoked_reason FROM sessions") is None
 
 
-async def test_a_new_password_ends_the_other_sessions_and_keeps_one_s_own(
+async def test_password_change_revokes_other_sessions_and_keeps_the_current_one(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     changes = {"password": "Other-Horse-8", "current_password": PASSWORD}
@@ -154,7 +154,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_one_s_own(
         ("UPDATE sessions SET expires_at = now()", (401, NOBODY)),
     ],
 )
-async def test_a_right_that_is_taken_is_gone_at_the_next_request(
+async def test_removed_right_is_gone_at_the_next_request(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -171,7 +171,7 @@ async def test_a_right_that_is_taken_is_gone_at_the_next_request(
     check_refusal(answer, *refusal)
 
 
-async def test_a_right_that_is_given_holds_at_the_next_request(
+async def test_granted_right_applies_at_the_next_request(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -182,7 +182,7 @@ async def test_a_right_that_is_given_holds_at_the_next_request(
     assert (await client.get("/users/", headers=person.headers)).status_code == 200
 
 
-async def test_a_token_of_one_user_never_opens_another_s_session(
+async def test_token_of_a_session_moved_to_another_user_is_refused(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     one: Person = await people.enter()

@@ -24,7 +24,7 @@ async def seeker(request: pytest.FixtureRequest, people: People) -> Person:
 @pytest.mark.parametrize(
     "query", ["hopp", "HOPP", "race Ho", "ünal", "ÜNAL", "admiral", "ADMI", "al"]
 )
-async def test_it_finds_text_anywhere_without_case(
+async def test_search_matches_substrings_ignoring_case(
     client: AsyncClient, people: People, seeker: Person, query: str
 ) -> None:
     grace = await people.add(username="Admiral", full_name="Grace Hopper Ünal")
@@ -34,7 +34,7 @@ async def test_it_finds_text_anywhere_without_case(
 
 
 @pytest.mark.parametrize(("form", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
-async def test_one_word_in_two_forms_of_unicode_is_found(
+async def test_search_matches_nfc_and_nfd(
     client: AsyncClient, seeker: Person, form: Literal["NFC", "NFD"], other: Literal["NFC", "NFD"]
 ) -> None:
     name = {"full_name": normalize(form, "Zoë Ångström")}
@@ -46,7 +46,7 @@ async def test_one_word_in_two_forms_of_unicode_is_found(
 @pytest.mark.parametrize(
     "text", ["%", "_", "\\", "%%", "__", "\\%", "a%b", "a_b", "a\\b", "/", "'", '"']
 )
-async def test_every_character_matches_itself(
+async def test_search_escapes_wildcards(
     client: AsyncClient, people: People, seeker: Person, text: str
 ) -> None:
     exact = await people.add(full_name=f"x{text}y")
@@ -74,7 +74,7 @@ async def test_every_character_matches_itself(
         ("lee@two@one", set()),
     ],
 )
-async def test_of_an_address_all_is_looked_for(
+async def test_superuser_search_matches_all_of_an_email(
     client: AsyncClient, people: People, query: str, names: set[str]
 ) -> None:
     """The index covers only the part of an e-mail before the @."""
@@ -94,7 +94,7 @@ async def test_of_an_address_all_is_looked_for(
     assert {here[one] for one in found} == expected
 
 
-async def test_a_match_does_not_reach_over_columns(
+async def test_match_does_not_span_columns(
     client: AsyncClient, people: People, seeker: Person
 ) -> None:
     await people.add(email="a@start.example", username="middle", full_name="end")
@@ -103,7 +103,7 @@ async def test_a_match_does_not_reach_over_columns(
         assert await search(client, seeker, over) == []
 
 
-async def test_it_is_by_id_with_skip_and_limit(
+async def test_search_is_ordered_by_id_with_skip_and_limit(
     client: AsyncClient, people: People, seeker: Person
 ) -> None:
     found = [(await people.add(full_name=f"Match {number}")).id for number in range(25)]
@@ -115,11 +115,11 @@ async def test_it_is_by_id_with_skip_and_limit(
     assert await search(client, seeker, "match", skip=25) == []
 
 
-async def test_nothing_found_is_an_empty_list(client: AsyncClient, seeker: Person) -> None:
+async def test_no_match_returns_an_empty_list(client: AsyncClient, seeker: Person) -> None:
     assert await search(client, seeker, "zzzzzz") == []
 
 
-async def test_two_characters_are_needed(client: AsyncClient, seeker: Person) -> None:
+async def test_query_needs_2_to_100_characters(client: AsyncClient, seeker: Person) -> None:
     for params in ({"q": ""}, {"q": "a"}, {"q": "a" * 101}, {"q": "a\nb"}, {}):
         answer = await client.get("/users/search", headers=seeker.headers, params=params)
         check_invalid(answer, "query.q")

@@ -87,7 +87,7 @@ async def events(second: asyncpg.Connection, person: Person) -> Counter[tuple[st
 # --- MFA_REQUIRED and refresh tokens ---
 
 
-async def test_a_used_refresh_token_is_a_replay_and_gives_no_challenge(
+async def test_used_refresh_token_is_a_replay_and_gets_no_challenge(
     client: AsyncClient,
     second: asyncpg.Connection,
     person: Person,
@@ -121,7 +121,7 @@ async def test_a_refresh_token_without_the_password_enrolls_no_factor(
     assert await second.fetchval("SELECT count(*) FROM factors") == 0
 
 
-async def test_grace_and_rotation_of_a_session_with_two_factors_work_when_required(
+async def test_session_with_two_factors_refreshes_when_a_factor_is_required(
     client: AsyncClient, person: Person, phone: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "MFA_REQUIRED", "all")
@@ -183,7 +183,7 @@ async def _add(client: AsyncClient, person: Person, _: App) -> Response:
 
 
 @pytest.mark.parametrize("act", [_confirm, _add])
-async def test_a_session_that_a_reset_ended_adds_no_factor(
+async def test_session_ended_by_a_reset_cannot_add_a_factor(
     client: AsyncClient, second: asyncpg.Connection, person: Person, act: Act
 ) -> None:
     """The owner resets the password while the thief's request waits for the user's row."""
@@ -203,7 +203,7 @@ async def test_a_session_that_a_reset_ended_adds_no_factor(
 
 
 @pytest.mark.parametrize("what", ["remove", "codes"])
-async def test_a_session_that_a_reset_ended_weakens_no_factor(
+async def test_session_ended_by_a_reset_cannot_weaken_factors(
     client: AsyncClient, second: asyncpg.Connection, person: Person, phone: App, what: str
 ) -> None:
     async with second.transaction():
@@ -225,7 +225,7 @@ async def test_a_session_that_a_reset_ended_weakens_no_factor(
     assert response.status_code in {401, 403}
 
 
-async def test_a_session_that_an_enrollment_ended_changes_no_password(
+async def test_session_ended_by_an_enrollment_cannot_change_the_password(
     client: AsyncClient, second: asyncpg.Connection, people: People, person: Person
 ) -> None:
     """The check for a recent factor precedes the lock; the owner's enrollment gets in between."""
@@ -309,7 +309,7 @@ def test_the_admin_shows_no_table_of_factors() -> None:
     assert not shown & {"Factor", "TotpSecret", "RecoveryCode", "Challenge"}
 
 
-async def test_a_superuser_opens_no_table_of_factors_in_the_admin(
+async def test_tables_of_factors_are_404_in_the_admin(
     browser: Superuser, client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await browser.sign_in(await people.add(is_superuser=True))
@@ -317,7 +317,7 @@ async def test_a_superuser_opens_no_table_of_factors_in_the_admin(
         assert (await browser.get(f"/{table}/list")).status_code == 404, table
 
 
-async def test_the_admin_form_leaves_no_session_of_another_user_behind(
+async def test_admin_form_starts_no_session_of_a_regular_user(
     browser: Superuser, client: AsyncClient, second: asyncpg.Connection, person: Person, phone: App
 ) -> None:
     pending = await begin(client, person)
@@ -355,7 +355,7 @@ async def test_the_admin_form_of_the_code_needs_the_csrf_token(
         {"challenge": "A" * 64, "self": "x", "data": "y", "code": "\x00"},
     ],
 )
-async def test_odd_forms_in_the_admin(browser: Superuser, data: dict[str, str]) -> None:
+async def test_malformed_admin_forms_are_refused(browser: Superuser, data: dict[str, str]) -> None:
     await browser.get("/login")
     answer = await browser.client.post("/admin/login", data={"csrftoken": browser.csrf, **data})
     assert answer.status_code in {400, 422}
@@ -418,7 +418,7 @@ async def test_a_stolen_session_does_not_lock_the_owner_out(
 
 
 @pytest.mark.usefixtures("limited")
-async def test_someone_with_the_password_does_not_evict_the_owner_s_challenge(
+async def test_attacker_with_the_password_does_not_evict_the_owners_challenge(
     elsewhere: AsyncClient, client: AsyncClient, person: Person, phone: App
 ) -> None:
     mine = await begin(client, person)
@@ -429,7 +429,7 @@ async def test_someone_with_the_password_does_not_evict_the_owner_s_challenge(
 
 
 @pytest.mark.usefixtures("limited")
-async def test_someone_with_the_password_does_not_flood_the_audit_log(
+async def test_attacker_with_the_password_does_not_flood_the_audit_log(
     elsewhere: AsyncClient, second: asyncpg.Connection, person: Person, phone: App
 ) -> None:
     login = {"email": person.email, "password": PASSWORD}
@@ -509,7 +509,7 @@ async def test_a_reset_reclaims_an_address_that_a_stranger_registered(
 # --- codes and challenges ---
 
 
-async def test_a_challenge_takes_no_code_of_another_user(
+async def test_challenge_refuses_codes_of_another_user(
     client: AsyncClient, second: asyncpg.Connection, people: People, person: Person, phone: App
 ) -> None:
     thief = await people.enter(is_verified=True)
@@ -541,7 +541,7 @@ async def test_a_challenge_of_another_purpose_or_user_is_refused(
     assert answer.json()["code"] == "invalid_challenge"
 
 
-async def test_an_admin_token_is_no_challenge(
+async def test_admin_token_is_not_accepted_as_a_challenge(
     browser: Superuser, client: AsyncClient, people: People
 ) -> None:
     await browser.sign_in(await people.add(is_superuser=True))
@@ -549,7 +549,7 @@ async def test_an_admin_token_is_no_challenge(
     assert (await complete(client, cookie, "000000")).json()["code"] == "invalid_challenge"
 
 
-async def test_twenty_step_ups_with_one_code_pass_once(
+async def test_concurrent_step_ups_with_one_code_succeed_once(
     client: AsyncClient, person: Person, phone: App
 ) -> None:
     proof = {"method": "totp", "code": phone.code()}
@@ -571,7 +571,7 @@ async def test_a_code_of_a_step_up_does_not_sign_in(
     assert replayed.json()["code"] == "wrong_code"
 
 
-async def test_the_code_that_confirmed_does_not_sign_in(
+async def test_code_that_confirmed_the_app_does_not_sign_in(
     client: AsyncClient, person: Person
 ) -> None:
     app = await add_app(client, person)
@@ -580,7 +580,7 @@ async def test_the_code_that_confirmed_does_not_sign_in(
     assert (await complete(client, pending["challenge"], app.code())).json()["code"] == "wrong_code"
 
 
-async def test_the_last_required_factors_are_not_removed_at_once(
+async def test_concurrent_removals_keep_one_required_factor(
     client: AsyncClient,
     second: asyncpg.Connection,
     person: Person,
@@ -609,7 +609,7 @@ async def test_twenty_new_apps_at_once_leave_one(
     assert await second.fetchval("SELECT count(*) FROM factors") == 1
 
 
-async def test_everything_at_once_deadlocks_nothing(
+async def test_concurrent_operations_of_one_user_do_not_deadlock(
     client: AsyncClient, second: asyncpg.Connection, people: People, person: Person, phone: App
 ) -> None:
     """Sign-in, completion, step-up, enrollment, removal, refresh and reset of one user."""
@@ -658,7 +658,9 @@ ODD = [
 
 
 @pytest.mark.parametrize("code", [*ODD, 123456, None, [], {}, True])
-async def test_odd_codes(client: AsyncClient, person: Person, phone: App, code: Any) -> None:
+async def test_malformed_codes_are_refused(
+    client: AsyncClient, person: Person, phone: App, code: Any
+) -> None:
     pending = await begin(client, person)
     unconfirmed = await add_app(client, person)
     headers = {"Content-Type": "application/json"}
@@ -679,7 +681,9 @@ async def test_odd_codes(client: AsyncClient, person: Person, phone: App, code: 
 
 
 @pytest.mark.parametrize("text", [*ODD, 1, None, ["A" * 64], "A" * 63 + "=", "-" * 64, "A" * 2048])
-async def test_odd_challenges(client: AsyncClient, database: Database, text: Any) -> None:
+async def test_malformed_challenges_are_refused(
+    client: AsyncClient, database: Database, text: Any
+) -> None:
     headers = {"Content-Type": "application/json"}
     for path in ("/auth/mfa", "/auth/mfa/totp"):
         body = json.dumps({"challenge": text, "code": "000000"})
@@ -690,7 +694,9 @@ async def test_odd_challenges(client: AsyncClient, database: Database, text: Any
 @pytest.mark.parametrize(
     "name", ["\x00", "a\x00b", "\ud800", "a\ud800", "a\r\nX: y", "\u2028", "", 1, None, "x" * 101]
 )
-async def test_odd_names(client: AsyncClient, person: Person, name: Any) -> None:
+async def test_malformed_factor_names_are_refused(
+    client: AsyncClient, person: Person, name: Any
+) -> None:
     headers = {"Content-Type": "application/json"} | person.headers
     body = json.dumps({"name": name})
     answer = await client.post("/users/me/factors/totp", content=body, headers=headers)
@@ -762,7 +768,7 @@ async def test_erasure_removes_factors_codes_and_challenges(
         assert await second.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 
-async def test_a_reset_by_an_operator_voids_everything(
+async def test_reset_by_an_operator_voids_factors_challenges_and_sessions(
     client: AsyncClient, second: asyncpg.Connection, database: Database, person: Person, phone: App
 ) -> None:
     codes = await make_codes(client, person)
@@ -780,7 +786,7 @@ async def test_a_reset_by_an_operator_voids_everything(
 # --- rolling deployment ---
 
 
-async def test_a_sign_in_of_the_old_release_that_waits_for_an_enrollment_is_refused(
+async def test_session_insert_of_the_old_release_during_enrollment_is_refused(
     second: asyncpg.Connection, database_url: str, client: AsyncClient, person: Person
 ) -> None:
     app = await add_app(client, person)
@@ -838,7 +844,7 @@ async def test_the_name_of_a_factor_is_in_no_mail(
 # --- more than one thief ---
 
 
-async def test_a_superuser_does_not_become_another_user_by_moving_a_challenge(
+async def test_superuser_cannot_take_over_a_user_by_moving_a_challenge(
     browser: Superuser,
     client: AsyncClient,
     second: asyncpg.Connection,
@@ -864,7 +870,7 @@ async def test_a_superuser_does_not_become_another_user_by_moving_a_challenge(
     assert victim.id not in {it["user_id"] for it in owners}
 
 
-async def test_a_session_that_signed_out_everywhere_confirms_no_factor(
+async def test_session_ended_by_logout_all_cannot_confirm_a_factor(
     client: AsyncClient, second: asyncpg.Connection, people: People, person: Person
 ) -> None:
     """Both requests over HTTP: the owner ends all sessions, and the thief's request is next."""

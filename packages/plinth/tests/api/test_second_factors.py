@@ -70,7 +70,7 @@ async def test_enrollment_and_sign_in(client: AsyncClient, people: People, perso
     assert (await client.get("/users/me", headers=signed_in.headers)).status_code == 200
 
 
-async def test_the_form_needs_the_factor_as_well(
+async def test_token_form_requires_the_factor(
     client: AsyncClient, person: Person, phone: App
 ) -> None:
     form = {"username": person.email, "password": PASSWORD, "grant_type": "password"}
@@ -135,7 +135,9 @@ async def test_attempts_are_counted_per_account_and_not_per_challenge(
     assert (await complete(client, pending["challenge"], phone.code())).status_code == 429
 
 
-async def test_recovery_codes(client: AsyncClient, person: Person, phone: App) -> None:
+async def test_recovery_codes_sign_in_once_and_are_replaced(
+    client: AsyncClient, person: Person, phone: App
+) -> None:
     made = await client.post("/users/me/recovery-codes", headers=person.headers)
     codes = made.json()["codes"]
     assert len(set(codes)) == 10
@@ -196,7 +198,7 @@ async def test_an_unknown_or_expired_challenge_is_refused(
     assert expired.json()["code"] == "invalid_challenge"
 
 
-async def test_nobody_confirms_or_removes_the_factor_of_another_user(
+async def test_factor_of_another_user_cannot_be_confirmed_or_removed(
     client: AsyncClient, people: People, person: Person
 ) -> None:
     app = await add_app(client, person)
@@ -276,7 +278,7 @@ async def test_a_challenge_adds_no_factor_to_an_account_that_has_one(
     assert added.json()["code"] == "method_not_accepted"
 
 
-async def test_only_superusers_need_a_factor_by_the_policy_superusers(
+async def test_mfa_required_superusers_applies_to_superusers_only(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "MFA_REQUIRED", "superusers")
@@ -298,7 +300,7 @@ async def test_the_database_refuses_a_session_without_the_factor(
         )
 
 
-async def test_a_new_secret_key_locks_nobody_out(
+async def test_totp_works_after_rotation_of_secret_key(
     client: AsyncClient, person: Person, phone: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [settings.SECRET_KEY])
@@ -310,7 +312,7 @@ async def test_a_new_secret_key_locks_nobody_out(
 @pytest.mark.parametrize(
     "change", [{"password": "Another-Horse-8"}, {"email": "other@example.com"}]
 )
-async def test_a_stale_session_with_a_factor_changes_no_credential(
+async def test_stale_session_with_a_factor_cannot_change_credentials(
     client: AsyncClient,
     second: asyncpg.Connection,
     person: Person,

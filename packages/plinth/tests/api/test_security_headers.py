@@ -39,7 +39,7 @@ EXPECTED = {
         ("POST", "/api/v1/auth/login", 422),
     ],
 )
-async def test_answers_and_refusals_carry_them(
+async def test_responses_and_errors_have_the_headers(
     app: FastAPI, client: AsyncClient, method: str, target: str, status: int
 ) -> None:
     answer = await send(app, method, target)
@@ -49,13 +49,13 @@ async def test_answers_and_refusals_carry_them(
     assert "strict-transport-security" not in answer.headers
 
 
-async def test_a_private_answer_is_not_stored(client: AsyncClient, people: People) -> None:
+async def test_private_response_has_no_store(client: AsyncClient, people: People) -> None:
     answer = await client.get("/users/me", headers=(await people.enter()).headers)
 
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_they_stand_on_what_the_outermost_handlers_say(app: FastAPI) -> None:
+async def test_responses_of_the_outermost_middleware_have_the_headers(app: FastAPI) -> None:
     too_large = [(b"content-length", b"99999999999")]
     preflight = [(b"origin", b"http://evil.example"), (b"access-control-request-method", b"GET")]
 
@@ -71,7 +71,7 @@ async def test_they_stand_on_what_the_outermost_handlers_say(app: FastAPI) -> No
     )
 
 
-async def test_an_unexpected_error_carries_them_as_well() -> None:
+async def test_unexpected_error_has_the_headers() -> None:
     async def break_down(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError("unexpected")
 
@@ -93,7 +93,7 @@ async def test_an_unexpected_error_carries_them_as_well() -> None:
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
-async def test_what_an_answer_says_itself_stands_once(client: AsyncClient, app: FastAPI) -> None:
+async def test_header_set_by_a_route_is_not_repeated(client: AsyncClient, app: FastAPI) -> None:
     answer = await client.get("http://test/.well-known/jwks.json")
 
     assert answer.headers.get_list("cache-control") == ["public, max-age=300"]

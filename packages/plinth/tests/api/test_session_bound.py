@@ -27,7 +27,7 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "SESSIONS_PER_USER", 3)
 
 
-async def test_the_least_recently_used_one_ends_and_it_is_told(
+async def test_least_recently_used_session_is_revoked_and_audited(
     client: AsyncClient, people: People, second: asyncpg.Connection, database: Database
 ) -> None:
     ann, ben = await people.add(), await people.enter()
@@ -60,7 +60,7 @@ async def test_the_least_recently_used_one_ends_and_it_is_told(
         "UPDATE users SET session_epoch = session_epoch + 1",
     ],
 )
-async def test_what_has_ended_does_not_count(
+async def test_ended_sessions_do_not_count(
     people: People, second: asyncpg.Connection, ended: str
 ) -> None:
     ann = await people.add()
@@ -73,7 +73,7 @@ async def test_what_has_ended_does_not_count(
 
 
 @pytest.mark.no_cover
-async def test_of_twenty_at_once_as_many_are_live_as_may_be(
+async def test_concurrent_sign_ins_keep_the_session_limit(
     people: People, second: asyncpg.Connection
 ) -> None:
     for before in range(ROUNDS):
@@ -87,7 +87,7 @@ async def test_of_twenty_at_once_as_many_are_live_as_may_be(
         assert len(ended) == before % 4 + AT_ONCE - 3
 
 
-async def test_the_admins_sessions_count_as_well(
+async def test_admin_sessions_count(
     app: FastAPI, client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     root = await people.add(is_superuser=True)
@@ -100,7 +100,7 @@ async def test_the_admins_sessions_count_as_well(
     assert (await client.get("/users/me", headers=first.headers)).status_code == 401
 
 
-async def test_where_an_earlier_release_left_more_each_sign_in_ends_some(
+async def test_each_sign_in_revokes_some_of_the_excess_of_an_earlier_release(
     people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.add()

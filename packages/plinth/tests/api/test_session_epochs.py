@@ -41,7 +41,7 @@ async def refresh(client: AsyncClient, token: str) -> int:
     return (await client.post("/auth/refresh", json={"refresh_token": token})).status_code
 
 
-async def test_neither_token_is_good_any_more(
+async def test_epoch_increment_invalidates_both_tokens(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     ann, ben = await people.enter(), await people.enter()
@@ -55,7 +55,7 @@ async def test_neither_token_is_good_any_more(
 
 
 @pytest.mark.parametrize("path", ["/auth/logout", "/auth/logout-all"])
-async def test_what_ended_stays_so_and_a_new_session_is_live(
+async def test_ended_session_stays_ended_and_a_new_one_is_live(
     client: AsyncClient, people: People, second: asyncpg.Connection, path: str
 ) -> None:
     ann = await people.enter()
@@ -68,7 +68,7 @@ async def test_what_ended_stays_so_and_a_new_session_is_live(
     assert [await status_of(client, it) for it in (ann, other, again)] == [401, 401, 401]
 
 
-async def test_no_statement_rotates_or_graces_a_session_of_an_older_epoch(
+async def test_session_of_an_older_epoch_is_never_refreshed(
     database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.enter()
@@ -91,7 +91,7 @@ async def test_no_statement_rotates_or_graces_a_session_of_an_older_epoch(
         )
 
 
-async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
+async def test_session_of_an_older_epoch_is_not_listed_or_counted(
     database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.enter()
@@ -108,7 +108,7 @@ async def test_it_is_not_listed_not_counted_and_cannot_be_ended_again(
     assert (totals.live_sessions, totals.signed_in) == (1, 1)
 
 
-async def test_a_replay_of_an_ended_session_is_not_told_again(
+async def test_replay_on_a_session_of_an_older_epoch_is_not_audited(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.enter()
@@ -120,7 +120,7 @@ async def test_a_replay_of_an_ended_session_is_not_told_again(
     assert await second.fetchval(replays) == 0
 
 
-async def test_a_kept_session_gets_the_new_epoch_unless_it_had_ended(
+async def test_kept_session_gets_the_new_epoch_unless_it_had_ended(
     database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     """A session that the owner has just revoked stays revoked.
@@ -143,7 +143,7 @@ async def test_a_kept_session_gets_the_new_epoch_unless_it_had_ended(
     assert await second.fetchval("SELECT session_epoch FROM users") == 3
 
 
-async def test_nobody_keeps_anothers_session(
+async def test_revoke_all_cannot_keep_a_session_of_another_user(
     database: Database, client: AsyncClient, people: People
 ) -> None:
     ann, eve = await people.enter(), await people.enter()
@@ -152,7 +152,7 @@ async def test_nobody_keeps_anothers_session(
     assert [await status_of(client, it) for it in (ann, eve)] == [200, 401]
 
 
-async def test_code_that_does_not_know_epochs_begins_a_live_session(
+async def test_session_inserted_by_older_code_gets_the_current_epoch(
     people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.add()
@@ -164,7 +164,7 @@ async def test_code_that_does_not_know_epochs_begins_a_live_session(
         await second.execute(ANOTHER, ann.id + 1, 1)
 
 
-async def test_more_than_a_request_can_mark_end_all_the_same(
+async def test_sessions_beyond_max_ended_at_once_end_and_are_cleaned_up(
     database: Database,
     client: AsyncClient,
     people: People,
@@ -192,7 +192,7 @@ async def test_more_than_a_request_can_mark_end_all_the_same(
     assert [await status_of(client, it) for it in (here, ben)] == [200, 200]
 
 
-async def test_the_newest_are_marked_first(
+async def test_newest_sessions_are_marked_first(
     database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest sessions are the most likely in use, and the previous release checks the mark."""
@@ -205,7 +205,7 @@ async def test_the_newest_are_marked_first(
     assert await second.fetchval(f"{are_new} WHERE revoked_at IS NOT NULL")
 
 
-async def test_a_session_that_begins_beside_it_is_marked_as_well(
+async def test_session_started_concurrently_is_marked(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     """The marking statement reads the sessions after it has locked the user's row."""
@@ -227,7 +227,7 @@ async def test_a_session_that_begins_beside_it_is_marked_as_well(
     assert await second.fetchval("SELECT revoked_at IS NOT NULL FROM sessions")
 
 
-async def test_a_deleted_users_sessions_are_dead_and_go(
+async def test_sessions_of_a_deleted_user_are_dead_and_cleaned_up(
     database: Database,
     client: AsyncClient,
     people: People,
@@ -254,7 +254,7 @@ async def test_a_deleted_users_sessions_are_dead_and_go(
     assert await status_of(client, root) == 200
 
 
-async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
+async def test_cleanup_deletes_only_sessions_ended_before_the_retention_period(
     database: Database,
     client: AsyncClient,
     people: People,
@@ -283,7 +283,7 @@ async def test_the_walk_deletes_what_ended_long_ago_and_nothing_else(
     assert await status_of(client, live) == 200
 
 
-async def test_several_workers_clean_side_by_side(
+async def test_concurrent_workers_share_the_cleanup(
     database: Database, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries.session_cleanup, "BATCH_SIZE", 50)
@@ -303,7 +303,7 @@ async def test_several_workers_clean_side_by_side(
         assert await second.fetchval("SELECT count(*) FROM session_cleanups") == 0
 
 
-async def test_a_list_comes_in_pages(
+async def test_session_list_is_paginated(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     ann, root = await people.enter(), await people.enter(is_superuser=True)
@@ -320,7 +320,7 @@ async def test_a_list_comes_in_pages(
         ).status_code == 422
 
 
-async def test_an_unknown_user_is_no_error(database: Database) -> None:
+async def test_revoking_sessions_of_an_unknown_user_is_not_an_error(database: Database) -> None:
     async with database.transaction() as db:
         await queries.session.revoke_all(db, 2**62, "x")
         assert await queries.session.revoke(db, uuid4(), "x") is None

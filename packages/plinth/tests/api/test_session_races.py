@@ -53,7 +53,7 @@ async def live_tokens(client: AsyncClient, given: list[Response]) -> list[str]:
 
 
 @pytest.mark.parametrize("revoke", [log_out, log_out_everywhere, deactivate])
-async def test_a_refresh_beside_the_revoke_leaves_no_live_token(
+async def test_refresh_during_a_revocation_leaves_no_live_token(
     client: AsyncClient, people: People, revoke: Revoke
 ) -> None:
     admin = await people.enter(is_superuser=True)
@@ -104,7 +104,7 @@ async def nothing_began(second: asyncpg.Connection, user_id: int) -> bool:
 
 
 @changes
-async def test_a_sign_in_cannot_slip_in_behind_a_change(
+async def test_sign_in_that_waits_for_a_credential_change_is_refused(
     people: People, second: asyncpg.Connection, change: str
 ) -> None:
     """The change holds the lock of the row when the old password has been verified."""
@@ -137,7 +137,7 @@ async def at_the_admins_door(app: FastAPI, person: Person) -> Response:
 
 @pytest.mark.parametrize("sign_in", [by_the_api, at_the_admins_door])
 @changes
-async def test_who_is_changed_while_their_password_is_verified_gets_no_session(
+async def test_change_during_password_verification_prevents_the_session(
     app: FastAPI,
     people: People,
     second: asyncpg.Connection,

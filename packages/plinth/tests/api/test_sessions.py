@@ -58,7 +58,7 @@ async def test_an_ended_session_is_refused_at_the_next_request(
     assert again.json()["detail"] == "Session not found"
 
 
-async def test_anothers_session_is_not_found(client: AsyncClient, people: People) -> None:
+async def test_session_of_another_user_is_404(client: AsyncClient, people: People) -> None:
     ann, eve = await people.enter(), await people.enter()
     anns = (await client.get("/users/me/sessions", headers=ann.headers)).json()[0]["id"]
     for session_id in (anns, uuid4()):
@@ -67,7 +67,7 @@ async def test_anothers_session_is_not_found(client: AsyncClient, people: People
     assert await is_let_in(client, ann)
 
 
-async def test_logout_ends_this_session_and_no_other(client: AsyncClient, people: People) -> None:
+async def test_logout_revokes_only_this_session(client: AsyncClient, people: People) -> None:
     here = await people.enter()
     there = await people.sign_in(here)
     assert (await client.post("/auth/logout", headers=here.headers)).status_code == 204
@@ -76,7 +76,7 @@ async def test_logout_ends_this_session_and_no_other(client: AsyncClient, people
     assert await is_let_in(client, there)
 
 
-async def test_logout_everywhere_ends_all(client: AsyncClient, people: People) -> None:
+async def test_logout_all_revokes_all_sessions(client: AsyncClient, people: People) -> None:
     here = await people.enter()
     there = await people.sign_in(here)
     other = await people.enter()
@@ -87,7 +87,7 @@ async def test_logout_everywhere_ends_all(client: AsyncClient, people: People) -
     assert await is_let_in(client, other)
 
 
-async def test_a_superuser_sees_and_ends_anyones_sessions(
+async def test_superuser_can_list_and_revoke_sessions_of_any_user(
     client: AsyncClient, people: People
 ) -> None:
     admin = await people.enter(is_superuser=True)
@@ -107,7 +107,9 @@ async def test_a_superuser_sees_and_ends_anyones_sessions(
         assert (await method(path, headers=admin.headers)).status_code == 404
 
 
-async def test_only_superusers_reach_anothers_sessions(client: AsyncClient, people: People) -> None:
+async def test_regular_user_cannot_reach_sessions_of_others(
+    client: AsyncClient, people: People
+) -> None:
     ann, eve = await people.enter(), await people.enter()
     for method in (client.get, client.delete):
         answer = await method(f"/users/{ann.id}/sessions", headers=eve.headers)
@@ -115,7 +117,7 @@ async def test_only_superusers_reach_anothers_sessions(client: AsyncClient, peop
     assert await is_let_in(client, ann)
 
 
-async def test_a_session_ends_by_idling_and_by_age(
+async def test_session_expires_by_idle_time_and_by_age(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     idle = await people.enter()
@@ -132,7 +134,7 @@ async def test_a_session_ends_by_idling_and_by_age(
     assert left, "a refresh must not carry a session over its absolute end"
 
 
-async def test_each_sign_in_is_a_session_of_its_own(client: AsyncClient, people: People) -> None:
+async def test_each_sign_in_starts_a_new_session(client: AsyncClient, people: People) -> None:
     """A sign-in ignores tokens in its request, which may be an attacker's (session fixation)."""
     ann = await people.enter()
     client.headers["Authorization"] = ann.headers["Authorization"]

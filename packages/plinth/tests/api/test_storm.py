@@ -14,7 +14,7 @@ from plinth.testing.people import People
 pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
 
-async def test_a_storm_of_sign_ins_takes_no_place_from_the_others(
+async def test_many_sign_ins_do_not_block_other_requests(
     client: AsyncClient, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LOGIN_FAILURE_MS", 500)  # each failed sign-in takes this long
@@ -38,7 +38,7 @@ async def test_a_storm_of_sign_ins_takes_no_place_from_the_others(
 
 
 @pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/auth/token", "/admin/login"])
-def test_wherever_one_signs_in_is_counted_apart(path: str) -> None:
+def test_sign_in_paths_have_a_separate_in_flight_limit(path: str) -> None:
     (limit,) = (
         it.kwargs for it in MIDDLEWARE if getattr(it, "cls", None) is InFlightLimitMiddleware
     )

@@ -50,7 +50,7 @@ def app() -> FastAPI:
 
 
 @pytest.mark.parametrize(("status", "code"), [(418, "im_a_teapot"), (499, "http_499")])
-async def test_any_status_is_a_problem(app: FastAPI, status: int, code: str) -> None:
+async def test_any_error_status_is_a_problem_document(app: FastAPI, status: int, code: str) -> None:
     answer = await send(app, "GET", f"/team/refused/{status}")
     assert answer.status == status
     assert json.loads(answer.body)["code"] == code
@@ -62,13 +62,13 @@ async def test_a_304_has_no_body(app: FastAPI) -> None:
     assert (answer.status, answer.body) == (304, b"")
 
 
-async def test_a_detail_that_is_no_text_is_json(app: FastAPI) -> None:
+async def test_non_text_detail_is_json(app: FastAPI) -> None:
     problem: dict[str, Any] = json.loads((await send(app, "GET", "/team/explained")).body)
     assert problem["data"] == {"field": "name", "taken": True}
     assert (problem["detail"], problem["code"]) == ("Conflict", "conflict")
 
 
-async def test_a_declared_head_is_asked(app: FastAPI) -> None:
+async def test_declared_head_route_is_called(app: FastAPI) -> None:
     assert (await send(app, "HEAD", "/team/sized")).headers["x-size"] == "5"
     assert (await send(app, "HEAD", "/team/both/it")).headers["x-head"] == "it"
     assert (await send(app, "GET", "/team/both/it")).body == b'"it"'
@@ -76,18 +76,18 @@ async def test_a_declared_head_is_asked(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "a", "a/b", "a/"])
-async def test_a_path_may_be_empty_and_end_with_a_slash(app: FastAPI, path: str) -> None:
+async def test_path_parameter_can_be_empty_or_end_with_a_slash(app: FastAPI, path: str) -> None:
     answer = await send(app, "GET", f"/team/files/{path}")
     assert json.loads(answer.body) == {"path": path}
 
 
-async def test_a_plain_route_answers_beside_one_of_the_same_path(app: FastAPI) -> None:
+async def test_starlette_route_works_beside_a_route_of_the_same_path(app: FastAPI) -> None:
     assert (await send(app, "POST", "/team/plain")).body == b"POST"
     assert (await send(app, "GET", "/team/plain")).body == b'"get"'
     assert (await send(app, "PUT", "/team/plain")).status == 405
 
 
-async def test_what_is_mounted_before_a_route_answers_its_other_methods(app: FastAPI) -> None:
+async def test_mount_before_a_route_handles_its_other_methods(app: FastAPI) -> None:
     below, hosted = FastAPI(), FastAPI()
     below.post("/it")(lambda: "mounted")
     hosted.post("/team/explained")(lambda: "hosted")

@@ -68,7 +68,7 @@ async def make_tokens(app: FastAPI, people: People, inbox: Inbox) -> dict[str, s
     }
 
 
-async def test_each_kind_opens_its_own_door_and_no_other(
+async def test_each_kind_of_token_is_accepted_only_by_its_route(
     app: FastAPI, client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     tokens = await make_tokens(app, people, inbox)
@@ -89,7 +89,7 @@ async def test_each_kind_opens_its_own_door_and_no_other(
 
 
 @pytest.mark.parametrize("place", ["query", "cookie", "body"])
-async def test_a_token_counts_in_its_header_alone(
+async def test_access_token_is_read_only_from_the_header(
     client: AsyncClient, people: People, place: str
 ) -> None:
     token = (await people.enter()).tokens["access_token"]

@@ -26,7 +26,7 @@ async def superuser(people: People) -> Person:
     return await people.enter(is_superuser=True)
 
 
-async def test_a_user_is_found_by_id(client: AsyncClient, people: People, user: Person) -> None:
+async def test_get_user_by_id(client: AsyncClient, people: People, user: Person) -> None:
     other = await people.add(full_name="Grace Hopper")
 
     answer = await client.get(f"/users/{other.id}", headers=user.headers)
@@ -40,18 +40,14 @@ async def test_a_user_is_found_by_id(client: AsyncClient, people: People, user: 
 
 
 @pytest.mark.parametrize("user_id", [1_000_000_000, LARGEST_ID])
-async def test_who_is_not_there_is_not_found(
-    client: AsyncClient, superuser: Person, user_id: int
-) -> None:
+async def test_unknown_user_is_404(client: AsyncClient, superuser: Person, user_id: int) -> None:
     for method in ("GET", "DELETE"):
         answer = await client.request(method, f"/users/{user_id}", headers=superuser.headers)
         assert check_refusal(answer, 404, "User not found")["code"] == "user_not_found"
 
 
 @pytest.mark.parametrize("user_id", ["0", "-1", str(LARGEST_ID + 1), "abc", "1.5"])
-async def test_an_id_that_cannot_be_is_invalid(
-    client: AsyncClient, superuser: Person, user_id: str
-) -> None:
+async def test_invalid_user_id_is_422(client: AsyncClient, superuser: Person, user_id: str) -> None:
     for method in ("GET", "DELETE"):
         answer = await client.request(method, f"/users/{user_id}", headers=superuser.headers)
         check_invalid(answer, "path.user_id")
@@ -66,11 +62,11 @@ async def test_an_id_that_cannot_be_is_invalid(
         ("GET", "/users/search?q=ab"),
     ],
 )
-async def test_a_stranger_is_refused(client: AsyncClient, method: str, path: str) -> None:
+async def test_request_without_a_token_is_401(client: AsyncClient, method: str, path: str) -> None:
     check_refusal(await client.request(method, path), 401, NOBODY)
 
 
-async def test_listing_and_deleting_are_for_superusers(
+async def test_only_superusers_can_list_and_delete_users(
     client: AsyncClient, people: People, user: Person, second: asyncpg.Connection
 ) -> None:
     other = await people.add()
@@ -82,7 +78,7 @@ async def test_listing_and_deleting_are_for_superusers(
     assert await second.fetchval("SELECT count(*) FROM users") == 2
 
 
-async def test_the_list_is_by_id_and_whole(
+async def test_list_is_ordered_by_id_with_all_fields(
     client: AsyncClient, people: People, superuser: Person
 ) -> None:
     others = [await people.add() for _ in range(3)]
@@ -122,7 +118,7 @@ async def test_the_list_is_by_id_and_whole(
     ],
     ids=str,
 )
-async def test_pages_are_counted(
+async def test_list_returns_total_and_page_numbers(
     client: AsyncClient,
     people: People,
     superuser: Person,
@@ -144,7 +140,7 @@ async def test_pages_are_counted(
 @pytest.mark.parametrize(
     "query", ["skip=-1", f"skip={2**63}", "skip=x", "limit=0", "limit=-1", "limit=101", "limit=x"]
 )
-async def test_skip_and_limit_have_bounds(
+async def test_skip_and_limit_out_of_range_are_422(
     client: AsyncClient, superuser: Person, path: str, query: str
 ) -> None:
     assert settings.MAX_PAGE_SIZE == 100
@@ -154,7 +150,7 @@ async def test_skip_and_limit_have_bounds(
     check_invalid(answer, f"query.{query.partition('=')[0]}")
 
 
-async def test_a_deleted_user_is_gone_with_their_sessions(
+async def test_deleting_a_user_deletes_their_sessions(
     client: AsyncClient,
     user: Person,
     superuser: Person,
@@ -170,7 +166,7 @@ async def test_a_deleted_user_is_gone_with_their_sessions(
     check_refusal(again, 404, "User not found")
 
 
-async def test_nobody_deletes_themselves(
+async def test_superuser_cannot_delete_themselves(
     client: AsyncClient, people: People, superuser: Person, second: asyncpg.Connection
 ) -> None:
     await people.add(is_superuser=True)
@@ -181,7 +177,7 @@ async def test_nobody_deletes_themselves(
     assert await second.fetchval("SELECT count(*) FROM users") == 2
 
 
-async def test_of_many_errors_a_hundred_are_reported(
+async def test_at_most_100_validation_errors_are_reported(
     client: AsyncClient, superuser: Person
 ) -> None:
     query = {f"unknown{number}": "1" for number in range(200)}

@@ -48,7 +48,7 @@ def check_too_large(answer: RawAnswer) -> None:
     assert problem["request_id"] == answer.headers["x-request-id"]
 
 
-async def test_head_has_no_body_and_the_next_answer_is_its_own(wire: Wire) -> None:
+async def test_head_has_no_body_on_a_reused_connection(wire: Wire) -> None:
     for _ in range(2):
         await wire.ask("HEAD /api/v1/openapi.json")
         head = await wire.answer(has_body=False)
@@ -58,9 +58,7 @@ async def test_head_has_no_body_and_the_next_answer_is_its_own(wire: Wire) -> No
         assert int(head.headers["content-length"]) == len(get.body)
 
 
-async def test_both_slashes_answer_with_the_authorization_that_was_sent(
-    wire: Wire, people: People
-) -> None:
+async def test_trailing_slash_keeps_the_authorization_header(wire: Wire, people: People) -> None:
     person = await people.enter(is_superuser=True)
     for path in ("/users", "/users/", "/users/me", "/users/me/", "/users/search/?q=per"):
         await wire.ask(f"GET /api/v1{path}", f"Authorization: {person.headers['Authorization']}")
@@ -72,7 +70,7 @@ async def test_both_slashes_answer_with_the_authorization_that_was_sent(
     "length",
     [str(settings.MAX_AUTH_BODY_SIZE + 1), str(settings.MAX_BODY_SIZE + 1), "9" * 18],
 )
-async def test_a_declared_length_beyond_the_limit_is_refused_before_the_body_comes(
+async def test_content_length_beyond_the_limit_is_refused_before_the_body(
     wire: Wire, length: str
 ) -> None:
     await wire.ask(LOGIN, JSON, f"Content-Length: {length}")
@@ -80,7 +78,7 @@ async def test_a_declared_length_beyond_the_limit_is_refused_before_the_body_com
 
 
 @pytest.mark.parametrize("length", ["-1", "+5", "1e3", "5, 5", "0x10", "", "9" * 5000])
-async def test_a_length_that_is_none_is_refused(wire: Wire, port: int, length: str) -> None:
+async def test_malformed_content_length_is_refused(wire: Wire, port: int, length: str) -> None:
     await wire.ask(LOGIN, JSON, f"Content-Length: {length}", body=CREDENTIALS)
     try:
         status = (await wire.answer()).status
@@ -90,7 +88,7 @@ async def test_a_length_that_is_none_is_refused(wire: Wire, port: int, length: s
     assert await is_alive(port)
 
 
-async def test_more_than_the_declared_length_is_no_part_of_the_body(wire: Wire) -> None:
+async def test_bytes_beyond_content_length_are_not_a_second_request(wire: Wire) -> None:
     """The server does not parse it as a further request (request smuggling)."""
     short = f"Content-Length: {len(CREDENTIALS)}"
     await wire.ask(LOGIN, JSON, short, body=CREDENTIALS + b"GARBAGE\r\n\r\n")
@@ -101,7 +99,9 @@ async def test_more_than_the_declared_length_is_no_part_of_the_body(wire: Wire) 
     assert statuses in ([400], [401, 400], [401])
 
 
-async def test_two_ways_to_tell_the_length_are_one_too_many(wire: Wire, port: int) -> None:
+async def test_content_length_with_chunked_encoding_smuggles_no_request(
+    wire: Wire, port: int
+) -> None:
     smuggled = b"0\r\n\r\nGET /api/v1/health HTTP/1.1\r\nHost: test\r\n\r\n"
     await wire.ask(
         LOGIN,
@@ -119,14 +119,14 @@ async def test_two_ways_to_tell_the_length_are_one_too_many(wire: Wire, port: in
     assert await is_alive(port)
 
 
-async def test_less_than_the_declared_length_waits_and_harms_nobody(port: int) -> None:
+async def test_incomplete_body_does_not_block_other_clients(port: int) -> None:
     async with connected(port) as wire:
         await wire.ask(LOGIN, JSON, f"Content-Length: {len(CREDENTIALS) + 9}", body=CREDENTIALS)
         assert await is_alive(port)
     assert await is_alive(port)
 
 
-async def test_chunks_are_put_together(wire: Wire) -> None:
+async def test_chunked_body_is_assembled(wire: Wire) -> None:
     await wire.ask(LOGIN, JSON, "Transfer-Encoding: chunked")
     for number in range(0, len(CREDENTIALS), 7):
         piece = CREDENTIALS[number : number + 7]
@@ -135,7 +135,7 @@ async def test_chunks_are_put_together(wire: Wire) -> None:
     assert (await wire.answer()).status == 401
 
 
-async def test_chunks_without_end_are_refused_soon_after_the_limit(wire: Wire, port: int) -> None:
+async def test_endless_chunked_body_is_refused_soon_after_the_limit(wire: Wire, port: int) -> None:
     await wire.ask(LOGIN, JSON, "Transfer-Encoding: chunked")
     sent = await wire.stream(repeat(b" " * 65536, 1000))
     check_too_large(await wire.answer())
@@ -154,7 +154,7 @@ async def test_chunks_without_end_are_refused_soon_after_the_limit(wire: Wire, p
     ],
     ids=["pairs", "empty pairs", "parts", "bytes"],
 )
-async def test_a_form_to_sign_in_has_few_fields(
+async def test_sign_in_form_with_too_many_fields_is_413(
     wire: Wire, line: str, kind: str, piece: bytes, pieces: int
 ) -> None:
     """Also in the admin, whose middleware wraps the error in an exception group."""
@@ -163,13 +163,13 @@ async def test_a_form_to_sign_in_has_few_fields(
     check_too_large(await wire.answer())
 
 
-async def test_a_form_at_the_bound_is_read(wire: Wire) -> None:
+async def test_sign_in_form_at_the_field_limit_is_accepted(wire: Wire) -> None:
     body = b"username=a&password=b" + b"&" * 19
     await wire.ask(TOKEN_FORM, FORM, f"Content-Length: {len(body)}", body=body)
     assert (await wire.answer()).status == 401
 
 
-async def test_a_body_that_nobody_reads_is_not_kept(wire: Wire, port: int) -> None:
+async def test_unread_body_is_not_buffered(wire: Wire, port: int) -> None:
     await wire.ask("GET /api/v1/health", "Transfer-Encoding: chunked")
     sent = await wire.stream(repeat(b" " * 65536, 1000))
     assert (await wire.answer()).status == 200
@@ -188,7 +188,7 @@ async def test_a_body_that_nobody_reads_is_not_kept(wire: Wire, port: int) -> No
         b"G" * 70000 + b" / HTTP/1.1\r\n\r\n",
     ],
 )
-async def test_nonsense_is_no_failure_of_ours(port: int, request_bytes: bytes) -> None:
+async def test_malformed_request_is_never_a_500(port: int, request_bytes: bytes) -> None:
     async with connected(port) as wire:
         try:
             await wire.send(request_bytes)
