@@ -46,15 +46,15 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("spellings", SAME, ids=lambda spellings: spellings[0])
-def test_spellings_of_one_mailbox_have_one_form(spellings: list[str]) -> None:
+def test_spellings_of_one_mailbox_have_one_canonical_form(spellings: list[str]) -> None:
     assert {canonical(spelling) for spelling in spellings} == {spellings[0]}
 
 
-def test_other_mailboxes_have_other_forms() -> None:
+def test_different_mailboxes_have_different_canonical_forms() -> None:
     assert len({canonical(address) for address in DIFFERENT}) == len(DIFFERENT)
 
 
-def test_no_letter_beyond_ascii_becomes_one_of_ascii() -> None:
+def test_canonical_maps_no_letter_to_ascii() -> None:
     """Otherwise the owner of such an address would block the registration of the ASCII one."""
     for number in range(0x80, 0x110000):
         letter = normalize("NFC", chr(number))
@@ -64,18 +64,18 @@ def test_no_letter_beyond_ascii_becomes_one_of_ascii() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "@", "ann", "a@b@c", "ann@", "ä@", "ä@..", "@ä", "ä@_b.c"])
-def test_what_is_no_address_has_a_form_too(address: str) -> None:
+def test_malformed_address_has_a_canonical_form(address: str) -> None:
     assert canonical(canonical(address)) == canonical(address)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 @settings(max_examples=500, deadline=None)
-def test_the_form_of_a_form_is_itself(local: str, domain: str) -> None:
+def test_canonical_is_idempotent(local: str, domain: str) -> None:
     form = canonical(f"{local}@{domain}")
     assert canonical(form) == form
 
 
-def test_an_address_is_looked_up_as_typed_first() -> None:
+def test_lookup_tries_the_address_as_typed_first() -> None:
     assert lookup_keys(" ÄNN@Example.com ") == [
         "ÄNN@Example.com",
         "Änn@example.com",
@@ -84,7 +84,7 @@ def test_an_address_is_looked_up_as_typed_first() -> None:
     assert lookup_keys("ann@example.com") == ["ann@example.com"]
 
 
-def test_a_form_that_nobody_has_goes_to_the_verified_account_else_to_the_oldest() -> None:
+def test_colliding_key_goes_to_the_verified_or_oldest_account() -> None:
     accounts = [
         Account(1, "Änn@example.com", False, "Änn@example.com"),
         Account(2, "ÄNN@example.com", True, "Änn@example.com"),

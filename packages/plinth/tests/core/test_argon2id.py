@@ -17,7 +17,7 @@ MAKERS = {
 }
 
 
-def test_what_is_made_is_phc_s_form_of_these_figures() -> None:
+def test_make_hash_returns_a_phc_string_with_the_parameters() -> None:
     made = argon2id.make_hash(PASSWORD, passes=2, memory_kib=64)
     assert made.startswith("$argon2id$v=19$m=64,t=2,p=1$")
     assert not MAKERS["as ours"].check_needs_rehash(made)
@@ -27,7 +27,7 @@ def test_what_is_made_is_phc_s_form_of_these_figures() -> None:
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
-def test_what_others_made_is_verified(maker: PasswordHasher) -> None:
+def test_hashes_of_other_libraries_are_verified(maker: PasswordHasher) -> None:
     stored = maker.hash(PASSWORD)
     argon2id.verify(stored, PASSWORD)
     with pytest.raises(VerifyMismatchError):

@@ -54,7 +54,7 @@ async def begun(loader: Loader, batches: int) -> None:
     await until(lambda: len(loader.batches) == batches)
 
 
-async def test_what_arrives_in_one_turn_of_the_loop_shares_a_query(loader: Loader) -> None:
+async def test_requests_of_one_loop_iteration_share_a_query(loader: Loader) -> None:
     asked = ask(DataLoader(loader.load), 1, 2, 1)
     await begun(loader, 1)
     loader.invalidate_all()
@@ -62,7 +62,7 @@ async def test_what_arrives_in_one_turn_of_the_loop_shares_a_query(loader: Loade
     assert loader.batches == [[1, 2]]
 
 
-async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_under_way(
+async def test_later_requests_share_the_next_query_with_two_concurrent_at_most(
     loader: Loader,
 ) -> None:
     batcher = DataLoader(loader.load)
@@ -83,7 +83,7 @@ async def test_what_arrives_meanwhile_shares_the_next_query_and_at_most_two_are_
     assert loader.most == 2
 
 
-async def test_nobody_joins_a_query_that_was_sent(loader: Loader) -> None:
+async def test_request_does_not_join_a_query_already_sent(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1)
     before = ask(batcher, 1)
     await begun(loader, 1)
@@ -97,14 +97,14 @@ async def test_nobody_joins_a_query_that_was_sent(loader: Loader) -> None:
     assert await after[0] == "new 1"
 
 
-async def test_a_key_without_a_value_is_none(loader: Loader) -> None:
+async def test_missing_key_is_none(loader: Loader) -> None:
     asked = ask(DataLoader(loader.load), -1)
     await begun(loader, 1)
     loader.invalidate_all()
     assert await asked[0] is None
 
 
-async def test_who_hangs_up_does_not_take_the_answer_from_the_others(loader: Loader) -> None:
+async def test_cancelled_request_does_not_affect_its_batch(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1)
     blocking = ask(batcher, 0)
     await begun(loader, 1)
@@ -120,7 +120,7 @@ async def test_who_hangs_up_does_not_take_the_answer_from_the_others(loader: Loa
     assert await blocking[0] == "old 0"
 
 
-async def test_when_all_have_hung_up_the_next_are_served(loader: Loader) -> None:
+async def test_batch_continues_after_all_callers_cancelled(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1)
     (leaver,) = ask(batcher, 1)
     await begun(loader, 1)
@@ -132,7 +132,7 @@ async def test_when_all_have_hung_up_the_next_are_served(loader: Loader) -> None
     assert await asked == "old 2"
 
 
-async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader) -> None:
+async def test_error_is_raised_in_its_batch_only(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1)
     blocking = ask(batcher, 0)
     await begun(loader, 1)
@@ -152,7 +152,7 @@ async def test_an_error_reaches_all_in_its_batch_and_nobody_else(loader: Loader)
     assert await after == "old 1"
 
 
-async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader) -> None:
+async def test_batch_size_is_limited(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1, max_batch_size=3)
     asked = ask(batcher, *range(8))
     for number in range(1, 4):
@@ -162,7 +162,7 @@ async def test_a_batch_has_a_largest_size_and_the_rest_comes_next(loader: Loader
     assert loader.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
-async def test_of_more_than_fit_in_one_batch_two_are_under_way(loader: Loader) -> None:
+async def test_oversized_load_runs_two_batches_concurrently(loader: Loader) -> None:
     asked = ask(DataLoader(loader.load, max_concurrent=2, max_batch_size=3), *range(8))
     await begun(loader, 2)
     loader.invalidate_all()
@@ -173,7 +173,7 @@ async def test_of_more_than_fit_in_one_batch_two_are_under_way(loader: Loader) -
     assert loader.most == 2
 
 
-async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None:
+async def test_caller_past_its_timeout_is_not_loaded(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1, timeout=lambda: 0.05)
     (first,) = ask(batcher, 1)
     await begun(loader, 1)
@@ -186,7 +186,7 @@ async def test_who_has_no_more_patience_is_given_nothing(loader: Loader) -> None
     assert loader.batches == [[1], [2]]
 
 
-def test_it_serves_one_loop_after_another(loader: Loader) -> None:
+def test_loader_works_in_a_second_event_loop(loader: Loader) -> None:
     batcher = DataLoader(loader.load, max_concurrent=1, timeout=lambda: 0.05)
 
     async def hang_up() -> None:

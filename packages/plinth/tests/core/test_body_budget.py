@@ -105,7 +105,7 @@ def limit(budget: BodyBudget) -> BodyLimitMiddleware:
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
-async def test_the_largest_makes_room_for_a_small_one(
+async def test_largest_upload_is_evicted_for_a_small_one(
     limit: BodyLimitMiddleware, budget: BodyBudget, declared: bool
 ) -> None:
     large = [Upload(MIB if declared else None).start(limit) for _ in range(4)]
@@ -120,7 +120,7 @@ async def test_the_largest_makes_room_for_a_small_one(
     assert budget.held <= LIMIT
 
 
-async def test_one_of_the_same_size_waits_until_another_had_its_time(
+async def test_upload_of_the_same_size_is_refused_until_the_oldest_expires(
     limit: BodyLimitMiddleware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = [Upload(MIB).start(limit) for _ in range(4)]
@@ -132,7 +132,7 @@ async def test_one_of_the_same_size_waits_until_another_had_its_time(
     assert await large[0].status() == 503, "the oldest"
 
 
-async def test_what_arrived_keeps_its_room_until_it_is_done(
+async def test_complete_body_keeps_its_budget_until_the_response(
     limit: BodyLimitMiddleware, budget: BodyBudget
 ) -> None:
     large = [Upload(MIB).start(limit) for _ in range(4)]
@@ -146,7 +146,9 @@ async def test_what_arrived_keeps_its_room_until_it_is_done(
     assert 0 < budget.held <= LIMIT
 
 
-async def test_all_room_is_given_back(limit: BodyLimitMiddleware, budget: BodyBudget) -> None:
+async def test_budget_is_released_after_each_request(
+    limit: BodyLimitMiddleware, budget: BodyBudget
+) -> None:
     uploads = [Upload(1000).start(limit) for _ in range(20)]
     await uploads[0].status()
     assert budget.held == 20 * (1000 + BASE_BYTES)
@@ -159,7 +161,7 @@ async def test_all_room_is_given_back(limit: BodyLimitMiddleware, budget: BodyBu
     assert await uploads[10].status() == 413
 
 
-async def test_one_that_takes_too_long_is_ended(limit: BodyLimitMiddleware) -> None:
+async def test_slow_upload_is_408(limit: BodyLimitMiddleware) -> None:
     limit.seconds = 0.02
     uploads = [Upload(10).start(limit), Upload(None).start(limit)]
     uploads[1].piece(1)
@@ -167,14 +169,14 @@ async def test_one_that_takes_too_long_is_ended(limit: BodyLimitMiddleware) -> N
     assert [upload.statuses for upload in uploads] == [[408], [408]]
 
 
-async def test_a_length_of_many_digits_is_too_large(limit: BodyLimitMiddleware) -> None:
+async def test_content_length_with_many_digits_is_413(limit: BodyLimitMiddleware) -> None:
     upload = Upload(10)
     upload.scope["headers"][1] = (b"content-length", b"9" * 5000)
     assert await upload.start(limit).status() == 413
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
-async def test_a_whole_body_waits_for_its_parsers_turn(
+async def test_large_body_waits_for_its_turn_to_be_parsed(
     limit: BodyLimitMiddleware, monkeypatch: pytest.MonkeyPatch, declared: bool
 ) -> None:
     turns = []
@@ -197,7 +199,7 @@ async def test_a_whole_body_waits_for_its_parsers_turn(
     assert turns == [1]
 
 
-async def test_a_refusal_is_late(
+async def test_refusal_is_delayed(
     limit: BodyLimitMiddleware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (request_limits, problems):
@@ -209,7 +211,7 @@ async def test_a_refusal_is_late(
     assert await form.status() is None
 
 
-async def test_paths_with_a_limit_of_their_own(limit: BodyLimitMiddleware) -> None:
+async def test_auth_paths_have_a_smaller_body_limit(limit: BodyLimitMiddleware) -> None:
     assert await Upload(101, "/auth/login").start(limit).status() == 413
     assert await Upload(101, "/users").start(limit).status() is None
     chunked = Upload(None, "/auth/login").start(limit)

@@ -30,7 +30,7 @@ async def ask(behave: Behave, monkeypatch: pytest.MonkeyPatch, password: str = L
         return await breaches.contain(password)
 
 
-async def test_a_lost_password_is_known_and_another_is_not(
+async def test_breached_password_is_found_and_another_is_not(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await ask(knowing(LOST), monkeypatch)
@@ -40,7 +40,7 @@ async def test_a_lost_password_is_known_and_another_is_not(
     assert not caplog.records
 
 
-async def test_five_digits_are_all_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_five_digits_of_the_hash_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     with breach_service(knowing(LOST)) as service:
         monkeypatch.setattr(settings, "BREACH_CHECK_URL", service.url)
         await breaches.contain(LOST)
@@ -51,15 +51,15 @@ async def test_five_digits_are_all_that_is_told(monkeypatch: pytest.MonkeyPatch)
         }  # fmt: skip
 
 
-async def test_what_was_seen_no_time_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_entry_with_count_zero_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not await ask(knowing(LOST, times=0), monkeypatch)
 
 
-async def test_one_form_is_asked_for_however_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_password_is_normalized_before_the_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await ask(knowing("Café-Horse-7"), monkeypatch, "Cafe\u0301-Horse-7")
 
 
-async def test_without_a_url_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_check_is_skipped_without_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.BREACH_CHECK_URL is None
     with breach_service(knowing(LOST)) as service:
         assert not await breaches.contain(LOST)
@@ -86,7 +86,7 @@ FOUND = f"{digest_of(LOST)[5:]}:3".encode()
     ],
     ids=range(11),
 )
-async def test_a_broken_answer_lets_the_password_pass_and_is_logged(
+async def test_invalid_response_accepts_the_password_and_is_logged(
     behave: Behave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not await ask(behave, monkeypatch)
@@ -96,7 +96,7 @@ async def test_a_broken_answer_lets_the_password_pass_and_is_logged(
 
 
 @pytest.mark.parametrize("behave", [silent, dripping])
-async def test_a_slow_answer_is_not_waited_for(
+async def test_slow_response_times_out(
     behave: Behave, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The service does not respond before the test ends, so a return proves the timeout."""
@@ -109,7 +109,7 @@ async def test_a_slow_answer_is_not_waited_for(
     await until(lambda: breaches._free._value == breaches.MAX_CONCURRENT)  # noqa: SLF001
 
 
-async def test_a_service_that_is_away_lets_the_password_pass(
+async def test_unreachable_service_accepts_the_password(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"http://127.0.0.1:{find_free_port()}/range/"
@@ -118,7 +118,7 @@ async def test_a_service_that_is_away_lets_the_password_pass(
     assert "Connection refused" in caplog.text
 
 
-async def test_more_than_a_few_at_once_pass_without_it(
+async def test_requests_beyond_max_concurrent_skip_the_check(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A hanging service must not build up a queue."""
@@ -133,6 +133,6 @@ async def test_more_than_a_few_at_once_pass_without_it(
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "file:///etc/passwd", "example.com"])
-def test_only_a_web_address_can_be_asked(url: str) -> None:
+def test_only_http_urls_are_accepted(url: str) -> None:
     with pytest.raises(ValueError, match="BREACH_CHECK_URL"):
         type(settings)(BREACH_CHECK_URL=url)

@@ -20,12 +20,12 @@ def breaker(clock: Clock) -> Breaker:
     return Breaker(failures=3, seconds=5, clock=clock)
 
 
-def test_it_opens_with_the_last_failure_of_a_row_and_says_so_once(breaker: Breaker) -> None:
+def test_breaker_opens_after_consecutive_failures_and_reports_it_once(breaker: Breaker) -> None:
     assert [breaker.fail() for _ in range(5)] == [False, False, True, False, False]
     assert not breaker.allows()
 
 
-def test_a_success_in_between_begins_a_new_row(breaker: Breaker) -> None:
+def test_success_resets_the_failure_count(breaker: Breaker) -> None:
     for _ in range(2):
         breaker.fail()
     breaker.succeed()
@@ -34,9 +34,7 @@ def test_a_success_in_between_begins_a_new_row(breaker: Breaker) -> None:
     assert breaker.allows()
 
 
-def test_after_its_time_one_may_try_and_the_others_still_wait(
-    breaker: Breaker, clock: Clock
-) -> None:
+def test_half_open_breaker_permits_one_attempt(breaker: Breaker, clock: Clock) -> None:
     for _ in range(3):
         breaker.fail()
     clock.now += 4.9
@@ -45,7 +43,9 @@ def test_after_its_time_one_may_try_and_the_others_still_wait(
     assert [breaker.allows() for _ in range(3)] == [True, False, False]
 
 
-def test_the_one_that_tried_closes_it_or_leaves_it_open(breaker: Breaker, clock: Clock) -> None:
+def test_result_of_the_attempt_closes_or_reopens_the_breaker(
+    breaker: Breaker, clock: Clock
+) -> None:
     for _ in range(3):
         breaker.fail()
     clock.now += 5
@@ -59,7 +59,7 @@ def test_the_one_that_tried_closes_it_or_leaves_it_open(breaker: Breaker, clock:
     assert [breaker.allows() for _ in range(3)] == [True] * 3
 
 
-def test_one_that_never_came_back_does_not_keep_it_open(breaker: Breaker, clock: Clock) -> None:
+def test_cancelled_attempt_does_not_keep_the_breaker_open(breaker: Breaker, clock: Clock) -> None:
     for _ in range(3):
         breaker.fail()
     clock.now += 5

@@ -88,7 +88,7 @@ def remembering(
     return find
 
 
-async def test_what_is_set_is_there_until_it_is_deleted_or_expires(store: Cache) -> None:
+async def test_value_is_stored_until_deleted_or_expired(store: Cache) -> None:
     value = {"name": "Zoë", "list": [1, None, True]}
     assert await store.get("a") is None
     assert await store.set("a", value)
@@ -101,7 +101,7 @@ async def test_what_is_set_is_there_until_it_is_deleted_or_expires(store: Cache)
     assert await store.delete() == 0
 
 
-async def test_a_pattern_clears_what_it_matches_and_nothing_of_another_prefix(
+async def test_clear_pattern_deletes_only_matches_of_its_prefix(
     store: Cache, services: TestServices
 ) -> None:
     other = Cache()
@@ -116,7 +116,7 @@ async def test_a_pattern_clears_what_it_matches_and_nothing_of_another_prefix(
     await other.close()
 
 
-async def test_a_cancelled_call_leaves_no_reply_for_the_next(server: OwnValkey) -> None:
+async def test_cancelled_call_leaves_no_reply_for_the_next_call(server: OwnValkey) -> None:
     one = connect(server.url, seconds=5, connections=1)
     try:
         await one.mset({"a": "mine", "b": "yours"})
@@ -133,7 +133,7 @@ async def test_a_cancelled_call_leaves_no_reply_for_the_next(server: OwnValkey) 
         await disconnect(one)
 
 
-async def test_before_it_is_opened_it_is_empty(maker: Maker) -> None:
+async def test_unopened_cache_is_empty(maker: Maker) -> None:
     closed = Cache()
     assert await closed.get("a") is None
     assert await closed.set("a", 1) is False
@@ -141,7 +141,7 @@ async def test_before_it_is_opened_it_is_empty(maker: Maker) -> None:
     assert await remembering(maker, closed)(7) == "made 7"
 
 
-async def test_a_value_is_made_once_and_for_each_argument(store: Cache, maker: Maker) -> None:
+async def test_cached_function_runs_once_for_each_argument(store: Cache, maker: Maker) -> None:
     find = remembering(maker, store)
     assert [await find(number) for number in (1, 1, 2, 1)] == [
         "made 1",
@@ -152,7 +152,7 @@ async def test_a_value_is_made_once_and_for_each_argument(store: Cache, maker: M
     assert maker.calls == 2
 
 
-async def test_who_asks_at_once_shares_one_flight(store: Cache, maker: Maker) -> None:
+async def test_concurrent_calls_share_one_computation(store: Cache, maker: Maker) -> None:
     find = remembering(maker, store)
     maker.goes_on.clear()
     asked = [asyncio.create_task(_call(find)) for _ in range(AT_ONCE)]
@@ -162,7 +162,7 @@ async def test_who_asks_at_once_shares_one_flight(store: Cache, maker: Maker) ->
     assert maker.calls == 1
 
 
-async def test_an_error_reaches_all_who_share_it_and_is_not_kept(
+async def test_error_is_raised_in_all_sharing_calls_and_not_cached(
     store: Cache, maker: Maker
 ) -> None:
     find = remembering(maker, store)
@@ -180,7 +180,7 @@ async def test_an_error_reaches_all_who_share_it_and_is_not_kept(
     assert maker.calls == 3
 
 
-async def test_who_hangs_up_does_not_take_it_from_the_others(store: Cache, maker: Maker) -> None:
+async def test_cancelled_call_does_not_affect_sharing_calls(store: Cache, maker: Maker) -> None:
     find = remembering(maker, store)
     maker.goes_on.clear()
     first = asyncio.create_task(_call(find))
@@ -194,9 +194,7 @@ async def test_who_hangs_up_does_not_take_it_from_the_others(store: Cache, maker
     assert await asyncio.gather(*others) == ["made 1"] * 3
 
 
-async def test_what_was_being_made_when_it_was_forgotten_is_not_believed_later(
-    store: Cache, maker: Maker
-) -> None:
+async def test_value_computed_before_forget_is_not_cached(store: Cache, maker: Maker) -> None:
     @cached(expire=60, key_prefix="balance", store=store)
     async def find(number: int) -> str:
         return str(await maker.make())
@@ -212,7 +210,7 @@ async def test_what_was_being_made_when_it_was_forgotten_is_not_believed_later(
     assert await find(1) == "new"
 
 
-async def test_what_an_older_version_kept_is_made_anew(store: Cache, maker: Maker) -> None:
+async def test_value_of_another_return_type_is_recomputed(store: Cache, maker: Maker) -> None:
     @cached(expire=60, key_prefix="shape", store=store)
     async def before() -> list[str]:
         return ["old"]
@@ -225,7 +223,7 @@ async def test_what_an_older_version_kept_is_made_anew(store: Cache, maker: Make
     assert await after() == {"new": 1}
 
 
-async def test_none_is_a_value(store: Cache, maker: Maker) -> None:
+async def test_none_is_cached(store: Cache, maker: Maker) -> None:
     @cached(expire=60, key_prefix="nothing", store=store)
     async def find() -> str | None:
         maker.calls += 1
@@ -236,7 +234,7 @@ async def test_none_is_a_value(store: Cache, maker: Maker) -> None:
     assert maker.calls == 1
 
 
-async def test_the_key_is_the_named_arguments_without_the_session() -> None:
+async def test_cache_key_uses_named_arguments_without_the_session() -> None:
     @cached(key_prefix="of")
     async def find(db: AsyncSession, id: int, day: date, of: UUID | None = None) -> str:  # noqa: A002
         return ""
@@ -251,7 +249,7 @@ async def test_the_key_is_the_named_arguments_without_the_session() -> None:
             find.key(one, 1, ["not", "plain"])  # type: ignore[arg-type]
 
 
-async def test_frozen_it_is_waited_for_three_times_and_then_spared_and_never_raises(
+async def test_frozen_redis_is_tried_three_times_then_skipped(
     server: OwnValkey, hasty: Cache, maker: Maker
 ) -> None:
     find = remembering(maker, hasty)
@@ -267,7 +265,7 @@ async def test_frozen_it_is_waited_for_three_times_and_then_spared_and_never_rai
     assert await hasty.clear_pattern("*") == await hasty.delete("a") == 0
 
 
-async def test_many_at_once_wait_together_for_one_that_is_frozen(
+async def test_concurrent_calls_share_the_timeouts_of_a_frozen_redis(
     server: OwnValkey, hasty: Cache, maker: Maker
 ) -> None:
     find = remembering(maker, hasty)
@@ -277,7 +275,7 @@ async def test_many_at_once_wait_together_for_one_that_is_frozen(
     assert calls.failed <= 3
 
 
-async def test_killed_it_is_done_without_and_taken_up_again_when_it_is_back(
+async def test_killed_redis_is_skipped_and_used_again_after_its_restart(
     server: OwnValkey, hasty: Cache, maker: Maker
 ) -> None:
     find = remembering(maker, hasty)
@@ -294,7 +292,7 @@ async def test_killed_it_is_done_without_and_taken_up_again_when_it_is_back(
     assert maker.calls <= 8, "it remembers again"
 
 
-async def test_killed_while_the_value_is_made_nobody_notices(
+async def test_redis_killed_during_a_computation_raises_nothing(
     server: OwnValkey, hasty: Cache, maker: Maker
 ) -> None:
     find = remembering(maker, hasty)

@@ -41,13 +41,13 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(Settings.model_config, "env_file", ".env")
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
+def test_defaults_match_the_contract() -> None:
     settings = load_settings()
     assert {name: getattr(settings, name) for name in CONTRACT} == CONTRACT
     assert set(Settings.model_fields) >= PARTS
 
 
-def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("PROJECT_NAME=file\nVERSION=2\n")
     monkeypatch.setenv("PROJECT_NAME", "environment")
     settings = load_settings()
@@ -86,7 +86,7 @@ def test_origins_are_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["https://hush.example.com", "[hush", '{"hush": 1}', '"hush"'])
-def test_origins_that_are_no_json_list_get_a_sentence(
+def test_malformed_origins_are_reported_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("BACKEND_CORS_ORIGINS", value)
@@ -115,7 +115,7 @@ def test_origins_that_are_no_json_list_get_a_sentence(
         ("REDIS_URL", "http://hush"),
     ],
 )
-def test_a_wrong_value_is_named_and_not_shown(
+def test_error_names_the_setting_and_hides_its_value(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -125,30 +125,30 @@ def test_a_wrong_value_is_named_and_not_shown(
     assert "hush" not in str(refused.value)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings(DB_POOL_SIZE="x", MAX_PAGE_SIZE="x")
     assert len(str(refused.value).splitlines()) == 3
 
 
-def test_one_body_fits_into_the_room_for_all() -> None:
+def test_max_buffered_body_bytes_holds_at_least_one_body() -> None:
     with pytest.raises(SettingsError, match="set it to at least 10065536"):
         load_settings(MAX_BODY_SIZE=10_000_000, MAX_BUFFERED_BODY_BYTES=10_000_000)
     load_settings(MAX_BODY_SIZE=10_000_000, MAX_BUFFERED_BODY_BYTES=10_065_536)
 
 
-def test_a_page_is_at_most_the_largest() -> None:
+def test_default_page_size_cannot_exceed_max_page_size() -> None:
     with pytest.raises(SettingsError, match="DEFAULT_PAGE_SIZE is larger than MAX_PAGE_SIZE"):
         load_settings(DEFAULT_PAGE_SIZE=50, MAX_PAGE_SIZE=10)
 
 
-def test_an_env_file_of_another_encoding_gets_a_sentence() -> None:
+def test_env_file_in_another_encoding_is_reported() -> None:
     Path(".env").write_bytes(b"FOO=\xff\n")
     with pytest.raises(SettingsError, match=r"\.env is not UTF-8"):
         load_settings()
 
 
-def test_each_line_of_the_env_file_that_sets_nothing_is_named() -> None:
+def test_malformed_lines_of_the_env_file_are_reported() -> None:
     """Otherwise `ALLOWED_HOSTS ["x"]` would allow any host, with only a warning on stderr."""
     lines = ["DEBUG=true", 'ALLOWED_HOSTS ["x"]', "PROJECT_NAME='My", "DB_POOL_SIZE=no"]
     Path(".env").write_text("\n".join(lines))
@@ -161,7 +161,7 @@ def test_each_line_of_the_env_file_that_sets_nothing_is_named() -> None:
     assert caught.value.faults[2].startswith("DB_POOL_SIZE: ")
 
 
-def test_an_env_file_that_is_a_folder_gets_a_sentence() -> None:
+def test_env_file_that_is_a_folder_is_reported() -> None:
     """Docker creates a folder in place of a mounted file that does not exist."""
     Path(".env").mkdir()
     with pytest.raises(SettingsError, match=r"\.env cannot be read \(Is a directory\)"):
@@ -169,7 +169,7 @@ def test_an_env_file_that_is_a_folder_gets_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("name", ["none", ".", "n" * 5000, "~/none"])
-def test_a_named_env_file_that_cannot_be_read_refuses(
+def test_unreadable_plinth_env_file_is_an_error(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Otherwise all settings, such as ALLOWED_HOSTS, would have their defaults."""
@@ -181,7 +181,7 @@ def test_a_named_env_file_that_cannot_be_read_refuses(
 
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "REDIS_URL", "SECRET_KEY"])
 @pytest.mark.parametrize("environment", ["production", "staging", "Development"])
-def test_outside_development_nothing_is_made_up(missing: str, environment: str) -> None:
+def test_production_requires_urls_and_secret_key(missing: str, environment: str) -> None:
     given = COMPLETE | {"ENVIRONMENT": environment}
     assert not load_settings(**given).is_development
     del given[missing]
@@ -200,16 +200,14 @@ def test_outside_development_nothing_is_made_up(missing: str, environment: str) 
         ("abcdefghi" * 5, "different characters"),
     ],
 )
-def test_outside_development_a_weak_key_refuses_and_says_how_to_make_one(
-    key: str, weakness: str
-) -> None:
+def test_production_refuses_a_weak_secret_key_with_advice(key: str, weakness: str) -> None:
     with pytest.raises(SettingsError, match=weakness) as refused:
         load_settings(**COMPLETE | {"SECRET_KEY": key})
     assert "secrets.token_urlsafe(48)" in str(refused.value)
     assert not key or key not in str(refused.value)
 
 
-def test_no_password_of_a_mail_server_goes_out_in_plain_text() -> None:
+def test_smtp_password_requires_tls() -> None:
     given = COMPLETE | {
         "SMTP_HOST": "mail.internal", "MAIL_FROM": "a@b.example", "FRONTEND_URL": "https://b.example",
     }  # fmt: skip
@@ -219,14 +217,14 @@ def test_no_password_of_a_mail_server_goes_out_in_plain_text() -> None:
         load_settings(**given, SMTP_TLS="none", SMTP_USERNAME="u")
 
 
-def test_a_longer_hash_asks_for_a_longer_key() -> None:
+def test_longer_hash_requires_a_longer_key() -> None:
     load_settings(**COMPLETE, ALGORITHM="HS256")
     for algorithm, length in (("HS384", 48), ("HS512", 64)):
         with pytest.raises(SettingsError, match=f"shorter than the {length} bytes"):
             load_settings(**COMPLETE, ALGORITHM=algorithm)
 
 
-def test_the_advice_makes_a_key_that_every_algorithm_takes(tmp_path: Path) -> None:
+def test_advised_command_creates_a_key_for_each_algorithm(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings(**COMPLETE | {"SECRET_KEY": ""})
     code = str(refused.value).partition("-c '")[2].partition("'")[0]
@@ -234,7 +232,7 @@ def test_the_advice_makes_a_key_that_every_algorithm_takes(tmp_path: Path) -> No
     load_settings(**COMPLETE | {"SECRET_KEY": made, "ALGORITHM": "HS512"})
 
 
-def test_no_secret_shows_in_the_settings() -> None:
+def test_repr_of_settings_shows_no_secret() -> None:
     Path(".env").write_text("SMTP_PASSWORD=hush5\n")
     settings = load_settings(
         SECRET_KEY="hush1" + FINE_KEY,
@@ -248,7 +246,7 @@ def test_no_secret_shows_in_the_settings() -> None:
     assert "hush" not in f"{settings!r} {settings}"
 
 
-def test_the_program_ends_with_one_sentence_and_no_traceback(tmp_path: Path) -> None:
+def test_invalid_settings_exit_without_a_traceback(tmp_path: Path) -> None:
     ended = run_python("import app.main", cwd=tmp_path, ENVIRONMENT="production", REDIS_PORT="x")
     assert ended.returncode == 1
     assert ended.stdout == ""
@@ -260,13 +258,13 @@ def test_the_program_ends_with_one_sentence_and_no_traceback(tmp_path: Path) -> 
     ("environment", "mode"),
     [("development", "warn"), ("production", "refuse"), ("staging", "refuse")],
 )
-def test_the_blocklist_s_default_depends_on_the_environment(environment: str, mode: str) -> None:
+def test_password_blocklist_default_depends_on_the_environment(environment: str, mode: str) -> None:
     given = COMPLETE | {"ENVIRONMENT": environment}
     assert load_settings(**given).password_blocklist == mode
     for chosen in ("off", "warn", "refuse"):
         assert load_settings(**given, PASSWORD_BLOCKLIST=chosen).password_blocklist == chosen
 
 
-def test_the_blocklist_s_setting_has_three_values() -> None:
+def test_password_blocklist_refuses_other_values() -> None:
     with pytest.raises(SettingsError, match="PASSWORD_BLOCKLIST"):
         load_settings(PASSWORD_BLOCKLIST="maybe")

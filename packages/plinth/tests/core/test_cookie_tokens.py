@@ -7,7 +7,7 @@ import pytest
 from plinth.security.cookie_tokens import make_cookie_token, parse_cookie_token
 
 
-def test_a_token_is_read_as_it_was_made() -> None:
+def test_token_round_trip() -> None:
     token = make_cookie_token(session_id := uuid4())
     assert parse_cookie_token(token.text) == token
     assert token.session_id == session_id
@@ -26,11 +26,11 @@ def test_a_token_is_read_as_it_was_made() -> None:
         lambda _: "",
     ],
 )
-def test_another_spelling_is_no_token(respell: Callable[[str], str]) -> None:
+def test_malformed_token_is_none(respell: Callable[[str], str]) -> None:
     assert parse_cookie_token(respell(make_cookie_token(uuid4()).text)) is None
 
 
-def test_its_hash_fits_no_refresh_token() -> None:
+def test_hash_differs_from_a_refresh_token_hash() -> None:
     """A refresh token's hash is the plain SHA-256 of its bytes; one column has both."""
     token = make_cookie_token(uuid4())
     assert token.hash != hashlib.sha256(token.data).digest()

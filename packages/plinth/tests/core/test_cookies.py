@@ -48,7 +48,7 @@ def take(act: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("reader", ["find_cookie", "request.cookies", "SimpleCookie"])
-def test_cost_is_linear(kind: str, reader: str) -> None:
+def test_parsing_time_is_linear(kind: str, reader: str) -> None:
     replace_quadratic_parser()
     read: dict[str, Callable[[str], object]] = {
         "find_cookie": lambda text: find_cookie(scope_of(text), "plinth_device"),
@@ -68,7 +68,7 @@ def test_cost_is_linear(kind: str, reader: str) -> None:
         r'"\400"', r'"\377"', r'"\08"', '"a\\\nb"', '"\\', "a\\b", r'"\\\101"', '"ü\\303"',
     ],
 )  # fmt: skip
-def test_values_are_what_the_standard_library_makes_of_them(text: str) -> None:
+def test_unquote_matches_the_standard_library(text: str) -> None:
     """Run in a separate process, which has the unpatched function of the standard library."""
     asked = "import sys, http.cookies; print(ascii(http.cookies._unquote(eval(sys.argv[1]))))"
     expected = subprocess.run(
@@ -94,5 +94,5 @@ def test_values_are_what_the_standard_library_makes_of_them(text: str) -> None:
         (["a=plinth_device"], None),
     ],
 )
-def test_the_cookie_that_is_wanted(cookies: list[str], found: str | None) -> None:
+def test_find_cookie_returns_the_named_cookie(cookies: list[str], found: str | None) -> None:
     assert find_cookie(scope_of(*cookies), "plinth_device") == found

@@ -19,7 +19,7 @@ def page_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEFAULT_PAGE_SIZE", raising=False)
 
 
-def test_a_deprecated_name_warns_where_it_is_used() -> None:
+def test_deprecated_name_warns_at_its_use() -> None:
     def old() -> None:
         warn_deprecated("old()", "new()", removed_in="3.0")
 
@@ -30,7 +30,7 @@ def test_a_deprecated_name_warns_where_it_is_used() -> None:
     assert found[0].filename == __file__
 
 
-def test_a_moved_name_resolves_and_warns_where_it_is_used() -> None:
+def test_moved_name_resolves_and_warns_at_its_use() -> None:
     module = ModuleType("shop")
     places = {"find": "plinth.errors:warn_deprecated"}
     vars(module)["__getattr__"] = resolve_moved("shop", places, removed_in="3.0")
@@ -67,14 +67,14 @@ def test_a_deprecated_setting_of_a_file_works() -> None:
 
 
 @pytest.mark.usefixtures("page_size")
-def test_the_new_name_of_a_setting_applies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_name_of_a_setting_takes_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAGE_SIZE", "7")
     with pytest.warns(PlinthDeprecationWarning):
         assert load_settings(DEFAULT_PAGE_SIZE="8").DEFAULT_PAGE_SIZE == 8
 
 
 @pytest.mark.usefixtures("page_size")
-def test_no_deprecated_setting_warns_of_nothing() -> None:
+def test_no_warning_without_a_deprecated_setting() -> None:
     with warnings.catch_warnings(record=True) as found:
         load_settings()
     assert [it for it in found if it.category is PlinthDeprecationWarning] == []

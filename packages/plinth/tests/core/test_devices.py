@@ -13,7 +13,7 @@ def recognize(cookie: str | None, account: Account, email: str = EMAIL) -> str |
     return devices.recognize_device(cookie, account, email=email)
 
 
-def test_a_device_is_known_for_the_account_that_signed_in() -> None:
+def test_device_is_recognized_for_the_account_that_signed_in() -> None:
     cookie = remember(None, ANN)
     assert recognize(cookie, ANN)
     assert recognize(cookie, ANN, "another spelling of it")
@@ -21,24 +21,24 @@ def test_a_device_is_known_for_the_account_that_signed_in() -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 41, 43])
-def test_a_change_of_credentials_voids_the_marks(epoch: int) -> None:
+def test_credential_change_voids_the_device(epoch: int) -> None:
     cookie = remember(None, Account(1, 42))
     assert recognize(cookie, Account(1, 42))
     assert not recognize(cookie, Account(1, epoch))
 
 
-def test_a_user_and_an_epoch_are_not_mistaken_for_others() -> None:
+def test_user_id_and_epoch_are_not_ambiguous() -> None:
     assert not recognize(remember(None, Account(1, 11)), Account(11, 1))
     assert not recognize(remember(None, Account(11, 1)), Account(1, 11))
 
 
-def test_a_device_keeps_its_id_and_two_are_two() -> None:
+def test_device_keeps_its_id() -> None:
     cookie = remember(None, ANN)
     assert recognize(remember(cookie, ANN), ANN) == recognize(cookie, ANN)
     assert recognize(remember(None, ANN), ANN) != recognize(cookie, ANN)
 
 
-def test_accounts_can_share_a_browser_up_to_a_number() -> None:
+def test_cookie_holds_at_most_max_accounts() -> None:
     cookie = None
     people = [Account(number, 3) for number in range(MAX_ACCOUNTS + 1)]
     for person in people:
@@ -48,7 +48,7 @@ def test_accounts_can_share_a_browser_up_to_a_number() -> None:
     assert len(remember(cookie, people[-1])) == len(cookie) < 200
 
 
-def test_signing_in_again_is_remembered_as_the_latest() -> None:
+def test_sign_in_again_moves_the_account_to_the_end() -> None:
     cookie = remember(remember(None, ANN), EVE)
     cookie = remember(cookie, ANN)
     for number in range(MAX_ACCOUNTS - 1):
@@ -60,12 +60,12 @@ def test_signing_in_again_is_remembered_as_the_latest() -> None:
 @pytest.mark.parametrize(
     "cookie", ["", ".", "a.b", "x" * 22, "x" * 22 + "." + "y" * 22, "\u0130" * 22, "x." * 4000]
 )
-def test_what_we_did_not_make_is_no_device_and_no_error(cookie: str) -> None:
+def test_malformed_cookie_is_no_device_and_no_error(cookie: str) -> None:
     assert recognize(cookie, ANN) is None
     assert recognize(remember(cookie, ANN), ANN)
 
 
-def test_each_character_of_a_mark_counts() -> None:
+def test_changed_character_invalidates_the_cookie() -> None:
     cookie = remember(None, ANN)
     id_and_mark = range(len(cookie))
     # The last character of 22 carries four bits of sixteen bytes, and two unused bits.
@@ -81,7 +81,7 @@ def make_earlier_cookie(email: str) -> str:
     return f"{device}.{devices._sign_email(device, email)}"  # noqa: SLF001
 
 
-def test_an_earlier_releases_mark_counts_until_the_credentials_change() -> None:
+def test_cookie_of_an_earlier_release_is_valid_until_a_credential_change() -> None:
     cookie = make_earlier_cookie(EMAIL)
     assert recognize(cookie, ANN)
     assert recognize(cookie, ANN, "Ann@Example.com")
@@ -93,10 +93,10 @@ def test_an_earlier_releases_mark_counts_until_the_credentials_change() -> None:
     ("theirs", "anns"),
     [("vi\u0307ctim@example.com", "v\u0130ctim@example.com"), ("\u212aim@a.org", "kim@a.org")],
 )
-def test_a_look_alikes_earlier_mark_fits_no_other(theirs: str, anns: str) -> None:
+def test_earlier_cookie_of_a_look_alike_email_is_not_accepted(theirs: str, anns: str) -> None:
     assert theirs != anns
     assert not recognize(make_earlier_cookie(theirs), ANN, anns)
 
 
-def test_it_is_kept_for_a_year() -> None:
+def test_cookie_lifetime_is_one_year() -> None:
     assert devices.SECONDS == 31_536_000

@@ -10,7 +10,9 @@ from plinth.health.readiness import draining, draining_at_sigterm
 from tests.support.waiting import until
 
 
-async def test_a_stop_amid_a_line_of_the_log_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_signal_during_a_log_write_starts_the_shutdown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A signal may arrive during a write, and Python refuses a nested write."""
     handling = True
 

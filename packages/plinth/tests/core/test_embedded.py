@@ -210,7 +210,7 @@ def wait_for(done: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_first_starts_and_last_stops(folder: Path, run: Run) -> None:
+def test_first_user_starts_and_last_user_stops_the_servers(folder: Path, run: Run) -> None:
     first, second = run(folder), run(folder)
     endpoints = entered(first)
     assert entered(second) == endpoints
@@ -224,7 +224,7 @@ def test_first_starts_and_last_stops(folder: Path, run: Run) -> None:
         assert client.get("key") == "value"
 
 
-def test_six_at_once_start_one_server(empty: Path, run: Run) -> None:
+def test_concurrent_starts_share_one_server(empty: Path, run: Run) -> None:
     processes = [run(empty) for _ in range(6)]
     assert len({entered(process) for process in processes}) == 1
     assert (empty / "postgres.log").read_text().count("starting PostgreSQL") == 1
@@ -233,7 +233,7 @@ def test_six_at_once_start_one_server(empty: Path, run: Run) -> None:
         list(pool.map(leave, processes))
 
 
-def test_orphan_of_a_killed_user_is_adopted(folder: Path, run: Run) -> None:
+def test_server_of_a_killed_user_is_adopted(folder: Path, run: Run) -> None:
     process = run(folder)
     endpoints = entered(process)
     psql(endpoints, "CREATE TABLE before_kill AS SELECT 7 AS number")
@@ -248,7 +248,7 @@ def test_orphan_of_a_killed_user_is_adopted(folder: Path, run: Run) -> None:
     assert not living(folder)
 
 
-def test_killed_postgres_recovers_what_it_acknowledged(folder: Path) -> None:
+def test_killed_postgres_recovers_acknowledged_commits(folder: Path) -> None:
     with services(folder, valkey=False) as outer:
         psql(outer, "CREATE TABLE acknowledged (number int)")
         psql(outer, "INSERT INTO acknowledged VALUES (7)")
@@ -258,7 +258,7 @@ def test_killed_postgres_recovers_what_it_acknowledged(folder: Path) -> None:
         assert psql(outer, "SELECT 1") == "1", "the new server is the outer user's too"
 
 
-def test_process_id_in_use_again_is_no_obstacle(folder: Path) -> None:
+def test_stale_pid_file_with_a_reused_pid_does_not_prevent_the_start(folder: Path) -> None:
     stale = [folder / "postgres" / "postmaster.pid", folder / "run" / ".s.PGSQL.5432.lock"]
     with services(folder, valkey=False):
         owner = stale[0].stat().st_uid
@@ -276,7 +276,7 @@ def test_process_id_in_use_again_is_no_obstacle(folder: Path) -> None:
             other.kill()
 
 
-def test_postgres_that_others_started_is_left_alone(folder: Path) -> None:
+def test_postgres_started_by_another_program_is_left_alone(folder: Path) -> None:
     with services(folder, valkey=False) as endpoints:
         (folder / "postgres.server").unlink()  # nothing says any more that it is ours
         with pytest.raises(EmbeddedError, match="in use by another PostgreSQL"), services(folder):
@@ -302,7 +302,7 @@ def test_ctrl_c_stops_in_order(folder: Path, run: Run) -> None:
         assert psql(again, "SELECT number FROM before_ctrl_c") == "7"
 
 
-def test_second_ctrl_c_does_not_cut_the_leaving_short(folder: Path, run: Run) -> None:
+def test_second_ctrl_c_does_not_interrupt_the_shutdown(folder: Path, run: Run) -> None:
     process = run(folder, "v")
     entered(process)
     with (folder / "valkey.lock").open() as lock:
@@ -323,7 +323,7 @@ def fail(error: type[BaseException]) -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, ValueError])
-def test_whatever_is_raised_inside_stops_them(folder: Path, error: type[BaseException]) -> None:
+def test_exception_inside_stops_the_servers(folder: Path, error: type[BaseException]) -> None:
     with pytest.raises(error), services(folder, postgres=False):
         fail(error)
     assert not living(folder)
@@ -342,7 +342,7 @@ def test_nested_and_concurrent_uses_in_one_process(folder: Path) -> None:
     assert not living(folder)
 
 
-def test_forked_child_stops_nothing_and_holds_nothing(folder: Path, run: Run) -> None:
+def test_forked_child_neither_stops_nor_holds_the_servers(folder: Path, run: Run) -> None:
     process = run(folder, script=FORKING_USER)
     try:
         assert answers(entered(process))
@@ -356,7 +356,7 @@ def test_forked_child_stops_nothing_and_holds_nothing(folder: Path, run: Run) ->
         os.killpg(process.pid, signal.SIGKILL)  # the child that stays
 
 
-def test_data_removed_while_in_use(empty: Path) -> None:
+def test_data_folder_removed_while_in_use_stops_the_servers(empty: Path) -> None:
     with services(empty):
         assert living(empty)
         shutil.rmtree(empty)
@@ -372,7 +372,9 @@ def test_frozen_server_is_woken_and_stopped(folder: Path, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("version", [None, "15\n"])
-def test_foreign_folder_is_refused_and_untouched(empty: Path, version: str | None) -> None:
+def test_folder_of_another_cluster_is_refused_and_unchanged(
+    empty: Path, version: str | None
+) -> None:
     cluster = empty / "postgres"
     (cluster / "base").mkdir(parents=True)
     if version:
@@ -384,7 +386,7 @@ def test_foreign_folder_is_refused_and_untouched(empty: Path, version: str | Non
     assert [(path, path.stat().st_ctime_ns) for path in [cluster, *cluster.rglob("*")]] == before
 
 
-def test_half_made_cluster_never_counts(empty: Path, run: Run) -> None:
+def test_incomplete_cluster_is_not_used(empty: Path, run: Run) -> None:
     process = run(empty, "p")
     wait_for(lambda: any(empty.glob("postgres.tmp-*/PG_VERSION")))
     process.kill()  # and its initdb works on
@@ -395,7 +397,7 @@ def test_half_made_cluster_never_counts(empty: Path, run: Run) -> None:
         assert not [*empty.glob("postgres.tmp-*")]
 
 
-def test_ctrl_c_in_a_first_start_leaves_nothing(empty: Path, run: Run) -> None:
+def test_ctrl_c_during_initdb_leaves_no_files(empty: Path, run: Run) -> None:
     process = run(empty, "p fast")
     wait_for(lambda: any(empty.glob("postgres.tmp-*/base/5")))  # the last of initdb's work
     os.killpg(process.pid, signal.SIGINT)
@@ -405,7 +407,7 @@ def test_ctrl_c_in_a_first_start_leaves_nothing(empty: Path, run: Run) -> None:
     assert not [*empty.glob("postgres.tmp-*")]
 
 
-def test_failed_start_tells_the_last_words(folder: Path) -> None:
+def test_failed_start_reports_the_last_log_lines(folder: Path) -> None:
     control = folder / "postgres" / "global" / "pg_control"
     aside = control.rename(folder / "aside")
     try:
@@ -416,7 +418,7 @@ def test_failed_start_tells_the_last_words(folder: Path) -> None:
         aside.rename(control)
 
 
-def test_dropped_database_is_made_again(folder: Path) -> None:
+def test_dropped_database_is_created_again(folder: Path) -> None:
     with services(folder, valkey=False) as endpoints:
         psql(endpoints, "DROP DATABASE plinth", "postgres")
         with services(folder, valkey=False):
@@ -424,7 +426,7 @@ def test_dropped_database_is_made_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("long-" * 20, "pv"), ("a comma, a % and ü", "v")])
-def test_awkward_path_has_its_sockets_elsewhere(
+def test_long_or_unusual_path_has_its_sockets_elsewhere(
     empty: Path, name: str, kinds: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = use_temporary_folder(empty / "tmp", monkeypatch)
@@ -443,7 +445,7 @@ def test_awkward_path_has_its_sockets_elsewhere(
     assert not [*elsewhere.iterdir()]
 
 
-def test_strangers_folder_of_sockets_is_refused(
+def test_socket_folder_open_to_other_users_is_refused(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_dir = empty / ("long-" * 20)
@@ -461,7 +463,7 @@ def use_temporary_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def test_plain_user(empty: Path, run: Run) -> None:
+def test_servers_run_as_an_unprivileged_user(empty: Path, run: Run) -> None:
     user = pwd.getpwnam("nobody").pw_uid if AS_ROOT else os.geteuid()
     programs = postgres_bin()
     assert programs
@@ -479,7 +481,9 @@ def test_plain_user(empty: Path, run: Run) -> None:
         assert owner_of_process(postmaster(empty)) == user
 
 
-def test_root_opens_the_way_and_no_more(empty: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_root_opens_only_the_path_to_the_data_folder(
+    empty: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", folders.__name__)
     data_dir = empty / "closed" / "data"
     data_dir.mkdir(mode=0o700, parents=True)
@@ -494,13 +498,13 @@ def test_root_opens_the_way_and_no_more(empty: Path, caplog: pytest.LogCaptureFi
     assert stat.S_IMODE((data_dir / "run").stat().st_mode) == 0o700
 
 
-def test_unusable_folder_is_one_sentence(empty: Path) -> None:
+def test_unusable_folder_is_reported_in_one_sentence(empty: Path) -> None:
     (empty / "file").touch()
     with pytest.raises(EmbeddedError, match="set DATA_DIR"), services(empty / "file" / "data"):
         pass
 
 
-def test_stuck_neighbour_is_waited_for_and_named(
+def test_stuck_process_with_the_lock_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for bound in ("LOCK_SECONDS", "STOP_SECONDS"):
@@ -511,7 +515,7 @@ def test_stuck_neighbour_is_waited_for_and_named(
             services(folder, postgres=False).__enter__()
 
 
-def test_missing_packages_tell_the_two_ways_out() -> None:
+def test_missing_packages_error_lists_both_solutions() -> None:
     command = [sys.executable, "-S", "-c", WITHOUT_PACKAGES]  # -S: no site-packages
     done = subprocess.run(command, cwd=LIBRARY, capture_output=True, check=True, text=True)
     postgres, valkey = done.stdout.splitlines()

@@ -31,7 +31,7 @@ async def opened(url: str, **changed: object) -> AsyncIterator[Database]:
 
 
 @pytest.mark.parametrize("pgbouncer", [False, True])
-async def test_every_session_is_bounded(database_url: str, pgbouncer: bool) -> None:
+async def test_each_session_has_timeouts(database_url: str, pgbouncer: bool) -> None:
     bounds = {
         "DB_STATEMENT_TIMEOUT": 2.5,
         "DB_LOCK_TIMEOUT": 1.5,
@@ -45,7 +45,7 @@ async def test_every_session_is_bounded(database_url: str, pgbouncer: bool) -> N
     assert shown == ["2500ms", "1500ms", "7s", "UTC"]
 
 
-async def test_a_statement_that_takes_too_long_is_ended_by_the_server(database_url: str) -> None:
+async def test_statement_timeout_is_enforced_by_the_server(database_url: str) -> None:
     async with opened(database_url, DB_STATEMENT_TIMEOUT=0.2, DB_POOL_SIZE=1) as database:
         with pytest.raises(Unavailable):
             async with database.transaction() as db:
@@ -55,7 +55,7 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(database_u
         assert database.pool_status()["checked_in"] == 1
 
 
-async def test_the_wait_for_a_free_connection_is_bounded(database_url: str) -> None:
+async def test_wait_for_a_free_connection_times_out(database_url: str) -> None:
     few = {"DB_POOL_SIZE": 1, "DB_MAX_OVERFLOW": 0, "DB_WAIT_TIMEOUT": 1.5}
     async with opened(database_url, **few) as database, database.transaction() as db:
         await db.execute(text("SELECT 1"))
@@ -64,7 +64,7 @@ async def test_the_wait_for_a_free_connection_is_bounded(database_url: str) -> N
                 pass
 
 
-async def test_a_connection_that_ended_is_replaced(
+async def test_terminated_connection_is_replaced(
     database_url: str, second: asyncpg.Connection
 ) -> None:
     async with opened(database_url) as database:
@@ -76,7 +76,7 @@ async def test_a_connection_that_ended_is_replaced(
             assert await db.scalar(text("SELECT pg_backend_pid()")) != pid
 
 
-async def test_a_server_that_became_read_only_is_left(database_url: str) -> None:
+async def test_connections_to_a_read_only_server_are_replaced(database_url: str) -> None:
     async def write_as_on_a_standby(db: AsyncSession) -> None:
         pids.append(await db.scalar(text("SELECT pg_backend_pid()")))
         await db.execute(text("SET TRANSACTION READ ONLY"))
@@ -90,7 +90,7 @@ async def test_a_server_that_became_read_only_is_left(database_url: str) -> None
             assert await db.scalar(text("SELECT pg_backend_pid()")) not in pids
 
 
-async def test_of_several_hosts_of_any_kind_the_one_that_serves_is_found(database_url: str) -> None:
+async def test_reachable_host_of_several_is_used(database_url: str) -> None:
     asked = split_url(database_url)
     ((host, port, _),) = read_postgres_url(database_url).hosts
     user = asked.netloc.rpartition("@")[0]
@@ -99,7 +99,7 @@ async def test_of_several_hosts_of_any_kind_the_one_that_serves_is_found(databas
         assert await database.reader.all(Query(select(func.current_database().label("name"))))
 
 
-async def test_a_unit_that_lost_is_done_again(database: Database) -> None:
+async def test_run_with_retries_retries_after_a_deadlock(database: Database) -> None:
     at_work = asyncio.Barrier(2)
     tries = 0
 
@@ -117,7 +117,7 @@ async def test_a_unit_that_lost_is_done_again(database: Database) -> None:
     assert tries == 3
 
 
-async def test_a_unit_that_loses_each_time_says_so(database: Database) -> None:
+async def test_run_with_retries_raises_contended_after_the_last_retry(database: Database) -> None:
     tries = 0
 
     async def lose(db: AsyncSession) -> None:

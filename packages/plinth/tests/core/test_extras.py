@@ -54,13 +54,13 @@ def run(modules: Iterable[str], **settings: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_extras_are_these() -> None:
+def test_extras_are_admin_otel_and_dev() -> None:
     assert list(EXTRAS) == ["admin", "otel", "dev"]
 
 
 @pytest.mark.parametrize("environment", [COMPLETE, DEVELOPMENT], ids=["production", "development"])
 @pytest.mark.parametrize("extra", [*EXTRAS, "all"])
-def test_the_application_is_made_without_an_extra(extra: str, environment: dict[str, str]) -> None:
+def test_application_starts_without_an_extra(extra: str, environment: dict[str, str]) -> None:
     modules = MODULES.values() if extra == "all" else EXTRAS[extra]
     status, printed, errors = run(modules, **environment)
     assert status == 0, errors
@@ -75,7 +75,7 @@ def test_the_application_is_made_without_an_extra(extra: str, environment: dict[
         ("otel", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
     ],
 )
-def test_a_setting_that_needs_an_extra_names_it(extra: str, name: str, value: str) -> None:
+def test_setting_that_requires_an_extra_names_it(extra: str, name: str, value: str) -> None:
     status, _, errors = run(EXTRAS[extra], **COMPLETE, **{name: value})
     assert status == 1
     (_, sentence) = errors.splitlines()
@@ -108,7 +108,7 @@ def imported(package: str) -> Iterator[tuple[str, str]]:
                     yield str(file.relative_to(LIBRARY)), module
 
 
-def test_the_extra_dev_brings_what_the_tests_of_an_application_import() -> None:
+def test_extra_dev_installs_the_imports_of_application_tests() -> None:
     project = METADATA["project"]
     requirements = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     brought, homes = brought_by(requirements), packages_distributions()

@@ -36,7 +36,7 @@ async def hold(shares: HashShares, *keys: Key, until_set: asyncio.Event, begun: 
         await until_set.wait()
 
 
-async def test_a_few_are_let_in_a_few_wait_and_the_rest_are_refused() -> None:
+async def test_share_runs_some_queues_some_and_refuses_the_rest() -> None:
     shares, go, begun = HashShares(Refused), asyncio.Event(), list[str]()
     anns = [asyncio.create_task(hold(shares, ANN, until_set=go, begun=begun)) for _ in range(9)]
     await asyncio.sleep(0.01)
@@ -51,7 +51,7 @@ async def test_a_few_are_let_in_a_few_wait_and_the_rest_are_refused() -> None:
     assert len(shares) == 0
 
 
-async def test_who_waits_too_long_is_refused_and_leaves_its_place() -> None:
+async def test_queued_request_is_refused_after_its_timeout() -> None:
     shares, go = HashShares(Refused), asyncio.Event()
     holding = [asyncio.create_task(hold(shares, ANN, until_set=go, begun=[])) for _ in range(2)]
     await asyncio.sleep(0.01)
@@ -64,7 +64,7 @@ async def test_who_waits_too_long_is_refused_and_leaves_its_place() -> None:
     assert len(shares) == 0
 
 
-def test_each_request_counts_for_its_user_and_its_address() -> None:
+def test_request_counts_for_its_user_and_its_ip() -> None:
     def check() -> None:
         assert keys_of_request(threads=2, queue=80) == []
         info = begin_request(None, Client("2001:db8:1:2:3::4", None))
@@ -77,7 +77,7 @@ def test_each_request_counts_for_its_user_and_its_address() -> None:
     Context().run(check)
 
 
-async def test_many_changes_of_one_password_leave_room_for_others(
+async def test_password_changes_of_one_user_do_not_fill_the_pool(
     client: AsyncClient, people: People, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 sessions of one user with 5 concurrent changes each."""
@@ -107,7 +107,7 @@ async def test_many_changes_of_one_password_leave_room_for_others(
     await asyncio.gather(*blocking)
 
 
-async def test_a_pool_that_is_full_is_busy_as_before(held: Held) -> None:
+async def test_full_pool_is_unavailable(held: Held) -> None:
     pool = passwords._Pool(threads=1, queue=0)  # noqa: SLF001
     running = asyncio.create_task(pool.run(held.work))
     await until(lambda: held.begun == 1)

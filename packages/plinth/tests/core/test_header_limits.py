@@ -49,7 +49,7 @@ PATH = f"{settings.API_V1_PREFIX}/health/live"
         "range",
     ],
 )
-async def test_refused(app: FastAPI, headers: list[Header]) -> None:
+async def test_headers_over_a_limit_are_431(app: FastAPI, headers: list[Header]) -> None:
     answer = await send(app, "GET", PATH, headers)
     assert answer.status == 431
     assert json.loads(answer.body)["code"] == "headers_too_large"
@@ -64,11 +64,11 @@ async def test_refused(app: FastAPI, headers: list[Header]) -> None:
         [(b"if-none-match", b'"1",' * 250)],
     ],
 )
-async def test_served(app: FastAPI, headers: list[Header]) -> None:
+async def test_headers_at_the_limit_are_accepted(app: FastAPI, headers: list[Header]) -> None:
     assert (await send(app, "GET", PATH, headers)).status == 200
 
 
-async def test_a_long_query_counts(app: FastAPI) -> None:
+async def test_long_query_counts_as_header_size(app: FastAPI) -> None:
     query = "a=1&" * (settings.MAX_HEADER_SIZE // 4)
     assert (await send(app, "GET", f"{PATH}?{query}")).status == 431
 
@@ -83,14 +83,14 @@ async def test_a_long_query_counts(app: FastAPI) -> None:
     ],
     ids=["path", "escapes in the path", "query", "pairs"],
 )
-async def test_a_target_too_long(app: FastAPI, target: str) -> None:
+async def test_target_over_a_limit_is_414(app: FastAPI, target: str) -> None:
     answer = await send(app, "GET", target)
     assert answer.status == 414
     assert json.loads(answer.body)["code"] == "uri_too_long"
 
 
 @pytest.mark.parametrize("query", ["a" * MAX_QUERY_BYTES, "&" * (MAX_QUERY_PAIRS - 1)])
-async def test_a_target_at_the_bound(app: FastAPI, query: str) -> None:
+async def test_target_at_the_limit_is_accepted(app: FastAPI, query: str) -> None:
     assert (await send(app, "GET", f"{PATH}?{query}")).status == 200
     path = "/" + "a" * (MAX_PATH_BYTES - 1)
     assert (await send(app, "GET", path)).status == 404
@@ -105,7 +105,7 @@ COSTLY: list[tuple[str, list[Header]]] = [
 
 
 @pytest.mark.parametrize(("target", "headers"), COSTLY, ids=["path", "query", "pairs", "cookies"])
-async def test_a_costly_head_waits_for_its_turn(
+async def test_costly_request_head_waits_for_its_turn(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, target: str, headers: list[Header]
 ) -> None:
     turns = []
@@ -121,7 +121,7 @@ async def test_a_costly_head_waits_for_its_turn(
 
 
 @pytest.mark.parametrize("target", [f"{PATH}?" + "a" * (MAX_QUERY_BYTES + 1), PATH])
-async def test_a_refusal_is_late(
+async def test_refusal_is_delayed(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     monkeypatch.setattr(problems, "REFUSAL_SECONDS", 60)

@@ -97,7 +97,7 @@ def _trusts_the_authority(secure: SecureServer, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("hosted", SECURE, ids=lambda it: it.service)
-async def test_it_connects_by_tls_as_it_is_pasted(hosted: Hosted, secure: SecureServer) -> None:
+async def test_hosted_url_connects_with_tls(hosted: Hosted, secure: SecureServer) -> None:
     secure.let_in(str(hosted.user), str(hosted.password), str(hosted.database))
     version, client = await secure.connect(hosted.url)
     assert version in ("TLSv1.2", "TLSv1.3")
@@ -145,7 +145,7 @@ async def test_a_revoked_certificate_is_refused(secure: SecureServer) -> None:
         await secure.connect(f"{url}&sslcrl={authority.revoke(server)}")
 
 
-async def test_verify_ca_asks_for_the_authority_alone(secure: SecureServer, tmp_path: Path) -> None:
+async def test_verify_ca_checks_only_the_authority(secure: SecureServer, tmp_path: Path) -> None:
     url = "postgresql://tester:pw@elsewhere/rdb?sslmode=verify-ca&sslrootcert="
     await secure.connect(f"{url}{secure.authority.file}")
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -161,14 +161,12 @@ async def test_verify_ca_asks_for_the_authority_alone(secure: SecureServer, tmp_
         ("sslnegotiation=direct", "TLSv1.3"),
     ],
 )
-async def test_the_version_of_tls_is_honored(
-    query: str, version: str, secure: SecureServer
-) -> None:
+async def test_tls_version_option_applies(query: str, version: str, secure: SecureServer) -> None:
     url = f"postgresql://tester:pw@h/rdb?sslmode=require&{query}"
     assert (await secure.connect(url))[0] == version
 
 
-async def test_a_server_without_tls_is_refused_where_it_is_required(secure: SecureServer) -> None:
+async def test_server_without_tls_is_refused_when_tls_is_required(secure: SecureServer) -> None:
     url = f"postgresql://tester:pw@127.0.0.1:{secure.server.port}/rdb?sslmode="
     with pytest.raises(ConnectionError, match="rejected SSL upgrade"):
         await Connector(f"{url}require", seconds=10).connect()

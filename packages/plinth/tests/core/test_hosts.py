@@ -36,29 +36,29 @@ async def race(*attempts: Callable[[], Awaitable[int]]) -> tuple[tuple[int, int]
     return won, discarded
 
 
-async def test_a_frozen_host_costs_a_moment() -> None:
+async def test_race_continues_after_a_frozen_host() -> None:
     assert await race(frozen, frozen, answering(3)) == ((2, 3), [])
 
 
-async def test_a_host_that_refuses_costs_nothing() -> None:
+async def test_race_continues_at_once_after_a_refusing_host() -> None:
     assert await race(failing(OSError()), answering(2)) == ((1, 2), [])
 
 
-async def test_the_first_is_taken_where_it_answers() -> None:
+async def test_race_prefers_the_first_host() -> None:
     assert await race(answering(1), answering(2)) == ((0, 1), [])
 
 
-async def test_a_slow_one_is_waited_for_when_the_others_fail() -> None:
+async def test_race_waits_for_a_slow_host_when_the_others_fail() -> None:
     assert await race(answering(1, after=10 * STAGGER), failing(OSError())) == ((0, 1), [])
 
 
-async def test_none_is_the_first_ones_error() -> None:
+async def test_race_without_a_winner_raises_the_first_error() -> None:
     first = OSError("first")
     with pytest.raises(OSError, match="first"):
         await race(failing(first), failing(OSError("second")))
 
 
-async def test_what_comes_too_late_is_discarded() -> None:
+async def test_race_discards_a_late_result() -> None:
     freed = asyncio.Event()
 
     async def stubborn() -> int:

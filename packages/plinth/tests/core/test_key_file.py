@@ -55,7 +55,7 @@ def good(file: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_first_rotation_takes_secret_key_along(file: Path) -> None:
+def test_first_rotation_includes_secret_key(file: Path) -> None:
     before = int(time.time())
     new, signing = rotate_keys(file, "HS256", after=0)
 
@@ -67,7 +67,7 @@ def test_the_first_rotation_takes_secret_key_along(file: Path) -> None:
     assert signing.kid == new.kid
 
 
-def test_a_key_of_now_signs_in_whatever_second_it_is_written(
+def test_immediate_key_signs_even_when_the_second_changes(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = time.time()
@@ -79,7 +79,7 @@ def test_a_key_of_now_signs_in_whatever_second_it_is_written(
         assert [key.kid for key in read_keys(file) if key.verifies_until is None] == [new.kid]
 
 
-def test_a_key_that_waits_leaves_the_old_one_signing(file: Path) -> None:
+def test_pending_key_leaves_the_old_key_signing(file: Path) -> None:
     _, first = rotate_keys(file, "HS256", after=0)
     before = int(time.time())
     new, signing = rotate_keys(file, "ES256", after=600)
@@ -90,7 +90,7 @@ def test_a_key_that_waits_leaves_the_old_one_signing(file: Path) -> None:
     assert kept[first.kid].verifies_until == new.signs_from + LIFETIME
 
 
-def test_a_rotation_overtakes_one_that_waits(file: Path) -> None:
+def test_immediate_rotation_precedes_a_pending_key(file: Path) -> None:
     waiting, _ = rotate_keys(file, "HS256", after=600)
     now, signing = rotate_keys(file, "HS256", after=0)
 
@@ -100,7 +100,7 @@ def test_a_rotation_overtakes_one_that_waits(file: Path) -> None:
     assert kept[waiting.kid].verifies_until is None
 
 
-def test_the_dead_are_removed_by_the_next_rotation(file: Path) -> None:
+def test_next_rotation_removes_expired_keys(file: Path) -> None:
     old, _ = rotate_keys(file, "HS256", after=0)
     rotate_keys(file, "HS256", after=0)
     edit(file, 1, verifies_until="2020-01-01T00:00:00Z")
@@ -111,7 +111,7 @@ def test_the_dead_are_removed_by_the_next_rotation(file: Path) -> None:
     assert old.kid not in {key.kid for key in read_keys(file)}
 
 
-def test_a_key_that_was_removed_does_not_come_back_from_secret_key(file: Path) -> None:
+def test_removed_secret_key_is_not_added_again(file: Path) -> None:
     rotate_keys(file, "HS256", after=0)
     secret = take_secret_key(0).kid
     revoke_key(file, secret)
@@ -119,7 +119,7 @@ def test_a_key_that_was_removed_does_not_come_back_from_secret_key(file: Path) -
     assert secret not in {key.kid for key in read_keys(file)}
 
 
-def test_a_key_is_revoked_only_when_another_signs(file: Path) -> None:
+def test_signing_key_cannot_be_revoked(file: Path) -> None:
     new, _ = rotate_keys(file, "HS256", after=0)
     before = file.read_text()
     with pytest.raises(KeyFileError, match="plinth keys rotate"):
@@ -130,7 +130,7 @@ def test_a_key_is_revoked_only_when_another_signs(file: Path) -> None:
 
 
 @pytest.mark.parametrize("alg", KINDS)
-def test_a_key_comes_back_from_the_file_as_it_went(file: Path, alg: str) -> None:
+def test_key_round_trip_through_the_file(file: Path, alg: str) -> None:
     new, _ = rotate_keys(file, alg, after=0)
     read = read_keys(file)[-1]
     assert (read.kid, read.alg, read.made_at, read.signs_from) == (
@@ -141,7 +141,7 @@ def test_a_key_comes_back_from_the_file_as_it_went(file: Path, alg: str) -> None
     assert not read.verifies(MESSAGE + b" ", new.sign(MESSAGE))
 
 
-def test_rotations_at_once_lose_no_key_and_no_reader_sees_half_a_file(file: Path) -> None:
+def test_concurrent_rotations_lose_no_key_and_write_atomically(file: Path) -> None:
     rotate_keys(file, "HS256", after=0)
     code = (
         "import pathlib, sys; from plinth.security.keys import rotate_keys;"
@@ -170,7 +170,7 @@ def test_rotations_at_once_lose_no_key_and_no_reader_sees_half_a_file(file: Path
     assert sum(key.verifies_until is None for key in keys) == 1
 
 
-def test_nobody_else_may_read_the_file(file: Path) -> None:
+def test_key_file_has_mode_600(file: Path) -> None:
     old_mask = os.umask(0)
     try:
         rotate_keys(file, "HS256", after=0)
@@ -180,7 +180,7 @@ def test_nobody_else_may_read_the_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
-def test_a_file_that_others_can_read_is_refused(
+def test_file_readable_by_others_is_refused(
     file: Path, mode: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     rotate_keys(file, "HS256", after=0)
@@ -203,7 +203,7 @@ def test_a_file_of_another_user_is_refused(file: Path, monkeypatch: pytest.Monke
         read_keys(file)
 
 
-def test_root_rotates_and_the_file_stays_its_owners(file: Path) -> None:
+def test_rotation_by_root_keeps_the_file_owner(file: Path) -> None:
     owner = STRANGER if os.geteuid() == 0 else os.geteuid()
     os.chown(file.parent, owner, -1)
     rotate_keys(file, "HS256", after=0)
@@ -212,7 +212,7 @@ def test_root_rotates_and_the_file_stays_its_owners(file: Path) -> None:
     assert file.stat().st_uid == owner
 
 
-def test_a_link_is_followed_and_stays_one(file: Path, tmp_path: Path) -> None:
+def test_symlink_is_followed_and_kept(file: Path, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere" / "true.json"
     target.parent.mkdir()
     file.symlink_to(target)
@@ -222,14 +222,14 @@ def test_a_link_is_followed_and_stays_one(file: Path, tmp_path: Path) -> None:
     assert len(read_keys(target)) == 3
 
 
-def test_a_killed_rotation_leaves_nothing_in_the_way(file: Path) -> None:
+def test_rotation_succeeds_after_a_killed_rotation(file: Path) -> None:
     rotate_keys(file, "HS256", after=0)
     file.with_name("keys.json.new").write_text("half a fi")
     rotate_keys(file, "HS256", after=0)
     assert len(read_keys(file)) == 3
 
 
-def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="cannot be written: No such file"):
         rotate_keys(tmp_path / "none" / "keys.json", "HS256", after=0)
 
@@ -249,7 +249,7 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_set_of_keys_is_refused(file: Path, text: str) -> None:
+def test_malformed_key_file_is_refused(file: Path, text: str) -> None:
     file.write_text(text)
     file.chmod(0o600)
     with pytest.raises(KeyFileError):
@@ -286,9 +286,7 @@ def test_what_is_no_set_of_keys_is_refused(file: Path, text: str) -> None:
     ],
     ids=str,
 )
-def test_a_key_with_a_flaw_is_refused(
-    file: Path, good: dict[str, Any], members: dict[str, Any]
-) -> None:
+def test_invalid_key_is_refused(file: Path, good: dict[str, Any], members: dict[str, Any]) -> None:
     write(file, good)
     read_keys(file)
     write(file, good | members)
@@ -321,15 +319,13 @@ def test_a_key_that_does_not_fit_its_algorithm_is_refused(
         read_keys(file)
 
 
-def test_two_keys_of_one_name_are_refused(file: Path, good: dict[str, Any]) -> None:
+def test_two_keys_with_the_same_kid_are_refused(file: Path, good: dict[str, Any]) -> None:
     write(file, good, good)
     with pytest.raises(KeyFileError, match="two keys"):
         read_keys(file)
 
 
-def test_a_public_part_that_is_not_the_keys_own_is_not_believed(
-    file: Path, good: dict[str, Any]
-) -> None:
+def test_mismatched_public_key_is_not_used(file: Path, good: dict[str, Any]) -> None:
     other = OKPKey.generate_key("Ed25519").as_dict(private=False)
     write(file, good | {"x": other["x"]})
     try:

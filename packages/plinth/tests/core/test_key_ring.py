@@ -23,14 +23,14 @@ def rotate(file: Path) -> str:
     return rotate_keys(file, "HS256", after=0)[0].kid
 
 
-def test_without_a_file_secret_key_signs_alone() -> None:
+def test_secret_key_signs_without_a_file() -> None:
     ring = KeyRing(None)
     assert ring.signing_key.kid == take_secret_key(0).kid
     assert ring.find(ring.signing_key.kid) is ring.signing_key
     assert ring.find("other") is None
 
 
-def test_a_changed_file_is_noticed_within_a_second_and_not_looked_at_more_often(
+def test_file_is_checked_for_changes_once_a_second(
     file: Path,
 ) -> None:
     first = rotate(file)
@@ -42,7 +42,7 @@ def test_a_changed_file_is_noticed_within_a_second_and_not_looked_at_more_often(
     assert ring.signing_key.kid == second
 
 
-def test_an_unknown_kid_is_looked_for_at_once_and_once_a_second(file: Path) -> None:
+def test_unknown_kid_reloads_the_file_at_most_once_a_second(file: Path) -> None:
     rotate(file)
     ring = KeyRing(file)
     ring.load()
@@ -56,7 +56,7 @@ def test_an_unknown_kid_is_looked_for_at_once_and_once_a_second(file: Path) -> N
     assert ring.find(third)
 
 
-def test_a_revoked_key_is_gone_with_the_next_look(file: Path) -> None:
+def test_revoked_key_is_gone_after_the_next_load(file: Path) -> None:
     first = rotate(file)
     rotate(file)
     ring = KeyRing(file)
@@ -66,7 +66,7 @@ def test_a_revoked_key_is_gone_with_the_next_look(file: Path) -> None:
     assert ring.find(first) is None
 
 
-def test_a_key_ends_at_its_time_while_the_file_stays(
+def test_key_expires_without_a_change_of_the_file(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = rotate(file), rotate(file)
@@ -83,7 +83,7 @@ def test_a_key_ends_at_its_time_while_the_file_stays(
     assert first not in {key.kid for key in ring.verifying_keys}
 
 
-def test_a_key_begins_to_sign_at_its_time_while_the_file_stays(
+def test_key_starts_to_sign_without_a_change_of_the_file(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = rotate(file)
@@ -95,7 +95,9 @@ def test_a_key_begins_to_sign_at_its_time_while_the_file_stays(
     assert ring.signing_key.kid == waiting.kid
 
 
-def test_a_clock_behind_all_keys_still_signs(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_before_all_keys_still_has_a_signing_key(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rotate(file)
     ring = KeyRing(file)
     monkeypatch.setattr(time, "time", lambda: 1000.0)
@@ -103,7 +105,7 @@ def test_a_clock_behind_all_keys_still_signs(file: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("break_it", ["garbage", "gone", "unreadable"])
-def test_a_broken_file_leaves_the_keys_and_is_told_once(
+def test_broken_file_keeps_the_loaded_keys_and_is_logged_once(
     file: Path,
     break_it: str,
     caplog: pytest.LogCaptureFixture,
@@ -136,7 +138,7 @@ def test_a_broken_file_leaves_the_keys_and_is_told_once(
     assert ring.signing_key.kid == second
 
 
-def test_a_mended_mode_is_noticed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixed_file_mode_reloads_the_keys(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rotate(file)
     ring = KeyRing(file)
     ring.load()
@@ -150,7 +152,7 @@ def test_a_mended_mode_is_noticed(file: Path, monkeypatch: pytest.MonkeyPatch) -
     assert ring.signing_key.kid == second
 
 
-def test_a_missing_file_means_secret_key_in_development_until_it_comes(file: Path) -> None:
+def test_missing_file_uses_secret_key_in_development(file: Path) -> None:
     ring = KeyRing(file)
     ring.load()
     assert ring.signing_key.kid == take_secret_key(0).kid
@@ -159,7 +161,9 @@ def test_a_missing_file_means_secret_key_in_development_until_it_comes(file: Pat
     assert ring.signing_key.kid == new
 
 
-def test_elsewhere_a_missing_file_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_file_is_refused_outside_development(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(settings, "ENVIRONMENT", "production")
     ring = KeyRing(file)
     for _ in range(2):
@@ -167,7 +171,7 @@ def test_elsewhere_a_missing_file_is_refused(file: Path, monkeypatch: pytest.Mon
             ring.load()
 
 
-def test_the_server_does_not_start_on_keys_that_cannot_be_used(file: Path, tmp_path: Path) -> None:
+def test_server_does_not_start_with_unusable_keys(file: Path, tmp_path: Path) -> None:
     file.write_text("no keys")
     ended = run_python("import app.main", cwd=tmp_path, **COMPLETE, KEYS_FILE=str(file))
     assert ended.returncode == 1

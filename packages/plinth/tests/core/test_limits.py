@@ -61,7 +61,7 @@ async def count(limiter: Limiter, bucket: Bucket) -> int:
     return taken
 
 
-async def test_twenty_at_once_never_pass_the_figure(limiter: Limiter) -> None:
+async def test_concurrent_reservations_never_exceed_the_limit(limiter: Limiter) -> None:
     async def attempt(*buckets: Bucket) -> bool:
         try:
             await limiter.reserve(*buckets)
@@ -76,7 +76,7 @@ async def test_twenty_at_once_never_pass_the_figure(limiter: Limiter) -> None:
         assert await count(limiter, other) == 2  # a refused attempt does not count
 
 
-async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(limiter: Limiter) -> None:
+async def test_attempt_counts_in_all_buckets_or_none(limiter: Limiter) -> None:
     narrow, wide = some_bucket("1/1m"), some_bucket("5/1m")
     await limiter.reserve(narrow, wide)
     for order in ((narrow, wide), (wide, narrow)):
@@ -86,7 +86,7 @@ async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(limiter: Limi
     assert await count(limiter, wide) == 4
 
 
-async def test_a_refund_takes_back_its_own_attempt_and_no_other(limiter: Limiter) -> None:
+async def test_refund_removes_only_its_own_attempt(limiter: Limiter) -> None:
     one, other = some_bucket(), some_bucket("9/1m")
     _, mine, _ = await reserve(limiter, one, other, times=3)
     await mine.refund()
@@ -95,7 +95,7 @@ async def test_a_refund_takes_back_its_own_attempt_and_no_other(limiter: Limiter
     assert await count(limiter, other) == 7
 
 
-async def test_the_wait_is_true_and_a_refusal_does_not_prolong_it(
+async def test_retry_after_is_exact_and_not_extended_by_refusals(
     limiter: Limiter, redis: Redis
 ) -> None:
     bucket = some_bucket("2/1h")
@@ -111,7 +111,7 @@ async def test_the_wait_is_true_and_a_refusal_does_not_prolong_it(
     assert await count(limiter, bucket) == 1
 
 
-async def test_the_longest_wait_of_full_buckets_is_told(limiter: Limiter) -> None:
+async def test_retry_after_is_the_longest_of_the_full_buckets(limiter: Limiter) -> None:
     minute, hour, free = some_bucket("1/1m"), some_bucket("1/1h", "hour"), some_bucket()
     await limiter.reserve(minute, hour, free)
     with pytest.raises(RateLimited) as refused:
@@ -123,7 +123,9 @@ async def test_the_longest_wait_of_full_buckets_is_told(limiter: Limiter) -> Non
     assert refused.value.retry_after == waits["hour"]
 
 
-async def test_only_the_first_refusal_of_a_window_says_so(limiter: Limiter, redis: Redis) -> None:
+async def test_only_the_first_refusal_of_a_window_is_marked_first(
+    limiter: Limiter, redis: Redis
+) -> None:
     bucket = some_bucket("1/1h")
     told = []
     for _ in range(2):
@@ -136,7 +138,7 @@ async def test_only_the_first_refusal_of_a_window_says_so(limiter: Limiter, redi
     assert told == [True, False, False] * 2
 
 
-async def test_a_lower_figure_holds_for_what_was_counted_before(limiter: Limiter) -> None:
+async def test_lowered_limit_applies_to_earlier_attempts(limiter: Limiter) -> None:
     bucket = some_bucket("9/1m")
     reservations = await reserve(limiter, bucket, times=6)
     narrower = refigured(bucket, "3/1m")
@@ -146,9 +148,7 @@ async def test_a_lower_figure_holds_for_what_was_counted_before(limiter: Limiter
     assert await count(limiter, narrower) == 1
 
 
-async def test_nothing_stays_in_redis_for_longer_than_the_window(
-    limiter: Limiter, redis: Redis
-) -> None:
+async def test_redis_keys_expire_with_the_window(limiter: Limiter, redis: Redis) -> None:
     bucket = some_bucket("1/1m")
     await limiter.reserve(bucket)
     with pytest.raises(RateLimited):
@@ -159,7 +159,7 @@ async def test_nothing_stays_in_redis_for_longer_than_the_window(
     assert all(0 < life <= 60_000 for life in lives)
 
 
-async def test_no_key_tells_what_it_counts(limiter: Limiter, redis: Redis) -> None:
+async def test_redis_keys_reveal_no_email_or_ip(limiter: Limiter, redis: Redis) -> None:
     await limiter.reserve(Bucket.of("some", "3/1m", "ann@example.com", "203.0.113.7"))
     keys = b"\n".join([key async for key in redis.scan_iter(f"{PREFIX}-limits:*")])
     assert keys
@@ -167,12 +167,12 @@ async def test_no_key_tells_what_it_counts(limiter: Limiter, redis: Redis) -> No
     assert b"203.0" not in keys
 
 
-def test_parts_are_not_glued_together() -> None:
+def test_bucket_keys_are_unambiguous() -> None:
     assert Bucket.of("some", "1/1m", "ab", "c").key != Bucket.of("some", "1/1m", "a", "bc").key
     assert Bucket.of("some", "1/1m", "a").key != Bucket.of("other", "1/1m", "a").key
 
 
-async def test_the_script_may_be_flushed_and_the_cache_cleared_at_any_time(
+async def test_limit_survives_script_flush_and_cache_clear(
     limiter: Limiter, cache: Cache, redis: Redis
 ) -> None:
     bucket = some_bucket("3/1m")
@@ -186,7 +186,7 @@ async def test_the_script_may_be_flushed_and_the_cache_cleared_at_any_time(
     assert taken == 3
 
 
-async def test_redis_emptied_begins_anew(limiter: Limiter, redis: Redis) -> None:
+async def test_emptied_redis_resets_the_count(limiter: Limiter, redis: Redis) -> None:
     bucket = some_bucket("2/1m")
     (mine, _) = await reserve(limiter, bucket, times=2)
     await redis.delete(f"{PREFIX}-limits:{bucket.key}")
@@ -194,6 +194,6 @@ async def test_redis_emptied_begins_anew(limiter: Limiter, redis: Redis) -> None
     assert await count(limiter, bucket) == 2
 
 
-async def test_without_buckets_there_is_no_limit(limiter: Limiter) -> None:
+async def test_no_buckets_means_no_limit(limiter: Limiter) -> None:
     for reservation in await reserve(limiter, times=50):
         await reservation.refund()

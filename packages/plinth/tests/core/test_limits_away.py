@@ -77,7 +77,7 @@ async def count(limiter: Limiter, *buckets: Bucket) -> int:
 
 
 @pytest.mark.parametrize(("rate", "holds"), [("10/1m", 5), ("5/1m", 2), ("1/1m", 1)])
-async def test_half_of_the_figure_holds_and_at_least_one(
+async def test_half_of_the_limit_applies_and_at_least_one(
     alone: Limiter, rate: str, holds: int
 ) -> None:
     bucket = some_bucket(rate)
@@ -87,7 +87,7 @@ async def test_half_of_the_figure_holds_and_at_least_one(
     assert refused.value.exceeded[0].rate.limit == holds, "must report the limit that applies"
 
 
-async def test_the_window_slides_and_the_wait_is_true(alone: Limiter, clock: Clock) -> None:
+async def test_window_slides_and_retry_after_is_exact(alone: Limiter, clock: Clock) -> None:
     bucket = some_bucket("4/1m")
     await alone.reserve(bucket)
     clock.now += 20.5
@@ -101,13 +101,13 @@ async def test_the_window_slides_and_the_wait_is_true(alone: Limiter, clock: Clo
     assert await count(alone, bucket) == 1
 
 
-async def test_an_attempt_is_counted_in_all_its_buckets_or_in_none(alone: Limiter) -> None:
+async def test_attempt_counts_in_all_buckets_or_none(alone: Limiter) -> None:
     narrow, wide = some_bucket("2/1m"), some_bucket("10/1m")
     assert await count(alone, wide, narrow) == 1
     assert await count(alone, wide) == 4
 
 
-async def test_a_refund_takes_back_its_own_attempt_and_no_other(alone: Limiter) -> None:
+async def test_refund_removes_only_its_own_attempt(alone: Limiter) -> None:
     bucket = some_bucket("6/1m")
     mine = await alone.reserve(bucket)
     await alone.reserve(bucket)
@@ -116,7 +116,9 @@ async def test_a_refund_takes_back_its_own_attempt_and_no_other(alone: Limiter) 
     assert await count(alone, bucket) == 2
 
 
-async def test_only_the_first_refusal_of_a_window_says_so(alone: Limiter, clock: Clock) -> None:
+async def test_only_the_first_refusal_of_a_window_is_marked_first(
+    alone: Limiter, clock: Clock
+) -> None:
     bucket, told = some_bucket("2/1m"), []
     for _ in range(2):
         await alone.reserve(bucket)
@@ -128,7 +130,7 @@ async def test_only_the_first_refusal_of_a_window_says_so(alone: Limiter, clock:
     assert told == [True, False, False] * 2
 
 
-async def test_memory_is_bounded_and_forgets_what_was_longest_untouched(clock: Clock) -> None:
+async def test_memory_store_is_bounded_and_evicts_the_least_recently_used(clock: Clock) -> None:
     memory = MemoryStore(clock, room=50)
     alone = Limiter(Cache(), memory)
     touched, untouched = some_bucket("2/1d"), some_bucket("2/1d")
@@ -140,7 +142,7 @@ async def test_memory_is_bounded_and_forgets_what_was_longest_untouched(clock: C
     assert await count(alone, untouched) == 1
 
 
-async def test_a_killed_redis_is_replaced_by_memory_and_its_return_is_noticed(
+async def test_memory_replaces_a_killed_redis_until_its_restart(
     valkey: OwnValkey, patient: Cache
 ) -> None:
     limiter, bucket = Limiter(patient), some_bucket("10/1m")
@@ -152,7 +154,7 @@ async def test_a_killed_redis_is_replaced_by_memory_and_its_return_is_noticed(
     assert await count(limiter, bucket) == 10, "the new server has no script yet, and no counts"
 
 
-async def test_a_frozen_redis_is_waited_for_three_times_and_then_spared(
+async def test_frozen_redis_is_tried_three_times_then_skipped(
     valkey: OwnValkey, hasty: Cache
 ) -> None:
     """tests/faults measures the time of each call."""
@@ -165,9 +167,7 @@ async def test_a_frozen_redis_is_waited_for_three_times_and_then_spared(
     assert (calls.failed, calls.skipped) == (3, 7)
 
 
-async def test_a_refund_that_redis_does_not_hear_raises_nothing(
-    valkey: OwnValkey, patient: Cache
-) -> None:
+async def test_failed_refund_raises_nothing(valkey: OwnValkey, patient: Cache) -> None:
     limiter, bucket = Limiter(patient), some_bucket("10/1m")
     in_redis = await limiter.reserve(bucket)
     valkey.kill()
@@ -177,7 +177,7 @@ async def test_a_refund_that_redis_does_not_hear_raises_nothing(
     assert await count(limiter, bucket) == 5
 
 
-async def test_twenty_at_once_never_pass_half_the_figure_while_redis_is_frozen(
+async def test_concurrent_reservations_never_exceed_half_with_a_frozen_redis(
     valkey: OwnValkey, hasty: Cache
 ) -> None:
     limiter, bucket = Limiter(hasty), some_bucket("10/1m")

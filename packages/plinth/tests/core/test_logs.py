@@ -42,7 +42,7 @@ def log() -> Iterator[Log]:
         yield log
 
 
-async def test_a_request_leaves_one_line(
+async def test_request_logs_one_line(
     client: AsyncClient, people: People, second: asyncpg.Connection, log: Log
 ) -> None:
     person = await people.enter()
@@ -71,7 +71,7 @@ async def test_a_request_leaves_one_line(
         ("GET", "/users/not-a-number", "/api/v1/users/{user_id}", 401),
     ],
 )
-async def test_a_line_names_the_route_and_not_the_path(
+async def test_line_has_the_route_and_not_the_path(
     client: AsyncClient, log: Log, method: str, path: str, route: str, status: int
 ) -> None:
     await client.request(method, path)
@@ -80,13 +80,13 @@ async def test_a_line_names_the_route_and_not_the_path(
     assert (line["method"], line["route"], line["status"]) == (method, route, status)
 
 
-async def test_a_method_that_nobody_knows_has_one_name(app: FastAPI, log: Log) -> None:
+async def test_unknown_method_is_logged_as_other(app: FastAPI, log: Log) -> None:
     await send(app, "BREW-7f3", "/")
 
     assert log.requests[0]["method"] == "OTHER"
 
 
-async def test_health_checks_that_pass_are_not_worth_a_line(client: AsyncClient, log: Log) -> None:
+async def test_successful_health_checks_are_not_logged(client: AsyncClient, log: Log) -> None:
     for path in ("/health", "/health/live", "/health/full"):
         await client.get(path)
 
@@ -96,7 +96,7 @@ async def test_health_checks_that_pass_are_not_worth_a_line(client: AsyncClient,
     assert [line["route"] for line in all_of_it.requests] == ["/api/v1/health/live"]
 
 
-async def test_queries_are_counted_for_the_request_that_sent_them(
+async def test_queries_count_for_the_request_that_sent_them(
     client: AsyncClient, people: People, log: Log
 ) -> None:
     person = await people.enter(is_superuser=True)
@@ -126,7 +126,7 @@ async def test_a_slow_query_is_logged_with_its_route_and_without_its_values(
     assert "findthis" not in log.text
 
 
-async def test_a_query_that_fails_was_slow_as_well(
+async def test_failed_slow_query_is_logged(
     database: Database, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "SLOW_QUERY_MS", 20)
@@ -154,7 +154,7 @@ async def test_an_unexpected_error_is_logged_with_its_request(
     assert traceback["request_id"] == line["request_id"] == answer.headers["x-request-id"]
 
 
-async def test_no_secret_of_a_whole_journey_is_logged(
+async def test_no_secret_is_logged(
     client: AsyncClient, people: People, second: asyncpg.Connection, inbox: Inbox
 ) -> None:
     with logging_to_memory(level="DEBUG") as log, pytest.MonkeyPatch.context() as patch:
@@ -194,7 +194,7 @@ HEADERS = (
 )
 
 
-async def test_no_line_break_of_a_client_reaches_the_log(app: FastAPI) -> None:
+async def test_line_breaks_of_clients_are_escaped(app: FastAPI) -> None:
     headers = [(name.encode(), BREAKS) for name in HEADERS if name != "content-length"]
     for pretty in (False, True):
         with logging_to_memory(pretty=pretty, level="DEBUG") as log:
@@ -221,7 +221,7 @@ def make_validation_error(text: str) -> ValidationError:
 
 
 @pytest.mark.parametrize("pretty", [False, True])
-def test_what_an_error_quotes_is_hidden_and_stays_within_its_lines(pretty: bool) -> None:
+def test_quoted_secrets_in_errors_are_redacted_and_escaped(pretty: bool) -> None:
     logger = structlog.stdlib.get_logger("app.test")
     hidden = [
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
@@ -246,7 +246,7 @@ def test_what_an_error_quotes_is_hidden_and_stays_within_its_lines(pretty: bool)
     assert not any(line.startswith("00:00:00") for line in log.text.splitlines())
 
 
-async def test_development_shows_the_link_of_a_mail_that_it_does_not_send(
+async def test_development_logs_the_link_of_an_unsent_mail(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
@@ -267,7 +267,7 @@ async def test_development_shows_the_link_of_a_mail_that_it_does_not_send(
     assert token in said
 
 
-def test_every_logger_writes_such_lines(tmp_path: Path) -> None:
+def test_all_loggers_use_the_pipeline(tmp_path: Path) -> None:
     code = """
 import logging
 from plinth.observability import logs
@@ -286,7 +286,9 @@ for name in ("uvicorn.error", "uvicorn.access", "sqlalchemy.engine", "app.x", "a
     assert made.stdout == ""
 
 
-def test_development_reads_and_the_rest_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_format_is_pretty_in_development_and_json_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert make_config()["formatters"]["line"] == {"()": "plinth.observability.logs.make_formatter"}
     record = logging.LogRecord("app.x", logging.INFO, "", 0, "hello", None, None)
 
@@ -298,7 +300,7 @@ def test_development_reads_and_the_rest_parses(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("beginning", ["eyJ", "-eyJ", "eyJ.", "input_value=", "$argon2$", "://a:"])
-def test_a_megabyte_of_beginnings_of_secrets_stops_nothing(beginning: str) -> None:
+def test_redaction_time_is_linear(beginning: str) -> None:
     """The time must be linear in the length; a scan from each beginning would take an hour."""
     many = beginning * (2**20 // len(beginning))
     assert redaction.redact(None, "", {"event": many})["event"]

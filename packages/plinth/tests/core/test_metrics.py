@@ -45,7 +45,7 @@ async def test_requests_are_counted_by_route_method_and_status(
     assert after.value("plinth_http_requests_in_progress") == 0
 
 
-async def test_no_client_makes_the_labels_grow(app: FastAPI, port: int) -> None:
+async def test_clients_cannot_add_label_values(app: FastAPI, port: int) -> None:
     for number in range(20):
         await send(app, f"BREW{number}", f"/nowhere/{number}?x={number}")
         await send(app, "GET", f"/api/v1/users/{number}x")
@@ -57,7 +57,7 @@ async def test_no_client_makes_the_labels_grow(app: FastAPI, port: int) -> None:
     assert [line for line in series if 'route="unmatched"' in line and 'method="OTHER"' in line]
 
 
-async def test_queries_belong_to_a_request_or_to_the_process(
+async def test_queries_are_attributed_to_a_request_or_the_process(
     client: AsyncClient, people: People, port: int
 ) -> None:
     person = await people.enter()
@@ -74,7 +74,7 @@ async def test_queries_belong_to_a_request_or_to_the_process(
     assert (grown("request"), grown("process")) == (1, 1)
 
 
-async def test_the_pool_shows_who_has_a_connection_and_who_waits(database_url: str) -> None:
+async def test_pool_metrics_count_connections_in_use_and_waiting(database_url: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "DB_POOL_SIZE", 1)
         patch.setattr(settings, "DB_MAX_OVERFLOW", 0)
@@ -104,7 +104,7 @@ async def take_and_leave(database: Database) -> None:
         await connection.execute(text("SELECT 1"))
 
 
-async def test_sessions_and_mails_are_what_the_database_has(
+async def test_session_and_mail_metrics_match_the_database(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     for _ in range(3):
@@ -125,7 +125,7 @@ async def test_sessions_and_mails_are_what_the_database_has(
     assert 100 <= (found.value("plinth_outbox_oldest_seconds") or 0) < 800
 
 
-async def test_without_the_database_its_figures_are_left_out_and_the_others_stand() -> None:
+async def test_metrics_without_the_database_omit_only_its_values() -> None:
     database = Database("postgresql://nobody@127.0.0.1:1/none", settings, Base.metadata)
     async with shown_metrics(database) as port:
         found = await scrape(port)
@@ -137,7 +137,7 @@ async def test_without_the_database_its_figures_are_left_out_and_the_others_stan
     assert found.value("process_resident_memory_bytes")
 
 
-async def test_a_stalled_loop_is_seen_while_it_stalls(port: int) -> None:
+async def test_event_loop_lag_is_reported_during_a_stall(port: int) -> None:
     asked = asyncio.create_task(scrape(port))
     await asyncio.sleep(0)  # it runs in threads
     time.sleep(0.6)  # noqa: ASYNC251 - that is the fault
@@ -147,7 +147,7 @@ async def test_a_stalled_loop_is_seen_while_it_stalls(port: int) -> None:
     assert (await scrape(port)).value("plinth_database_up") == 1
 
 
-async def test_the_cache_counts_hits_misses_and_what_failed(client: AsyncClient) -> None:
+async def test_cache_metrics_count_hits_misses_and_errors(client: AsyncClient) -> None:
     def counted() -> tuple[float, ...]:
         counters = (
             *(metrics.cache_hits, metrics.cache_misses),

@@ -29,7 +29,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "capacitor://localhost",
     ],
 )
-def test_what_a_browser_sends_is_taken(origin: str) -> None:
+def test_valid_origin_is_accepted(origin: str) -> None:
     settings = load_settings(**COMPLETE, BACKEND_CORS_ORIGINS=[origin])
     assert [origin] == settings.BACKEND_CORS_ORIGINS
 
@@ -62,7 +62,7 @@ def test_what_a_browser_sends_is_taken(origin: str) -> None:
     ],
 )
 @pytest.mark.parametrize("environment", ["development", "production"])
-def test_what_no_browser_sends_is_refused_with_the_right_form(
+def test_invalid_origin_is_refused_with_the_correct_form(
     origin: str, advice: str, environment: str
 ) -> None:
     given = COMPLETE | {"ENVIRONMENT": environment}
@@ -73,7 +73,7 @@ def test_what_no_browser_sends_is_refused_with_the_right_form(
     assert "secret" not in fault
 
 
-def test_any_origin_is_for_development_alone() -> None:
+def test_wildcard_origin_is_accepted_only_in_development() -> None:
     assert load_settings(BACKEND_CORS_ORIGINS=["*"]).BACKEND_CORS_ORIGINS == ["*"]
     for origins in (["*"], ["https://app.example.com", "*"]):
         with pytest.raises(SettingsError, match="BACKEND_CORS_ORIGINS"):
@@ -81,7 +81,7 @@ def test_any_origin_is_for_development_alone() -> None:
 
 
 @pytest.mark.parametrize("environment", ["production", "staging"])
-def test_outside_development_no_origin_is_allowed_by_default(environment: str) -> None:
+def test_no_origin_is_allowed_by_default_outside_development(environment: str) -> None:
     assert load_settings(**COMPLETE | {"ENVIRONMENT": environment}).BACKEND_CORS_ORIGINS == []
     named = load_settings(**COMPLETE, BACKEND_CORS_ORIGINS=["http://localhost:3000"])
     assert named.BACKEND_CORS_ORIGINS == ["http://localhost:3000"]

@@ -46,7 +46,7 @@ async def filled(work: Work) -> AsyncIterator[InFlightLimitMiddleware]:
         work.let.set()
 
 
-async def test_beyond_the_limit_it_is_503_at_once() -> None:
+async def test_request_beyond_the_limit_is_503_at_once() -> None:
     work = Work()
     async with filled(work) as app:
         refused = await send(app, "GET", "/")
@@ -55,7 +55,7 @@ async def test_beyond_the_limit_it_is_503_at_once() -> None:
     assert (await send(app, "GET", "/")).status == 200
 
 
-async def test_a_probe_gets_in() -> None:
+async def test_exempt_path_is_served_when_full() -> None:
     work = Work()
     async with filled(work) as app:
         probe = asyncio.create_task(send(app, "GET", "/live"))
@@ -64,7 +64,7 @@ async def test_a_probe_gets_in() -> None:
         assert (await probe).status == 200
 
 
-async def test_what_waits_apart_takes_no_place_from_the_others() -> None:
+async def test_prefix_limit_does_not_use_the_main_limit() -> None:
     work = Work()
     app = InFlightLimitMiddleware(work, LIMIT, prefix_limits={"/auth/": 1})
     async with asyncio.TaskGroup() as group:
@@ -79,7 +79,7 @@ async def test_what_waits_apart_takes_no_place_from_the_others() -> None:
     assert (await send(app, "POST", "/auth/login")).status == 200
 
 
-async def test_who_sends_slowly_takes_no_place() -> None:
+async def test_slow_upload_does_not_use_the_limit() -> None:
     work = Work()
     work.reads = True
     app = InFlightLimitMiddleware(work, 1)
@@ -98,7 +98,7 @@ async def test_who_sends_slowly_takes_no_place() -> None:
     slow.cancel()
 
 
-async def test_a_body_that_came_slowly_is_no_way_past_the_limit() -> None:
+async def test_slow_upload_counts_once_its_body_is_complete() -> None:
     work, sent = Work(), asyncio.Event()
     work.reads = True
     app = InFlightLimitMiddleware(work, LIMIT)
@@ -124,7 +124,7 @@ async def test_a_body_that_came_slowly_is_no_way_past_the_limit() -> None:
 
 
 @pytest.mark.parametrize("ending", [False, True])
-async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
+async def test_connections_are_closed_while_draining(ending: bool) -> None:
     work = Work()
     work.let.set()
     app = RequestContextMiddleware(work, trusted_proxies=[], adding=[close_while_draining])
@@ -137,7 +137,7 @@ async def test_while_it_drains_connections_are_closed(ending: bool) -> None:
     assert answer.headers.get("connection") == ("close" if ending else None)
 
 
-async def test_lanes_and_probes_are_known_under_a_path_of_a_proxys() -> None:
+async def test_prefix_limits_and_exempt_paths_respect_root_path() -> None:
     work = Work()
     work.let.set()
     app = InFlightLimitMiddleware(work, 0, exempt_paths=["/live"], prefix_limits={"/auth/": 1})
@@ -159,7 +159,7 @@ async def receive_nothing() -> Message:
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
-async def test_a_body_that_nobody_announced_is_counted_where_there_can_be_one(version: str) -> None:
+async def test_unannounced_body_counts_only_in_http_2(version: str) -> None:
     """HTTP/1.1 has no body then; HTTP/2 may have one without such headers."""
     incoming = [{"type": "http.request", "body": b"x" * 11, "more_body": False}]
     read: list[Message] = []

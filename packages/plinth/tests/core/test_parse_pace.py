@@ -24,11 +24,11 @@ async def parse(pace: Pace) -> None:
         ("multipart/form-data; boundary=x", 2049),
     ],
 )
-def test_costly(content_type: str, size: int) -> None:
+def test_costly_body_is_recognized(content_type: str, size: int) -> None:
     assert is_costly_body(content_type, size)
 
 
-async def test_between_turns_the_loop_is_free() -> None:
+async def test_loop_is_free_between_turns() -> None:
     pace = Pace()
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -46,11 +46,11 @@ async def test_between_turns_the_loop_is_free() -> None:
         ("", 10**9),
     ],
 )
-def test_not_costly(content_type: str, size: int) -> None:
+def test_cheap_body_is_not_delayed(content_type: str, size: int) -> None:
     assert not is_costly_body(content_type, size)
 
 
-async def test_one_that_leaves_the_queue_does_not_block_it() -> None:
+async def test_cancelled_task_does_not_block_the_queue() -> None:
     pace = Pace()
     tasks = [asyncio.create_task(parse(pace)) for _ in range(4)]
     await asyncio.sleep(0)

@@ -16,7 +16,7 @@ def wide(text: str) -> str:
     return "".join(chr(ord(char) + 0xFEE0) for char in text)
 
 
-def test_the_list_is_whole() -> None:
+def test_common_password_list_is_complete() -> None:
     words, whole = load_common()
     assert (len(words), len(whole)) == (1522, 16282)
     for text in words | whole:
@@ -26,14 +26,14 @@ def test_the_list_is_whole() -> None:
     assert min(map(len, whole)) == 8
 
 
-def test_each_password_of_the_list_is_refused_in_any_case() -> None:
+def test_common_passwords_are_refused_in_any_case() -> None:
     _, whole = load_common()
     passed = [text for text in whole if not (is_common(text.upper()) and is_common(text.title()))]
     assert passed == []
 
 
 @pytest.mark.parametrize("tail", ["1", "12", "123!", "!", "2026", "2026!", "1234567", "!!!!!!!!"])
-def test_a_common_word_with_a_tail_is_refused(tail: str) -> None:
+def test_common_word_with_a_suffix_is_refused(tail: str) -> None:
     passed = [word for word in load_common()[0] if not is_common(word.capitalize() + tail)]
     assert passed == []
 
@@ -59,7 +59,7 @@ def test_a_common_word_with_a_tail_is_refused(tail: str) -> None:
         "Pa\u017f\u017fword1",  # with a long s
     ],
 )
-def test_what_people_make_of_a_common_word_is_refused(password: str) -> None:
+def test_variants_of_a_common_word_are_refused(password: str) -> None:
     assert is_common(password)
 
 
@@ -82,7 +82,7 @@ def test_what_people_make_of_a_common_word_is_refused(password: str) -> None:
         "12345678-Aa-12345678",
     ],
 )
-def test_what_is_hard_to_guess_passes(password: str) -> None:
+def test_password_that_is_hard_to_guess_is_accepted(password: str) -> None:
     assert not is_common(password)
     assert not is_made_of(password, [*ADA, "MyApp"])
 
@@ -109,7 +109,7 @@ def test_what_is_hard_to_guess_passes(password: str) -> None:
         "MyApp2026",
     ],
 )
-def test_what_is_made_of_its_owner_is_refused(password: str) -> None:
+def test_password_made_of_personal_data_is_refused(password: str) -> None:
     assert is_made_of(password, [*ADA, "MyApp"])
 
 
@@ -123,21 +123,21 @@ def test_what_is_made_of_its_owner_is_refused(password: str) -> None:
         "Engine-Trouble-3",
     ],
 )
-def test_a_name_within_a_longer_password_passes(password: str) -> None:
+def test_longer_password_that_contains_a_name_is_accepted(password: str) -> None:
     assert not is_made_of(password, [*ADA, "MyApp"])
 
 
-def test_nothing_known_refuses_nothing() -> None:
+def test_empty_personal_data_refuses_nothing() -> None:
     assert not is_made_of("Countess1", [None, "", " ", "ab", "@", "...", "a@b"])
 
 
 @pytest.mark.parametrize("known", ["a" * 255, ".".join("abcd" * 50), "💥" * 100, "\u0301" * 200])
-def test_odd_names_do_no_harm(known: str) -> None:
+def test_unusual_names_refuse_nothing(known: str) -> None:
     assert not is_made_of(PASSWORD, [known])
     assert not is_made_of("💥" * 25 + PASSWORD, ["x"])
 
 
-async def test_the_refusal_names_field_and_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refusal_has_the_field_and_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "PROJECT_NAME", "Wharfinger")
     for password, kind in (("Password1", "common"), ("Wharfinger1", "personal")):
         with pytest.raises(InvalidField) as refused:

@@ -27,7 +27,7 @@ def held() -> Iterator[Held]:
     held.release()
 
 
-async def test_beyond_its_queue_it_is_busy_and_it_recovers(held: Held) -> None:
+async def test_full_queue_is_busy_and_recovers(held: Held) -> None:
     pool = _Pool(threads=1, queue=2)
     running = [asyncio.create_task(pool.run(held.work)) for _ in range(3)]
     await until(lambda: pool.waiting == 3)
@@ -41,14 +41,14 @@ async def test_beyond_its_queue_it_is_busy_and_it_recovers(held: Held) -> None:
     assert await pool.run(lambda: "again") == "again"
 
 
-async def test_work_that_fails_frees_its_place() -> None:
+async def test_failed_task_frees_its_slot() -> None:
     pool = _Pool(threads=1, queue=0)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await pool.run(lambda: 1 // 0)
 
 
-async def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_done(held: Held) -> None:
+async def test_cancelled_task_frees_its_slot_and_is_not_run(held: Held) -> None:
     pool = _Pool(threads=1, queue=2)
     waiting = [asyncio.create_task(pool.run(held.work)) for _ in range(3)]
     await until(lambda: held.begun == 1)
@@ -65,7 +65,7 @@ async def test_a_cancelled_caller_frees_its_place_and_its_work_is_not_done(held:
     assert held.begun == 3
 
 
-async def test_the_loop_keeps_turning_while_thirty_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hashing_does_not_block_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_profile", PasswordHasher(2, 19456, 1))
     monkeypatch.setattr(passwords, "MAX_WAIT_SECONDS", 60)  # seconds; all thirty must be hashed
     turns = 0
@@ -88,7 +88,7 @@ async def test_the_loop_keeps_turning_while_thirty_hash(monkeypatch: pytest.Monk
     assert len(set(seen)) > 5
 
 
-async def test_a_sign_in_beyond_the_queue_is_told_when_to_try_again(
+async def test_sign_in_beyond_the_queue_gets_retry_after(
     client: AsyncClient, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = _Pool(threads=1, queue=0)
@@ -104,7 +104,7 @@ async def test_a_sign_in_beyond_the_queue_is_told_when_to_try_again(
     assert (await client.post("/auth/login", json=credentials)).status_code == 401
 
 
-async def test_who_waited_too_long_is_told_so_and_is_not_hashed(
+async def test_task_that_waited_too_long_is_busy_and_not_run(
     held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "MAX_WAIT_SECONDS", 0.02)
@@ -144,6 +144,6 @@ asyncio.run(hash())
 
 
 @pytest.mark.skipif(libc_ver()[0] != "glibc", reason="what glibc keeps, others give back or not")
-def test_when_nobody_signs_in_the_memory_of_hashing_is_given_back() -> None:
+def test_idle_pool_releases_its_memory() -> None:
     done = run_python(HASHING, cwd=ROOT, **COMPLETE, PASSWORD_THREADS="2")
     assert done.returncode == 0, done.stderr

@@ -66,7 +66,7 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_applications_own_rules_hold_and_are_documented(shop: Path) -> None:
+def test_rules_of_an_application_apply_and_are_documented(shop: Path) -> None:
     ended = run_python(SHOW, cwd=shop, ENVIRONMENT="development", SECRET_KEY="k" * 43)
     assert ended.returncode == 0, ended.stderr
     documented, taken = json.loads(ended.stdout)
@@ -76,7 +76,7 @@ def test_an_applications_own_rules_hold_and_are_documented(shop: Path) -> None:
         assert schema["description"] == "15 to 200 characters."
 
 
-def test_the_rules_of_the_guide_are_the_default() -> None:
+def test_default_rules_match_the_guide() -> None:
     rules = PasswordRules()
     assert rules.describe() == (
         "8 to 100 characters, with an upper-case letter, a lower-case letter and a digit."
@@ -104,6 +104,6 @@ def test_a_symbol_is_neither_letter_nor_digit() -> None:
         {"kinds": ("vowel",)},
     ],
 )
-def test_rules_that_make_no_sense_are_an_error(wrong: dict[str, Any]) -> None:
+def test_contradictory_rules_are_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="PASSWORD_RULES: "):
         PasswordRules(**wrong)

@@ -57,7 +57,7 @@ GARBAGE = [
 ]  # fmt: skip
 
 
-async def test_a_hash_fits_its_password_and_no_other() -> None:
+async def test_hash_matches_only_its_password() -> None:
     stored = await hash_password(PASSWORD)
     assert await verify_password(PASSWORD, stored) is Verdict.RIGHT
     assert not await verify_password(PASSWORD + " ", stored)
@@ -65,7 +65,7 @@ async def test_a_hash_fits_its_password_and_no_other() -> None:
     assert await hash_password(PASSWORD) != stored
 
 
-def test_the_default_profile_is_owasps(tmp_path: Path) -> None:
+def test_default_profile_follows_owasp(tmp_path: Path) -> None:
     said = run_python(
         "import asyncio; from plinth.security import passwords as p;"
         "print(asyncio.run(p.hash_password('x'))); print(p.DUMMY_HASH)",
@@ -78,7 +78,7 @@ def test_the_default_profile_is_owasps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored", [None, "!"], ids=["unknown account", "no password"])
-async def test_a_missing_hash_costs_a_whole_verification(
+async def test_missing_hash_takes_a_full_verification(
     stored: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise the time would show which accounts exist."""
@@ -96,13 +96,13 @@ async def test_a_missing_hash_costs_a_whole_verification(
     assert extract_parameters(compared) == extract_parameters(await hash_password(PASSWORD))
 
 
-async def test_nobodys_password_is_always_wrong() -> None:
+async def test_verification_without_a_hash_is_wrong() -> None:
     for password in ("", "\0", "\0" * 32, PASSWORD):
         assert await verify_password(password, None) is Verdict.WRONG
 
 
 @pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
-async def test_an_old_bcrypt_hash_is_right_but_old(prefix: str) -> None:
+async def test_bcrypt_hash_is_right_but_old(prefix: str) -> None:
     stored = prefix + CHEAP_BCRYPT.removeprefix("$2b$")
     assert await verify_password(PASSWORD, stored) is Verdict.RIGHT_BUT_OLD
     assert not await verify_password(PASSWORD + "x", stored)
@@ -110,7 +110,7 @@ async def test_an_old_bcrypt_hash_is_right_but_old(prefix: str) -> None:
     assert not await verify_password(f"{PASSWORD}\0{PASSWORD}", stored)
 
 
-async def test_an_old_bcrypt_hash_never_held_more_than_72_bytes() -> None:
+async def test_bcrypt_hash_uses_the_first_72_bytes() -> None:
     long = "Pä" * 40
     stored = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
     assert await verify_password(long, stored) is Verdict.RIGHT_BUT_OLD
@@ -127,11 +127,11 @@ async def test_an_old_bcrypt_hash_never_held_more_than_72_bytes() -> None:
         PasswordHasher(1, 8, 1, hash_len=16),
     ],
 )
-async def test_argon2_by_other_figures_is_right_but_old(older: PasswordHasher) -> None:
+async def test_argon2_hash_with_other_parameters_is_right_but_old(older: PasswordHasher) -> None:
     assert await verify_password(PASSWORD, older.hash(PASSWORD)) is Verdict.RIGHT_BUT_OLD
 
 
-async def test_what_follows_the_72nd_byte_counts() -> None:
+async def test_bytes_after_the_72nd_count() -> None:
     prefix = "a" * 72
     stored = await hash_password(prefix + "one")
     assert await verify_password(prefix + "one", stored)
@@ -142,12 +142,12 @@ async def test_what_follows_the_72nd_byte_counts() -> None:
 @pytest.mark.parametrize(
     ("typed", "meant"), [("Ångström-1", "Ångström-1"), ("ﬁne-Pass-①", "fine-Pass-1")]
 )
-async def test_two_keyboards_type_the_same_password(typed: str, meant: str) -> None:
+async def test_password_is_equal_in_any_unicode_form(typed: str, meant: str) -> None:
     assert await verify_password(typed, await hash_password(meant))
 
 
 @pytest.mark.parametrize("stored", [CHEAP_HASH, CHEAP_BCRYPT], ids=["argon2", "bcrypt"])
-async def test_a_lone_surrogate_is_wrong_and_no_failure(stored: str) -> None:
+async def test_lone_surrogate_is_wrong_without_an_error(stored: str) -> None:
     for password in ("\ud800", PASSWORD + "\udfff", "\ud83e"):
         assert await verify_password(password, stored) is Verdict.WRONG
         own = await hash_password(password)
@@ -156,11 +156,11 @@ async def test_a_lone_surrogate_is_wrong_and_no_failure(stored: str) -> None:
 
 
 @pytest.mark.parametrize("stored", BEYOND.values(), ids=BEYOND.keys())
-async def test_a_stored_hash_may_not_cost_more_than_the_bounds(stored: str) -> None:
+async def test_stored_hash_beyond_the_bounds_is_wrong(stored: str) -> None:
     assert await verify_password(PASSWORD, stored) is Verdict.WRONG
 
 
-def test_a_bomb_is_refused_at_once(tmp_path: Path) -> None:
+def test_extremely_expensive_hash_is_refused_at_once(tmp_path: Path) -> None:
     """Run in a separate process, which can be killed if a hash takes too long."""
     said = run_python(
         "import asyncio; from plinth.security.passwords import verify_password;"
@@ -171,12 +171,12 @@ def test_a_bomb_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored", GARBAGE, ids=range(len(GARBAGE)))
-async def test_a_garbled_hash_fits_no_password(stored: str) -> None:
+async def test_malformed_hash_matches_no_password(stored: str) -> None:
     for password in (PASSWORD, "", stored, "\ud800"):
         assert await verify_password(password, stored) is Verdict.WRONG
 
 
-async def test_a_garbled_hash_is_told_without_the_hash(caplog: pytest.LogCaptureFixture) -> None:
+async def test_malformed_hash_is_logged_without_its_value(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         await verify_password(PASSWORD, "$argon2id$hush")
         assert len(caplog.records) == 1
@@ -186,7 +186,7 @@ async def test_a_garbled_hash_is_told_without_the_hash(caplog: pytest.LogCapture
         assert not caplog.records
 
 
-async def test_a_garbled_hash_in_the_table_is_a_wrong_password(people: People) -> None:
+async def test_malformed_hash_in_the_table_is_a_wrong_password(people: People) -> None:
     for stored in ("", "$2b$04$" + "z" * 53, CHEAP_HASH + "ä", BOMBS[0]):
         person = await people.add(hashed_password=stored)
         answer = await people.try_to_sign_in(person)

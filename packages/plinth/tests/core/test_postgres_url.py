@@ -130,19 +130,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"ca": authority.file, "crt": issued.certificate, "key": issued.key}
 
 
-def test_every_option_of_libpq_is_known_here() -> None:
+def test_each_option_of_libpq_is_known() -> None:
     assert set(LIBPQ) - {*HONORED, *REFUSED} == {"sslpassword"}
 
 
 @pytest.mark.parametrize("name", HONORED)
-def test_an_option_that_is_honored_is_taken(name: str) -> None:
+def test_honored_option_is_accepted(name: str) -> None:
     place = "" if name in ("host", "hostaddr") else "h"
     assert read_postgres_url(f"postgresql://{place}/d?{name}={HONORED[name]}")
     assert read_postgres_url(f"postgresql://h/d?{name}=")  # as in libpq: counts as not given
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_the_driver_cannot_do_is_refused_by_its_name(name: str) -> None:
+def test_unsupported_option_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=name) as refused:
         read_postgres_url(f"postgresql://u:hush@h/d?{name}={REFUSED[name]}")
     assert "hush" not in str(refused.value)
@@ -160,13 +160,13 @@ def test_what_the_driver_cannot_do_is_refused_by_its_name(name: str) -> None:
         ("keepalives_idle", "\u0665"),
     ],
 )
-def test_a_number_that_no_socket_takes_is_refused(name: str, value: str) -> None:
+def test_number_out_of_range_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         read_postgres_url(f"postgresql://h/d?{name}={value}")
 
 
 @pytest.mark.parametrize("rest", ["h/d%00", "u%00:p@h/d", "u:p%0A@h/d", "h/d?options=%00", "h/d#f"])
-def test_what_no_server_could_be_sent_is_refused(rest: str) -> None:
+def test_control_character_is_refused(rest: str) -> None:
     with pytest.raises(ValueError, match=r"control character|has a #"):
         read_postgres_url(f"postgresql://{rest}")
 
@@ -174,16 +174,14 @@ def test_what_no_server_could_be_sent_is_refused(rest: str) -> None:
 @pytest.mark.parametrize(
     "query", ["novalue", "a=1&b", "=1", "&", "hush%20%3D=1", "SSLMODE=require", "sslmode=require&"]
 )
-def test_what_is_no_option_is_refused(query: str) -> None:
+def test_malformed_option_is_refused(query: str) -> None:
     with pytest.raises(ValueError, match=r"option|followed by name=value") as refused:
         read_postgres_url(f"postgresql://h/d?{query}")
     assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize("hosted", POSTGRES, ids=lambda it: it.service)
-def test_the_url_of_a_hosted_service_means_what_it_says(
-    hosted: Hosted, files: dict[str, Path]
-) -> None:
+def test_url_of_a_hosted_service_is_parsed(hosted: Hosted, files: dict[str, Path]) -> None:
     url = read_postgres_url(hosted.url.format(**files))
     assert (url.user, url.password, url.database) == (hosted.user, hosted.password, hosted.database)
     assert ",".join(f"{host.name}:{host.port}" for host in url.hosts) == hosted.hosts
@@ -191,7 +189,7 @@ def test_the_url_of_a_hosted_service_means_what_it_says(
     assert "pw" not in repr(url)
 
 
-def test_there_are_enough_of_them() -> None:
+def test_corpus_has_more_than_40_urls() -> None:
     assert len({hosted.url for hosted in POSTGRES}) == len(POSTGRES) > 40
 
 
@@ -213,7 +211,7 @@ def test_there_are_enough_of_them() -> None:
                                                           ("two", 5432, "::1")]),
     ],
 )  # fmt: skip
-def test_hosts_are_found_as_libpq_finds_them(
+def test_hosts_are_parsed_like_libpq(
     url: str, hosts: list[tuple[str, int] | tuple[str, int, str]]
 ) -> None:
     assert list(read_postgres_url(url).hosts) == [Host(*host) for host in hosts]
@@ -232,17 +230,17 @@ def test_hosts_are_found_as_libpq_finds_them(
         f"{'a.' * 130}example/d",
     ],
 )
-def test_hosts_that_do_not_fit_are_refused(rest: str) -> None:
+def test_mismatched_hosts_and_ports_are_refused(rest: str) -> None:
     with pytest.raises(ValueError, match=r"port|host"):
         read_postgres_url(f"postgresql://{rest}")
 
 
-def test_a_plus_is_a_plus() -> None:
+def test_plus_sign_is_not_decoded_as_a_space() -> None:
     url = read_postgres_url("postgresql://u@h/d?password=a+b%20c")
     assert url.password == "a+b c"
 
 
-def test_the_application_may_have_a_name_of_its_own() -> None:
+def test_application_name_is_honored() -> None:
     def name(query: str) -> str | None:
         return read_postgres_url(f"postgresql://h/d?{query}").settings.get("application_name")
 
@@ -280,7 +278,7 @@ def test_options_that_would_be_overridden_are_refused(options: str) -> None:
         ("channel_binding=prefer", "prefer", None),
     ],
 )
-def test_channel_binding_is_a_verified_certificate(
+def test_channel_binding_requires_a_verified_certificate(
     query: str, mode: str, root: str | None, files: dict[str, Path]
 ) -> None:
     tls = read_postgres_url(f"postgresql://h/d?{query.format(**files)}").tls
@@ -307,7 +305,7 @@ def test_channel_binding_is_a_verified_certificate(
         ("sslmode=require&sslcert={ca}&sslkey={key}", "sslcert"),
     ],
 )
-def test_tls_that_would_protect_nothing_is_refused(
+def test_contradictory_tls_options_are_refused(
     query: str, named: str, files: dict[str, Path]
 ) -> None:
     with pytest.raises(ValueError, match=named):
@@ -323,12 +321,12 @@ def test_tls_that_would_protect_nothing_is_refused(
         ("ssl_min_protocol_version=TLSv1.3", TLSVersion.TLSv1_3),
     ],
 )
-def test_no_older_version_of_tls_is_spoken(query: str, oldest: TLSVersion) -> None:
+def test_tls_1_2_is_the_minimum(query: str, oldest: TLSVersion) -> None:
     tls = read_postgres_url(f"postgresql://h/d?sslmode=require&{query}".rstrip("&")).tls
     assert make_context(tls).minimum_version == oldest
 
 
-def test_libpqs_own_programs_take_it() -> None:
+def test_libpq_url_is_valid_for_libpq_programs() -> None:
     url = libpq_url("postgresql+asyncpg://u:p@h:5432/d?ssl=require&database=e&sslmode=verify-full")
     assert url == "postgresql://u:p@h:5432/d?sslmode=require&dbname=e&sslmode=verify-full"
     assert libpq_url("postgres://h/d?ssl=true") == "postgresql://h/d?sslmode=require"

@@ -82,7 +82,7 @@ def own_names(tree: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda it: str(it.relative_to(LIBRARY.parent)))
-def test_no_private_name_is_used_that_is_not_listed(file: Any) -> None:
+def test_each_used_private_name_is_listed(file: Any) -> None:
     tree = ast.parse(file.read_text())
     place = str(file.relative_to(LIBRARY.parent))
     listed = {
@@ -101,7 +101,7 @@ def test_no_private_name_is_used_that_is_not_listed(file: Any) -> None:
 
 
 @pytest.mark.parametrize(("module", "name"), LISTED)
-def test_a_listed_name_is_there_in_the_installed_version(module: str, name: str) -> None:
+def test_listed_name_exists_in_the_installed_version(module: str, name: str) -> None:
     found: Any = import_module(module)
     *owners, last = name.split(".")
     for owner in owners:
@@ -110,7 +110,7 @@ def test_a_listed_name_is_there_in_the_installed_version(module: str, name: str)
     assert hasattr(found, last) or last in inspect.getsource(found)
 
 
-def test_the_installed_versions_are_tested_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_versions_are_tested_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", True)
     assert fast_paths.find_reason_off(tuple(TESTED)) is None, (
         "run `make check test-fastapi` with the new version, then raise it in private_names.py"
@@ -118,7 +118,7 @@ def test_the_installed_versions_are_tested_ones(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("pretended", ["0.164.9", "0.165.1", "0.166.0", "1.0", "0.165.0.post1"])
-async def test_with_an_untested_version_the_ordinary_path_serves(
+async def test_untested_version_disables_the_fast_paths(
     pretended: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = version
@@ -137,7 +137,7 @@ async def test_with_an_untested_version_the_ordinary_path_serves(
         assert (await client.get("/")).status_code == 200
 
 
-async def test_one_setting_switches_all_of_them_off(
+async def test_plinth_fast_paths_off_disables_all_fast_paths(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, database_url: str
 ) -> None:
     monkeypatch.setattr(settings, "PLINTH_FAST_PATHS", True)

@@ -34,7 +34,7 @@ FIGURES = {
 }
 
 
-def test_every_limit_is_a_setting_with_its_figure() -> None:
+def test_each_limit_setting_has_its_documented_default() -> None:
     defaults = {
         name: field.default
         for name, field in Settings.model_fields.items()
@@ -51,7 +51,7 @@ def test_every_limit_is_a_setting_with_its_figure() -> None:
         ("7/90m", Rate(7, 5400)),
     ],
 )
-def test_what_it_reads(text: str, rate: Rate) -> None:
+def test_valid_rate_is_parsed(text: str, rate: Rate) -> None:
     assert parse_rate(text) == rate
 
 
@@ -59,18 +59,18 @@ def test_what_it_reads(text: str, rate: Rate) -> None:
     "text",
     ["5", "5/5", "5 / 5m", "5/5w", "5/m", "-5/5m", "5.5/5m", "\u0665/5m", "five/5m"],
 )
-def test_what_it_does_not_read_is_refused_at_the_start(text: str) -> None:
+def test_malformed_rate_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=r"LIMIT_LOGIN_IP: must be a rate such as 5/5m"):
         load_settings(LIMIT_LOGIN_IP=text)
 
 
 @pytest.mark.parametrize("text", ["0/5m", "5/0m", "10001/5m", "5/32d"])
-def test_what_makes_no_sense_is_refused_at_the_start(text: str) -> None:
+def test_rate_out_of_range_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="LIMIT_FORGOT_IP: must allow 1 to 10000"):
         load_settings(LIMIT_FORGOT_IP=text)
 
 
-def test_limits_are_off_in_development_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_can_be_disabled_only_in_development(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMITS_ENABLED", "true")
     assert load_settings(**COMPLETE).LIMITS_ENABLED
     monkeypatch.setenv("LIMITS_ENABLED", "false")
@@ -88,7 +88,7 @@ TABLE = {
 }
 
 
-def test_the_table_in_the_docs_has_every_limit_with_its_default() -> None:
+def test_documented_table_has_each_limit_with_its_default() -> None:
     defaults = {
         name: str(field.default)
         for name, field in Settings.model_fields.items()
@@ -99,7 +99,7 @@ def test_the_table_in_the_docs_has_every_limit_with_its_default() -> None:
     )
 
 
-def test_the_table_in_the_docs_has_every_name_that_clients_are_given() -> None:
+def test_documented_table_has_each_policy_name() -> None:
     counted: dict[str, set[str]] = {}
     for policy, name in BUCKET.findall(inspect.getsource(throttle) + inspect.getsource(sign_in)):
         counted.setdefault(name, set()).add(policy)

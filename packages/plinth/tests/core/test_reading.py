@@ -70,7 +70,7 @@ async def opened(url: str, **changed: object) -> AsyncIterator[Database]:
 
 
 @pytest.mark.parametrize("pgbouncer", [False, True])
-async def test_a_row_reads_like_the_object_that_the_orm_would_make(
+async def test_row_has_the_values_of_the_orm_object(
     database_url: str, people: People, db: AsyncSession, pgbouncer: bool
 ) -> None:
     person = await people.enter()
@@ -89,7 +89,7 @@ async def test_a_row_reads_like_the_object_that_the_orm_would_make(
     assert missing is None
 
 
-async def test_no_lean_read_asks_for_a_password(database: Database, people: People) -> None:
+async def test_fast_reads_omit_the_password_hash(database: Database, people: People) -> None:
     person = await people.enter()
     reader = database.reader
     with recorded_statements(database) as sent:
@@ -103,7 +103,7 @@ async def test_no_lean_read_asks_for_a_password(database: Database, people: Peop
         assert not hasattr(it, "hashed_password")
 
 
-async def test_values_are_those_of_their_types(database: Database, db: AsyncSession) -> None:
+async def test_parameters_and_results_are_converted(database: Database, db: AsyncSession) -> None:
     """SQLAlchemy converts parameters and results of these types."""
     query = Query(
         select(
@@ -133,7 +133,7 @@ async def test_values_are_those_of_their_types(database: Database, db: AsyncSess
     assert tuple(same) == tuple(row)
 
 
-async def test_a_value_that_postgresql_cannot_take_is_invalid(database: Database) -> None:
+async def test_value_out_of_range_is_invalid(database: Database) -> None:
     query = Query(select(cast(bindparam("number", type_=Integer), Integer).label("it")))
     for number in (2**31, "seven"):
         with pytest.raises(Invalid):
@@ -142,7 +142,7 @@ async def test_a_value_that_postgresql_cannot_take_is_invalid(database: Database
     assert row.it == 7
 
 
-async def test_those_who_ask_together_share_a_query(
+async def test_concurrent_reads_share_a_query(
     database: Database, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [(await people.enter()).id for _ in range(5)]
@@ -161,7 +161,7 @@ async def test_those_who_ask_together_share_a_query(
     assert asked == [ids]
 
 
-async def test_a_connection_is_lent_again_and_given_to_who_needs_it(database_url: str) -> None:
+async def test_reader_connection_is_reused_and_released_to_transactions(database_url: str) -> None:
     few = {"DB_POOL_SIZE": 1, "DB_MAX_OVERFLOW": 0, "DB_WAIT_TIMEOUT": 5}
     async with opened(database_url, **few) as database:
         pids = {(await database.reader.all(PID))[0].pid for _ in range(5)}
@@ -186,7 +186,9 @@ async def is_under_way(second: asyncpg.Connection, pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_one_that_ended_is_not_lent(database_url: str, second: asyncpg.Connection) -> None:
+async def test_terminated_connection_is_not_reused(
+    database_url: str, second: asyncpg.Connection
+) -> None:
     async with opened(database_url) as database:
         (row,) = await database.reader.all(PID)
         await second.execute("SELECT pg_terminate_backend($1, 10000)", row.pid)
@@ -194,7 +196,7 @@ async def test_one_that_ended_is_not_lent(database_url: str, second: asyncpg.Con
         assert (await database.reader.all(PID))[0].pid != row.pid
 
 
-async def test_one_that_is_lost_meanwhile_is_unavailable_and_then_replaced(
+async def test_connection_lost_during_a_read_is_unavailable_and_replaced(
     database_url: str, second: asyncpg.Connection
 ) -> None:
     async with opened(database_url, DB_POOL_SIZE=1) as database:
@@ -207,7 +209,7 @@ async def test_one_that_is_lost_meanwhile_is_unavailable_and_then_replaced(
         assert (await database.reader.all(PID))[0].pid != row.pid
 
 
-async def test_who_hangs_up_leaves_nothing_behind(
+async def test_cancelled_read_discards_its_connection(
     database_url: str, second: asyncpg.Connection
 ) -> None:
     """The server may still respond to it, and no other caller may receive that response."""
@@ -221,7 +223,7 @@ async def test_who_hangs_up_leaves_nothing_behind(
         assert (await database.reader.all(PID))[0].pid != row.pid
 
 
-async def test_connections_beyond_the_size_stay_for_a_while(
+async def test_overflow_connections_are_kept_for_a_while(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(database_url, DB_POOL_SIZE=1, DB_MAX_OVERFLOW=5) as database:
@@ -240,7 +242,7 @@ async def test_connections_beyond_the_size_stay_for_a_while(
         await database.engine.dispose()
 
 
-async def test_a_statement_outlives_a_migration(
+async def test_prepared_statement_survives_a_migration(
     database: Database, second: asyncpg.Connection
 ) -> None:
     table = Table("changing", MetaData(), Column("it", Integer))
@@ -255,7 +257,7 @@ async def test_a_statement_outlives_a_migration(
 
 
 @pytest.mark.parametrize("pgbouncer", [False, True])
-async def test_one_statement_is_a_whole_transaction(
+async def test_execute_autocommit_commits_one_statement(
     database_url: str, people: People, second: asyncpg.Connection, pgbouncer: bool
 ) -> None:
     one, two = await people.enter(), await people.enter()
@@ -270,7 +272,7 @@ async def test_one_statement_is_a_whole_transaction(
         assert await database.execute_autocommit(RENAME, user_id=0, new_name="nobody") == []
 
 
-async def test_whether_a_lost_one_was_done_nobody_knows(
+async def test_connection_lost_during_a_write_is_outcome_unknown(
     database_url: str, second: asyncpg.Connection
 ) -> None:
     async with opened(database_url, DB_POOL_SIZE=1) as database:
@@ -282,7 +284,9 @@ async def test_whether_a_lost_one_was_done_nobody_knows(
             await writing
 
 
-async def test_a_server_that_became_read_only_is_left(database_url: str, people: People) -> None:
+async def test_connections_to_a_read_only_server_are_replaced(
+    database_url: str, people: People
+) -> None:
     """All connections of the pool are replaced, also if only single statements use them."""
     person = await people.enter()
     both = asyncio.Barrier(2)
@@ -301,7 +305,7 @@ async def test_a_server_that_became_read_only_is_left(database_url: str, people:
             assert await database.execute_autocommit(RENAME, user_id=person.id, new_name="renamed")
 
 
-async def test_a_reader_does_not_write(
+async def test_reader_refuses_writes(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     """It would be a separate transaction, and only `plinth/db` may commit."""

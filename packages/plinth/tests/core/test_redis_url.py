@@ -91,7 +91,7 @@ async def ping(url: str) -> None:
 
 
 @pytest.mark.parametrize("hosted", REDIS, ids=lambda it: it.service)
-def test_the_url_of_a_hosted_service_means_what_it_says(hosted: Hosted, tmp_path: Path) -> None:
+def test_url_of_a_hosted_service_is_parsed(hosted: Hosted, tmp_path: Path) -> None:
     authority = make_authority(tmp_path)
     issued = authority.issue("app")
     files = {"ca": authority.file, "crt": issued.certificate, "key": issued.key}
@@ -106,12 +106,12 @@ def test_the_url_of_a_hosted_service_means_what_it_says(hosted: Hosted, tmp_path
     assert "pw" not in repr(url)
 
 
-def test_there_are_fifty_of_them() -> None:
+def test_corpus_has_50_urls() -> None:
     assert len({hosted.url for hosted in (*POSTGRES, *REDIS)}) >= 50
 
 
 @pytest.mark.parametrize("hosted", SECURE, ids=lambda it: it.service)
-async def test_it_connects_by_tls_as_it_is_pasted(hosted: Hosted, led_here: SecureValkey) -> None:
+async def test_hosted_url_connects_with_tls(hosted: Hosted, led_here: SecureValkey) -> None:
     await led_here.let_in(hosted.user, hosted.password)
     await ping(led_here.fill(hosted.url))
     _, client = led_here.front.seen[-1]
@@ -155,7 +155,7 @@ async def test_a_wrong_password_is_refused(led_here: SecureValkey) -> None:
         "client_name=",
     ],
 )
-async def test_an_option_that_is_honored_is_taken(query: str, secure: SecureValkey) -> None:
+async def test_honored_option_is_accepted(query: str, secure: SecureValkey) -> None:
     await secure.let_in("u", "p")
     await secure.let_in("default", None)
     for account in ("", "u:p@"):
@@ -188,7 +188,7 @@ async def test_an_option_that_is_honored_is_taken(query: str, secure: SecureValk
         ("novalue", "name=value"),
     ],
 )
-def test_what_is_not_known_is_refused_by_its_name(query: str, named: str) -> None:
+def test_unknown_option_is_refused_by_name(query: str, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         read_redis_url(f"redis://:secret@h/0?{query}")
 
@@ -205,7 +205,7 @@ def test_what_is_not_known_is_refused_by_its_name(query: str, named: str) -> Non
         ("ssl_ciphers=hush", "ssl_ciphers"),
     ],
 )
-def test_tls_that_cannot_be_is_refused_at_once(query: str, named: str) -> None:
+def test_invalid_tls_option_is_refused(query: str, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         read_redis_url(f"rediss://h?{query}")
 
@@ -227,18 +227,18 @@ def test_tls_that_cannot_be_is_refused_at_once(query: str, named: str) -> None:
         "redis://h/0#1",
     ],
 )
-def test_what_names_no_database_is_refused(url: str) -> None:
+def test_malformed_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"must begin|path|hosts|service|socket|#"):
         read_redis_url(url)
 
 
-def test_a_tcp_connection_may_be_kept_alive() -> None:
+def test_socket_keepalive_is_accepted_for_tcp_only() -> None:
     assert Connection(**read_redis_url("redis://h?socket_keepalive=yes").options).socket_keepalive
     with pytest.raises(ValueError, match="socket_keepalive"):
         read_redis_url("unix:///run/x.sock?socket_keepalive=yes")
 
 
-def test_sentinels_may_want_tls_and_a_password_of_their_own() -> None:
+def test_sentinels_have_their_own_tls_and_password_options() -> None:
     url = read_redis_url(
         "rediss+sentinel://u:p@one,[::1]:7/plinth/2?sentinel_username=a&sentinel_password=b+c"
         "&ssl_cert_reqs=none"
@@ -250,7 +250,7 @@ def test_sentinels_may_want_tls_and_a_password_of_their_own() -> None:
     assert url.options == expected
 
 
-async def test_with_sentinels_every_connection_is_by_tls() -> None:
+async def test_rediss_with_sentinels_uses_tls_for_each_connection() -> None:
     for scheme, kind, managed in (
         ("redis", Connection, SentinelManagedConnection),
         ("rediss", SSLConnection, SentinelManagedSSLConnection),

@@ -18,7 +18,7 @@ from plinth.security.refresh_tokens import (
 SESSION = uuid4()
 
 
-def test_a_token_comes_back_as_it_was_made() -> None:
+def test_token_round_trip() -> None:
     token = make_refresh_token(SESSION)
     found = parse_refresh_token(token.text)
     assert found == token
@@ -26,7 +26,7 @@ def test_a_token_comes_back_as_it_was_made() -> None:
     assert (found.session_id, found.is_ours) == (SESSION, True)
 
 
-def test_its_secret_is_long_and_never_the_same() -> None:
+def test_secret_is_long_and_unique() -> None:
     tokens = [make_refresh_token(SESSION) for _ in range(1000)]
     assert SECRET * 8 >= 128
     assert len({token.data[16 : 16 + SECRET] for token in tokens}) == 1000
@@ -34,7 +34,7 @@ def test_its_secret_is_long_and_never_the_same() -> None:
 
 
 @pytest.mark.parametrize("place", range(LENGTH))
-def test_each_of_its_bytes_counts(place: int) -> None:
+def test_changed_byte_invalidates_the_token(place: int) -> None:
     token = make_refresh_token(SESSION)
     data = bytearray(token.data)
     data[place] ^= 1
@@ -44,7 +44,7 @@ def test_each_of_its_bytes_counts(place: int) -> None:
     assert decrypt_successor(encrypt_successor(make_refresh_token(SESSION), token), forged) is None
 
 
-def test_what_cannot_be_a_token_is_none() -> None:
+def test_malformed_token_is_none() -> None:
     text = make_refresh_token(SESSION).text
     too_long = urlsafe_b64encode(urlsafe_b64decode(text) + b"abc").decode()
     standard = urlsafe_b64encode(b"\xfb\xff" * 33).decode().replace("-", "+").replace("_", "/")
@@ -54,7 +54,7 @@ def test_what_cannot_be_a_token_is_none() -> None:
     assert [found for found in map(parse_refresh_token, others) if found] == []
 
 
-def test_only_the_previous_token_opens_the_next_and_only_as_it_was_sealed() -> None:
+def test_successor_decrypts_only_unchanged_with_the_previous_token() -> None:
     previous, following = make_refresh_token(SESSION), make_refresh_token(SESSION)
     sealed = encrypt_successor(following, previous)
     assert following.data not in sealed

@@ -39,20 +39,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return versions
 
 
-def test_ours_are_alembics() -> None:
+def test_head_and_ancestors_match_alembic() -> None:
     assert revisions.head() == read_by_alembic()[0]
     assert revisions.ancestors() == read_by_alembic()[1]
     assert len(revisions.ancestors()) + 1 == len(list((ROOT / "alembic/versions").glob("*.py")))
 
 
-def test_branches_that_meet_again_are_read_as_alembic_reads_them(folder: Path) -> None:
+def test_merged_branches_match_alembic(folder: Path) -> None:
     (folder / "merge.py").write_text(MERGE)
     assert revisions.head() == "c1"
     assert (revisions.head(), revisions.ancestors()) == read_by_alembic()
 
 
 @pytest.mark.usefixtures("folder")
-def test_two_ends_are_both_named_and_no_database_is_there() -> None:
+def test_two_heads_are_both_named() -> None:
     assert revisions.head() == "b1, b2"
     assert revisions.compare("b1") == (
         "at revision b1; this code needs b1, b2",

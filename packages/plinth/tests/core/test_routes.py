@@ -56,7 +56,7 @@ def make_app() -> FastAPI:
         ("GET", "/openapi.json", "/openapi.json"),
     ],
 )
-async def test_a_route_is_named_as_it_was_declared(method: str, path: str, route: str) -> None:
+async def test_logged_route_is_the_declared_template(method: str, path: str, route: str) -> None:
     with logging_to_memory() as log:
         await send(make_app(), method, path)
 

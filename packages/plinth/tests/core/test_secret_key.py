@@ -17,7 +17,7 @@ KEEP = (
 )
 
 
-def test_a_key_of_random_characters_is_fine() -> None:
+def test_random_key_is_accepted() -> None:
     assert find_weakness(FINE_KEY) is None
     assert find_weakness(FINE_KEY, "HS512") is not None
 
@@ -27,7 +27,7 @@ def test_a_key_is_measured_in_bytes() -> None:
     assert find_weakness("abcdefghij" * 2) is not None
 
 
-def test_development_keeps_a_private_key(tmp_path: Path) -> None:
+def test_development_key_is_stored_with_mode_600(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there"
     key = keep_development_key(folder)
     assert find_weakness(key, "HS512") is None
@@ -37,7 +37,7 @@ def test_development_keeps_a_private_key(tmp_path: Path) -> None:
     assert [file.name for file in folder.iterdir()] == ["secret_key"]
 
 
-def test_eight_processes_at_once_get_one_key(tmp_path: Path) -> None:
+def test_concurrent_processes_get_one_key(tmp_path: Path) -> None:
     """The processes wait for the end of their input, so that all start before one continues."""
     started = [
         subprocess.Popen(
@@ -55,7 +55,7 @@ def test_eight_processes_at_once_get_one_key(tmp_path: Path) -> None:
     assert len(keys.pop().strip()) == 64
 
 
-def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"set SECRET_KEY, or DATA_DIR to a folder that can be"):
         keep_development_key(tmp_path / "file")
@@ -63,12 +63,12 @@ def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None
         load_settings(_env_file=None, SECRET_KEY="", DATA_DIR=tmp_path / "file")
 
 
-def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
+def test_empty_key_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
     with pytest.raises(ValueError, match="is empty: remove it"):
         keep_development_key(tmp_path)
 
 
-def test_each_purpose_has_a_key_of_its_own() -> None:
+def test_each_purpose_has_a_different_key() -> None:
     assert derive_key("one") != derive_key("two")
     assert Signer("one").sign(b"text") != Signer("two").sign(b"text")

@@ -46,12 +46,12 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_database_url_is_made_of_its_parts(parts: dict[str, object], url: str) -> None:
+def test_database_url_is_built_from_its_parts(parts: dict[str, object], url: str) -> None:
     settings = load_settings(**parts)
     assert url == settings.DATABASE_URL
 
 
-def test_a_redis_url_is_made_of_its_parts() -> None:
+def test_redis_url_is_built_from_its_parts() -> None:
     settings = load_settings(REDIS_HOST="cache", REDIS_PORT=6380, REDIS_DB=2, REDIS_PASSWORD=ODD)
     pool = Redis.from_url(settings.REDIS_URL or "").connection_pool
     found = pool.connection_kwargs
@@ -59,7 +59,7 @@ def test_a_redis_url_is_made_of_its_parts() -> None:
     assert load_settings(REDIS_HOST="::1").REDIS_URL == "redis://[::1]:6379/0"
 
 
-async def test_an_odd_password_arrives_as_it_was_given() -> None:
+async def test_unusual_password_reaches_the_server_unchanged() -> None:
     heard: list[bytes] = []
 
     async def ask_password(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,7 +80,7 @@ async def test_an_odd_password_arrives_as_it_was_given() -> None:
     assert heard == [ODD.encode() + b"\0"]
 
 
-def test_a_whole_url_wins_over_its_parts() -> None:
+def test_complete_url_overrides_its_parts() -> None:
     settings = load_settings(
         DATABASE_URL="postgresql://whole/db",
         POSTGRES_HOST="parts",
@@ -90,7 +90,7 @@ def test_a_whole_url_wins_over_its_parts() -> None:
     assert (settings.DATABASE_URL, settings.REDIS_URL) == ("postgresql://whole/db", "redis://whole")
 
 
-def test_what_is_no_part_makes_no_url() -> None:
+def test_other_postgres_variables_build_no_url() -> None:
     """Compose reads the same .env."""
     Path(".env").write_text("POSTGRES_INITDB_ARGS=--data-checksums\nREDIS_IMAGE=redis:7\n")
     settings = load_settings()
@@ -101,7 +101,7 @@ def test_what_is_no_part_makes_no_url() -> None:
     "scheme",
     ["postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2"],
 )
-def test_a_database_url_may_name_any_driver(scheme: str) -> None:
+def test_database_url_accepts_any_driver_scheme(scheme: str) -> None:
     url = load_settings(DATABASE_URL=f"{scheme}://u:p@h:5432/d").DATABASE_URL
     assert url
     assert libpq_url(url) == "postgresql://u:p@h:5432/d"
@@ -117,7 +117,7 @@ def test_a_database_url_may_name_any_driver(scheme: str) -> None:
         "postgresql://",
     ],
 )
-def test_the_forms_of_libpq_are_accepted(url: str) -> None:
+def test_libpq_url_forms_are_accepted(url: str) -> None:
     settings = load_settings(**COMPLETE | {"DATABASE_URL": url})
     assert url == settings.DATABASE_URL
 
@@ -125,12 +125,12 @@ def test_the_forms_of_libpq_are_accepted(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["unix:///run/valkey.sock?db=0", "rediss://:p@h:6380/1", "redis://u:p%2F@[::1]:6379"]
 )
-def test_the_forms_of_redis_are_accepted(url: str) -> None:
+def test_redis_url_forms_are_accepted(url: str) -> None:
     settings = load_settings(**COMPLETE | {"REDIS_URL": url})
     assert url == settings.REDIS_URL
 
 
-def test_sentinels_may_have_any_address() -> None:
+def test_sentinels_accept_any_address_form() -> None:
     asked = read_redis_url("redis+sentinel://u:p@one,[::1]:7,[::2]/plinth/1")
     assert asked.sentinels == (("one", 26379), ("::1", 7), ("::2", 26379))
     assert asked.service == "plinth"
@@ -138,7 +138,7 @@ def test_sentinels_may_have_any_address() -> None:
 
 
 @pytest.mark.parametrize("hosts", ["h", "h1,h2:1", "h1,[::1]:5434"])
-def test_the_public_password_is_known_before_any_hosts(hosts: str) -> None:
+def test_public_password_is_refused_with_any_hosts(hosts: str) -> None:
     url = f"postgresql://u:{PUBLIC_PASSWORD}@{hosts}/d"
     with pytest.raises(SettingsError, match="public password"):
         load_settings(**COMPLETE | {"DATABASE_URL": url})
@@ -149,9 +149,7 @@ def test_the_public_password_is_known_before_any_hosts(hosts: str) -> None:
     ("name", "form"),
     [("DATABASE_URL", "postgresql://u:{}@h/d"), ("REDIS_URL", "redis://:{}@h/0")],
 )
-def test_a_password_that_breaks_the_url_refuses_and_is_not_shown(
-    name: str, form: str, odd: str
-) -> None:
+def test_unencoded_password_is_refused_and_not_shown(name: str, form: str, odd: str) -> None:
     with pytest.raises(SettingsError, match="Percent-encode") as refused:
         load_settings(**COMPLETE | {name: form.format(f"front{odd}back")})
     said = str(refused.value)
@@ -161,13 +159,13 @@ def test_a_password_that_breaks_the_url_refuses_and_is_not_shown(
 
 
 @pytest.mark.parametrize("query", ["password=hush", "p%61ssword=hush", "sslpassword=hush"])
-def test_no_password_shows_where_a_url_is_shown(query: str) -> None:
+def test_describe_hides_passwords(query: str) -> None:
     shown = describe(f"postgresql://u:hush@h:5432/d?sslmode=require&{query}&sslcert=x")
     assert shown == "postgresql://u@h:5432/d?sslmode=require&sslcert=x"
 
 
 @pytest.mark.parametrize("url", ["postgresql://h/d?password={}", "postgresql://u:{}@h/d"])
-def test_the_public_password_is_known_in_any_form(url: str) -> None:
+def test_public_password_is_refused_in_any_encoding(url: str) -> None:
     for form in (PUBLIC_PASSWORD, PUBLIC_PASSWORD.replace("-", "%2D")):
         with pytest.raises(SettingsError, match="public password"):
             load_settings(**COMPLETE | {"DATABASE_URL": url.format(form)})

@@ -17,18 +17,18 @@ USER, SESSION = 17, UUID("0195f3a2-7c41-4d8e-9b60-3e5a1c2f4b7d")
 HOSTILE = hostile_tokens(USER, SESSION)
 
 
-def test_the_corpus_is_large() -> None:
+def test_corpus_has_at_least_79_tokens() -> None:
     assert len(HOSTILE) >= 79
 
 
-def test_a_token_comes_back_as_it_was_issued() -> None:
+def test_token_round_trip() -> None:
     now = int(time.time())
     token = read_access_token(issue_access_token(USER, SESSION))
     assert token == AccessToken(USER, SESSION, token.expires_at)
     assert 0 <= token.expires_at - now - settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60 <= 1
 
 
-def test_a_forged_token_holds_where_nothing_is_wrong() -> None:
+def test_forge_builds_valid_tokens() -> None:
     """The forge can build valid tokens, so only the flaw is the reason for a refusal."""
     forge = Forge(USER, SESSION)
     for made in (
@@ -43,16 +43,16 @@ def test_a_forged_token_holds_where_nothing_is_wrong() -> None:
         assert read_access_token(made).session_id == SESSION
 
 
-def test_a_token_names_no_right_and_no_person() -> None:
+def test_claims_have_no_role_and_no_personal_data() -> None:
     assert set(Forge(USER, SESSION).claims) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp"}
 
 
-def test_two_tokens_are_never_the_same() -> None:
+def test_tokens_are_unique() -> None:
     assert issue_access_token(USER, SESSION) != issue_access_token(USER, SESSION)
 
 
 @pytest.mark.parametrize("flaw", HOSTILE)
-def test_a_hostile_token_is_not_read(flaw: str) -> None:
+def test_hostile_token_is_refused(flaw: str) -> None:
     with pytest.raises(Unauthenticated) as refused:
         read_access_token(HOSTILE[flaw])
     assert (refused.value.detail, refused.value.__cause__) == (Unauthenticated.detail, None)
@@ -68,7 +68,7 @@ def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
         read_access_token(token)
 
 
-async def test_a_hostile_token_opens_nothing(client: AsyncClient, people: People) -> None:
+async def test_hostile_token_is_401_over_http(client: AsyncClient, people: People) -> None:
     """Each token is for a live session of an active user."""
     person = await people.enter()
     session_id = read_access_token(person.tokens["access_token"]).session_id
@@ -91,7 +91,7 @@ async def test_a_hostile_token_opens_nothing(client: AsyncClient, people: People
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer ", "{}", "Basic {}", "Token {}", "Bearer: {}", "Bearer,{}"]
 )
-async def test_a_token_without_its_scheme_opens_nothing(
+async def test_token_without_the_bearer_scheme_is_401(
     client: AsyncClient, people: People, header: str
 ) -> None:
     person = await people.enter()
@@ -99,9 +99,7 @@ async def test_a_token_without_its_scheme_opens_nothing(
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
 
 
-async def test_a_token_is_for_its_user_and_its_session_together(
-    client: AsyncClient, people: People
-) -> None:
+async def test_token_must_match_user_and_session(client: AsyncClient, people: People) -> None:
     one, other = await people.enter(), await people.enter()
     session_of_other = read_access_token(other.tokens["access_token"]).session_id
     answer = await send(client, f"Bearer {issue_access_token(one.id, session_of_other)}")
@@ -115,7 +113,7 @@ async def send(client: AsyncClient, authorization: str) -> Response:
     return await client.get("/users/me", headers={b"Authorization": raw})
 
 
-def test_one_that_was_read_is_known_by_its_text_until_it_or_its_key_ends(
+def test_verified_token_is_cached_until_it_or_its_key_expires(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = issue_access_token(USER, SESSION)
@@ -148,7 +146,7 @@ def test_one_that_was_read_is_known_by_its_text_until_it_or_its_key_ends(
         read_access_token(text)
 
 
-def test_no_more_than_so_many_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "MAX_CACHED_TOKENS", 3)
     monkeypatch.setattr(tokens, "_cached", {})
     texts = [issue_access_token(USER, SESSION) for _ in range(5)]

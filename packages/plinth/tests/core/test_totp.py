@@ -47,7 +47,7 @@ def test_a_code_of_the_step_before_and_after_is_found(drift: int) -> None:
 @pytest.mark.parametrize(
     "code", [make_code(SECRET, 98), make_code(SECRET, 102), "", "\u0660" * 6, "\ud800"]
 )
-def test_another_code_is_not_found(code: str) -> None:
+def test_other_code_is_not_found(code: str) -> None:
     assert find_step(SECRET, code, now=100 * 30) is None
 
 

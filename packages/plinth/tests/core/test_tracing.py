@@ -27,7 +27,7 @@ def only_request(collector: Collector) -> SeenSpan:
     return span
 
 
-async def test_a_request_is_a_span_with_its_queries_below(
+async def test_request_span_has_query_spans_as_children(
     client: AsyncClient, people: People
 ) -> None:
     person = await people.enter()
@@ -61,7 +61,9 @@ async def test_a_request_is_a_span_with_its_queries_below(
     assert person.tokens["access_token"].encode() not in collector.raw
 
 
-async def test_a_fault_is_an_error(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_server_error_marks_the_span_as_an_error(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(app.state, "resources")
     with collecting() as collector:
         async with sending_traces(collector.url):
@@ -74,7 +76,7 @@ async def test_a_fault_is_an_error(app: FastAPI, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("traceparent", [b"", b"00-0-0-00", b"x" * 5000, b"\r\n\x1b[31m", b"\xff"])
-async def test_a_traceparent_that_is_none_begins_a_trace(app: FastAPI, traceparent: bytes) -> None:
+async def test_malformed_traceparent_starts_a_new_trace(app: FastAPI, traceparent: bytes) -> None:
     with collecting() as collector:
         async with sending_traces(collector.url):
             answer = await send(app, "BREW-1", "/nowhere/1", [(b"traceparent", traceparent)])
@@ -85,7 +87,7 @@ async def test_a_traceparent_that_is_none_begins_a_trace(app: FastAPI, tracepare
     assert not request.is_error
 
 
-async def test_a_query_outside_of_a_request_is_in_no_trace(database: Database) -> None:
+async def test_query_outside_a_request_is_not_traced(database: Database) -> None:
     with collecting() as collector:
         async with sending_traces(collector.url), database.read_connection() as connection:
             await connection.execute(text("SELECT 1"))
@@ -93,7 +95,7 @@ async def test_a_query_outside_of_a_request_is_in_no_trace(database: Database) -
     assert collector.spans == []
 
 
-async def test_a_collector_that_is_away_holds_nobody_up(
+async def test_unreachable_collector_does_not_delay_requests(
     client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(otlp, "SHUTDOWN_SECONDS", 0.2)
@@ -101,7 +103,7 @@ async def test_a_collector_that_is_away_holds_nobody_up(
         assert (await client.get("/health")).status_code == 200
 
 
-def test_nothing_is_imported_or_sent_while_it_is_off(tmp_path: Path) -> None:
+def test_disabled_tracing_imports_and_sends_nothing(tmp_path: Path) -> None:
     code = """
 import sys
 import app.main

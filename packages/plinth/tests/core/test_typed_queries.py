@@ -73,7 +73,7 @@ def find_pairs(*, ids: list[int], name: str) -> Select[str, datetime]:
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
-async def test_a_page_has_what_its_viewer_sees(
+async def test_page_depends_on_its_viewer(
     database: Database, people: People, in_transaction: bool
 ) -> None:
     first, second, third = [await people.enter() for _ in range(3)]
@@ -95,7 +95,7 @@ async def test_a_page_has_what_its_viewer_sees(
     assert not any(it.is_me for it in await read(viewer=None, limit=9, offset=0))
 
 
-async def test_an_exists_filter_leaves_out_who_has_none(
+async def test_exists_filter_omits_rows_without_a_match(
     database: Database, people: People, second: Any
 ) -> None:
     gone, there = await people.enter(), await people.enter()
@@ -105,7 +105,7 @@ async def test_an_exists_filter_leaves_out_who_has_none(
     assert [it.id for it in rows] == [there.id]
 
 
-async def test_a_list_is_an_array(database: Database, people: People) -> None:
+async def test_list_parameter_is_passed_as_an_array(database: Database, people: People) -> None:
     one, two, three = [await people.enter() for _ in range(3)]
     rows = await find_pairs.all(database.reader, ids=[one.id, two.id], name=two.username)
     assert [it.name for it in rows] == [one.username]
@@ -139,7 +139,7 @@ def list_ids(*, least: int) -> Select[int]:
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
-async def test_a_row_may_be_a_model_and_values_a_group(
+async def test_row_can_be_a_model_and_parameters_a_group(
     database: Database, people: People, in_transaction: bool
 ) -> None:
     one, two, three = [await people.add() for _ in range(3)]
@@ -162,13 +162,13 @@ async def test_a_row_may_be_a_model_and_values_a_group(
         await read(database.reader)
 
 
-async def test_a_single_column_is_its_values(database: Database, people: People) -> None:
+async def test_single_column_returns_plain_values(database: Database, people: People) -> None:
     one, two = await people.add(), await people.add()
     assert await list_ids.all(database.reader, least=one.id) == [one.id, two.id]
     assert await list_ids.first(database.reader, least=two.id) == two.id
 
 
-async def test_a_page_of_distinct_rows_counts_them(database: Database, people: People) -> None:
+async def test_page_total_counts_distinct_rows(database: Database, people: People) -> None:
     for is_verified in (True, True, False):
         await people.add(is_verified=is_verified)
 
@@ -179,7 +179,7 @@ async def test_a_page_of_distinct_rows_counts_them(database: Database, people: P
     assert await list_states.page(database.reader) == ([False, True], 2)
 
 
-async def test_a_row_that_is_missing_has_a_name(database: Database) -> None:
+async def test_missing_row_error_names_the_model(database: Database) -> None:
     with pytest.raises(NotFound) as caught:
         await show_members.one(database.reader, range_=Range(names=[]))
     assert (caught.value.code, caught.value.detail) == (
@@ -196,7 +196,7 @@ class Wrong(NamedTuple):
     full_name: str
 
 
-def test_a_wrong_row_is_an_error_at_import() -> None:
+def test_mismatched_row_type_is_an_error_at_import() -> None:
     def names(*, one: int) -> Select[int, str]:
         return select(User.id, User.username).where(User.id == one)
 
@@ -227,7 +227,7 @@ def test_a_wrong_row_is_an_error_at_import() -> None:
             typed_query(Wrong)(function)
 
 
-def test_a_parameter_has_a_name_and_a_type() -> None:
+def test_parameter_must_be_keyword_only_with_a_type() -> None:
     def positional(one: int) -> Select[int]:
         return select(User.id).where(User.id == one)
 
@@ -268,7 +268,7 @@ WRONG = {
 }
 
 
-def test_a_type_checker_knows_columns_and_values(tmp_path: Path) -> None:
+def test_type_checker_checks_columns_and_parameters(tmp_path: Path) -> None:
     """mypy accepts correct use, and reports one error for each wrong use."""
     source = Path(__file__).read_text().partition('@pytest.mark.parametrize("in_transaction"')[0]
     bodies = [RIGHT, *WRONG.values()]

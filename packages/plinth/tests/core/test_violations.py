@@ -67,7 +67,7 @@ async def refuse(database: Database, *statements: str, **values: Any) -> PlinthE
         (USER.format("b@example.com", "Ann"), "username_taken", "Username already taken"),
     ],
 )
-async def test_a_constraint_with_a_meaning_says_it(
+async def test_named_constraint_raises_its_error(
     database: Database, again: str, code: str, detail: str
 ) -> None:
     await run(database, ANN)
@@ -91,7 +91,7 @@ async def test_a_constraint_with_a_meaning_says_it(
         ("54000", "SELECT chr(id - 1) FROM playground", Invalid),
     ],
 )
-async def test_a_statement_is_refused_by_its_sqlstate(
+async def test_sqlstate_maps_to_an_error(
     database: Database, playground: None, state: str, statement: str, meaning: type[PlinthError]
 ) -> None:
     error = await refuse(database, statement)
@@ -103,7 +103,7 @@ async def test_a_statement_is_refused_by_its_sqlstate(
 @pytest.mark.parametrize(
     "values", [{"name": "a\0b"}, {"name": "a\ud800"}, {"id": 2**31}, {"id": 2**70}]
 )
-async def test_what_never_reaches_the_server_is_invalid_too(
+async def test_value_refused_by_the_driver_is_invalid(
     database: Database, playground: None, values: dict[str, Any]
 ) -> None:
     given = {"id": 9, "name": "a"} | values
@@ -118,14 +118,14 @@ async def test_what_never_reaches_the_server_is_invalid_too(
         ("SELECT pg_terminate_backend(pg_backend_pid())",),  # 57P01
     ],
 )
-async def test_not_now_is_unavailable_and_the_next_is_served(
+async def test_transient_error_is_unavailable_and_the_next_succeeds(
     database: Database, statements: tuple[str, ...]
 ) -> None:
     assert type(await refuse(database, *statements)) is Unavailable
     await run(database, "SELECT 1")
 
 
-async def test_a_statement_over_its_time_limit_is_named_so(
+async def test_statement_timeout_is_timed_out(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = await refuse(database, "SET LOCAL statement_timeout = '10ms'", "SELECT pg_sleep(9)")
@@ -135,7 +135,7 @@ async def test_a_statement_over_its_time_limit_is_named_so(
     await run(database, "SELECT 1")
 
 
-async def test_a_lock_that_is_held_is_named_so(
+async def test_lock_timeout_is_timed_out(
     database: Database,
     playground: None,
     second: asyncpg.Connection,
@@ -148,7 +148,7 @@ async def test_a_lock_that_is_held_is_named_so(
     assert "DB_LOCK_TIMEOUT" in caplog.text
 
 
-async def test_of_a_deadlock_one_is_contended(database: Database, playground: None) -> None:
+async def test_deadlock_victim_is_contended(database: Database, playground: None) -> None:
     met = asyncio.Barrier(2)
 
     async def cross(first: int, then: int) -> None:
@@ -208,7 +208,7 @@ async def test_a_full_disk_is_unavailable_and_logged(database: Database) -> None
     assert "the database cannot be used: the server's disk is full" in log.text
 
 
-async def test_our_own_faults_are_explained_to_nobody(database: Database) -> None:
+async def test_programming_error_is_not_translated(database: Database) -> None:
     with pytest.raises(Exception, match="nonsense") as fault:
         await run(database, "SELECT nonsense")
     assert not isinstance(fault.value, PlinthError)

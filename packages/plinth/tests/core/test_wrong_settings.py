@@ -70,12 +70,12 @@ def all_wrong(kind: int) -> dict[str, str]:
     return {name: wrong_values(name)[kind] for name in names}
 
 
-def test_what_the_walk_starts_from_is_fine() -> None:
+def test_valid_settings_have_no_faults() -> None:
     assert find_faults(FINE) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_wrong_value_gets_one_sentence_that_names_the_setting(name: str) -> None:
+def test_invalid_value_gets_one_sentence_with_the_setting(name: str) -> None:
     fine = {it: value for it, value in FINE.items() if not (is_part(name) and it in URLS)}
     values = wrong_values(name)
     assert len(values) >= KINDS
@@ -91,7 +91,7 @@ def test_a_wrong_value_gets_one_sentence_that_names_the_setting(name: str) -> No
 
 
 @pytest.mark.parametrize("kind", range(KINDS))
-def test_all_that_is_wrong_is_told_at_once(kind: int) -> None:
+def test_all_invalid_values_are_reported_at_once(kind: int) -> None:
     wrong = all_wrong(kind)
     faults = find_faults(wrong)
     unnamed = [name for name in wrong if not any(fault.startswith(name) for fault in faults)]
@@ -100,7 +100,7 @@ def test_all_that_is_wrong_is_told_at_once(kind: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [0, 1])
-def test_the_doctor_says_the_same(kind: int, tmp_path: Path) -> None:
+def test_doctor_reports_the_same_faults(kind: int, tmp_path: Path) -> None:
     wrong = all_wrong(kind)
     ended = run(["-m", "plinth.cli", "doctor", "--json"], wrong, tmp_path)
     found = json.loads(ended.stdout)
@@ -110,7 +110,7 @@ def test_the_doctor_says_the_same(kind: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_ends_with_all_the_sentences(program: str, tmp_path: Path) -> None:
+def test_program_exits_with_all_faults(program: str, tmp_path: Path) -> None:
     wrong = all_wrong(0)
     ended = run(PROGRAMS[program], wrong, tmp_path)
     expected = ["Plinth cannot start:", *(f"  {fault}" for fault in find_faults(wrong))]
@@ -133,7 +133,7 @@ def test_every_number_has_bounds() -> None:
 MISSING = ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"]
 
 
-def test_all_that_is_missing_is_told_at_once() -> None:
+def test_all_missing_values_are_reported_at_once() -> None:
     faults = find_faults(
         {
             "ENVIRONMENT": "production",
@@ -150,7 +150,7 @@ def test_all_that_is_missing_is_told_at_once() -> None:
     assert len(faults) == len(named) + 2
 
 
-def test_what_follows_from_a_wrong_value_is_not_told() -> None:
+def test_consequences_of_an_invalid_value_are_not_reported() -> None:
     """With a correct MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE may be correct."""
     (fault,) = find_faults({"DEFAULT_PAGE_SIZE": "150", "MAX_PAGE_SIZE": "2oo"})
     assert fault.startswith("MAX_PAGE_SIZE")
@@ -171,7 +171,7 @@ LINKS = {
 }
 
 
-def test_the_variables_of_kubernetes_are_not_read_where_urls_are_given() -> None:
+def test_kubernetes_service_variables_are_ignored_with_complete_urls() -> None:
     assert find_faults(COMPLETE | LINKS) == []
 
 
@@ -183,15 +183,13 @@ def test_the_variables_of_kubernetes_are_not_read_where_urls_are_given() -> None
         ("SMTP_PORT", FINE),
     ],
 )
-def test_an_address_for_a_port_that_is_needed_says_where_it_comes_from(
-    name: str, given: dict[str, str]
-) -> None:
+def test_address_in_a_port_variable_is_explained(name: str, given: dict[str, str]) -> None:
     (fault,) = find_faults({**given, name: "udp://10.0.0.11:25"})
     assert fault.startswith(f"{name}: is an address")
     assert "enableServiceLinks: false" in fault
 
 
-def test_a_part_is_not_read_where_the_url_is_given() -> None:
+def test_parts_are_ignored_with_a_complete_url() -> None:
     parts = {name: wrong_values(name)[0] for name in NAMES if is_part(name)}
     assert find_faults(COMPLETE | parts) == []
     os.environ |= COMPLETE | {"POSTGRES_HOST": "elsewhere", "REDIS_DB": "7"}

@@ -59,9 +59,7 @@ def verifies(key: keys.Key, text: str) -> bool:
 
 
 @pytest.mark.parametrize(("jwk", "vector"), VECTORS)
-def test_the_step_verifies_what_is_valid_and_nothing_else(
-    jwk: dict[str, Any], vector: dict[str, Any]
-) -> None:
+def test_only_valid_vectors_verify(jwk: dict[str, Any], vector: dict[str, Any]) -> None:
     meant_to_sign = jwk.get("use") == "sig"
     held = meant_to_sign and verifies(make_key(jwk), vector["jws"])
     valid = vector["result"] == "valid" and vector["tcId"] not in STRICTER
@@ -69,7 +67,7 @@ def test_the_step_verifies_what_is_valid_and_nothing_else(
 
 
 @pytest.mark.parametrize(("jwk", "vector"), VECTORS)
-def test_the_reader_takes_none(
+def test_access_token_reader_refuses_all_vectors(
     jwk: dict[str, Any], vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Valid vectors are refused as well: none has our header and claims."""
@@ -80,7 +78,7 @@ def test_the_reader_takes_none(
         read_access_token(vector["jws"])
 
 
-async def test_over_http_each_is_a_401(client: AsyncClient) -> None:
+async def test_each_vector_is_401_over_http(client: AsyncClient) -> None:
     texts = [vector["jws"] for group in GROUPS for vector in group["tests"]]
     answers = [
         await client.get("/users/me", headers={"Authorization": f"Bearer {text}"}) for text in texts
@@ -89,7 +87,7 @@ async def test_over_http_each_is_a_401(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("number", [354, 356])
-def test_a_key_made_for_something_else_is_no_key_of_ours(number: int, tmp_path: Path) -> None:
+def test_key_for_another_use_or_algorithm_is_refused(number: int, tmp_path: Path) -> None:
     jwk = next(
         group["private"]
         for group in GROUPS
@@ -108,7 +106,7 @@ def test_a_key_made_for_something_else_is_no_key_of_ours(number: int, tmp_path: 
 
 
 @pytest.mark.parametrize("zeros", [1, 32, 200])
-def test_a_padded_es256_signature_does_not_hold(zeros: int) -> None:
+def test_padded_es256_signature_is_refused(zeros: int) -> None:
     """Replaces vector 385: r and s themselves are correct."""
     key = keys.make_key("ES256", made_at=0, signs_from=0)
     unsigned = f"{encode(json.dumps({'alg': 'ES256', 'kid': key.kid}).encode())}.{encode(b'x')}"

@@ -25,18 +25,20 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("body", ODD)
-def test_an_odd_body_is_what_json_takes_it_for(body: bytes) -> None:
+def test_unusual_body_is_parsed_like_json_loads(body: bytes) -> None:
     agree(body)
 
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 1, "\t"]))
-def test_so_is_any_value(value: Any, ascii_only: bool, indent: int | str | None) -> None:
+def test_any_value_is_parsed_like_json_loads(
+    value: Any, ascii_only: bool, indent: int | str | None
+) -> None:
     with suppress(UnicodeEncodeError):  # a lone surrogate, which UTF-8 cannot encode
         agree(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode())
 
 
 @given(st.binary(max_size=20) | st.text(alphabet='[]{}",:-+.0e1\\u ntf').map(str.encode))
-def test_so_is_any_other_text(body: bytes) -> None:
+def test_any_other_text_is_parsed_like_json_loads(body: bytes) -> None:
     agree(body)
 
 

@@ -401,7 +401,7 @@ async def ask(app: FastAPI, role: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda it: it.__name__)
 @pytest.mark.parametrize("guard", GUARDS)
-async def test_a_guard_refuses_wherever_it_stands(bare: FastAPI, guard: str, place: Any) -> None:
+async def test_guard_applies_at_each_place(bare: FastAPI, guard: str, place: Any) -> None:
     place(bare, GUARDS[guard])
     refused, answered = await ask(bare, "other"), await ask(bare, "admin")
     assert refused[0] == 403
@@ -411,7 +411,7 @@ async def test_a_guard_refuses_wherever_it_stands(bare: FastAPI, guard: str, pla
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_so_does_every_other_shape(bare: FastAPI, shape: str) -> None:
+async def test_guard_applies_in_each_application_shape(bare: FastAPI, shape: str) -> None:
     SHAPES[shape](bare)
     assert (await ask(bare, "other"))[0] == 403
     status, text = await ask(bare, "admin")
@@ -430,7 +430,7 @@ async def without_dispatch(app: FastAPI, role: str) -> tuple[int, str]:
         app.user_middleware, app.middleware_stack = kinds, stack
 
 
-async def test_a_guard_in_a_websocket_is_asked(bare: FastAPI) -> None:
+async def test_guard_of_a_websocket_is_called(bare: FastAPI) -> None:
     async def guard(role: str = "") -> None:
         if role != "admin":
             raise WebSocketException(1008)
@@ -465,7 +465,7 @@ REPLACED = {
 @pytest.mark.parametrize(
     ("module", "name"), [(module, name) for module, names in REPLACED.items() for name in names]
 )
-async def test_what_a_package_put_in_place_of_a_function_is_called(
+async def test_function_patched_by_a_package_is_called(
     bare: FastAPI, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
 ) -> None:
     """Replace the name in the calling module, as packages for tracing do."""
@@ -482,7 +482,7 @@ async def test_what_a_package_put_in_place_of_a_function_is_called(
     assert calls
 
 
-async def test_a_removed_route_is_gone_and_an_added_guard_is_asked(bare: FastAPI) -> None:
+async def test_removed_route_is_404_and_added_guard_is_called(bare: FastAPI) -> None:
     inner = APIRouter()
     inner.get("/it")(shown)
     bare.include_router(inner)
@@ -499,7 +499,7 @@ async def test_a_removed_route_is_gone_and_an_added_guard_is_asked(bare: FastAPI
     assert (await ask(bare, "other"))[0] == 200
 
 
-async def test_a_route_replaced_by_one_that_reads_the_same_is_asked(bare: FastAPI) -> None:
+async def test_route_replaced_by_an_equal_route_is_called(bare: FastAPI) -> None:
     bare.get("/it")(shown)
     assert (await ask(bare, "other"))[0] == 200
     replacement = APIRoute("/it", shown, dependencies=[Depends(require_role)])
@@ -508,7 +508,7 @@ async def test_a_route_replaced_by_one_that_reads_the_same_is_asked(bare: FastAP
     assert (await ask(bare, "other"))[0] == 403
 
 
-async def test_a_guard_put_first_into_an_included_router_is_asked(bare: FastAPI) -> None:
+async def test_route_inserted_first_into_an_included_router_is_called(bare: FastAPI) -> None:
     inner = APIRouter()
     inner.get("/it")(shown)
     bare.include_router(inner)
@@ -518,7 +518,7 @@ async def test_a_guard_put_first_into_an_included_router_is_asked(bare: FastAPI)
     assert (await ask(bare, "other"))[0] == 403
 
 
-async def test_a_function_of_fastapis_that_was_replaced_is_called(
+async def test_monkeypatched_fastapi_function_is_called(
     bare: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = APIRoute.handle
@@ -533,7 +533,7 @@ async def test_a_function_of_fastapis_that_was_replaced_is_called(
     assert (await ask(bare, "admin"))[0] == 200
 
 
-async def test_overrides_of_a_kind_of_their_own_are_asked_each_time(bare: FastAPI) -> None:
+async def test_custom_override_mapping_is_queried_for_each_request(bare: FastAPI) -> None:
     async def open_to_all() -> None:
         pass
 
@@ -546,7 +546,7 @@ async def test_overrides_of_a_kind_of_their_own_are_asked_each_time(bare: FastAP
     assert (await ask(bare, "other"))[0] == 403
 
 
-async def test_overrides_are_planned_and_followed_at_once(
+async def test_dependency_overrides_apply_at_once_on_the_fast_path(
     bare: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = []
@@ -574,7 +574,7 @@ async def test_overrides_are_planned_and_followed_at_once(
     assert len(ran) == 5, "tests with overrides have to run what production runs"
 
 
-async def test_what_else_a_router_was_included_with_counts(bare: FastAPI) -> None:
+async def test_dependencies_of_each_include_router_apply(bare: FastAPI) -> None:
     """One router that is included twice, once with a protecting dependency."""
     router = APIRouter()
 

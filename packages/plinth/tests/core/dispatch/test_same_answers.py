@@ -470,7 +470,7 @@ async def run(app: FastAPI, method: str, path: str, options: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(("method", "path", "options"), REQUESTS)
-async def test_the_short_way_and_fastapis_own_answer_alike(
+async def test_fast_path_and_fastapi_return_equal_responses(
     method: str, path: str, options: dict[str, Any]
 ) -> None:
     ours = await run(make_app(short=True), method, path, options)
@@ -479,7 +479,7 @@ async def test_the_short_way_and_fastapis_own_answer_alike(
     assert ours == theirs
 
 
-def test_all_of_these_go_the_short_way() -> None:
+def test_compared_routes_use_the_fast_path() -> None:
     table = make_table(make_app(short=True))
     paths = {path.partition("?")[0] for _, path, _ in REQUESTS} - {"/nowhere", "/things"}
     assert table.find("/api/it/not-cached-below", "GET") is None
@@ -492,12 +492,12 @@ def test_all_of_these_go_the_short_way() -> None:
     assert table.find("/api/it/two", "POST")
 
 
-def test_nothing_of_a_dependency_is_overlooked() -> None:
+def test_all_fields_of_dependant_are_supported() -> None:
     """Fail if an update of FastAPI adds a field that the dispatcher does not know."""
     assert {field.name for field in fields(Dependant)} == SUPPORTED
 
 
-async def test_none_of_our_own_dependencies_waits_for_a_thread(app: FastAPI) -> None:
+async def test_own_dependencies_use_no_thread(app: FastAPI) -> None:
     plans = [
         (route.path, make_plan(route.dependant, embeds_body=False)) for route in walk_routes(app)
     ]
@@ -505,7 +505,7 @@ async def test_none_of_our_own_dependencies_waits_for_a_thread(app: FastAPI) -> 
     assert not [path for path, plan in plans for it in plan.steps if it.kind is CallKind.THREAD]
 
 
-async def test_of_our_own_routes_only_the_one_with_a_form_goes_the_long_way(app: FastAPI) -> None:
+async def test_only_the_form_route_uses_the_slow_path(app: FastAPI) -> None:
     table = make_table(app)
     long = {
         route.path

@@ -72,13 +72,13 @@ def table() -> Table[str]:
         ("GET", "/things/7\n", None),
     ],
 )  # fmt: skip
-def test_the_first_declared_is_found(
+def test_lookup_finds_the_first_declared_route(
     table: Table[str], method: str, path: str, found: Found
 ) -> None:
     assert table.find(path, method) == found
 
 
-def test_what_may_match_anything_comes_before_what_is_declared_after_it() -> None:
+def test_path_parameter_precedes_routes_declared_after_it() -> None:
     """Without other parameters: the lookup then follows a single path through the table."""
     table = make_table(
         ("GET", "/files/first"), ("GET", "/files/{path:path}"), ("GET", "/files/second")
@@ -99,7 +99,7 @@ ASKED = st.lists(
 
 
 @given(st.lists(ROUTES, max_size=7), st.sampled_from(METHODS), ASKED)
-def test_it_is_what_fastapi_finds_or_nothing(
+def test_lookup_finds_the_route_of_fastapi_or_none(
     declared: list[tuple[str, list[str]]], method: str, asked: list[str]
 ) -> None:
     app, table = FastAPI(openapi_url=None), Table[int]()
