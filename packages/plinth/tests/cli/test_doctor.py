@@ -25,7 +25,7 @@ def checks(environment: dict[str, str]) -> dict[str, tuple[str, str]]:
     return {check["name"]: (check["level"], check["advice"]) for check in found["checks"]}
 
 
-async def test_a_healthy_set_up_is_all_fine(
+async def test_healthy_setup_has_no_broken_checks(
     environment: dict[str, str], database: Database
 ) -> None:
     found = checks(environment)
@@ -33,7 +33,7 @@ async def test_a_healthy_set_up_is_all_fine(
     assert {"database", "migrations", "Redis", "clock", "SECRET_KEY"} <= set(found)
 
 
-def test_a_database_behind_is_told_with_the_way_out(
+def test_database_behind_is_reported_with_the_command(
     environment: dict[str, str], services: TestServices, worker_id: str
 ) -> None:
     with empty_database(services, f"{worker_id}_behind") as url:
@@ -43,7 +43,7 @@ def test_a_database_behind_is_told_with_the_way_out(
     assert "plinth db upgrade" in advice
 
 
-def test_the_doctor_of_an_empty_database_logs_nothing(
+def test_doctor_on_an_empty_database_logs_nothing(
     environment: dict[str, str], services: TestServices, worker_id: str
 ) -> None:
     """The findings report it. With SLOW_QUERY_MS=0, each statement would be a log line."""
@@ -69,19 +69,19 @@ queries.logger.warning("slow query", duration_ms=3.8)
     assert re.fullmatch(r"[\d:]+ \[warning +\] the file is large +\[app.x\] size=7", line)
 
 
-def test_what_is_away_is_told(environment: dict[str, str]) -> None:
+def test_unreachable_services_are_reported(environment: dict[str, str]) -> None:
     found = checks(environment | {"DATABASE_URL": AWAY, "REDIS_URL": "redis://127.0.0.1:1"})
     assert found["database"][0] == "broken"
     assert found["Redis"][0] != "fine"
 
 
-def test_a_python_that_a_cookie_can_keep_busy_is_told(environment: dict[str, str]) -> None:
+def test_python_with_the_quadratic_cookie_parser_is_reported(environment: dict[str, str]) -> None:
     level, advice = checks(environment)["Python"]
     assert level == ("doubtful" if HAS_QUADRATIC_PARSER else "fine")
     assert ("3.12.6" in advice) == HAS_QUADRATIC_PARSER
 
 
-def test_settings_that_refuse_are_a_finding_and_no_traceback() -> None:
+def test_invalid_settings_are_a_finding_without_a_traceback() -> None:
     answer = plinth("doctor", ENVIRONMENT="production")
     assert answer.returncode == 1
     assert "SECRET_KEY" in answer.stdout or "DATABASE_URL" in answer.stdout
@@ -97,7 +97,7 @@ def test_data_dir_is_not_used_with_urls_from_parts() -> None:
     assert machine.check_data_dir(settings) == fine("DATA_DIR", text)
 
 
-def test_help_and_version_answer_whatever_the_settings_say() -> None:
+def test_help_and_version_work_with_invalid_settings() -> None:
     for option in ("--help", "--version"):
         assert plinth(option, ENVIRONMENT="production").returncode == 0
     broken = plinth("db", "upgrade", ENVIRONMENT="production")
@@ -106,7 +106,7 @@ def test_help_and_version_answer_whatever_the_settings_say() -> None:
 
 
 @pytest.mark.parametrize("hosted", POSTGRES, ids=lambda it: it.service)
-def test_a_pooler_that_is_not_named_as_one_is_told(hosted: Hosted) -> None:
+def test_pooler_without_db_pgbouncer_is_reported(hosted: Hosted) -> None:
     if "{" in hosted.url:
         return  # with files; none of those is a pooler
     pooled = ("pooled", "Vercel", "transaction", "PgBouncer", "pool", "Fly, managed")
@@ -125,7 +125,7 @@ def test_a_pooler_that_is_not_named_as_one_is_told(hosted: Hosted) -> None:
         ([], Level.FINE),
     ],
 )
-def test_proxies_that_are_nearly_everybody_are_told(networks: list[str], level: Level) -> None:
+def test_too_wide_trusted_proxies_are_reported(networks: list[str], level: Level) -> None:
     settings = load_settings(TRUSTED_PROXIES=networks)
     assert values.check_proxies(settings).level is level
 
@@ -134,7 +134,7 @@ def test_proxies_that_are_nearly_everybody_are_told(networks: list[str], level: 
     ("rate", "level"),
     [("3/30m", Level.FINE), ("5/1d", Level.DOUBTFUL), ("3/31m", Level.DOUBTFUL)],
 )
-def test_a_limit_that_locks_an_owner_out_of_a_new_password_is_told(rate: str, level: Level) -> None:
+def test_reset_limit_that_locks_the_owner_out_is_reported(rate: str, level: Level) -> None:
     settings = load_settings(LIMIT_FORGOT_ACCOUNT=rate, PASSWORD_RESET_MINUTES=30)
     assert values.check_reset_limit(settings).level is level
 
@@ -149,7 +149,7 @@ def test_a_limit_that_locks_an_owner_out_of_a_new_password_is_told(rate: str, le
         ("SMTP", None),
     ],
 )
-def test_a_name_that_is_nearly_a_setting_is_told(name: str, meant: str | None) -> None:
+def test_misspelled_setting_is_reported(name: str, meant: str | None) -> None:
     finding = values.check_names(load_settings(**{name: "x"}))
     assert finding.level is (Level.DOUBTFUL if meant else Level.FINE)
     assert f"{name} (for {meant}?)" in finding.text or meant is None

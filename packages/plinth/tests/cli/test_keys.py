@@ -110,7 +110,7 @@ def test_the_first_rotation_keeps_the_algorithm(file: Path) -> None:
     ]
 
 
-def test_what_is_wrong_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Failure, match="plinth keys rotate"):
         run("list")
     file.write_text("{}")
@@ -122,13 +122,13 @@ def test_what_is_wrong_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("text", ["10", "m", "-1s", "1d", "25h", "1.5h", "1h30m", ""])
-def test_a_duration_is_a_number_with_its_unit(text: str) -> None:
+def test_duration_needs_a_number_and_a_unit(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_duration(text)
     assert [parse_duration(fine) for fine in ("0s", "90s", "10m", "24h")] == [0, 90, 600, 86400]
 
 
-async def test_running_servers_take_a_rotation_up_and_nobody_is_refused(
+async def test_running_servers_load_a_rotation_without_refusing_tokens(
     server: str, with_file: dict[str, str], people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.add()

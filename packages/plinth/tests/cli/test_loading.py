@@ -32,7 +32,7 @@ print(*sys.modules)
 """
 
 
-def test_a_process_that_serves_loads_nothing_that_it_does_not_need() -> None:
+def test_serving_process_imports_no_unneeded_modules() -> None:
     assert all(map(find_spec, NOT_TO_SERVE)), "one is not installed: its absence shows nothing"
     done = run_python(LOAD, cwd=ROOT, **COMPLETE)
     assert done.returncode == 0, done.stderr
@@ -40,13 +40,13 @@ def test_a_process_that_serves_loads_nothing_that_it_does_not_need() -> None:
     assert not loaded, "find who imports it by `python -X importtime -c 'import app.main'`"
 
 
-def test_who_starts_the_workers_loads_no_application() -> None:
+def test_parent_of_the_workers_does_not_import_the_application() -> None:
     done = run_python(PARENT, cwd=ROOT, **COMPLETE)
     assert done.returncode == 0, done.stderr
     assert {"fastapi", "app.main"}.isdisjoint(done.stdout.split())
 
 
-def test_while_modules_are_loaded_nothing_is_collected_and_then_again() -> None:
+def test_garbage_collection_is_off_only_during_imports() -> None:
     def fail() -> None:
         assert not gc.isenabled()
         raise ImportError

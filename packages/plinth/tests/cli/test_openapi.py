@@ -7,7 +7,7 @@ from tests.support.application import create_app
 from tests.support.command import plinth
 
 
-def test_it_prints_what_the_server_shows_and_needs_nothing_that_runs(tmp_path: Path) -> None:
+def test_openapi_command_prints_the_document_without_services(tmp_path: Path) -> None:
     nowhere = {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         "REDIS_URL": "redis://127.0.0.1:1/0",

@@ -135,7 +135,7 @@ async def client(server: Server) -> AsyncIterator[Client]:
     ],
 )
 @pytest.mark.parametrize("pause", [False, True], ids=["one piece", "two pieces"])
-async def test_trailers_change_nothing(client: Client, trailer: bytes, pause: bool) -> None:
+async def test_trailers_are_ignored(client: Client, trailer: bytes, pause: bool) -> None:
     await client.send(CHUNKED + b"2\r\nhi\r\n")
     if pause:
         await asyncio.sleep(0.01)
@@ -146,7 +146,7 @@ async def test_trailers_change_nothing(client: Client, trailer: bytes, pause: bo
     assert (await client.answer())[1] == ["/2", {"host": "here"}, ""]
 
 
-async def test_a_refusal_is_late(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refusal_is_delayed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "REFUSAL_SECONDS", 60)
     async with connected(server) as client:
         await client.send(b"GET / HTTP/9.9\r\n\r\n")
@@ -157,7 +157,7 @@ async def test_a_refusal_is_late(server: Server, monkeypatch: pytest.MonkeyPatch
         server.protocols[0].shutdown()
 
 
-async def test_a_length_in_a_trailer_is_refused(client: Client) -> None:
+async def test_content_length_in_a_trailer_is_refused(client: Client) -> None:
     await client.send(CHUNKED + b"2\r\nhi\r\n0\r\nContent-Length: 99\r\n\r\n" + GET % 2)
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -165,7 +165,7 @@ async def test_a_length_in_a_trailer_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("step", [1000, 10**9], ids=["in pieces", "at once"])
-async def test_a_path_is_bounded_before_it_is_decoded(
+async def test_path_length_is_limited_before_decoding(
     server: Server, client: Client, step: int
 ) -> None:
     begin = b"GET /" + b"%41" * (MAX_PATH_BYTES // 3)
@@ -213,7 +213,7 @@ async def test_a_path_is_bounded_before_it_is_decoded(
     ],
 )
 @pytest.mark.parametrize("step", [1000, 10**9], ids=["in pieces", "at once"])
-async def test_framing_is_bounded(client: Client, flood: bytes, step: int) -> None:
+async def test_request_framing_is_limited(client: Client, flood: bytes, step: int) -> None:
     for start in range(0, len(flood), step):
         await client.send(flood[start : start + step])
         await asyncio.sleep(0)
@@ -221,7 +221,9 @@ async def test_framing_is_bounded(client: Client, flood: bytes, step: int) -> No
     assert not answer or answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 ")), answer[:99]
 
 
-async def test_a_refusal_is_not_written_into_a_response(client: Client, server: Server) -> None:
+async def test_refusal_is_not_written_into_a_started_response(
+    client: Client, server: Server
+) -> None:
     server.reads, server.streams = False, True
     server.opened.clear()
     await client.send(CHUNKED)
@@ -233,7 +235,7 @@ async def test_a_refusal_is_not_written_into_a_response(client: Client, server: 
     assert b"HTTP/1.1 " not in await client.rest()
 
 
-async def test_framing_of_a_large_body_in_small_chunks_is_not_refused(client: Client) -> None:
+async def test_large_body_in_small_chunks_is_accepted(client: Client) -> None:
     await client.send(CHUNKED + (b"40\r\n" + b"x" * 64 + b"\r\n") * 16384 + b"0\r\n\r\n")
     status, (_, _, body) = await client.answer()
     assert (status, len(body)) == (200, 64 * 16384)
@@ -250,7 +252,7 @@ async def test_pipelined_requests_are_answered_in_their_order(client: Client) ->
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 31])
-async def test_pipelined_requests_that_come_in_pieces(client: Client, step: int) -> None:
+async def test_pipelined_requests_are_parsed_in_pieces(client: Client, step: int) -> None:
     data = GET % 1 + CHUNKED + b"2\r\nhi\r\n0\r\n\r\n" + GET % 3
     for start in range(0, len(data), step):
         await client.send(data[start : start + step])
@@ -258,7 +260,9 @@ async def test_pipelined_requests_that_come_in_pieces(client: Client, step: int)
     assert [(await client.answer())[1][0] for _ in range(3)] == ["/1", "/", "/3"]
 
 
-async def test_requests_behind_a_slow_one_are_not_parsed(client: Client, server: Server) -> None:
+async def test_pipelined_requests_are_not_parsed_during_a_slow_one(
+    client: Client, server: Server
+) -> None:
     server.opened.clear()
     await client.send(b"".join(GET % number for number in range(1000)))
     await until(lambda: bool(server.begun))
@@ -270,7 +274,7 @@ async def test_requests_behind_a_slow_one_are_not_parsed(client: Client, server:
         assert (await client.answer())[1][0] == f"/{number}"
 
 
-async def test_what_waits_behind_a_slow_request_is_bounded(client: Client, server: Server) -> None:
+async def test_buffer_behind_a_slow_request_is_bounded(client: Client, server: Server) -> None:
     server.opened.clear()
     sending = asyncio.create_task(client.send(GET % 0 + b"GET / " + b"x" * 50_000_000))
     await until(lambda: bool(server.begun))
@@ -284,7 +288,7 @@ async def test_what_waits_behind_a_slow_request_is_bounded(client: Client, serve
     assert b"HTTP/1.1 200" in answer or not answer
 
 
-async def test_requests_behind_a_chunked_one_of_many_pieces_are_left_to_be_repeated(
+async def test_requests_pipelined_after_many_chunks_are_dropped(
     client: Client, server: Server
 ) -> None:
     blank = b"\r\n\r\n" * 100
@@ -294,9 +298,7 @@ async def test_requests_behind_a_chunked_one_of_many_pieces_are_left_to_be_repea
     assert server.begun == ["/"]
 
 
-async def test_a_second_response_never_follows_a_refused_trailer(
-    client: Client, server: Server
-) -> None:
+async def test_refused_trailer_gets_no_second_response(client: Client, server: Server) -> None:
     await client.send(CHUNKED + b"0\r\nX: " + b"y" * 2 * BOUND)
     answer = await client.rest()
     assert answer.count(b"HTTP/1.1 ") <= 1
@@ -322,7 +324,7 @@ UPGRADES = [
     ids=["no body", "length", "chunked"],
 )
 @pytest.mark.parametrize("pause", [False, True], ids=["one piece", "two pieces"])
-async def test_an_upgrade_that_we_do_not_know_is_ignored(
+async def test_unknown_upgrade_is_ignored(
     client: Client, upgrade: bytes, framing: bytes, body: bytes, pause: bool
 ) -> None:
     await client.send(b"POST /a HTTP/1.1\r\nHost: here\r\n" + upgrade + framing + b"\r\n")
@@ -339,7 +341,7 @@ async def test_an_upgrade_that_we_do_not_know_is_ignored(
 @pytest.mark.parametrize(
     "data", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"]
 )
-async def test_what_is_no_request_of_ours_gets_one_refusal(client: Client, data: bytes) -> None:
+async def test_unsupported_request_gets_one_400(client: Client, data: bytes) -> None:
     await client.send(data + GET % 2)
     answer = await client.rest()
     assert not answer or answer.startswith(b"HTTP/1.1 400 ")
@@ -347,7 +349,7 @@ async def test_what_is_no_request_of_ours_gets_one_refusal(client: Client, data:
 
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HT", GET % 1], ids=["nothing", "half", "one"])
-async def test_a_head_that_does_not_come_ends_the_connection(
+async def test_incomplete_request_head_times_out(
     server: Server, monkeypatch: pytest.MonkeyPatch, begin: bytes
 ) -> None:
     monkeypatch.setattr(settings, "HEADER_TIMEOUT", 0.1)
@@ -358,7 +360,7 @@ async def test_a_head_that_does_not_come_ends_the_connection(
     assert answer.startswith(b"HTTP/1.1 200 " if begin == GET % 1 else b"HTTP/1.1 408 ")
 
 
-async def test_a_body_that_nobody_reads_ends_in_time(
+async def test_unread_body_times_out(
     client: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "HEADER_TIMEOUT", 0.2)
@@ -375,7 +377,7 @@ async def test_a_body_that_nobody_reads_ends_in_time(
     assert answer.count(b"HTTP/1.1 200 ") == answer.count(b"HTTP/1.1 ") == 1
 
 
-async def test_a_websocket_is_handed_on(client: Client, server: Server) -> None:
+async def test_websocket_is_passed_to_its_protocol(client: Client, server: Server) -> None:
     received: list[bytes] = []
 
     class WebSocket(asyncio.Protocol):
@@ -397,7 +399,7 @@ async def test_a_websocket_is_handed_on(client: Client, server: Server) -> None:
     assert not server.begun
 
 
-async def test_a_client_that_does_not_read_ends_in_time(
+async def test_client_that_does_not_read_times_out(
     client: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "WRITE_TIMEOUT", 0.2)

@@ -74,11 +74,11 @@ HEADLINES = b"date: today\r\ncontent-type: application/json\r\n"
 WHOLE = b"HTTP/1.1 200 OK\r\n" + HEADLINES + b"content-length: 2\r\n\r\n{}"
 
 
-async def test_a_connection_carries_one_request_after_another() -> None:
+async def test_connection_is_reused_for_several_requests() -> None:
     assert await ask(whole, GET, GET, GET) == 3 * WHOLE
 
 
-async def test_one_that_shall_be_closed_is() -> None:
+async def test_connection_close_is_honored() -> None:
     closed = WHOLE.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + b"<end>"
     assert await ask(whole, CLOSING) == closed
     assert await ask(whole, OLD) == closed
@@ -94,7 +94,7 @@ async def test_head_has_no_body() -> None:
     assert await ask(whole, HEAD) == WHOLE.removesuffix(b"{}")
 
 
-async def test_a_stream_begins_with_its_first_piece() -> None:
+async def test_headers_of_a_stream_are_sent_with_its_first_chunk() -> None:
     async def stream(send: Send) -> None:
         await send(start(JSON))
         await send(body(b"[1,", more=True))
@@ -105,7 +105,7 @@ async def test_a_stream_begins_with_its_first_piece() -> None:
     assert came.endswith(b"\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n")
 
 
-async def test_an_answer_without_a_body_needs_no_length() -> None:
+async def test_response_without_a_body_has_no_content_length() -> None:
     async def nothing(send: Send) -> None:
         await send(start(status=204))
         await send(body(b""))
@@ -114,7 +114,7 @@ async def test_an_answer_without_a_body_needs_no_length() -> None:
 
 
 @pytest.mark.parametrize("length", [b"1", b"3"])
-async def test_a_length_that_lies_is_no_answer(length: bytes) -> None:
+async def test_wrong_content_length_closes_the_connection(length: bytes) -> None:
     async def lie(send: Send) -> None:
         await send(start(JSON, (b"content-length", length)))
         await send(body(b"{}"))
@@ -126,7 +126,7 @@ async def test_a_length_that_lies_is_no_answer(length: bytes) -> None:
 @pytest.mark.parametrize(
     "header", [(b"x-name", b"a\r\nset-cookie: b"), (b"x\r\nset-cookie", b"b"), (b"x y", b"b")]
 )
-async def test_no_header_breaks_out_of_its_line(header: tuple[bytes, bytes]) -> None:
+async def test_header_injection_is_prevented(header: tuple[bytes, bytes]) -> None:
     async def inject(send: Send) -> None:
         await send(start(JSON, (b"content-length", b"2"), header))
         await send(body(b"{}"))
@@ -134,7 +134,7 @@ async def test_no_header_breaks_out_of_its_line(header: tuple[bytes, bytes]) -> 
     assert b"set-cookie" not in await ask(inject, GET)
 
 
-async def test_who_reads_slowly_is_waited_for() -> None:
+async def test_slow_reader_receives_the_whole_response() -> None:
     large = b"x" * 2_000_000
 
     async def much(send: Send) -> None:

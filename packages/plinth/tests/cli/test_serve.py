@@ -26,7 +26,7 @@ STARTED = "Application startup complete."
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_it_serves_and_ends_in_order(
+def test_serve_starts_and_stops_gracefully(
     environment: dict[str, str], tmp_path: Path, workers: str
 ) -> None:
     port, log = find_free_port(), tmp_path / "serve.log"
@@ -42,7 +42,7 @@ def test_it_serves_and_ends_in_order(
     assert len(ports) == int(workers), "each worker has figures of its own"
 
 
-def test_uvicorn_by_hand_logs_counts_and_traces_as_we_do(
+def test_plain_uvicorn_has_the_same_logs_metrics_and_traces(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     port, log = find_free_port(), tmp_path / "uvicorn.log"
@@ -60,7 +60,7 @@ def test_uvicorn_by_hand_logs_counts_and_traces_as_we_do(
     assert [span for span in collector.spans if span.name == "GET /api/v1/health/full"]
 
 
-async def test_who_is_signed_out_is_so_on_every_worker_at_the_next_request(
+async def test_revocation_applies_on_all_workers_at_the_next_request(
     environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
 ) -> None:
     port, log = find_free_port(), tmp_path / "serve.log"

@@ -53,22 +53,22 @@ def refusal(folder: Path, wheel: Path | None = None) -> str:
 
 
 @pytest.mark.parametrize("name", WRONG_NAMES)
-def test_a_wrong_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
     assert "is not a valid project name" in refusal(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", TAKEN_NAMES)
-def test_a_name_that_means_something_else_is_refused(tmp_path: Path, name: str) -> None:
+def test_reserved_name_is_refused(tmp_path: Path, name: str) -> None:
     assert "choose another name" in refusal(tmp_path / name)
 
 
-def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+def test_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / ".env").touch()
     assert "is not empty" in refusal(tmp_path / "shop")
 
 
-def test_a_file_and_a_link_are_refused(tmp_path: Path) -> None:
+def test_file_and_symlink_are_refused(tmp_path: Path) -> None:
     (tmp_path / "shop").touch()
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("shop", "link"):
@@ -79,7 +79,7 @@ def test_a_missing_parent_is_refused(tmp_path: Path) -> None:
     assert f"There is no folder {tmp_path / 'away'}" in refusal(tmp_path / "away" / "shop")
 
 
-def test_a_wheel_of_something_else_is_refused(tmp_path: Path, wheel: Path) -> None:
+def test_wrong_or_damaged_wheel_is_refused(tmp_path: Path, wheel: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     (wheels / "plinth_backend-1.0.0-py3-none-any.whl").touch()
@@ -100,7 +100,7 @@ def written(folder: Path) -> Mapping[str, str]:
     return {it.relative_to(folder).as_posix(): it.read_text() for it in files}
 
 
-def test_a_project_is_written_under_its_name(
+def test_project_is_written_with_its_name(
     tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "web-shop"
@@ -124,7 +124,7 @@ def test_a_project_is_written_under_its_name(
     assert left == []
 
 
-def test_without_a_network_the_project_is_whole_but_for_its_requirements(
+def test_project_without_a_network_lacks_only_its_requirements(
     tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     create.run(tmp_path / "shop", wheel)
@@ -137,7 +137,7 @@ def test_without_a_network_the_project_is_whole_but_for_its_requirements(
     assert not list((tmp_path / "shop").glob("requirements*"))
 
 
-def test_what_an_application_is_made_of_is_what_this_one_is(tmp_path: Path, wheel: Path) -> None:
+def test_project_has_the_application_files_of_the_repository(tmp_path: Path, wheel: Path) -> None:
     create.run(tmp_path / "shop", wheel)
 
     files = written(tmp_path / "shop")
@@ -154,7 +154,7 @@ def test_what_an_application_is_made_of_is_what_this_one_is(tmp_path: Path, whee
     assert different == {"app/core/config.py"}
 
 
-def test_the_readme_of_a_project_has_the_same_table_of_files() -> None:
+def test_project_readme_has_the_same_table_of_files() -> None:
     project = (LIBRARY / "src/plinth/cli/start/project/README.md.jinja").read_text()
     assert read_table(project) == read_table((ROOT / "README.md").read_text())
     pages = set(re.findall(r"docs/[\w/-]+\.md", project))
@@ -179,14 +179,14 @@ def hook() -> ModuleType:
     return module
 
 
-def test_an_edit_whose_text_is_gone_fails_the_build() -> None:
+def test_edit_without_a_match_fails_the_build() -> None:
     module = hook()
     module.EDITS["compose.yaml"].append(("a text that is not there", "", 1))
     with pytest.raises(RuntimeError, match="is there 0 times and not 1: bring EDITS"):
         list(module.project_files(ROOT))
 
 
-def test_a_source_distribution_builds_the_same_wheel(tmp_path: Path, wheel: Path) -> None:
+def test_source_distribution_builds_the_same_wheel(tmp_path: Path, wheel: Path) -> None:
     with tarfile.open(build("sdist", tmp_path)) as archive:
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = (it for it in tmp_path.iterdir() if it.is_dir())
@@ -200,7 +200,7 @@ def test_a_source_distribution_builds_the_same_wheel(tmp_path: Path, wheel: Path
     assert {n for n in contents[0] if contents[0][n] != contents[1][n]} <= records
 
 
-def test_half_a_checkout_builds_no_wheel(tmp_path: Path) -> None:
+def test_incomplete_checkout_builds_no_wheel(tmp_path: Path) -> None:
     module = hook()
     library = tmp_path / "packages" / "plinth"
     half = module.ProjectHook(str(library), {}, None, None, "", "wheel")
@@ -225,7 +225,7 @@ def test_a_foreign_package_is_recognized(text: str, is_foreign: bool) -> None:
     assert bool(FOREIGN.search(text)) is is_foreign
 
 
-def test_no_file_says_to_install_the_foreign_package(tmp_path: Path, wheel: Path) -> None:
+def test_no_file_recommends_installing_the_foreign_package(tmp_path: Path, wheel: Path) -> None:
     create.run(tmp_path / "shop", wheel)
     listed = subprocess.run(
         ["git", "ls-files", "-zco", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True

@@ -12,7 +12,7 @@ from tests.support.command import plinth, plinth_at_terminal
 ROOT = ("create-superuser", "--email", "root@example.com", "--username", "root")
 
 
-async def test_it_makes_one_who_can_sign_in_and_list_users(
+async def test_command_creates_a_superuser_who_can_list_users(
     client: AsyncClient, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     made = plinth(*ROOT, "--password-env", "PW", PW=PASSWORD, **environment)
@@ -27,7 +27,7 @@ async def test_it_makes_one_who_can_sign_in_and_list_users(
     assert await second.fetchval(event) == 1
 
 
-async def test_the_password_comes_from_a_file_without_its_last_line_break(
+async def test_password_file_is_read_without_its_last_line_break(
     client: AsyncClient, environment: dict[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
@@ -40,7 +40,7 @@ async def test_the_password_comes_from_a_file_without_its_last_line_break(
     assert (await client.post("/auth/login", json=credentials)).status_code == 200
 
 
-async def test_what_is_not_valid_is_told_field_by_field_and_makes_nobody(
+async def test_invalid_fields_are_reported_and_create_no_user(
     client: AsyncClient, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     arguments = ("create-superuser", "--email", "root", "--username", "r", "--password-env", "PW")
@@ -55,7 +55,7 @@ async def test_what_is_not_valid_is_told_field_by_field_and_makes_nobody(
     assert await second.fetchval("SELECT count(*) FROM users") == 0
 
 
-async def test_a_taken_email_is_told_and_can_be_promoted(
+async def test_taken_email_is_reported_and_can_be_promoted(
     people: People, client: AsyncClient, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     ann = await people.enter(email="Root@Example.com")
@@ -76,7 +76,7 @@ async def test_a_taken_email_is_told_and_can_be_promoted(
     assert (await client.get("/users/me", headers=ann.headers)).status_code == 401
 
 
-async def test_it_asks_for_what_is_missing_and_never_shows_the_password(
+async def test_missing_values_are_prompted_and_the_password_is_hidden(
     client: AsyncClient, environment: dict[str, str]
 ) -> None:
     code, screen = plinth_at_terminal(
@@ -95,7 +95,7 @@ async def test_it_asks_for_what_is_missing_and_never_shows_the_password(
     assert (await client.post("/auth/login", json=credentials)).status_code == 200
 
 
-async def test_a_promotion_says_whom_and_a_no_changes_nothing(
+async def test_promotion_names_the_user_and_declining_changes_nothing(
     people: People, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     await people.add(email="root@example.com", username="mallory")
@@ -107,7 +107,7 @@ async def test_a_promotion_says_whom_and_a_no_changes_nothing(
     assert not await second.fetchval("SELECT is_superuser FROM users")
 
 
-async def test_the_new_user_is_counted_at_once(
+async def test_new_user_is_counted_at_once(
     people: People, client: AsyncClient, environment: dict[str, str]
 ) -> None:
     reader = await people.enter(is_superuser=True)
@@ -117,7 +117,7 @@ async def test_the_new_user_is_counted_at_once(
     assert (await client.get("/users/", headers=reader.headers)).json()["total"] == 2
 
 
-def test_nobody_at_the_terminal_is_told_which_option_is_missing(
+def test_missing_option_is_named_without_a_terminal(
     environment: dict[str, str],
 ) -> None:
     for arguments, option in ((ROOT[:1], "--email"), (ROOT, "--password-env")):
@@ -126,13 +126,13 @@ def test_nobody_at_the_terminal_is_told_which_option_is_missing(
         assert option in answer.stderr
 
 
-def test_a_password_is_no_argument() -> None:
+def test_password_cannot_be_an_argument() -> None:
     answer = plinth(*ROOT, "--password", PASSWORD)
     assert answer.returncode == 2
     assert "No such option" in answer.stderr
 
 
-async def test_development_warns_of_a_guessable_password_and_production_refuses_it(
+async def test_guessable_password_is_a_warning_only_in_development(
     environment: dict[str, str], database: Database, second: asyncpg.Connection
 ) -> None:
     strict = environment | {"ENVIRONMENT": "production"}

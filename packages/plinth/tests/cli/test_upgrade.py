@@ -83,7 +83,7 @@ def changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
     return {name for name in before | after if before.get(name) != after.get(name)}
 
 
-def test_untouched_files_are_updated_and_the_others_kept(
+def test_unchanged_files_are_updated_and_changed_files_kept(
     shop: Path, new: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dockerfile, readme = shop / "Dockerfile", shop / "README.md"
@@ -152,7 +152,9 @@ def test_an_interrupted_upgrade_is_completed(shop: Path, new: Path) -> None:
     assert contents(shop) == whole
 
 
-def test_check_changes_nothing(shop: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_upgrade_check_changes_nothing(
+    shop: Path, new: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = contents(shop)
 
     run(shop, new, check=True)
@@ -236,7 +238,7 @@ def test_a_wrong_wheel_is_refused(shop: Path, old: Path, tmp_path: Path) -> None
     assert "Pass the new wheel with --wheel PATH" in refusal(shop, None)
 
 
-def test_a_release_with_new_values_says_how(shop: Path, old: Path, tmp_path: Path) -> None:
+def test_new_template_values_require_the_new_release(shop: Path, old: Path, tmp_path: Path) -> None:
     new = repack(old, tmp_path, "2.1.0", more={f"{PROJECT}new.txt.jinja": "{{ new }}"})
     assert f"uv tool run --from {new} plinth upgrade" in refusal(shop, new)
 

@@ -51,7 +51,7 @@ def importing(text: str, environment: dict[str, str]) -> Iterator[subprocess.Pop
             process.kill()
 
 
-async def test_a_file_comes_in_and_its_people_sign_in(
+async def test_imported_users_can_sign_in(
     people: People, environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.csv"
@@ -65,7 +65,7 @@ async def test_a_file_comes_in_and_its_people_sign_in(
     await people.sign_in(Person(ann["id"], "ann@example.com", "ann"))
 
 
-async def test_what_stands_in_the_way_is_told_by_line_and_can_be_skipped(
+async def test_conflicts_are_reported_by_line_and_can_be_skipped(
     people: People, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     await people.add(email="Ann@Example.com")
@@ -93,7 +93,7 @@ async def test_what_stands_in_the_way_is_told_by_line_and_can_be_skipped(
     assert await second.fetchval(COUNT) == 3
 
 
-async def test_killed_in_the_middle_it_has_done_nothing_and_is_run_again(
+async def test_killed_import_changes_nothing_and_can_be_repeated(
     environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
 ) -> None:
     name = "n" * 250
@@ -116,7 +116,7 @@ async def test_killed_in_the_middle_it_has_done_nothing_and_is_run_again(
     assert done.stdout == "Imported 200 users.\n", done.stderr
 
 
-async def test_everyone_goes_out_into_a_file_of_ones_own(
+async def test_export_writes_all_users_to_a_private_file(
     people: People, environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
 ) -> None:
     ann = await people.add(full_name="Lee, Ann")
@@ -139,7 +139,7 @@ async def test_everyone_goes_out_into_a_file_of_ones_own(
     assert "hashed_password" not in shown.stdout
 
 
-async def test_erasing_asks_first(
+async def test_erase_requires_confirmation(
     people: People,
     client: AsyncClient,
     environment: dict[str, str],
@@ -161,7 +161,7 @@ async def test_erasing_asks_first(
     assert (await client.post("/auth/login", json=credentials)).status_code == 401
 
 
-async def test_accounts_that_collide_are_shown_and_forms_that_plain_sql_left_out_are_computed(
+async def test_doctor_reports_collisions_and_missing_canonical_addresses(
     people: People, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     accounts = [await people.add(email=email) for email in ("änn@example.com", "ÄNN@example.com")]
@@ -203,7 +203,7 @@ def doctor(environment: dict[str, str]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("wanted", ["JOSÉ@example.com", "josé@example.com"])
-async def test_a_file_s_users_are_compared_by_their_canonical_addresses(
+async def test_import_compares_canonical_addresses(
     people: People, environment: dict[str, str], tmp_path: Path, wanted: str
 ) -> None:
     await people.add(email="ann@bücher.example")
@@ -219,7 +219,7 @@ async def test_a_file_s_users_are_compared_by_their_canonical_addresses(
     ]
 
 
-def test_csv_is_read_by_line_with_its_quotes_and_its_faults() -> None:
+def test_csv_is_parsed_by_line_with_quotes_and_errors() -> None:
     names = "email,username\r\n"
     lines = read(f'\ufeff{names}a@b.c,"ann\nlee"\r\n\r\nonly\r\nx@y.z,xyz\r\n')
     assert lines == [
@@ -232,7 +232,7 @@ def test_csv_is_read_by_line_with_its_quotes_and_its_faults() -> None:
     assert broken.error.startswith("is not valid CSV")
 
 
-def test_json_lines_are_read_with_their_faults() -> None:
+def test_json_lines_are_parsed_with_errors() -> None:
     lines = read('{"email": 1}\n\n{\n[]\n' + "[" * 100_000, Format.JSONL)
     assert lines[0] == Line(1, {"email": 1})
     assert [(line.number, line.error) for line in lines[1:]] == [
@@ -255,14 +255,12 @@ def test_json_lines_are_read_with_their_faults() -> None:
         ("émail,username\n".encode("latin-1"), "not UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(
-    content: str | bytes, said: str
-) -> None:
+def test_unusable_file_is_refused_with_a_reason(content: str | bytes, said: str) -> None:
     with pytest.raises(Failure, match=said):
         read(content)
 
 
-def test_what_is_not_utf8_is_told_by_its_line_and_the_rest_is_read() -> None:
+def test_invalid_utf8_is_reported_by_line_and_the_rest_is_read() -> None:
     many = b"".join(b"ann%d@example.com,ann%d\n" % (n, n) for n in range(5000))
     lines = read(b"\xef\xbb\xbfemail,username\n" + many + b"x@y.z,caf\xe9\n" + b"u@v.w,uvw\n")
     assert lines[-2:] == [
@@ -273,7 +271,7 @@ def test_what_is_not_utf8_is_told_by_its_line_and_the_rest_is_read() -> None:
     assert lines == [Line(1, error="is not UTF-8"), Line(2, {"email": "café"})]
 
 
-def test_a_line_without_end_is_told_and_does_not_fill_the_memory() -> None:
+def test_overlong_line_is_reported_with_bounded_memory() -> None:
     long = b'{"email": "' + b"x" * (4 * MAX_LINE_LENGTH) + b'"}\n'
     assert read(long + b'{"email": "a"}\n', Format.JSONL) == [
         Line(1, error=TOO_LONG),
@@ -288,19 +286,19 @@ def test_a_line_without_end_is_told_and_does_not_fill_the_memory() -> None:
     assert "field larger than field limit" in told.error
 
 
-def test_a_key_that_is_given_twice_is_refused() -> None:
+def test_duplicate_key_is_refused() -> None:
     (told,) = read('{"email": "a", "username": "b", "email": "c"}', Format.JSONL)
     assert told == Line(1, error="email: given twice")
 
 
-def test_a_file_of_carriage_returns_is_read() -> None:
+def test_file_with_carriage_returns_is_parsed() -> None:
     assert read("email,username\ra@b.c,ann\rx@y.z,xyz") == [
         Line(2, {"email": "a@b.c", "username": "ann"}),
         Line(3, {"email": "x@y.z", "username": "xyz"}),
     ]
 
 
-async def test_a_bare_number_is_no_moment_in_either_format(
+async def test_bare_number_is_not_a_timestamp_in_either_format(
     database: Database, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     rows = (
@@ -317,7 +315,7 @@ async def test_a_bare_number_is_no_moment_in_either_format(
     assert await second.fetchval(COUNT) == 0
 
 
-def test_the_format_is_known_by_the_ending_or_given() -> None:
+def test_format_follows_the_extension_or_the_option() -> None:
     assert find_format(Path("a.CSV"), None) is Format.CSV
     assert find_format(Path("a.ndjson"), None) is Format.JSONL
     assert find_format(Path("a.csv"), Format.JSONL) is Format.JSONL
@@ -325,7 +323,7 @@ def test_the_format_is_known_by_the_ending_or_given() -> None:
         find_format(Path("-"), None)
 
 
-async def test_resetting_the_second_factors_of_a_user(
+async def test_reset_mfa_removes_the_second_factors_of_a_user(
     people: People,
     client: AsyncClient,
     environment: dict[str, str],

@@ -133,7 +133,7 @@ async def sent(second: asyncpg.Connection, number: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_killed_before_the_server_took_them_each_arrives_once(
+async def test_mail_of_a_worker_killed_before_acceptance_arrives_once(
     server: Gate,
     recipients: list[str],
     environment: dict[str, str],
@@ -156,7 +156,7 @@ async def test_killed_before_the_server_took_them_each_arrives_once(
     assert await second.fetchval("SELECT count(*) FROM mails WHERE dead_at IS NOT NULL") == 0
 
 
-async def test_killed_when_the_server_had_taken_them_the_second_copy_has_the_same_message_id(
+async def test_duplicate_after_a_kill_has_the_same_message_id(
     server: Gate,
     recipients: list[str],
     environment: dict[str, str],

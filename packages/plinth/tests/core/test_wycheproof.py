@@ -87,7 +87,7 @@ async def test_each_vector_is_401_over_http(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("number", [354, 356])
-def test_key_for_another_use_or_algorithm_is_refused(number: int, tmp_path: Path) -> None:
+def test_key_without_use_sig_or_with_key_ops_is_refused(number: int, tmp_path: Path) -> None:
     jwk = next(
         group["private"]
         for group in GROUPS

@@ -89,7 +89,7 @@ def test_a_name_has_its_plural_and_its_class(name: str, plural: str, path: str, 
         ("work_items", "work_item"),
     ],
 )
-def test_a_plural_is_taken_for_its_singular_unless_the_plural_is_given(
+def test_plural_name_is_converted_to_singular_unless_the_plural_is_given(
     plural: str, name: str
 ) -> None:
     found = designed(plural, "title:str", plural=None)
@@ -98,7 +98,7 @@ def test_a_plural_is_taken_for_its_singular_unless_the_plural_is_given(
     assert (kept.name, kept.plural) == (plural, plural)
 
 
-def test_the_plural_can_be_said() -> None:
+def test_plural_can_be_given() -> None:
     assert designed("medium", "title:str", plural="media").path == "media"
 
 
@@ -123,7 +123,7 @@ def test_the_plural_can_be_said() -> None:
         ("category:ref:categories", "int", ["index=True"]),
     ],
 )
-def test_a_field_is_read(spec: str, hint: str, arguments: list[str]) -> None:
+def test_field_is_parsed(spec: str, hint: str, arguments: list[str]) -> None:
     field = parse_field(spec)
     assert field.hint == hint
     assert field.arguments[: len(arguments)] == arguments
@@ -176,7 +176,7 @@ REFUSED_FIELDS = {
 
 
 @pytest.mark.parametrize(("spec", "why"), REFUSED_FIELDS.items())
-def test_a_field_that_cannot_be_is_refused(spec: str, why: str) -> None:
+def test_invalid_field_is_refused(spec: str, why: str) -> None:
     with pytest.raises(Failure) as refused:
         designed("note", "title_of_it:str", spec)
     assert why in str(refused.value)
@@ -236,14 +236,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "why"), REFUSED)
-def test_what_cannot_be_is_refused_with_a_sentence(arguments: dict[str, Any], why: str) -> None:
+def test_invalid_design_is_refused_with_a_reason(arguments: dict[str, Any], why: str) -> None:
     fields = arguments.pop("fields", ("title:str", "count:int", "body:text"))
     with pytest.raises(Failure) as refused:
         designed(arguments.pop("name", "note"), *fields, **arguments)
     assert why in str(refused.value)
 
 
-def test_a_reference_between_owners_tables_is_within_one_owners_rows() -> None:
+def test_reference_between_owned_tables_includes_the_owner() -> None:
     private, open_to_all = designed(
         "task", "project:ref:projects", "category:ref:categories?", owned=True
     ).targets
@@ -253,19 +253,19 @@ def test_a_reference_between_owners_tables_is_within_one_owners_rows() -> None:
     assert open_to_all.columns == ["category_id"]
 
 
-def test_a_row_can_refer_to_one_of_its_own_table() -> None:
+def test_table_can_reference_itself() -> None:
     (parent,) = designed("folder", "name:str", "parent:ref:folders?", owned=True).targets
     assert (parent.columns, parent.ondelete) == (["parent_id", "owner_id"], "SET NULL (parent_id)")
 
 
-def test_a_user_can_be_deleted_whatever_refers_to_them() -> None:
+def test_references_to_users_do_not_prevent_deletion() -> None:
     needed, optional = designed("task", "author:ref:users", "reader:ref:users?").targets
     assert (needed.ondelete, optional.ondelete) == ("CASCADE", "SET NULL")
     needed, optional = designed("comment", "post:ref:posts", "about:ref:posts?", owned=True).targets
     assert (needed.ondelete, optional.ondelete) == ("CASCADE", "SET NULL"), "nor to what is theirs"
 
 
-def test_an_index_for_each_order_but_not_beside_a_unique_constraint() -> None:
+def test_each_sort_order_has_an_index_unless_unique() -> None:
     found = designed(
         "note", "title:str", "slug:str", "long:str:501", "body:text", owned=True, unique=["slug"]
     )
@@ -274,7 +274,7 @@ def test_an_index_for_each_order_but_not_beside_a_unique_constraint() -> None:
     assert found.unique_columns(found.unique[0]) == ["owner_id", "slug"]
 
 
-def test_what_sounds_secret_is_secret_unless_it_is_shown() -> None:
+def test_secret_names_are_secret_unless_listed_as_shown() -> None:
     def secrets(*fields: str, **options: str) -> list[str]:
         return [field.column for field in designed("note", *fields, **options).secrets]
 
@@ -284,18 +284,18 @@ def test_what_sounds_secret_is_secret_unless_it_is_shown() -> None:
     assert secrets("hash:str", "pin:str", shown="hash", secret="pin") == ["pin"]
 
 
-def test_a_secret_is_neither_sorted_nor_filtered_by() -> None:
+def test_secret_cannot_be_sorted_or_filtered() -> None:
     found = designed("login", "token:str?", "key:uuid", secret="key")
     assert (found.sorted_by, found.filtered, found.visible) == (["created_at"], [], [])
 
 
-def test_a_reserved_word_is_quoted_where_it_stands_in_sql() -> None:
+def test_reserved_word_is_quoted_in_sql() -> None:
     found = designed("note", "user:str", "order:str?", search="user,order")
     assert found.searched == """(notes."user" || '\\n') || COALESCE(notes."order", '')"""
     assert found.searched_in_sql == r""""user" || E'\n' || coalesce("order", '')"""
 
 
-def test_one_expression_is_searched_as_postgresql_prints_it() -> None:
+def test_search_expression_matches_the_form_of_postgresql() -> None:
     found = designed("note", "a:str", "b:text?", "c:str?", search="a,b,c")
     assert found.searched == (
         r"(((notes.a || '\n') || COALESCE(notes.b, '')) || '\n') || COALESCE(notes.c, '')"

@@ -22,7 +22,7 @@ MODULES = [
 
 
 @pytest.mark.parametrize("text", MODULES)
-def test_a_line_is_added_once_and_taken_out_again(text: str) -> None:
+def test_entry_is_added_once_and_removed(text: str) -> None:
     added = add_to_list(add_import(text, "app.api.v1", "notes"), "PRIVATE", "notes.router")
 
     assert "notes" in [alias.name for alias in find_import(added).names]
@@ -43,7 +43,7 @@ def find_list(text: str) -> ast.List:
     return next(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.List))
 
 
-def test_an_import_of_its_own_stands_and_goes_alone() -> None:
+def test_new_import_line_is_added_and_removed() -> None:
     text = 'from app.models.base import Base\n\n__all__ = ["Base"]\n'
     added = add_import(text, "app.models.note", "Note")
     assert "from app.models.base import Base\nfrom app.models.note import Note\n" in added
@@ -51,13 +51,13 @@ def test_an_import_of_its_own_stands_and_goes_alone() -> None:
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
-def test_of_several_the_right_one_goes(place: str) -> None:
+def test_remove_from_list_removes_only_the_named_item(place: str) -> None:
     text = 'NAMES = [\n    "first",  # 1\n    "middle",\n    "last",\n]\n'
     left = ast.literal_eval(find_list(remove_from_list(text, "NAMES", f'"{place}"')))
     assert left == [name for name in ("first", "middle", "last") if name != place]
 
 
-def test_what_is_not_there_is_left_alone() -> None:
+def test_removing_a_missing_entry_changes_nothing() -> None:
     text = "from app.api.v1 import auth\n\nPRIVATE = [auth.router]\n"
     assert remove_import(text, "app.api.v1", "notes") == text
     assert remove_from_list(text, "PRIVATE", "notes.router") == text
@@ -66,7 +66,7 @@ def test_what_is_not_there_is_left_alone() -> None:
 @pytest.mark.parametrize(
     "text", ["import a\n", "import a\nPRIVATE = (a,)\n", "import a\nPRIVATE = a + []\n"]
 )
-def test_a_place_that_is_not_found_is_said(text: str) -> None:
+def test_missing_list_is_reported(text: str) -> None:
     with pytest.raises(Failure, match=r"no list PRIVATE = \[\.\.\.\]"):
         add_to_list(text, "PRIVATE", "notes.router")
 
@@ -98,7 +98,7 @@ def tidy(text: str) -> str:
 
 
 @pytest.mark.parametrize("source", LISTS.values(), ids=LISTS)
-def test_a_list_is_restored_to_the_byte(source: str) -> None:
+def test_add_and_remove_restore_a_list_exactly(source: str) -> None:
     before = f"PRIVATE = {source}\n"
     assert tidy(before) == before
     added = tidy(add_to_list(before, "PRIVATE", "notes.router"))
@@ -108,7 +108,7 @@ def test_a_list_is_restored_to_the_byte(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", IMPORTS)
-def test_an_import_is_restored_to_the_byte(source: str) -> None:
+def test_add_and_remove_restore_an_import_exactly(source: str) -> None:
     before = f"{source}\n\nauth\nnotes\nusers\n{'x' * (len(source) - 23)}\n"
     assert tidy(before) == before
     added = tidy(add_import(before, "app.api.v1", "notes"))
@@ -118,7 +118,7 @@ def test_an_import_is_restored_to_the_byte(source: str) -> None:
 
 @pytest.mark.parametrize("name", ["ab", "zzzz", "a_name_that_is_rather_long"])
 @pytest.mark.parametrize("path", listed.FILES, ids=str)
-def test_our_own_modules_are_restored_to_the_byte(path: Path, name: str) -> None:
+def test_add_and_remove_restore_the_application_modules_exactly(path: Path, name: str) -> None:
     before = (ROOT / path).read_text()
     plural, model = f"{name}s", class_name(name)
     added = listed.enter(path, before, name=name, plural=plural, model=model, public=True)

@@ -59,7 +59,7 @@ def make_sundial(*fields: str, dry_run: bool = False) -> None:
     make("sundial", *(fields or FIELDS), search="title,body", dry_run=dry_run)
 
 
-def test_it_is_written_once_and_taken_out_without_a_trace(
+def test_new_then_remove_restores_the_checkout(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(root)
@@ -82,7 +82,7 @@ def test_it_is_written_once_and_taken_out_without_a_trace(
     assert contents(root) == before
 
 
-def test_a_dry_run_shows_and_changes_nothing(
+def test_dry_run_shows_the_diff_and_changes_nothing(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = contents(root)
@@ -95,7 +95,7 @@ def test_a_dry_run_shows_and_changes_nothing(
     assert contents(root) == before
 
 
-def test_a_file_that_was_changed_is_left_as_it_is(root: Path) -> None:
+def test_changed_file_is_not_overwritten(root: Path) -> None:
     make_sundial()
     model = root / "app/models/sundial.py"
     model.write_text(model.read_text() + "# mine\n")
@@ -107,7 +107,7 @@ def test_a_file_that_was_changed_is_left_as_it_is(root: Path) -> None:
     assert contents(root) == before
 
 
-def test_a_list_that_is_not_found_is_said_and_nothing_is_written(root: Path) -> None:
+def test_missing_list_is_reported_and_nothing_is_written(root: Path) -> None:
     table_of_contents = root / "app/api/v1/__init__.py"
     table_of_contents.write_text(table_of_contents.read_text().replace("PRIVATE = [", "MINE = ["))
     before = contents(root)
@@ -126,24 +126,24 @@ def test_a_list_that_is_not_found_is_said_and_nothing_is_written(root: Path) -> 
         ("base", "app/models/base.py exists with different content"),
     ],
 )
-def test_a_name_with_two_meanings_is_refused(root: Path, name: str, why: str) -> None:
+def test_ambiguous_name_is_refused(root: Path, name: str, why: str) -> None:
     before = contents(root)
     with pytest.raises(Failure, match=why):
         make(name, "title:str")
     assert contents(root) == before
 
 
-def test_the_longest_name_fits_into_the_lines(root: Path) -> None:
+def test_longest_name_fits_the_line_length(root: Path) -> None:
     make("x" * 38, "title:str", f"{'y' * 18}:str", search="title")
     make(f"{'z' * 19}_{'z' * 18}", "title:str", owned=False)
 
 
-def test_what_ruff_refuses_is_not_written(root: Path) -> None:
+def test_code_that_fails_ruff_is_not_written(root: Path) -> None:
     with pytest.raises(Failure, match=r"app/x\.py would not pass ruff: .* F401 "):
         checkout.check_lint(root, Path("app/x.py"), "import os\n")
 
 
-def test_a_plural_is_made_and_removed_by_either_name(
+def test_resource_is_created_and_removed_by_singular_or_plural(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = contents(root)
@@ -155,26 +155,26 @@ def test_a_plural_is_made_and_removed_by_either_name(
     assert contents(root) == before
 
 
-def test_routes_of_the_same_path_are_not_shadowed(root: Path) -> None:
+def test_existing_routes_of_the_same_path_are_refused(root: Path) -> None:
     (root / "app/api/v1/memos.py").write_text('router = APIRouter(prefix="/sundials")\n')
     with pytest.raises(Failure, match=r"app/api/v1/memos\.py has routes under /sundials"):
         make_sundial()
 
 
-def test_a_table_of_our_own_tests_is_not_made_twice(root: Path) -> None:
+def test_existing_table_in_tests_is_refused(root: Path) -> None:
     (root / "tests" / "apart.py").write_text('    __tablename__ = "sundials"\n')
     with pytest.raises(Failure, match=r"tests/apart\.py has a table sundials"):
         make_sundial()
 
 
-def test_without_ruff_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ruff_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(root / "bin" / "python"))
     with pytest.raises(Failure, match=r"bin/ruff is missing, .*`make install`"):
         make_sundial()
 
 
 @pytest.mark.parametrize("spoil", ["a file for the folder", "in the way"])
-def test_what_fails_half_way_leaves_nothing_behind(
+def test_failure_during_new_changes_nothing(
     root: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if spoil == "a file for the folder":
@@ -195,7 +195,7 @@ def _read_files(root: Path, path: Path) -> str | None:
     return (root / path).read_text() if (root / path).is_file() else None
 
 
-def test_what_was_changed_and_removed_is_put_back(tmp_path: Path) -> None:
+def test_failure_restores_changed_and_removed_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old a")
     (tmp_path / "b").write_text("old b")
     changes = [
@@ -239,7 +239,7 @@ REFUSED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_what_is_still_needed_is_not_removed(root: Path, why: str) -> None:
+def test_resource_still_in_use_is_not_removed(root: Path, why: str) -> None:
     make_sundial()
     REFUSED[why](root)
     before = contents(root)
@@ -250,7 +250,7 @@ def test_what_is_still_needed_is_not_removed(root: Path, why: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["user", "session", "nothing", "../models/user"])
-def test_what_it_did_not_make_it_does_not_remove(root: Path, name: str) -> None:
+def test_remove_refuses_resources_it_did_not_generate(root: Path, name: str) -> None:
     with pytest.raises(Failure, match="is not a resource that `plinth new` generated"):
         remove.run(name, dry_run=False, yes=True)
 
@@ -259,7 +259,7 @@ def revision_of(migration: Path) -> str:
     return migration.read_text().split('revision: str = "')[1][:12]
 
 
-def test_a_table_that_is_not_the_newest_goes_by_a_migration(root: Path) -> None:
+def test_removing_an_older_table_writes_a_migration(root: Path) -> None:
     make_sundial()
     (at,) = (root / "alembic/versions").glob("*_sundials.py")
     at = at.rename(at.with_name("2026-01-01_0000_sundials.py"))  # not in this minute
@@ -285,7 +285,7 @@ def test_a_table_that_is_not_the_newest_goes_by_a_migration(root: Path) -> None:
     assert f'down_revision: str | None = "{revision_of(drop)}"' in max(again).read_text()
 
 
-def test_the_command_says_in_a_sentence_what_is_wrong() -> None:
+def test_command_reports_an_invalid_type_in_one_sentence() -> None:
     refused = plinth("new", "sundial", "title:varchar", "--plural", "sundials")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
