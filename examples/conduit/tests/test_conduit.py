@@ -8,7 +8,7 @@ WHO_ASKS = "SELECT their_user.id"
 
 
 @pytest.mark.parametrize("path", ["/articles", "/articles/feed", "/articles?tag=dogs&author=ann"])
-async def test_a_page_is_two_queries(api: Api, statements: list[str], path: str) -> None:
+async def test_list_takes_two_queries(api: Api, statements: list[str], path: str) -> None:
     ann, bob = await api.register("ann"), await api.register("bob")
     await api.send("POST", "/profiles/ann/follow", token=bob)
     for number in range(5):
@@ -25,7 +25,7 @@ async def test_a_page_is_two_queries(api: Api, statements: list[str], path: str)
         assert (found["author"]["following"], len(found["tagList"])) == (True, 2)
 
 
-async def test_each_viewer_sees_their_own(api: Api) -> None:
+async def test_responses_depend_on_the_viewer(api: Api) -> None:
     ann, bob = await api.register("ann"), await api.register("bob")
     path = f"/articles/{(await api.write(ann, 'Of Ann'))['slug']}"
     await api.send("POST", "/profiles/ann/follow", token=bob)
@@ -39,7 +39,7 @@ async def test_each_viewer_sees_their_own(api: Api) -> None:
         assert answer["comments"][0]["author"]["following"] is is_bob
 
 
-async def test_filters_hold_together_and_names_have_no_case(api: Api) -> None:
+async def test_filters_combine_and_usernames_ignore_case(api: Api) -> None:
     ann, bob = await api.register("ann"), await api.register("bob")
     dogs = await api.write(ann, "Dogs", tagList=["dogs"])
     trees = await api.write(bob, "Trees", tagList=["trees"])
@@ -72,7 +72,7 @@ async def test_a_new_title_gives_a_new_slug(api: Api) -> None:
     await api.send("GET", path, status=404)
 
 
-async def test_a_new_password_ends_the_other_sessions(api: Api) -> None:
+async def test_password_change_revokes_other_sessions(api: Api) -> None:
     other = await api.register("ann")
     login = {"user": {"email": "ann@test.example", "password": PASSWORD}}
     token = (await api.send("POST", "/users/login", login))["user"]["token"]
@@ -94,7 +94,7 @@ async def test_a_comment_belongs_to_its_article(api: Api) -> None:
     await api.refused(404, nothing, "DELETE", path, token=token)
 
 
-async def test_a_token_is_known_by_its_scheme(api: Api) -> None:
+async def test_only_the_token_scheme_is_accepted(api: Api) -> None:
     token = await api.register("ann")
     answer = await api.client.get("/user", headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Token")

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | Auth | 5 | `test_auth` |
 | Articles | 4 | `test_articles_of_a_guest` |
-| Articles, Favorite, Comments | 18 | `test_an_article_and_its_comments`, `test_a_favorite` |
+| Articles, Favorite, Comments | 18 | `test_an_article_and_its_comments`, `test_favorite` |
 | Profiles | 4 | `test_profiles` |
 | Tags | 1 | `test_tags` |
 
@@ -62,7 +62,7 @@ async def test_an_article_and_its_comments(api: Api) -> None:
     assert api.sent == 14
 
 
-async def test_a_favorite(api: Api) -> None:
+async def test_favorite(api: Api) -> None:
     token = await api.register("john")
     article = await api.write(token, TITLE, tagList=TAGS)
     api.sent = 0

@@ -56,7 +56,7 @@ def functions_of(file: str) -> set[str]:
     return {node.name for tree in trees for node in tree.body if isinstance(node, kinds)}
 
 
-def test_each_requirement_has_its_row() -> None:
+def test_each_requirement_has_a_row() -> None:
     wanted = [f"{section}.{n}" for section, count in SECTIONS.items() for n in range(1, count + 1)]
     found = [row.id for row in read_rows()]
     assert found[: len(wanted)] == wanted
@@ -76,7 +76,7 @@ def test_a_row_has_a_test_or_a_reason(row: Row) -> None:
     assert missing == [], "the page that it points to is gone"
 
 
-def test_each_test_that_is_named_exists() -> None:
+def test_each_named_test_exists() -> None:
     named = NODE.findall(PAGE.read_text())
     assert len(named) > 50
     gone = [f"{file}::{name}" for file, name in named if name not in functions_of(file)]

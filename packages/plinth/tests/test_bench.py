@@ -49,14 +49,14 @@ def figures_of(results: list[Result], **facts: object) -> Figures:
     return Figures(results, about | facts)
 
 
-def test_a_ratio_is_of_one_round() -> None:
+def test_ratio_compares_the_same_round() -> None:
     ours = [result("plinth", 0, 100), result("plinth", 1, 50)]
     theirs = [result("peer", 1, 100), result("peer", 0, 50), result("peer", 2, 1)]
     assert compare(ours, theirs) == [2.0, 0.5]
     assert compare(ours, [result("peer", 0, 0)]) == [inf]
 
 
-def test_the_table_has_the_middle_the_ends_and_what_went_wrong(tmp_path: Path) -> None:
+def test_table_has_median_range_and_errors(tmp_path: Path) -> None:
     rates = {"plinth": (100, 220, 300), "peer": (100, 100, 100), "stuck": (0, 0, 0)}
     results = [
         replace(result(name, number, rate, lost=3 * (name == "stuck")), connections=connections)
@@ -81,7 +81,7 @@ def test_the_table_has_the_middle_the_ends_and_what_went_wrong(tmp_path: Path) -
         assert {"plinth", "peer"} <= set(texts)
 
 
-def test_a_run_takes_the_place_of_the_one_before_it(tmp_path: Path) -> None:
+def test_published_run_replaces_the_previous_one(tmp_path: Path) -> None:
     page, run = tmp_path / "performance.md", tmp_path / "run"
     run.mkdir()
     page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
@@ -103,7 +103,7 @@ def test_a_run_takes_the_place_of_the_one_before_it(tmp_path: Path) -> None:
     assert 0 < published.find(BEGIN) < published.find(END)
 
 
-def test_a_verdict_is_by_the_round_in_the_middle() -> None:
+def test_verdict_uses_the_median_round() -> None:
     # Round by round 1.2, 1.0 and 1.3 of the pool, 16 of the guide's stack, twice the p99 at 256.
     results = [
         result(name, number, rate * times, server_us=500, postgres_us=100, client_us=25)
@@ -144,7 +144,7 @@ def test_a_verdict_is_by_the_round_in_the_middle() -> None:
     assert "so 2.67 at the most" in two.note  # 2 cores, 625 us an answer, 1,200 by one worker
 
 
-def test_what_the_cores_cannot_carry_is_no_failure() -> None:
+def test_limit_of_the_cores_is_not_a_failure() -> None:
     results = [
         result(name, 0, rate, server_us=1000, postgres_us=200, client_us=50)
         for name, rate in (("plinth", 1000), ("two workers", 1500))
@@ -154,16 +154,14 @@ def test_what_the_cores_cannot_carry_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize(("spread", "verdict"), [(2.0, "not met"), (3.5, "no room")])
-def test_nor_is_what_a_machine_does_to_an_answer_for_which_nothing_is_done(
-    spread: float, verdict: str
-) -> None:
+def test_latency_noise_of_the_machine_is_not_a_failure(spread: float, verdict: str) -> None:
     constant = replace(result("constant", 0, 1000, p99=spread), work="constant")
     judged = judge(figures_of([result("plinth", 0, 100, p99=5), constant]))
     found = next(it for it in judged if it.what == "me, 64: p99 by p50")
     assert (found.verdict, found.note) == (verdict, f"{spread} of a constant answer")
 
 
-def test_a_page_by_key_begins_where_the_offset_does(tmp_path: Path) -> None:
+def test_cursor_page_starts_at_the_offset(tmp_path: Path) -> None:
     ours, bare = [
         it for it in find_targets("s", tmp_path, peers=False) if "list by key" in it.does
     ][:2]
@@ -183,7 +181,7 @@ def test_a_page_by_key_begins_where_the_offset_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "work", [*READING, *FINDING, *WRITING, *GENERATED], ids=lambda work: work.name
 )
-def test_requests_are_whole(work: Work) -> None:
+def test_requests_are_valid_http(work: Work) -> None:
     for request in work.write(NOBODY, PEOPLE, 1000):
         head, _, body = request.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
@@ -194,13 +192,13 @@ def test_requests_are_whole(work: Work) -> None:
         assert b"\0" not in request
 
 
-def test_a_peers_token_is_one_that_libraries_read() -> None:
+def test_peer_token_is_readable_by_other_libraries() -> None:
     secret = "s" * 32
     read = jwt.decode(sign(secret, sub="7"), OctKey.import_key(secret), algorithms=["HS256"])
     assert read.claims == {"sub": "7"}
 
 
-def test_processes_are_weighed_with_their_children() -> None:
+def test_memory_and_cpu_include_child_processes() -> None:
     alone = memory_mib(os.getpid())
     assert 5 < alone < 50_000
     burn = "import sys, time; [sum(range(9999)) for _ in range(1999)]; print(flush=True); input()"
@@ -217,7 +215,7 @@ def test_processes_are_weighed_with_their_children() -> None:
     assert processor_seconds(os.getpid()) >= during, "who has ended counts, too"
 
 
-def test_each_set_up_of_a_benchmark_starts(tmp_path: Path) -> None:
+def test_each_benchmark_target_starts(tmp_path: Path) -> None:
     """With the privileges that creating a database and migrating it take."""
     with cluster(tmp_path) as (server_url, _, _):
         url = asyncio.run(make_database(server_url, "bench_test"))

@@ -26,7 +26,7 @@ def test_only_the_database_module_commits() -> None:
     assert guilty == [], "flush; Database.transaction commits once, at the end"
 
 
-def test_no_route_asks_the_database_itself() -> None:
+def test_no_route_queries_the_database_directly() -> None:
     guilty = [
         str(file.relative_to(ROOT))
         for file in SOURCES
@@ -36,7 +36,7 @@ def test_no_route_asks_the_database_itself() -> None:
     assert guilty == [], "a query belongs to app/crud or to `queries` of a capability"
 
 
-def test_no_file_holds_two_subjects() -> None:
+def test_source_file_has_at_most_300_lines() -> None:
     long = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in SOURCES}
     assert {name: lines for name, lines in long.items() if lines > 300} == {}, (
         "make two files of it, or a folder with the same import name"
@@ -48,7 +48,7 @@ def test_no_file_holds_two_subjects() -> None:
 TIMED = re.compile(r"(monotonic|perf_counter)(_ns)?\(\) *-(?!.*>=)|deadline[=][^N]")
 
 
-def test_no_test_is_timed_outside_the_faults() -> None:
+def test_tests_outside_faults_do_not_measure_time() -> None:
     """A busy machine must not fail a test. Use `measured(...)` to show a time."""
     guilty = [
         f"{file.relative_to(ROOT)}: {line.strip()}"
@@ -60,6 +60,6 @@ def test_no_test_is_timed_outside_the_faults() -> None:
     assert guilty == [], "count calls or wait with `until`; what is promised in seconds is a fault"
 
 
-def test_hypothesis_times_no_example() -> None:
+def test_hypothesis_has_no_deadline() -> None:
     assert hypothesis.settings().deadline is None
     assert HealthCheck.too_slow in hypothesis.settings().suppress_health_check

@@ -53,7 +53,7 @@ def copy_checkout(folder: Path) -> None:
             target.write_bytes((ROOT / name).read_bytes())
 
 
-def test_a_hostile_env_file_and_environment_turn_no_test_red(
+def test_suite_passes_with_a_hostile_env_file_and_environment(
     services: TestServices, tmp_path: Path
 ) -> None:
     copy_checkout(tmp_path)

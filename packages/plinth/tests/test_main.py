@@ -3,7 +3,7 @@ from fastapi.routing import iter_route_contexts
 from app.main import app
 
 
-def test_no_answer_is_a_sequence_which_pydantic_writes_by_python() -> None:
+def test_responses_use_lists_and_not_sequences() -> None:
     """Pydantic serializes a `list` in its core, at half the cost of a `Sequence`."""
     answers = {
         route.path: str(field._type_adapter.core_schema)  # noqa: SLF001

@@ -53,7 +53,7 @@ def test_plain_english_is_accepted(tmp_path: Path, sentence: str) -> None:
     assert find_advice(tmp_path, f"# Title\n\n{sentence}\n") == []
 
 
-def test_a_message_is_checked_and_code_is_not(tmp_path: Path) -> None:
+def test_messages_are_checked_and_code_is_not(tmp_path: Path) -> None:
     source = 'raise ValueError("who asks for it: whoever signs in")\nwhoever = {"alike": 1}\n'
     assert len(find_advice(tmp_path, source, "module.py")) == 2
     assert find_advice(tmp_path, "```py\n# whoever\n```\n`whoever`\n") == []

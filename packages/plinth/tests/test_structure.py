@@ -27,7 +27,7 @@ def count_lines(files: list[Path]) -> dict[Path, int]:
     return {file: len(file.read_text().splitlines()) for file in files}
 
 
-def test_the_top_level_is_a_table_of_contents() -> None:
+def test_top_level_has_few_folders_and_modules() -> None:
     top = [folder for folder in find_folders(LIBRARY) if folder.parent == LIBRARY]
     assert len(top) <= MAX_FOLDERS
     assert len(find_modules(LIBRARY)) <= MAX_TOP_MODULES
@@ -45,7 +45,7 @@ def test_a_file_has_few_lines() -> None:
     assert {file: count for file, count in lines.items() if count > MAX_LINES} == {}
 
 
-def test_the_application_is_read_in_ten_minutes() -> None:
+def test_application_is_short() -> None:
     lines = count_lines(list(APPLICATION.rglob("*.py")))
     assert len(lines) <= MAX_APPLICATION_FILES
     assert sum(lines.values()) <= MAX_APPLICATION_LINES
@@ -109,13 +109,13 @@ APPLICATION_FILES = [
 @pytest.mark.parametrize(
     "file", APPLICATION_FILES, ids=lambda it: str(it.relative_to(ROOT)).replace("/", "_")
 )
-def test_the_application_imports_public_modules_only(file: Path) -> None:
+def test_application_imports_only_public_modules(file: Path) -> None:
     private = {it for it in find_imports(file.read_text()) if not is_public(it)}
     assert private == set(), "export the name from a public package of the library"
 
 
 @pytest.mark.parametrize("package", ["plinth.accounts", "plinth.http"])
-def test_a_public_name_is_imported_once_and_then_costs_nothing(package: str) -> None:
+def test_public_name_is_imported_lazily_once(package: str) -> None:
     """A request would pay for each use of the name: 20 us for an import that finds the module."""
     module = import_module(package)
     for name in module.__all__:

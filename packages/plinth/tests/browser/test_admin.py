@@ -7,7 +7,7 @@ from tests.browser.conftest import SUPERUSER
 from tests.support.browser import SIZE, Watched
 
 
-def test_a_superuser_signs_in_looks_around_and_acts(watched: Watched) -> None:
+def test_superuser_signs_in_views_pages_and_acts(watched: Watched) -> None:
     page = watched.page
     page.goto("/admin")
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()

@@ -7,7 +7,7 @@ from tests.browser.conftest import SUPERUSER
 from tests.support.browser import Watched
 
 
-def test_the_authorize_button_signs_in_and_the_api_answers(watched: Watched) -> None:
+def test_authorize_button_signs_in_and_requests_succeed(watched: Watched) -> None:
     page = watched.page
     page.goto("/docs")
     page.locator("button.authorize").click()

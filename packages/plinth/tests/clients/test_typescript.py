@@ -39,7 +39,7 @@ def test_the_document_passes_the_linter(client: Path) -> None:
     check_npm(client, "run", "lint")
 
 
-def test_what_is_handed_out_is_code_and_its_types(client: Path) -> None:
+def test_package_contains_code_and_types(client: Path) -> None:
     check_npm(client, "run", "build")
     packed = check_npm(client, "pack", "--dry-run", "--json")
     for name in ("client", "schema"):
@@ -47,7 +47,7 @@ def test_what_is_handed_out_is_code_and_its_types(client: Path) -> None:
         assert f"dist/{name}.d.ts" in packed
 
 
-def test_an_application_goes_its_way(client: Path, origin: str) -> None:
+def test_example_application_completes_its_scenario(client: Path, origin: str) -> None:
     check_npm(
         client, "run", "build-tests"
     )  # including tests/types.ts, whose lines the compiler must refuse
@@ -55,7 +55,7 @@ def test_an_application_goes_its_way(client: Path, origin: str) -> None:
     assert "all pages to the end" in said
 
 
-def test_no_address_of_a_registry_is_kept() -> None:
+def test_no_registry_address_is_stored() -> None:
     folder = ROOT / "clients" / "typescript"
     assert "package-lock=false" in (folder / ".npmrc").read_text()
     assert "://" not in (folder / "package.json").read_text()

@@ -129,19 +129,19 @@ PASSES = [
 
 
 @pytest.mark.parametrize("name", SKIPS)
-def test_a_rule_that_cannot_judge_is_skipped_with_a_reason(results: Results, name: str) -> None:
+def test_rule_that_does_not_apply_is_skipped_with_a_reason(results: Results, name: str) -> None:
     outcome, message = results[name]
     assert (outcome, SKIPS[name] in message) == ("skipped", True), message
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_a_broken_rule_is_found(results: Results, name: str) -> None:
+def test_broken_rule_is_reported(results: Results, name: str) -> None:
     outcome, message = results[name]
     assert (outcome, FAILURES[name] in message) == ("failure", True), message
 
 
 @pytest.mark.parametrize("name", PASSES)
-def test_a_slug_an_envelope_and_what_a_team_names_are_judged(results: Results, name: str) -> None:
+def test_slugs_envelopes_and_custom_names_are_checked(results: Results, name: str) -> None:
     assert results[name] == ("passed", "")
 
 

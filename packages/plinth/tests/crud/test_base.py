@@ -23,7 +23,7 @@ def account(name: str) -> UserCreate:
     return UserCreate(email=f"{name}@example.com", username=name, password=PASSWORD)
 
 
-async def test_get_gives_the_row_or_none(db: AsyncSession, people: People) -> None:
+async def test_get_returns_the_row_or_none(db: AsyncSession, people: People) -> None:
     person = await people.add()
 
     found = await base.get(db, person.id)
@@ -33,7 +33,7 @@ async def test_get_gives_the_row_or_none(db: AsyncSession, people: People) -> No
     assert await base.get(db, person.id + 1) is None
 
 
-async def test_get_with_lock_reads_the_row_anew_and_keeps_others_away(
+async def test_get_with_lock_reloads_and_locks_the_row(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -50,7 +50,7 @@ async def test_get_with_lock_reads_the_row_anew_and_keeps_others_away(
     assert len(await second.fetch(free)) == 1
 
 
-async def test_get_multi_gives_pages_by_id(db: AsyncSession, people: People) -> None:
+async def test_get_multi_returns_pages_by_id(db: AsyncSession, people: People) -> None:
     ids = [(await people.add()).id for _ in range(5)]
 
     async def page(**bounds: int) -> list[int]:
@@ -62,14 +62,14 @@ async def test_get_multi_gives_pages_by_id(db: AsyncSession, people: People) -> 
     assert await page(skip=5) == []
 
 
-async def test_get_count_counts(db: AsyncSession, people: People) -> None:
+async def test_get_count_returns_the_number_of_rows(db: AsyncSession, people: People) -> None:
     assert await base.get_count(db) == 0
     await people.add()
     await people.add()
     assert await base.get_count(db) == 2
 
 
-async def test_what_is_made_is_whole_before_the_commit_and_seen_after_it(
+async def test_created_row_is_loaded_before_and_visible_after_the_commit(
     database: Database, second: asyncpg.Connection
 ) -> None:
     async with database.transaction() as db:
@@ -84,7 +84,7 @@ async def test_what_is_made_is_whole_before_the_commit_and_seen_after_it(
     assert PASSWORD not in row["hashed_password"]
 
 
-async def test_a_taken_name_is_refused_by_its_constraint(
+async def test_taken_email_is_refused_by_its_constraint(
     database: Database, second: asyncpg.Connection
 ) -> None:
     async with database.transaction() as db:
@@ -96,7 +96,7 @@ async def test_a_taken_name_is_refused_by_its_constraint(
     assert await second.fetchval("SELECT count(*) FROM users") == 1
 
 
-async def test_update_changes_what_was_sent(database: Database, people: People) -> None:
+async def test_update_changes_only_the_sent_fields(database: Database, people: People) -> None:
     person = await people.add(full_name="Ada")
     async with database.transaction() as db:
         user = await base.get(db, person.id)
@@ -112,7 +112,7 @@ async def test_update_changes_what_was_sent(database: Database, people: People) 
         assert (cleared.username, cleared.full_name) == ("Countess", None)
 
 
-async def test_remove_gives_the_row_that_was_there(
+async def test_remove_returns_the_removed_row(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.add()
@@ -124,7 +124,7 @@ async def test_remove_gives_the_row_that_was_there(
     assert await second.fetchval("SELECT count(*) FROM users") == 0
 
 
-async def test_of_many_who_remove_one_row_one_gets_it(database: Database, people: People) -> None:
+async def test_concurrent_removals_return_the_row_once(database: Database, people: People) -> None:
     async def remove(user_id: int) -> bool:
         async with database.transaction() as db:
             return await base.remove(db, id=user_id) is not None
@@ -135,7 +135,7 @@ async def test_of_many_who_remove_one_row_one_gets_it(database: Database, people
         assert Counter(removed) == {True: 1, False: 9}
 
 
-async def test_nothing_is_kept_when_the_transaction_fails(
+async def test_failed_transaction_changes_nothing(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.add()

@@ -35,7 +35,7 @@ def ask(person: Person) -> Asked:
 
 
 @pytest.mark.parametrize("pgbouncer", [False, True])
-async def test_each_gets_its_own_and_who_has_no_right_nothing(
+async def test_rotate_many_rotates_only_valid_sessions(
     database_url: str, people: People, second: asyncpg.Connection, pgbouncer: bool
 ) -> None:
     good = [ask(await people.enter()) for _ in range(5)]
@@ -59,7 +59,7 @@ async def test_each_gets_its_own_and_who_has_no_right_nothing(
         assert (state["token_hash"] == rotation.new_hash, state["rotations"]) == (fits, int(fits))
 
 
-async def test_one_that_was_used_lately_is_left_out(
+async def test_recently_used_session_is_skipped(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     lately, rested = ask(await people.enter()), ask(await people.enter())
@@ -77,7 +77,7 @@ async def test_one_that_was_used_lately_is_left_out(
     assert await queries.rotation.rotate(database, lately.rotation) == lately.person.id
 
 
-async def test_of_two_for_one_session_one_gets_it(
+async def test_one_of_several_rotations_of_a_session_succeeds(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     person = await people.enter()
@@ -90,7 +90,7 @@ async def test_of_two_for_one_session_one_gets_it(
     assert tuple(await second.fetchrow(STATE, winner.session_id)) == (winner.new_hash, 1)
 
 
-async def test_one_that_is_held_by_another_holds_up_nobody(
+async def test_locked_session_does_not_block_other_rotations(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     held, free = ask(await people.enter()), ask(await people.enter())
@@ -107,7 +107,7 @@ async def test_one_that_is_held_by_another_holds_up_nobody(
     assert await waiting == held.person.id
 
 
-async def test_over_http_it_waits_and_is_served(
+async def test_refresh_of_a_locked_session_waits_and_succeeds(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     held, free = await people.enter(), await people.enter()

@@ -36,9 +36,7 @@ async def begin(
     return epoch is not None
 
 
-async def test_whoever_has_an_email_is_found_without_case(
-    database: Database, people: People
-) -> None:
+async def test_find_candidate_ignores_case(database: Database, people: People) -> None:
     person = await people.add(email="Ada.Lovelace@Example.com", is_superuser=True)
     found = await queries.sign_in.find_candidate(database.reader, "ada.lovelace@example.COM")
     assert found == Candidate(
@@ -49,7 +47,7 @@ async def test_whoever_has_an_email_is_found_without_case(
 
 @pytest.mark.parametrize("pgbouncer", [False, True])
 @pytest.mark.parametrize("lifetime", [None, LIFETIME])
-async def test_a_session_begins_and_is_told_of(
+async def test_start_session_inserts_a_session_and_an_event(
     database: Database,
     database_url: str,
     people: People,
@@ -83,7 +81,7 @@ async def test_a_session_begins_and_is_told_of(
 
 
 @pytest.mark.parametrize("other", [{"credential_epoch": 1}, {"is_active": False}])
-async def test_for_one_who_is_another_by_now_nothing_is_written(
+async def test_start_session_of_a_changed_user_writes_nothing(
     database: Database, people: People, second: asyncpg.Connection, other: dict[str, object]
 ) -> None:
     person = await people.add(**other)

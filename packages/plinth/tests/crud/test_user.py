@@ -11,7 +11,7 @@ from plinth.testing.people import PASSWORD, People
 
 
 @pytest.mark.parametrize("text", ["Ada.Lovelace@Example.com", "ada.lovelace@example.com"])
-async def test_an_email_is_found_without_case(db: AsyncSession, people: People, text: str) -> None:
+async def test_get_by_email_ignores_case(db: AsyncSession, people: People, text: str) -> None:
     person = await people.add(email="Ada.Lovelace@Example.com")
 
     found = await queries.user.get_by_email(db, email=text)
@@ -22,7 +22,7 @@ async def test_an_email_is_found_without_case(db: AsyncSession, people: People, 
     assert await queries.user.get_by_email(db, email="%") is None
 
 
-async def test_a_key_is_of_the_address_that_the_account_has(
+async def test_canonical_email_is_set_only_for_the_current_email(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     """The user may have changed before the key is computed."""
@@ -35,9 +35,7 @@ async def test_a_key_is_of_the_address_that_the_account_has(
 
 
 @pytest.mark.parametrize("text", ["Ada_L", "ada_l", "ADA_L"])
-async def test_a_username_is_found_without_case(
-    db: AsyncSession, people: People, text: str
-) -> None:
+async def test_get_by_username_ignores_case(db: AsyncSession, people: People, text: str) -> None:
     person = await people.add(username="Ada_L")
 
     found = await queries.user.get_by_username(db, username=text)
@@ -47,7 +45,7 @@ async def test_a_username_is_found_without_case(
     assert await queries.user.get_by_username(db, username="AdaxL") is None
 
 
-async def test_active_users_come_newest_first(db: AsyncSession, people: People) -> None:
+async def test_get_active_users_returns_the_newest_first(db: AsyncSession, people: People) -> None:
     people_ids = [(await people.add()).id for _ in range(4)]
     await people.add(is_active=False)
 
@@ -58,7 +56,7 @@ async def test_active_users_come_newest_first(db: AsyncSession, people: People) 
     assert await page(skip=1, limit=2) == people_ids[::-1][1:3]
 
 
-async def test_authenticate_gives_the_user_whose_password_it_is(
+async def test_authenticate_returns_the_user_with_the_right_password(
     db: AsyncSession, people: People
 ) -> None:
     person = await people.add(is_active=False)
@@ -71,7 +69,7 @@ async def test_authenticate_gives_the_user_whose_password_it_is(
     assert await queries.user.authenticate(db, email="nobody", password=PASSWORD) is None
 
 
-async def test_update_hashes_a_new_password_and_leaves_the_proof_out(
+async def test_update_hashes_the_password_and_ignores_current_password(
     db: AsyncSession, people: People
 ) -> None:
     person = await people.add()
@@ -85,9 +83,7 @@ async def test_update_hashes_a_new_password_and_leaves_the_proof_out(
     assert await verify_password(PASSWORD, changed.hashed_password) is Verdict.WRONG
 
 
-async def test_the_superusers_who_count_are_the_active_ones(
-    db: AsyncSession, people: People
-) -> None:
+async def test_lock_superusers_returns_the_active_ones(db: AsyncSession, people: People) -> None:
     await people.add()
     await people.add(is_superuser=True, is_active=False)
     acting = [(await people.add(is_superuser=True)).id for _ in range(2)]

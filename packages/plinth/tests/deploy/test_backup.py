@@ -120,7 +120,7 @@ def add(machine: Machine, name: str) -> int:
 
 
 @pytest.mark.parametrize("restore", [RESTORE, RESTORE_INTO_EMPTY], ids=["over", "into an empty"])
-def test_what_is_dumped_comes_back(machine: Machine, restore: str) -> None:
+def test_dump_can_be_restored(machine: Machine, restore: str) -> None:
     ada = add(machine, "ada")
     everything = "SELECT * FROM users ORDER BY id"
     before = machine.ask(everything)
@@ -148,7 +148,7 @@ def test_psql_opens_the_database(machine: Machine) -> None:
     assert "ada@example.com" in machine.do(LOOK, given="SELECT email FROM users;")
 
 
-def test_the_dump_before_an_upgrade_is_the_same_command() -> None:
+def test_upgrade_section_uses_the_same_dump_command() -> None:
     ((upgrade, *_),) = [documented("Upgrade")]
 
     assert DUMP.replace("plinth.dump", "before-upgrade.dump") in upgrade

@@ -24,7 +24,7 @@ def load(**environment: str) -> dict[str, Any]:
     return load_compose(ROOT, **environment)
 
 
-def test_the_services_are_the_contract_s() -> None:
+def test_compose_has_the_services_of_the_contract() -> None:
     compose = load()
 
     assert set(compose["services"]) == set(SERVICES)
@@ -32,7 +32,7 @@ def test_the_services_are_the_contract_s() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_keeps_its_row(name: str) -> None:
+def test_service_matches_its_image_ports_and_volume(name: str) -> None:
     compose = load()
     service = compose["services"][name]
     image, outside, inside, data = SERVICES[name]
@@ -48,7 +48,7 @@ def test_a_service_keeps_its_row(name: str) -> None:
     assert [volume for volume, path in volumes if path == data and volume in compose["volumes"]]
 
 
-def test_each_volume_is_one_service_s() -> None:
+def test_each_volume_belongs_to_one_service() -> None:
     compose = load()
     used = [
         entry.partition(":")[0]
@@ -61,7 +61,7 @@ def test_each_volume_is_one_service_s() -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "postgres-test", "redis", "pgadmin"])
-def test_an_image_names_a_major_version_that_the_contract_allows(name: str) -> None:
+def test_image_tag_has_an_allowed_major_version(name: str) -> None:
     oldest = {"postgres": 15, "postgres-test": 15, "redis": 7, "pgadmin": 0}
     tag = load()["services"][name]["image"].partition(":")[2]
 
@@ -69,14 +69,14 @@ def test_an_image_names_a_major_version_that_the_contract_allows(name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["postgres", "postgres-test"])
-def test_postgresql_orders_text_the_same_everywhere(name: str) -> None:
+def test_postgresql_uses_the_builtin_locale(name: str) -> None:
     arguments = load()["services"][name]["environment"]["POSTGRES_INITDB_ARGS"]
 
     assert arguments.split() == ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
 
 
 @pytest.mark.parametrize("name", ["postgres", "postgres-test"])
-def test_postgresql_is_healthy_only_when_it_answers_over_tcp(name: str) -> None:
+def test_postgresql_health_check_uses_tcp(name: str) -> None:
     kind, command = load()["services"][name]["healthcheck"]["test"]
 
     assert kind == "CMD-SHELL"
@@ -92,7 +92,7 @@ def test_postgresql_runs_the_init_scripts(name: str) -> None:
     assert "./packages/plinth/src/plinth/cli/db/roles.sql:/plinth-roles.sql:ro" in volumes
 
 
-def test_the_init_scripts_are_sound() -> None:
+def test_init_scripts_have_valid_syntax() -> None:
     scripts = sorted((ROOT / "deploy" / "initdb.d").iterdir())
 
     assert scripts
@@ -150,14 +150,14 @@ def test_redis_starts_with_and_without_a_password(password: str, stand_ins: Path
     assert not done.stderr
 
 
-def test_redis_replaces_the_shell() -> None:
+def test_redis_command_uses_exec() -> None:
     script = load()["services"]["redis"]["command"][-1]
 
     assert script.strip().splitlines()[-1].startswith("exec "), "the server must get the signals"
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
-def test_redis_is_asked_with_its_password_out_of_sight(password: str, stand_ins: Path) -> None:
+def test_redis_health_check_hides_the_password(password: str, stand_ins: Path) -> None:
     redis = load(REDIS_PASSWORD=password)["services"]["redis"]
     kind, script = redis["healthcheck"]["test"]
     assert kind == "CMD-SHELL"
@@ -170,7 +170,7 @@ def test_redis_is_asked_with_its_password_out_of_sight(password: str, stand_ins:
     assert refused.returncode == 1
 
 
-def test_the_api_waits_for_healthy_servers() -> None:
+def test_api_waits_for_healthy_services() -> None:
     api = load()["services"]["api"]
 
     assert {name: wait["condition"] for name, wait in api["depends_on"].items()} == {
@@ -180,7 +180,7 @@ def test_the_api_waits_for_healthy_servers() -> None:
     assert api["build"] == "."
 
 
-def test_the_api_reads_env_and_is_told_where_the_servers_are() -> None:
+def test_api_reads_env_and_gets_the_service_addresses() -> None:
     api = load(
         POSTGRES_HOST="localhost",
         POSTGRES_PORT="6000",
@@ -211,7 +211,7 @@ def test_the_api_reads_env_and_is_told_where_the_servers_are() -> None:
     }
 
 
-def test_the_api_has_the_passwords_of_its_two_roles_and_no_superusers() -> None:
+def test_api_gets_the_passwords_of_its_roles_and_not_the_superusers() -> None:
     given = {
         "POSTGRES_USER": "u",
         "POSTGRES_PASSWORD": "superuser's",
@@ -228,7 +228,7 @@ def test_the_api_has_the_passwords_of_its_two_roles_and_no_superusers() -> None:
     assert "superuser's" not in api.values()
 
 
-def test_nothing_stops_a_part_from_starting_alone() -> None:
+def test_services_can_start_separately() -> None:
     """Compose interpolates the whole file: a `:?` of the API would stop `up -d postgres redis`."""
     compose = (ROOT / "compose.yaml").read_text()
     lines = [line for line in compose.splitlines() if not line.lstrip().startswith("#")]
@@ -236,7 +236,7 @@ def test_nothing_stops_a_part_from_starting_alone() -> None:
     assert not [line for line in lines if re.search(r"\$\{\w+:?\?", line)]
 
 
-def test_the_api_can_do_no_more_than_it_must() -> None:
+def test_api_container_has_minimal_privileges() -> None:
     api = load()["services"]["api"]
 
     assert api["read_only"] is True

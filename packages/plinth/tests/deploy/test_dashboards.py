@@ -45,7 +45,7 @@ def read_selectors(expression: str) -> list[tuple[str, set[str]]]:
     return found
 
 
-def test_the_reader_reads_promql() -> None:
+def test_read_selectors_parses_promql() -> None:
     expression = 'sum by (le, x) (rate(a_total{b="c{d}", e=~"f"}[5m] offset 1h)) / on () max(g) > 3'
     assert read_selectors(expression) == [("a_total", {"b", "e", "le", "x"}), ("g", {"le", "x"})]
 
@@ -57,7 +57,9 @@ async def exported(client: AsyncClient, database: Database) -> dict[str, set[str
         return (await scrape(port)).labels
 
 
-async def test_they_name_only_what_there_is(client: AsyncClient, database: Database) -> None:
+async def test_expressions_name_only_existing_metrics_and_labels(
+    client: AsyncClient, database: Database
+) -> None:
     known = await exported(client, database) | PROMETHEUS_OWN
     assert len(expressions()) > 40
     for expression in expressions():
@@ -69,7 +71,7 @@ async def test_they_name_only_what_there_is(client: AsyncClient, database: Datab
             assert not unknown, f"{name} has no label {unknown}: {expression}"
 
 
-async def test_every_metric_is_seen_and_explained(client: AsyncClient, database: Database) -> None:
+async def test_each_metric_is_shown_and_documented(client: AsyncClient, database: Database) -> None:
     used = {name for expression in expressions() for name, _ in read_selectors(expression)}
     queries = json.dumps(BOARD["templating"])
     for name in await exported(client, database):
@@ -81,7 +83,7 @@ async def test_every_metric_is_seen_and_explained(client: AsyncClient, database:
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
-def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
+def test_alert_has_severity_summary_and_documentation(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["summary"]
     assert f"### {rule['alert']}" in GUIDE, (
@@ -89,7 +91,7 @@ def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     )
 
 
-def test_each_panel_has_its_place() -> None:
+def test_panels_do_not_overlap() -> None:
     ids = [panel["id"] for panel in BOARD["panels"]]
     assert len(ids) == len(set(ids))
     spots = {

@@ -47,7 +47,7 @@ def given(stage: list[tuple[str, str]], name: str) -> list[str]:
     return [rest for found, rest in stage if found == name]
 
 
-def test_hadolint_has_nothing_to_say() -> None:
+def test_hadolint_reports_nothing() -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
 
     done = subprocess.run(
@@ -58,7 +58,7 @@ def test_hadolint_has_nothing_to_say() -> None:
     assert "hadolint ignore" not in (ROOT / "Dockerfile").read_text()
 
 
-def test_two_stages_on_a_base_that_can_be_given() -> None:
+def test_both_stages_use_the_base_image_argument() -> None:
     build, image = stages()
 
     assert given(instructions(), "ARG")[0].startswith("BASE_IMAGE=")
@@ -66,7 +66,7 @@ def test_two_stages_on_a_base_that_can_be_given() -> None:
     assert given(image, "FROM") == ["${BASE_IMAGE}"]
 
 
-def test_what_is_installed_is_pinned_by_hash() -> None:
+def test_installed_packages_are_pinned_by_hash() -> None:
     build, image = stages()
     installs = [
         command
@@ -82,7 +82,7 @@ def test_what_is_installed_is_pinned_by_hash() -> None:
     assert not [line for line in given(image, "RUN") if "pip install" in line]
 
 
-def test_the_build_requirements_are_exact() -> None:
+def test_build_requirements_are_pinned_by_hash() -> None:
     text = (ROOT / "deploy" / "build-requirements.txt").read_text()
     names = re.findall(r"^(\S+)==\S+ \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
 
@@ -98,7 +98,7 @@ def test_the_build_requirements_are_exact() -> None:
     assert "://" not in text, "no index's address belongs in here"
 
 
-def test_the_image_runs_as_1000_and_never_as_root_again() -> None:
+def test_image_runs_as_user_1000() -> None:
     _, image = stages()
 
     assert given(image, "USER") == ["1000:1000"]
@@ -106,7 +106,7 @@ def test_the_image_runs_as_1000_and_never_as_root_again() -> None:
     assert not {"RUN", "COPY", "ADD"} & set(after), "what 1000 makes, 1000 can change"
 
 
-def test_the_image_takes_only_the_environment_and_the_app_from_the_build() -> None:
+def test_image_copies_only_the_environment_and_the_app() -> None:
     build, image = stages()
 
     assert given(image, "COPY") == [
@@ -119,7 +119,7 @@ def test_the_image_takes_only_the_environment_and_the_app_from_the_build() -> No
         assert source not in {".", "tests", ".env", ".git"}
 
 
-def test_the_byte_code_does_not_hang_on_times_that_layers_round() -> None:
+def test_byte_code_does_not_depend_on_file_times() -> None:
     build, image = stages()
     compiles = [rest for _, rest in build + image if "compileall" in rest]
 
@@ -128,13 +128,13 @@ def test_the_byte_code_does_not_hang_on_times_that_layers_round() -> None:
     assert "PYC_INVALIDATION_MODE=UNCHECKED_HASH" in given(build, "ENV")[0]
 
 
-def test_no_secret_is_built_in() -> None:
+def test_image_contains_no_secret() -> None:
     values = [rest for name, rest in instructions() if name in {"ARG", "ENV"}]
 
     assert not [value for value in values if re.search(r"(?i)secret|password|token|_url", value)]
 
 
-def test_the_image_says_how_it_is_run() -> None:
+def test_image_declares_port_signal_entrypoint_and_command() -> None:
     _, image = stages()
 
     assert given(image, "EXPOSE") == ["8000"]
@@ -146,7 +146,7 @@ def test_the_image_says_how_it_is_run() -> None:
         assert setting in environment
 
 
-def test_the_image_and_compose_check_health_in_the_same_way() -> None:
+def test_image_and_compose_use_the_same_health_check() -> None:
     _, image = stages()
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     command = compose["services"]["api"]["healthcheck"]["test"]
@@ -184,7 +184,7 @@ def check_health(port: int, **environment: str) -> int:
     ).returncode
 
 
-def test_the_health_check_asks_whether_the_process_lives() -> None:
+def test_health_check_succeeds_while_the_process_is_alive() -> None:
     with serving(HEALTH, 200) as port:
         assert check_health(port) == 0
         assert check_health(port, HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://x:9") == 0
@@ -194,7 +194,7 @@ def test_the_health_check_asks_whether_the_process_lives() -> None:
         assert check_health(port, API_V1_PREFIX="/elsewhere") == 0
 
 
-def test_the_health_check_fails_when_the_server_does() -> None:
+def test_health_check_fails_when_the_server_fails() -> None:
     with serving(HEALTH, 503) as port:
         assert check_health(port) == 1
     assert check_health(port) == 1, "no server listens there any longer"
@@ -237,7 +237,7 @@ def calls(bin_folder: Path) -> list[tuple[int, str]]:
     return [(int(pid), words) for pid, _, words in (line.partition(" ") for line in lines)]
 
 
-def test_the_entrypoint_migrates_and_becomes_the_server(bin_folder: Path) -> None:
+def test_entrypoint_migrates_then_execs_the_server(bin_folder: Path) -> None:
     process = start(bin_folder, "plinth", "serve", "--port", "8000")
     process.communicate(timeout=PATIENCE)
 
@@ -246,7 +246,7 @@ def test_the_entrypoint_migrates_and_becomes_the_server(bin_folder: Path) -> Non
     assert server == process.pid, "exec: the server is process 1 and gets the signals"
 
 
-def test_the_server_does_not_get_the_password_of_the_tables_owner(bin_folder: Path) -> None:
+def test_server_does_not_get_the_password_of_the_owner_role(bin_folder: Path) -> None:
     owners = {
         "MIGRATION_DATABASE_URL": "postgresql://plinth_owner:owner-s@postgres/plinth",
         "POSTGRES_MIGRATION_PASSWORD": "owner-s",
@@ -258,19 +258,19 @@ def test_the_server_does_not_get_the_password_of_the_tables_owner(bin_folder: Pa
     assert "owner-s" not in (bin_folder / "calls.serve").read_text()
 
 
-def test_the_entrypoint_only_runs_any_other_command(bin_folder: Path) -> None:
+def test_entrypoint_runs_other_commands_without_a_migration(bin_folder: Path) -> None:
     start(bin_folder, "plinth", "doctor").communicate(timeout=PATIENCE)
 
     assert [words for _, words in calls(bin_folder)] == ["doctor"]
 
 
-def test_the_entrypoint_need_not_migrate(bin_folder: Path) -> None:
+def test_entrypoint_skips_the_migration_if_disabled(bin_folder: Path) -> None:
     start(bin_folder, "plinth", "serve", MIGRATE_ON_START="0").communicate(timeout=PATIENCE)
 
     assert [words for _, words in calls(bin_folder)] == ["serve"]
 
 
-def test_no_server_starts_on_a_failed_migration(bin_folder: Path) -> None:
+def test_server_does_not_start_after_a_failed_migration(bin_folder: Path) -> None:
     process = start(bin_folder, "plinth", "serve", MIGRATION_STATUS="3")
     process.communicate(timeout=PATIENCE)
 
@@ -278,7 +278,7 @@ def test_no_server_starts_on_a_failed_migration(bin_folder: Path) -> None:
     assert [words for _, words in calls(bin_folder)] == ["db upgrade"]
 
 
-def test_the_public_password_is_refused_outside_development(bin_folder: Path) -> None:
+def test_public_password_is_refused_outside_development(bin_folder: Path) -> None:
     compose = (ROOT / "compose.yaml").read_text()
     (public,) = set(re.findall(r"\$\{POSTGRES_PASSWORD:-(.+?)\}", compose))
 
@@ -298,7 +298,7 @@ def test_the_public_password_is_refused_outside_development(bin_folder: Path) ->
     assert [words for _, words in calls(bin_folder)] == ["db upgrade", "serve"]
 
 
-def test_a_stop_while_it_migrates_stops_the_migration(bin_folder: Path) -> None:
+def test_stop_signal_during_a_migration_stops_it(bin_folder: Path) -> None:
     process = start(bin_folder, "plinth", "serve", SLOW="1")
     deadline = time.monotonic() + PATIENCE
     while not calls(bin_folder) and time.monotonic() < deadline:
@@ -314,7 +314,7 @@ def test_a_stop_while_it_migrates_stops_the_migration(bin_folder: Path) -> None:
         os.kill(migration, 0)
 
 
-def test_a_stop_in_the_moment_when_the_migration_begins_is_heard(bin_folder: Path) -> None:
+def test_stop_signal_at_the_start_of_the_migration_is_handled(bin_folder: Path) -> None:
     # only the migration can stop it this early; the order of the two differs between the runs
     (bin_folder / "plinth").write_text("#!/bin/sh\nkill -TERM $PPID\nexec sleep 30\n")
 
@@ -326,7 +326,7 @@ def test_a_stop_in_the_moment_when_the_migration_begins_is_heard(bin_folder: Pat
 
 
 @pytest.mark.parametrize("name", ["entrypoint.sh", "prove-image.sh"])
-def test_the_shell_scripts_are_sound(name: str) -> None:
+def test_shell_scripts_have_valid_syntax(name: str) -> None:
     script = ROOT / "deploy" / name
 
     assert os.access(script, os.X_OK)

@@ -90,11 +90,11 @@ def is_sent(path: str) -> bool:
     return sent
 
 
-def test_all_is_denied_before_anything_is_allowed() -> None:
+def test_first_rule_excludes_everything() -> None:
     assert rules()[0] == (True, "*")
 
 
-def test_what_is_allowed_is_this_and_no_more() -> None:
+def test_included_paths_match_the_list() -> None:
     """A new `!` line sends more files to the build, so this list must change as well."""
     assert [pattern for left_out, pattern in rules() if not left_out] == [
         "requirements.txt",
@@ -114,16 +114,16 @@ def test_what_is_allowed_is_this_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("path", SECRETS)
-def test_it_stays_here(path: str) -> None:
+def test_secret_is_not_sent(path: str) -> None:
     assert not is_sent(path)
 
 
 @pytest.mark.parametrize("path", NEEDED)
-def test_it_is_sent(path: str) -> None:
+def test_needed_file_is_sent(path: str) -> None:
     assert is_sent(path)
 
 
-def test_what_the_dockerfile_copies_is_sent() -> None:
+def test_files_copied_by_the_dockerfile_are_sent() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ")]
     sources = [word for words in copies if not words[0].startswith("--from") for word in words]
@@ -133,7 +133,7 @@ def test_what_the_dockerfile_copies_is_sent() -> None:
     assert [source for source in sources if source not in folders and not is_sent(source)] == []
 
 
-def test_of_the_code_everything_in_git_is_sent() -> None:
+def test_tracked_code_is_sent() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "app", "alembic", "packages/plinth/src"],
         cwd=ROOT,

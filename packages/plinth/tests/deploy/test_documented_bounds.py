@@ -45,7 +45,7 @@ def read_table(title: str) -> dict[tuple[str, str | None], float | None]:
     return {(name, part): literal_eval(value) if value else None for name, part, value in rows}
 
 
-def test_bytes_connections_and_time() -> None:
+def test_documented_limits_of_bytes_connections_and_time() -> None:
     documented = read_table("Bytes, connections and time")
     assert documented == {key: find_value(*key) for key in documented}
     bounds = {name for name in Settings.model_fields if BOUNDS.fullmatch(name)}
@@ -58,7 +58,7 @@ def test_bytes_connections_and_time() -> None:
     assert {(name, None) for name in bounds} | parts == set(documented), "docs/reference/limits.md"
 
 
-def test_accounts_values_and_services() -> None:
+def test_documented_limits_of_accounts_values_and_services() -> None:
     documented = read_table("Accounts, values and services")
     assert documented == {key: find_value(*key) for key in documented}
     declared = {

@@ -36,27 +36,27 @@ def uncommented() -> dict[str, str | None]:
     return dotenv_values(stream=StringIO(text), interpolate=False)
 
 
-def test_a_copy_changes_nothing() -> None:
+def test_copy_of_the_example_sets_nothing() -> None:
     assert dotenv_values(stream=StringIO(EXAMPLE)) == {}
 
 
-def test_each_name_stands_there_once() -> None:
+def test_each_name_is_listed_once() -> None:
     names = [name for name, _ in ASSIGNMENT.findall(EXAMPLE)]
 
     assert sorted(set(names)) == sorted(names)
 
 
 @pytest.mark.parametrize("name", CONTRACT)
-def test_the_contract_s_settings_are_there(name: str) -> None:
+def test_settings_of_the_contract_are_listed(name: str) -> None:
     assert name in uncommented()
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_explained(name: str) -> None:
+def test_each_setting_is_listed(name: str) -> None:
     assert name in uncommented(), f"add `#{name}=<default>` under a comment to .env.example"
 
 
-def test_each_has_its_sentence() -> None:
+def test_each_setting_has_a_comment() -> None:
     lines = EXAMPLE.splitlines()
     bare = [
         line
@@ -67,7 +67,7 @@ def test_each_has_its_sentence() -> None:
     assert bare == []
 
 
-def test_what_is_shown_is_the_default() -> None:
+def test_shown_value_is_the_default() -> None:
     shown = uncommented()
     # Settings without a default are shown with a value that fits compose.yaml.
     explained = {"POSTGRES_PASSWORD"} | {name for name in Settings.model_fields if "_URL" in name}
@@ -81,7 +81,7 @@ def test_what_is_shown_is_the_default() -> None:
             assert str(read) == str(expected), name
 
 
-def test_it_can_be_taken_as_it_is() -> None:
+def test_uncommented_example_is_valid() -> None:
     values = {
         name: json.loads(value) if value.startswith("[") else value
         for name, value in uncommented().items()
@@ -93,7 +93,7 @@ def test_it_can_be_taken_as_it_is() -> None:
     assert settings.DATABASE_URL == "postgresql://postgres:development-only@localhost:5432/plinth"
 
 
-def test_it_agrees_with_compose() -> None:
+def test_example_matches_compose() -> None:
     compose = (ROOT / "compose.yaml").read_text()
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]+)\}", compose))
     shown = uncommented()

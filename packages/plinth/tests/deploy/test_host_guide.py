@@ -149,7 +149,7 @@ async def _clean(admin: object, tag: str) -> None:
 
 
 @needs_root
-def test_the_service_starts_by_the_guides_own_commands(machine: Machine, tmp_path: Path) -> None:
+def test_commands_of_the_guide_start_the_service(machine: Machine, tmp_path: Path) -> None:
     machine.do(SETTINGS)
     machine.do(WRAPPER)
     assert machine.settings.stat().st_mode & 0o077 == 0, "the secrets are root's alone"
@@ -189,7 +189,7 @@ def test_the_service_starts_by_the_guides_own_commands(machine: Machine, tmp_pat
     assert list((tmp_path / "srv").iterdir()) == [], "nothing was written"
 
 
-def test_every_program_of_the_guide_is_named_by_a_package_or_the_guide() -> None:
+def test_each_program_of_the_guide_is_installed_by_it() -> None:
     packages = set(PACKAGES.partition("--yes ")[2].partition("\n")[0].split())
 
     assert packages == {"git", "openssl", "postgresql", "python3-venv", "redis-server"}

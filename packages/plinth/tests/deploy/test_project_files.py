@@ -25,7 +25,7 @@ TOOLS = Path(sys.executable).parent
 
 
 @pytest.mark.parametrize("schema", FILES)
-def test_a_file_is_valid_by_its_schema(schema: str) -> None:
+def test_file_matches_its_schema(schema: str) -> None:
     checker: list[Path | str] = [TOOLS / "check-jsonschema", "--builtin-schema", f"vendor.{schema}"]
     command = [*checker, *FILES[schema]]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -74,7 +74,7 @@ FOR_TEAMS = [
 @pytest.mark.parametrize(
     ("page", "block"), BLOCKS, ids=lambda it: str(it.line) if isinstance(it, Block) else it
 )
-def test_the_block_is_run_or_has_a_reason(page: str, block: Block) -> None:
+def test_block_is_run_by_a_test_or_has_a_reason(page: str, block: Block) -> None:
     assert find_entry(page, block), (
         f"{page}:{block.line}: run this block in a test and name the test in "
         f"{INVENTORY.relative_to(ROOT)}, or give the reason there"
@@ -82,7 +82,7 @@ def test_the_block_is_run_or_has_a_reason(page: str, block: Block) -> None:
 
 
 @pytest.mark.parametrize("entry", read_inventory(), ids=lambda it: f"{it.page}-{it.begins[0]}")
-def test_the_entry_is_used_and_names_a_test(entry: Entry) -> None:
+def test_inventory_entry_matches_a_block_and_names_a_test(entry: Entry) -> None:
     used = [block for page, block in BLOCKS if find_entry(page, block) == entry]
     unused = [it for it in entry.begins if not any(block.text.startswith(it) for block in used)]
     assert unused == [], "no block begins so: remove it"

@@ -47,7 +47,7 @@ async def test_the_sql_is_valid(second: asyncpg.Connection, statement: str) -> N
     await transaction.rollback()
 
 
-def test_there_are_messages() -> None:
+def test_page_quotes_messages() -> None:
     assert len(MESSAGES) > 8
 
 

@@ -39,7 +39,7 @@ def test_each_page_is_built(site: Path) -> None:
     assert [it for it in pages if not (site / it).with_suffix(".html").exists()] == []
 
 
-def test_nothing_is_loaded_from_another_host(site: Path) -> None:
+def test_site_loads_nothing_from_another_host(site: Path) -> None:
     loaded = {
         url
         for page in site.rglob("*.html")

@@ -98,7 +98,9 @@ async def alembic(environment: dict[str, str], *arguments: str) -> str:
     return output.decode()
 
 
-async def test_alembic_goes_up_down_and_tells_where_it_is(elsewhere: dict[str, str]) -> None:
+async def test_alembic_upgrades_downgrades_and_shows_the_revision(
+    elsewhere: dict[str, str],
+) -> None:
     nowhere = elsewhere | {"DATABASE_URL": "postgresql://app@127.0.0.1:1/app"}
     _, sql, history = await asyncio.gather(
         alembic(elsewhere, "upgrade", "head"),
@@ -120,7 +122,7 @@ async def test_alembic_goes_up_down_and_tells_where_it_is(elsewhere: dict[str, s
     assert f"Revision ID: {at} (head)" not in history
 
 
-async def test_from_registering_to_being_deleted(
+async def test_user_lifecycle_from_registration_to_deletion(
     server: AsyncClient, second: asyncpg.Connection
 ) -> None:
     for account in (ANN, BOB):

@@ -19,7 +19,7 @@ COUNTS = {
 }
 
 
-async def test_what_is_backed_up_under_load_holds_together_elsewhere(
+async def test_backup_under_load_is_consistent_when_restored(
     folder: Path, postgres: OwnPostgres, valkey: OwnValkey, tmp_path: Path, measured: Measured
 ) -> None:
     file = tmp_path / "plinth.dump"

@@ -13,7 +13,7 @@ from tests.support.valkey import OwnValkey
 CALLS_BEFORE_THE_BREAKER = 3
 
 
-async def test_a_frozen_redis_costs_its_budget_and_then_nothing(
+async def test_frozen_redis_delays_only_the_first_calls(
     folder: Path, valkey: OwnValkey, measured: Measured
 ) -> None:
     cache = Cache()

@@ -38,7 +38,7 @@ def api(
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-async def test_the_new_primary_is_found(
+async def test_new_primary_is_found_after_a_failover(
     api: Serving, postgres: OwnPostgres, standby: OwnPostgres, fault: str, measured: Measured
 ) -> None:
     async with loaded(api.url) as book:
@@ -64,7 +64,7 @@ async def test_the_new_primary_is_found(
     assert await find_missing(book, standby.url) == set()
 
 
-async def test_a_commit_that_the_standby_never_confirmed_is_no_success(
+async def test_commit_not_confirmed_by_the_standby_is_not_a_success(
     api: Serving, postgres: OwnPostgres, standby: OwnPostgres, measured: Measured
 ) -> None:
     """PostgreSQL cancels the wait, and commits with a warning."""
@@ -95,7 +95,7 @@ async def test_a_commit_that_the_standby_never_confirmed_is_no_success(
     assert await find_missing(book, standby.url) == set()
 
 
-async def test_a_demoted_primary_is_left(
+async def test_connections_to_a_demoted_primary_are_replaced(
     api: Serving, postgres: OwnPostgres, standby: OwnPostgres, measured: Measured
 ) -> None:
     """The old primary refuses writes; that counts as a lost connection, not as a client error."""

@@ -38,7 +38,7 @@ CHANGING = {
 }  # fmt: skip
 
 
-def test_beside_a_user_of_many_sessions(
+def test_normal_client_beside_a_user_with_many_sessions(
     tmp_path_factory: pytest.TempPathFactory,
     postgres_once: OwnPostgres,
     valkey_once: OwnValkey,
@@ -58,7 +58,7 @@ def test_beside_a_user_of_many_sessions(
     assert changes > 0, "the attack changed no password"
 
 
-def test_beside_changes_of_password(
+def test_normal_client_beside_concurrent_password_changes(
     tmp_path_factory: pytest.TempPathFactory,
     postgres_once: OwnPostgres,
     valkey_once: OwnValkey,

@@ -27,13 +27,15 @@ def make_target(
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_normal_client_goes_on(target: Target, attack: str, measured: Measured) -> None:
+def test_normal_client_is_served_during_an_attack(
+    target: Target, attack: str, measured: Measured
+) -> None:
     check_beside(target, attack, measured, ordinary=ORDINARY_OF.get(attack, ORDINARY))
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["plinth serve", "uvicorn"])
 @pytest.mark.parametrize("protocol", ["auto", "h11"])
-def test_a_trailer_signs_nobody_in(
+def test_authorization_trailer_does_not_authenticate(
     target: Target, tmp_path: Path, plain: bool, protocol: str, postgres_once: OwnPostgres,
     valkey_once: OwnValkey,
 ) -> None:  # fmt: skip

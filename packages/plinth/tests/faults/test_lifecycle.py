@@ -48,7 +48,7 @@ async def send_until_it_is_not_ready(api: Serving, book: Book) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_stopped_in_order_no_answer_is_broken(
+async def test_graceful_stop_breaks_no_response(
     start: Start, postgres: OwnPostgres, way: str, measured: Measured
 ) -> None:
     with start(**WAYS[way]) as api:
@@ -90,7 +90,7 @@ async def test_a_request_in_flight_is_finished(start: Start, postgres: OwnPostgr
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-async def test_a_worker_that_dies_or_hangs_is_replaced(
+async def test_killed_or_frozen_worker_is_replaced(
     start: Start, postgres: OwnPostgres, number: signal.Signals, measured: Measured
 ) -> None:
     with start(workers=2) as api:

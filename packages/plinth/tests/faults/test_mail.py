@@ -17,7 +17,7 @@ from tests.support.valkey import OwnValkey
 PATIENCE = 60
 
 
-async def test_mails_wait(
+async def test_mails_are_queued_while_the_mail_server_is_down(
     folder: Path, postgres: OwnPostgres, valkey: OwnValkey, measured: Measured
 ) -> None:
     port = find_free_port()

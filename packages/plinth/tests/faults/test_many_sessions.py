@@ -132,7 +132,7 @@ VERBS: list[Verb] = [
 
 
 @pytest.mark.parametrize("skip", [0, MANY - 1000])
-async def test_a_page_of_them_and_a_sign_in_take_no_longer(
+async def test_session_list_and_sign_in_finish_within_a_second(
     whale: Whale, measured: Measured, skip: int
 ) -> None:
     await whale.revive()
@@ -150,7 +150,9 @@ async def test_a_page_of_them_and_a_sign_in_take_no_longer(
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-async def test_all_are_ended_within_a_second(whale: Whale, measured: Measured, verb: Verb) -> None:
+async def test_all_sessions_are_revoked_within_a_second(
+    whale: Whale, measured: Measured, verb: Verb
+) -> None:
     await whale.revive()
     oldest, here = await whale.sign_in(), await whale.sign_in()
     await whale.database.execute(  # older than the sessions that one request marks

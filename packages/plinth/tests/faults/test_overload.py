@@ -14,7 +14,7 @@ from tests.support.valkey import OwnValkey
 CLIENTS, PLACES = 80, 30
 
 
-async def test_a_short_queue_and_then_503(
+async def test_overload_is_503_after_a_short_queue(
     folder: Path, postgres: OwnPostgres, valkey: OwnValkey, measured: Measured
 ) -> None:
     with serving(

@@ -30,7 +30,7 @@ def api(folder: Path, pooled: str, valkey: OwnValkey) -> Iterator[Serving]:
         yield running
 
 
-async def test_a_load_of_many_clients(
+async def test_many_clients_are_served_through_pgbouncer(
     api: Serving, postgres: OwnPostgres, measured: Measured
 ) -> None:
     async with loaded(api.url, writers=12, readers=8) as book:
@@ -42,7 +42,7 @@ async def test_a_load_of_many_clients(
     assert await find_missing(book, postgres.url) == set()
 
 
-async def test_the_journey_of_a_user(api: Serving) -> None:
+async def test_user_journey_works_through_pgbouncer(api: Serving) -> None:
     who = {"email": "ada@example.com", "password": PASSWORD}
     async with AsyncClient(base_url=api.url, timeout=30) as client:
         made = await client.post("/auth/register", json={**who, "username": "ada"})
@@ -64,7 +64,9 @@ async def test_the_journey_of_a_user(api: Serving) -> None:
         assert (await client.get("/health/ready")).json()["status"] == "ready"
 
 
-def test_migrations_go_past_it(pooled: str, postgres: OwnPostgres, valkey: OwnValkey) -> None:
+def test_migrations_require_a_direct_connection(
+    pooled: str, postgres: OwnPostgres, valkey: OwnValkey
+) -> None:
     settings = SETTINGS | {
         "DATABASE_URL": pooled,
         "REDIS_URL": valkey.url,

@@ -44,7 +44,7 @@ def tell(measured: Measured, book: Book, slowest: float, recovered: float) -> No
     )
 
 
-async def test_killed_and_restarted(
+async def test_killed_postgresql_is_503_until_restarted(
     api: Serving, postgres: OwnPostgres, measured: Measured
 ) -> None:
     async with loaded(api.url) as book:
@@ -67,7 +67,9 @@ async def test_killed_and_restarted(
     assert await find_missing(book, postgres.url) == set()
 
 
-async def test_frozen_and_thawed(api: Serving, postgres: OwnPostgres, measured: Measured) -> None:
+async def test_frozen_postgresql_is_503_until_resumed(
+    api: Serving, postgres: OwnPostgres, measured: Measured
+) -> None:
     async with loaded(api.url) as book:
         await asyncio.sleep(2)
         postgres.freeze()

@@ -54,7 +54,7 @@ def check(book: Book) -> None:
 
 
 @pytest.mark.parametrize("fault", ["frozen", "killed"])
-async def test_away_and_back(
+async def test_routes_work_while_redis_is_down_and_after(
     folder: Path, postgres: OwnPostgres, valkey: OwnValkey, fault: str, measured: Measured
 ) -> None:
     with serving(folder, DATABASE_URL=postgres.url, REDIS_URL=valkey.url) as api:
@@ -76,7 +76,9 @@ async def test_away_and_back(
     assert await find_missing(book, postgres.url) == set()
 
 
-async def test_sentinel_fails_over(folder: Path, postgres: OwnPostgres, measured: Measured) -> None:
+async def test_sentinel_failover_keeps_routes_working(
+    folder: Path, postgres: OwnPostgres, measured: Measured
+) -> None:
     """The master freezes, together with the first Sentinel in the URL."""
     with (
         watched_valkey(folder) as watched,

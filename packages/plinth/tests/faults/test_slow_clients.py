@@ -76,16 +76,14 @@ def talk(api: Serving, begin: bytes, drip: bytes = b"", every: float = 0.1) -> t
     ],
     ids=["nothing", "half a line", "a header at a time", "empty lines", "after a request"],
 )
-def test_headers_that_come_slowly(
-    api: Serving, begin: bytes, drip: bytes, measured: Measured
-) -> None:
+def test_slow_headers_time_out(api: Serving, begin: bytes, drip: bytes, measured: Measured) -> None:
     answer, seconds = talk(api, begin, drip)
     measured("closed after", f"{seconds:.1f} s of a bound of {BOUND} s")
     assert b"HTTP/1.1 408 " in answer or b"HTTP/1.1 200 " in answer
     assert seconds < PATIENCE
 
 
-def test_headers_without_end(api: Serving) -> None:
+def test_endless_headers_are_refused(api: Serving) -> None:
     answer, _ = talk(api, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000)
     assert not answer or answer.startswith(b"HTTP/1.1 431 ")
 
@@ -115,13 +113,15 @@ def test_headers_without_end(api: Serving) -> None:
         "two lengths",
     ],
 )
-def test_bodies(api: Serving, begin: bytes, drip: bytes, status: int) -> None:
+def test_slow_or_wrong_bodies_are_refused(
+    api: Serving, begin: bytes, drip: bytes, status: int
+) -> None:
     answer, seconds = talk(api, begin, drip)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
     assert seconds < PATIENCE
 
 
-def test_slow_ones_lock_nobody_out(api: Serving) -> None:
+def test_slow_clients_do_not_block_others(api: Serving) -> None:
     with ExitStack() as stack:
         for _ in range(10 * PLACES):
             client = stack.enter_context(connect(api))

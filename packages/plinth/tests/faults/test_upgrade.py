@@ -175,7 +175,7 @@ async def check_dead(deploy: Deploy, *given: dict[str, str]) -> None:
             assert await refresh(client, tokens) is None
 
 
-async def test_nobody_is_signed_out_and_each_takes_the_others_tokens(deploy: Deploy) -> None:
+async def test_both_releases_accept_each_others_tokens(deploy: Deploy) -> None:
     ann = deploy.people["ann"]
     for person in deploy.people.values():
         for tokens in person.tokens:
@@ -243,14 +243,14 @@ async def delete(deploy: Deploy, person: Person) -> list[dict[str, str]]:
         ("deleted", delete),
     ],
 )
-async def test_what_this_release_ends_is_refused_by_both(
+async def test_session_revoked_by_this_release_is_refused_by_both(
     deploy: Deploy, name: str, end: object
 ) -> None:
     assert callable(end)
     await check_dead(deploy, *(await end(deploy, deploy.people[name])))
 
 
-async def test_what_the_release_before_ends_is_refused_by_both(deploy: Deploy) -> None:
+async def test_session_revoked_by_the_previous_release_is_refused_by_both(deploy: Deploy) -> None:
     everywhere, changes = deploy.people["old-everywhere"], deploy.people["old-changes"]
     headers = bearer(everywhere.tokens[0])
     assert (await deploy.old.post("/auth/logout-all", headers=headers)).status_code == 204
@@ -266,7 +266,7 @@ async def test_what_the_release_before_ends_is_refused_by_both(deploy: Deploy) -
     assert await deploy.database.fetchval(epoch, changes.id) == 1, "the trigger counted"
 
 
-async def test_a_session_that_the_release_before_begins_later_is_live(deploy: Deploy) -> None:
+async def test_session_started_later_by_the_previous_release_is_live(deploy: Deploy) -> None:
     person = deploy.people["logs-out-everywhere"]
     tokens = await sign_in(deploy.old, person)
     assert await is_live(deploy.new, tokens)
@@ -276,7 +276,7 @@ async def test_a_session_that_the_release_before_begins_later_is_live(deploy: De
     await check_dead(deploy, tokens)
 
 
-async def test_its_device_cookies_count_until_the_credentials_change(deploy: Deploy) -> None:
+async def test_earlier_device_cookie_is_valid_until_a_credential_change(deploy: Deploy) -> None:
     person = deploy.people["device"]
     wrong = {"email": person.email, "password": "Wrong-Horse-8"}
     cookie = {"Cookie": f"plinth_device={person.device}"}
@@ -290,7 +290,7 @@ async def test_its_device_cookies_count_until_the_credentials_change(deploy: Dep
     assert void.status_code == 429
 
 
-async def test_more_than_a_request_marks_are_refused_by_the_release_before_too(
+async def test_many_revoked_sessions_are_refused_by_the_previous_release(
     deploy: Deploy,
 ) -> None:
     """Sessions in use end at once; the worker deletes the rest."""
@@ -316,7 +316,9 @@ async def test_more_than_a_request_marks_are_refused_by_the_release_before_too(
     await check_dead(deploy, first, second)
 
 
-async def test_the_audit_log_of_both_holds(empty_postgres: OwnPostgres, folder_once: Path) -> None:
+async def test_audit_log_of_both_releases_verifies(
+    empty_postgres: OwnPostgres, folder_once: Path
+) -> None:
     """The audit chain covers the events of both releases and of the migration."""
     found = await asyncio.to_thread(
         run_plinth, "audit", "verify", "--json", folder=folder_once, DATABASE_URL=empty_postgres.url
@@ -326,7 +328,7 @@ async def test_the_audit_log_of_both_holds(empty_postgres: OwnPostgres, folder_o
     assert verified["events"] > len(NAMES)
 
 
-async def test_a_downgrade_revives_nobody(deploy: Deploy, empty_postgres: OwnPostgres) -> None:
+async def test_downgrade_revives_no_session(deploy: Deploy, empty_postgres: OwnPostgres) -> None:
     """Run this test last: the newer release cannot serve afterwards."""
     ann = deploy.people["ann"]
     await deploy.database.execute(

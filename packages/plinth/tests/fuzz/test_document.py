@@ -19,7 +19,7 @@ from tests.support.serving import serving
 EMAIL = "fuzz@example.com"
 
 
-def test_what_the_document_says_is_what_is_answered(services: TestServices, tmp_path: Path) -> None:
+def test_responses_conform_to_the_openapi_document(services: TestServices, tmp_path: Path) -> None:
     with cloned_database(services, "fuzz") as url:
         settings: dict[str, Any] = {
             "ENVIRONMENT": "development",

@@ -52,7 +52,7 @@ async def status_for(host: str | None, path: str = "/") -> int:
         "10.0.0.1",
     ],
 )
-async def test_an_allowed_host(host: str) -> None:
+async def test_allowed_host_is_accepted(host: str) -> None:
     assert await status_for(host) == 200
 
 
@@ -83,7 +83,7 @@ async def test_an_allowed_host(host: str) -> None:
         "x" * 300 + ".example.org",
     ],
 )
-async def test_any_other_host_is_refused(host: str | None) -> None:
+async def test_other_host_is_refused(host: str | None) -> None:
     assert await status_for(host) == 400
     assert await status_for(host, PROBE) == 200, "Kubernetes probes by the pod's address"
 
@@ -91,7 +91,7 @@ async def test_any_other_host_is_refused(host: str | None) -> None:
 @pytest.mark.parametrize(
     "hosts", [(b"api.example.com", b"evil.example"), (b"api.example.com",) * 2]
 )
-async def test_a_request_has_one_host(hosts: tuple[bytes, bytes]) -> None:
+async def test_request_with_two_hosts_is_refused(hosts: tuple[bytes, bytes]) -> None:
     """With two `Host` headers, a proxy may use the other one (RFC 9112, section 3.2)."""
     answer = await send(
         AllowedHostsMiddleware(answer_ok, HOSTS), "GET", "/", [(b"host", it) for it in hosts]
@@ -115,7 +115,7 @@ async def test_a_websocket_of_another_host_is_closed() -> None:
     assert [it["type"] for it in sent[1:]] == ["http.response.start", "http.response.body"]
 
 
-def test_the_application_asks_allowed_hosts() -> None:
+def test_application_applies_allowed_hosts() -> None:
     code = """
 import asyncio
 from app.main import app
@@ -150,7 +150,7 @@ async def test_no_redirect_repeats_the_host(app: FastAPI, path: str) -> None:
     assert answer.status_code < 500
 
 
-async def test_a_redirect_of_two_slashes_stays_with_this_host(app: FastAPI) -> None:
+async def test_redirect_with_two_slashes_stays_on_this_host(app: FastAPI) -> None:
     from plinth.admin.middleware import _without_host  # noqa: PLC0415
 
     scope = {"scheme": "http", "headers": [(b"host", b"here.example")]}
@@ -170,25 +170,25 @@ async def test_a_redirect_of_two_slashes_stays_with_this_host(app: FastAPI) -> N
         ("/", "/svc/"),
     ],
 )
-async def test_a_path_has_its_root_path_once(path: str, found: str) -> None:
+async def test_root_path_is_added_once(path: str, found: str) -> None:
     answer = await send(RootPathMiddleware(answer_ok, "/svc"), "GET", path)
 
     assert answer.body.decode() == found
 
 
 @pytest.mark.parametrize("host", ["*", "*.example.com", "https://a.b", "a.b:80", "a/b", "", "a b"])
-def test_a_host_that_no_client_sends_is_refused_at_start(host: str) -> None:
+def test_invalid_allowed_host_is_refused_at_start(host: str) -> None:
     with pytest.raises(ValueError, match="is not a host name"):
         check_host(host)
 
 
 @pytest.mark.parametrize("path", ["api", "/a//b", "/a?b", "/a/../b", "/ä", "https://x/y", "/."])
-def test_a_root_path_is_a_path(path: str) -> None:
+def test_invalid_root_path_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="begins with a slash"):
         check_root_path(path)
 
 
-def test_a_root_path_that_begins_one_of_our_own_is_refused() -> None:
+def test_root_path_that_shadows_own_paths_is_refused() -> None:
     for root in ("/api", "/api/v1", "/docs", "/admin/"):
         with pytest.raises(SettingsError, match="choose another ROOT_PATH"):
             load_settings(_env_file=None, ROOT_PATH=root)
@@ -196,6 +196,6 @@ def test_a_root_path_that_begins_one_of_our_own_is_refused() -> None:
     assert load_settings(_env_file=None, ROOT_PATH="/ap").ROOT_PATH == "/ap"
 
 
-def test_hosts_are_kept_in_lower_case() -> None:
+def test_allowed_hosts_are_lower_cased() -> None:
     found = load_settings(_env_file=None, ALLOWED_HOSTS=["API.example.com."])
     assert found.ALLOWED_HOSTS == ["api.example.com"]

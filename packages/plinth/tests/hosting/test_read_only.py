@@ -36,7 +36,7 @@ def by_tcp(environment: dict[str, str]) -> Iterator[dict[str, str]]:
 
 @needs_root
 @pytest.mark.parametrize("environment_name", ["production", "development"])
-def test_with_both_servers_named_it_needs_no_folder(
+def test_server_with_external_services_needs_no_folder(
     by_tcp: dict[str, str], read_only: Path, tmp_path: Path, environment_name: str
 ) -> None:
     settings: dict[str, Any] = by_tcp | {"ENVIRONMENT": environment_name}
@@ -47,7 +47,7 @@ def test_with_both_servers_named_it_needs_no_folder(
 
 @needs_root
 @pytest.mark.parametrize("command", [["db", "upgrade"], ["doctor"], ["audit", "verify"]])
-def test_commands_need_none_either(
+def test_commands_with_external_services_need_no_folder(
     by_tcp: dict[str, str], read_only: Path, command: list[str]
 ) -> None:
     done = subprocess.run(
@@ -63,13 +63,13 @@ def test_commands_need_none_either(
     assert list(read_only.iterdir()) == []
 
 
-def test_no_server_asked_for_creates_no_folder(tmp_path: Path) -> None:
+def test_embedded_services_without_servers_create_no_folder(tmp_path: Path) -> None:
     with embedded_services(tmp_path / "data", postgres=False, valkey=False) as endpoints:
         assert endpoints.database_url is endpoints.redis_url is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_secrets_is_this_users_alone_with_its_parents(tmp_path: Path) -> None:
+def test_private_folder_and_its_parents_have_mode_700(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         make_private_folder(tmp_path / "a" / "b")
@@ -80,7 +80,7 @@ def test_a_folder_of_secrets_is_this_users_alone_with_its_parents(tmp_path: Path
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o700, name
 
 
-def test_the_doctor_reports_a_folder_that_others_can_read(tmp_path: Path) -> None:
+def test_doctor_reports_a_folder_readable_by_others(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, DATA_DIR=tmp_path)
     tmp_path.chmod(0o755)
     assert check_data_dir(settings).level == "doubtful"

@@ -79,7 +79,7 @@ async def superuser(roles: Roles, settings: dict[str, str]) -> AsyncIterator[asy
     await connection.close()
 
 
-async def test_a_journey(
+async def test_user_journey_works_with_the_restricted_role(
     settings: dict[str, str],
     superuser: asyncpg.Connection,
     application: asyncpg.Connection,
@@ -164,7 +164,7 @@ async def administrate(url: str) -> None:
             assert (await pages.get(page)).status_code == 200, page
 
 
-async def test_the_application_may_not(
+async def test_application_role_cannot_change_the_schema_or_audit_log(
     settings: dict[str, str], application: asyncpg.Connection, superuser: asyncpg.Connection
 ) -> None:
     for statement in FORBIDDEN:
@@ -178,7 +178,7 @@ async def test_the_application_may_not(
     await use_a_later_table(settings, application)
 
 
-async def test_the_application_may_ask_for_the_schema_version(
+async def test_application_role_can_read_the_schema_version(
     settings: dict[str, str], application: asyncpg.Connection
 ) -> None:
     """Also if only its owner may execute a function."""
@@ -210,7 +210,7 @@ def findings(settings: dict[str, str]) -> dict[str, tuple[str, str]]:
     return {check["name"]: (check["level"], check["text"]) for check in checks}
 
 
-async def test_the_doctor_knows_the_roles(
+async def test_doctor_checks_the_roles(
     settings: dict[str, str], roles: Roles, superuser: asyncpg.Connection
 ) -> None:
     found = findings(settings)
@@ -231,7 +231,7 @@ async def test_the_doctor_knows_the_roles(
     assert wrong["owner"][0] == "broken"
 
 
-async def test_a_backup_comes_back_without_a_superuser(
+async def test_backup_can_be_restored_without_a_superuser(
     settings: dict[str, str],
     superuser: asyncpg.Connection,
     application: asyncpg.Connection,
@@ -261,7 +261,7 @@ async def test_a_backup_comes_back_without_a_superuser(
     assert plinth("db", "upgrade", **settings).returncode == 0
 
 
-async def test_a_database_of_one_role_is_handed_over_with_its_data(
+async def test_database_of_one_role_is_migrated_to_two_roles(
     roles: Roles, environment: dict[str, str]
 ) -> None:
     one = environment | {"DATABASE_URL": roles.admin}
@@ -290,7 +290,7 @@ async def test_a_database_of_one_role_is_handed_over_with_its_data(
     await connection.close()
 
 
-def test_the_printed_sql_holds_no_password_and_runs_in_psql(
+def test_printed_sql_contains_no_password_and_runs_in_psql(
     roles: Roles, environment: dict[str, str]
 ) -> None:
     printed = plinth("db", "roles", **environment | roles.settings)
@@ -310,7 +310,7 @@ def test_the_printed_sql_holds_no_password_and_runs_in_psql(
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_the_verifier_is_what_the_server_makes_of_the_password(
+async def test_scram_verifier_matches_the_server(
     roles: Roles,
 ) -> None:
     admin = await asyncpg.connect(roles.admin)
@@ -335,7 +335,7 @@ async def test_the_verifier_is_what_the_server_makes_of_the_password(
         },
     ],
 )
-def test_roles_need_two_urls(settings: dict[str, str]) -> None:
+def test_roles_command_requires_two_urls(settings: dict[str, str]) -> None:
     done = plinth("db", "roles", **settings)
     assert done.returncode == 1
     assert "MIGRATION_DATABASE_URL" in done.stderr
@@ -345,7 +345,7 @@ def run(command: list[str], environment: dict[str, str]) -> subprocess.Completed
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-async def test_composes_script_makes_the_same_roles(
+async def test_compose_init_script_creates_the_same_roles(
     roles: Roles, environment: dict[str, str]
 ) -> None:
     """On a volume that is older than the two roles, and again by hand."""

@@ -47,7 +47,7 @@ async def browser(outside: str) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_the_api_and_its_cookie(
+async def test_api_and_its_cookie_work_below_a_path(
     browser: AsyncClient, second: asyncpg.Connection, outside: str
 ) -> None:
     welcome = (await browser.get("/")).json()
@@ -68,7 +68,7 @@ async def test_the_api_and_its_cookie(
         assert (await api.delete("/users/me", headers=headers)).status_code == 405
 
 
-async def test_the_docs_load_what_they_name(browser: AsyncClient, outside: str) -> None:
+async def test_docs_assets_load_below_a_path(browser: AsyncClient, outside: str) -> None:
     pages = [await browser.get(page) for page in ("/docs", "/redoc")]
 
     links = [unescape(link) for page in pages for link in LINK.findall(page.text)]
@@ -78,7 +78,7 @@ async def test_the_docs_load_what_they_name(browser: AsyncClient, outside: str) 
         assert (await browser.get(f"{outside}{link}")).status_code == 200, link
 
 
-async def test_the_openapi_document_leads_back_here(
+async def test_openapi_document_has_the_root_path(
     browser: AsyncClient, outside: str, second: asyncpg.Connection
 ) -> None:
     document = (await browser.get("/api/v1/openapi.json")).json()
@@ -92,7 +92,7 @@ async def test_the_openapi_document_leads_back_here(
     assert answer.status_code == 200, flows
 
 
-async def test_the_admin_pages(
+async def test_admin_pages_work_below_a_path(
     browser: AsyncClient, outside: str, environment: dict[str, str]
 ) -> None:
     made = plinth(
@@ -135,7 +135,7 @@ async def test_the_admin_pages(
     assert gone.headers["location"] == f"{ROOT_PATH}/admin/login"
 
 
-async def test_a_probe_of_the_process_itself_needs_no_path(
+async def test_direct_probe_works_without_the_root_path(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = environment | {"ROOT_PATH": ROOT_PATH}

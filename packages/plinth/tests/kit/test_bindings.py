@@ -32,7 +32,7 @@ async def apart(drafts_app: FastAPI) -> Database:
     return found
 
 
-async def test_a_guest_finds_no_row_that_has_an_owner(
+async def test_guest_finds_no_owned_row(
     client: AsyncClient, owner: Person, apart: Database
 ) -> None:
     made = await client.post("/drafts/", json={"title": "First"}, headers=owner.headers)
@@ -43,7 +43,7 @@ async def test_a_guest_finds_no_row_that_has_an_owner(
     assert (list(page.items), page.total) == ([], 0)
 
 
-async def test_a_row_belongs_to_its_maker_whatever_the_schema_lets_in(
+async def test_owner_is_the_creator_even_if_the_schema_accepts_owner_id(
     client: AsyncClient, owner: Person, people: People, apart: Database
 ) -> None:
     class CarelessCreate(DraftCreate):
@@ -60,7 +60,7 @@ async def test_a_row_belongs_to_its_maker_whatever_the_schema_lets_in(
     assert (made.owner_id, more.owner_id) == (owner.id, owner.id)
 
 
-async def test_a_column_from_the_route_precedes_the_body(
+async def test_column_from_the_route_overrides_the_body(
     client: AsyncClient, owner: Person, apart: Database
 ) -> None:
     row: Any = Principal
@@ -70,12 +70,12 @@ async def test_a_column_from_the_route_precedes_the_body(
     assert made.title == "Given"
 
 
-def test_others_can_only_be_denied_where_a_row_has_an_owner() -> None:
+def test_deny_writes_requires_an_owner_column() -> None:
     with pytest.raises(ValueError, match="User: deny_writes=True needs an owner for each row"):
         CRUDResource[User, DraftCreate, DraftCreate](User, deny_writes=True)
 
 
-def test_an_error_cannot_have_the_status_of_a_success() -> None:
+def test_error_format_refuses_a_success_status() -> None:
     def render(_: object) -> DraftCreate:
         return DraftCreate(title="Error")
 
@@ -84,9 +84,7 @@ def test_an_error_cannot_have_the_status_of_a_success() -> None:
             ErrorFormat(render, DraftCreate, statuses={"unauthenticated": status})
 
 
-async def test_a_cursor_of_one_table_is_refused_by_another_of_the_same_order(
-    client: AsyncClient, people: People
-) -> None:
+async def test_cursor_of_another_table_is_refused(client: AsyncClient, people: People) -> None:
     superuser = await people.enter(is_superuser=True)
     for title in ("First", "Second"):
         await client.post("/drafts/", json={"title": title}, headers=superuser.headers)
@@ -113,7 +111,7 @@ async def test_an_idempotency_key_is_bound_to_the_path(drafts_app: FastAPI, owne
         assert (other.status_code, other.json()["code"]) == (422, "validation_error")
 
 
-async def test_an_unverified_user_is_refused_where_a_verified_one_is_asked_for(
+async def test_unverified_user_is_refused_if_verification_is_required(
     drafts_app: FastAPI, people: People
 ) -> None:
     async with AsyncClient(

@@ -94,7 +94,7 @@ async def stage(
         yield made
 
 
-def test_the_shapes_are_understood() -> None:
+def test_operations_are_parsed() -> None:
     found = {str(it): it for it in OPERATIONS}
     create = found[f"POST {PREFIX}"]
     assert create.settable_fields == {"title", "body"}
@@ -107,9 +107,7 @@ def test_the_shapes_are_understood() -> None:
 
 
 @each
-async def test_the_rules_hold_for_a_resource_that_is_right(
-    stage: Stage, operation: Operation
-) -> None:
+async def test_rules_pass_for_a_correct_resource(stage: Stage, operation: Operation) -> None:
     await rules.test_access_matches_declaration(await stage.scene(APP), operation)
     with recorded_statements(stage.database) as statements:
         await rules.test_query_count_within_declaration(
@@ -142,7 +140,7 @@ class CarelessIn(BaseModel):
     article: Careless
 
 
-async def test_a_change_that_asks_for_no_owner_is_noticed(
+async def test_update_without_an_owner_check_is_detected(
     apart: Resources, second: asyncpg.Connection, database: Database
 ) -> None:
     careless = APIRouter(prefix="/articles/any")
@@ -158,7 +156,7 @@ async def test_a_change_that_asks_for_no_owner_is_noticed(
         await judge(careless, apart, second, rules.test_access_matches_declaration)
 
 
-async def test_what_is_hidden_where_a_denial_is_declared_is_noticed(
+async def test_hidden_row_is_detected_if_a_denial_is_declared(
     apart: Resources, second: asyncpg.Connection, database: Database
 ) -> None:
     hiding = CRUDResource[Draft, NewArticle, NewArticle](Draft, LISTING)
@@ -173,7 +171,7 @@ async def test_what_is_hidden_where_a_denial_is_declared_is_noticed(
         await judge(careless, apart, second, rules.test_access_matches_declaration)
 
 
-async def test_an_owner_from_within_an_envelope_is_noticed(
+async def test_owner_set_inside_an_envelope_is_detected(
     apart: Resources, second: asyncpg.Connection, database: Database
 ) -> None:
     careless = APIRouter(prefix="/articles/any")
@@ -188,7 +186,7 @@ async def test_an_owner_from_within_an_envelope_is_noticed(
         await judge(careless, apart, second, rules.test_no_mass_assignment)
 
 
-async def test_a_query_for_each_row_behind_an_envelope_is_noticed(
+async def test_query_per_row_inside_an_envelope_is_detected(
     apart: Resources, second: asyncpg.Connection, database: Database
 ) -> None:
     careless = APIRouter(prefix="/articles")
@@ -223,7 +221,7 @@ async def judge(
         await rule(scene, operation)
 
 
-async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: Stage) -> None:
+async def test_route_without_a_known_shape_is_skipped_with_a_reason(stage: Stage) -> None:
     lonely = APIRouter(prefix="/articles/any")
 
     @lonely.get("/{place}", response_model=ArticleOut)
@@ -241,7 +239,7 @@ async def test_a_route_that_no_rule_can_judge_is_skipped_with_a_reason(stage: St
         await rules.test_no_mass_assignment(scene, login)
 
 
-async def test_an_outage_is_tried_with_the_scheme_of_the_path(
+async def test_outage_rule_uses_the_scheme_of_the_path(
     stage: Stage,
 ) -> None:
     (operation,) = (it for it in OPERATIONS if str(it) == f"POST {PREFIX}")
@@ -263,7 +261,7 @@ async def test_a_denial_names_the_resource(stage: Stage) -> None:
     assert caught.value.code == "draft_denied"
 
 
-async def test_people_sign_in_where_the_application_has_no_such_route(
+async def test_people_can_sign_in_without_a_login_route(
     apart: Resources, second: asyncpg.Connection
 ) -> None:
     api_router = APIRouter()
@@ -276,7 +274,7 @@ async def test_people_sign_in_where_the_application_has_no_such_route(
     assert answer.status_code == 201
 
 
-async def test_everyone_sees_a_row_that_is_denied_to_others(stage: Stage) -> None:
+async def test_row_with_denied_writes_is_readable_by_all(stage: Stage) -> None:
     drafts = CRUDResource[Draft, NewArticle, NewArticle](Draft, deny_writes=True)
     owner = Caller((await stage.people.add()).id)
     async with stage.database.transaction() as db:

@@ -29,11 +29,11 @@ DOCUMENT: TypeAdapter[dict[str, Any]] = TypeAdapter(JsonObject)
         (0.1, "0.10"),
     ],
 )
-def test_a_decimal_has_all_its_places(sent: Any, stored: str) -> None:
+def test_decimal_has_all_its_decimal_places(sent: Any, stored: str) -> None:
     assert str(PRICE.validate_python(sent)) == stored
 
 
-def test_a_decimal_keeps_more_digits_than_the_usual_context() -> None:
+def test_decimal_keeps_more_digits_than_the_default_context() -> None:
     digits = "12345678901234567890"
     assert f"{WIDE.validate_python(digits):f}" == f"{digits}.0000000000"
 
@@ -54,7 +54,7 @@ def test_a_small_decimal_is_written_without_an_exponent() -> None:
     assert Amount(value=None).model_dump_json() == '{"value":null}'
 
 
-def test_a_moment_is_converted_to_utc() -> None:
+def test_timestamp_is_converted_to_utc() -> None:
     moment = MOMENT.validate_python("2026-03-14T10:00:00+01:00")
     assert MOMENT.dump_json(moment) == b'"2026-03-14T09:00:00Z"'
 
@@ -68,12 +68,12 @@ def test_a_moment_is_converted_to_utc() -> None:
         "9999-12-31T23:59:59.999999Z",
     ],
 )
-def test_a_moment_that_utc_cannot_express_is_refused(sent: str) -> None:
+def test_timestamp_outside_the_range_of_utc_is_refused(sent: str) -> None:
     with pytest.raises(ValidationError, match="within the years 1 to 9999"):
         MOMENT.validate_python(sent)
 
 
-def test_json_is_not_nested_without_end() -> None:
+def test_json_nesting_is_limited() -> None:
     document: dict[str, Any] = {}
     for _ in range(MAX_JSON_DEPTH - 1):
         document = {"inside": document}

@@ -74,9 +74,7 @@ def flat(pages: Iterable[Iterable[dict[str, Any]]]) -> list[str]:
     return [title for page in pages for title in titles(page)]
 
 
-async def test_one_word_in_two_forms_of_unicode_is_the_same(
-    client: AsyncClient, user: Person
-) -> None:
+async def test_text_is_equal_in_nfc_and_nfd(client: AsyncClient, user: Person) -> None:
     composed, decomposed = "Caf\u00e9 Z\u00fcrich", "Cafe\u0301 Zu\u0308rich"
     made = await client.post(
         "/drafts/", headers=user.headers, json={"title": decomposed, "body": f"{decomposed}\n"}
@@ -92,7 +90,7 @@ async def test_one_word_in_two_forms_of_unicode_is_the_same(
 
 
 @pytest.mark.parametrize("field", ["title", "body"])
-async def test_more_marks_on_a_letter_than_any_language_has_are_refused(
+async def test_too_many_combining_marks_are_refused(
     client: AsyncClient, user: Person, field: str
 ) -> None:
     """Normalizing them takes quadratic time: minutes for a body of one megabyte."""
@@ -116,7 +114,7 @@ SORTS = {
 
 @pytest.mark.parametrize(("sort", "order"), SORTS.items())
 @pytest.mark.parametrize("limit", [1, 7, 40])
-async def test_pages_by_key_follow_each_other_both_ways(
+async def test_cursor_pages_follow_each_other_in_both_directions(
     client: AsyncClient,
     user: Person,
     second: asyncpg.Connection,
@@ -140,7 +138,7 @@ async def test_pages_by_key_follow_each_other_both_ways(
         assert flat(reversed(back)) == expected[:-1]
 
 
-async def test_rows_that_come_and_go_are_neither_missed_nor_seen_twice(
+async def test_concurrent_changes_cause_no_missed_or_repeated_rows(
     client: AsyncClient, user: Person, second: asyncpg.Connection
 ) -> None:
     await fill(second, user, numbered(60))
@@ -162,7 +160,7 @@ async def test_rows_that_come_and_go_are_neither_missed_nor_seen_twice(
     assert there - gone <= set(seen)
 
 
-async def test_a_page_by_offset_counts_and_one_by_cursor_does_not(
+async def test_offset_page_has_a_total_and_cursor_page_has_none(
     client: AsyncClient, user: Person, second: asyncpg.Connection
 ) -> None:
     await fill(second, user, numbered(25))
@@ -269,14 +267,14 @@ async def test_a_list_is_filtered_by_declared_columns(
         ("nonsense=1", "nonsense"),
     ],
 )
-async def test_what_is_not_declared_is_refused(
+async def test_undeclared_parameter_is_refused(
     client: AsyncClient, user: Person, query: str, place: str
 ) -> None:
     check_invalid(await client.get(f"/drafts/?{query}", headers=user.headers), f"query.{place}")
 
 
 @pytest.mark.parametrize("column", ["body", "gone", "__class__"])
-async def test_a_cursor_of_an_order_that_is_not_declared_any_more_is_refused(
+async def test_cursor_of_a_removed_sort_order_is_refused(
     client: AsyncClient, user: Person, column: str
 ) -> None:
     old = {"sort": f"{column},-title", "backwards": False, "values": ["a", "b", 1]}
@@ -285,7 +283,7 @@ async def test_a_cursor_of_an_order_that_is_not_declared_any_more_is_refused(
     check_invalid(answer, "query.cursor")
 
 
-async def test_a_cursor_is_only_what_we_gave_out_for_this_order(
+async def test_cursor_of_another_sort_order_is_refused(
     client: AsyncClient, user: Person, second: asyncpg.Connection
 ) -> None:
     await fill(second, user, numbered(5))
@@ -309,7 +307,7 @@ async def test_a_cursor_is_only_what_we_gave_out_for_this_order(
     assert users.status_code == 403
 
 
-async def test_the_links_keep_what_was_asked_for(
+async def test_page_links_keep_the_query_parameters(
     client: AsyncClient, user: Person, second: asyncpg.Connection
 ) -> None:
     await fill(second, user, numbered(30))
@@ -322,7 +320,7 @@ async def test_the_links_keep_what_was_asked_for(
     assert page["next"].startswith("/api/v1/drafts/?")
 
 
-async def test_others_rows_are_in_no_list(
+async def test_list_contains_only_own_rows(
     client: AsyncClient, people: People, user: Person, second: asyncpg.Connection
 ) -> None:
     other, superuser = await people.enter(), await people.enter(is_superuser=True)
@@ -338,7 +336,7 @@ async def test_others_rows_are_in_no_list(
     ]
 
 
-async def test_users_are_listed_by_the_same_kit(client: AsyncClient, people: People) -> None:
+async def test_users_list_uses_the_same_paging(client: AsyncClient, people: People) -> None:
     superuser = await people.enter(is_superuser=True)
     ids = [superuser.id, *[(await people.add()).id for _ in range(6)]]
 

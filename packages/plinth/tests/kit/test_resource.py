@@ -40,7 +40,7 @@ async def count(second: asyncpg.Connection) -> int:
     return found
 
 
-async def test_what_is_made_is_found_changed_and_removed(
+async def test_create_read_update_and_delete(
     client: AsyncClient, user: Person, second: asyncpg.Connection
 ) -> None:
     made = await make(client, user, body="two\nlines", due="2026-12-24")
@@ -70,7 +70,7 @@ async def test_what_is_made_is_found_changed_and_removed(
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_what_is_not_yours_is_not_there(
+async def test_row_of_another_user_is_404(
     client: AsyncClient,
     people: People,
     user: Person,
@@ -92,7 +92,7 @@ async def test_what_is_not_yours_is_not_there(
 
 
 @pytest.mark.parametrize("key", ["id", "owner_id", "version", "created_at", "nonsense"])
-async def test_what_a_client_may_not_set_is_refused(
+async def test_protected_field_is_refused(
     client: AsyncClient, user: Person, other: Person, second: asyncpg.Connection, key: str
 ) -> None:
     check_invalid(await make(client, user, **{key: other.id}), f"body.{key}")
@@ -102,7 +102,7 @@ async def test_what_a_client_may_not_set_is_refused(
     assert await second.fetchval("SELECT owner_id FROM drafts") == user.id
 
 
-async def test_a_reference_to_anothers_row_is_refused_by_the_database(
+async def test_reference_to_a_row_of_another_user_is_refused(
     client: AsyncClient, user: Person, other: Person, second: asyncpg.Connection
 ) -> None:
     add = "INSERT INTO folders (owner_id, name) VALUES ($1, 'Taxes') RETURNING id"
@@ -130,7 +130,7 @@ async def test_a_taken_title_is_a_conflict_for_its_owner_only(
 
 
 class TestVersions:
-    async def test_a_fresh_copy_is_not_sent_again(self, client: AsyncClient, user: Person) -> None:
+    async def test_matching_if_none_match_is_304(self, client: AsyncClient, user: Person) -> None:
         path = f"/drafts/{(await make(client, user)).json()['id']}"
         tag = (await client.get(path, headers=user.headers)).headers["etag"]
         assert tag == '"1"'
@@ -144,7 +144,7 @@ class TestVersions:
             answer = await client.get(path, headers=headers)
             assert answer.status_code == 200
 
-    async def test_a_change_is_for_the_version_that_it_names(
+    async def test_if_match_refuses_another_version(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection
     ) -> None:
         path = f"/drafts/{(await make(client, user)).json()['id']}"
@@ -164,7 +164,7 @@ class TestVersions:
         assert (await change('"9", "3"', "Third")).status_code == 200
         assert (await change("*", "Fourth")).status_code == 200
 
-    async def test_of_many_who_change_one_version_one_does(
+    async def test_concurrent_updates_of_one_version_succeed_once(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection
     ) -> None:
         path = f"/drafts/{(await make(client, user)).json()['id']}"
@@ -179,7 +179,7 @@ class TestVersions:
 
 
 class TestSeveral:
-    async def test_several_are_made_by_one_statement_in_their_order(
+    async def test_bulk_create_uses_one_statement_and_keeps_the_order(
         self, client: AsyncClient, user: Person
     ) -> None:
         several = [{"title": f"draft {n}", "priority": 100 - n} for n in range(100)]
@@ -189,7 +189,7 @@ class TestSeveral:
         assert all(it["owner_id"] == user.id for it in answer.json())
 
     @pytest.mark.parametrize("bad", [{"title": ""}, {"title": "draft 0"}, {"title": 3}])
-    async def test_all_or_none(
+    async def test_bulk_create_is_all_or_nothing(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection, bad: dict[str, Any]
     ) -> None:
         several = [{"title": "draft 0"}, {"title": "draft 1"}, bad]
@@ -197,7 +197,9 @@ class TestSeveral:
         assert answer.status_code in {409, 422}
         assert await count(second) == 0
 
-    async def test_none_and_too_many_are_refused(self, client: AsyncClient, user: Person) -> None:
+    async def test_bulk_create_of_none_or_too_many_is_refused(
+        self, client: AsyncClient, user: Person
+    ) -> None:
         for number in (0, 101):
             several = [{"title": f"draft {n}"} for n in range(number)]
             answer = await client.post("/drafts/bulk", json=several, headers=user.headers)
@@ -207,7 +209,7 @@ class TestSeveral:
 class TestOnce:
     @pytest.mark.no_cover
     @pytest.mark.parametrize("time", range(50))
-    async def test_of_twenty_with_one_key_one_is_done(
+    async def test_concurrent_requests_with_one_key_run_once(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection, time: int
     ) -> None:
         headers = user.headers | {"Idempotency-Key": f"key-{time}"}
@@ -219,7 +221,7 @@ class TestOnce:
         assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
         assert await count(second) == 1
 
-    async def test_another_request_with_the_key_is_refused(
+    async def test_idempotency_key_with_another_body_is_refused(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection
     ) -> None:
         headers = user.headers | {"Idempotency-Key": "key"}
@@ -232,7 +234,7 @@ class TestOnce:
         check_invalid(other, "header.idempotency-key")
         assert await count(second) == 1
 
-    async def test_a_key_is_its_users(
+    async def test_idempotency_key_is_bound_to_the_user(
         self, client: AsyncClient, user: Person, other: Person, second: asyncpg.Connection
     ) -> None:
         for person in (user, other, user, other):
@@ -241,7 +243,7 @@ class TestOnce:
             assert answer.json()["owner_id"] == person.id
         assert await count(second) == 2
 
-    async def test_what_was_refused_may_be_tried_again(
+    async def test_refused_request_can_be_retried_with_its_key(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection
     ) -> None:
         await make(client, user)
@@ -252,7 +254,7 @@ class TestOnce:
         await second.execute("DELETE FROM drafts")
         assert (await client.post("/drafts/", **again)).status_code == 201
 
-    async def test_a_key_holds_for_a_day(
+    async def test_idempotency_key_expires_after_a_day(
         self, client: AsyncClient, user: Person, second: asyncpg.Connection
     ) -> None:
         headers = user.headers | {"Idempotency-Key": "key"}
@@ -268,7 +270,7 @@ class TestOnce:
         assert answer.json()["title"] == "Twice"
         assert await count(second) == 2
 
-    async def test_one_in_progress_is_a_conflict(
+    async def test_idempotency_key_in_progress_is_409(
         self,
         drafts_app: FastAPI,
         client: AsyncClient,
@@ -291,7 +293,7 @@ class TestOnce:
         assert answer.status_code == 409
 
     @pytest.mark.parametrize("key", ["", "a b", "a" * 256, "é"])
-    async def test_a_key_is_printable_and_short(
+    async def test_invalid_idempotency_key_is_refused(
         self, client: AsyncClient, user: Person, key: str
     ) -> None:
         check_invalid(await make_with_key(client, user, key), "header.idempotency-key")

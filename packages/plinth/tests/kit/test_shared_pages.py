@@ -57,7 +57,7 @@ async def fetch_together(database: Database, wanted: Sequence[ListParams]) -> li
 
 @pytest.mark.parametrize("sort", [*ONE_PLAN, *PLANNED_EACH])
 @pytest.mark.parametrize("pgbouncer", [False, True])
-async def test_each_gets_the_page_that_it_would_get_alone(
+async def test_shared_pages_equal_separate_pages(
     filled: Database, database_url: str, sort: str, pgbouncer: bool
 ) -> None:
     async with filled.transaction() as db:
@@ -77,9 +77,7 @@ async def test_each_gets_the_page_that_it_would_get_alone(
 
 
 @pytest.mark.parametrize("sort", ONE_PLAN)
-async def test_they_share_a_query_for_each_way_through_the_order(
-    filled: Database, sort: str
-) -> None:
+async def test_pages_share_a_query_for_each_direction(filled: Database, sort: str) -> None:
     async with filled.transaction() as db:
         wanted = await walk(db, sort)
     with recorded_statements(filled) as sent:
@@ -87,7 +85,7 @@ async def test_they_share_a_query_for_each_way_through_the_order(
     assert len(sent) == 3, "the first page, those after an edge and those before one"
 
 
-async def test_one_who_asks_alone_is_answered_by_the_plain_query(filled: Database) -> None:
+async def test_single_request_uses_the_plain_query(filled: Database) -> None:
     async with filled.transaction() as db:
         *_, after, _ = await walk(db, "title")
     with recorded_statements(filled) as sent:
@@ -96,7 +94,7 @@ async def test_one_who_asks_alone_is_answered_by_the_plain_query(filled: Databas
     assert "LATERAL" not in sent[0]
 
 
-async def test_more_than_fit_into_one_statement_take_the_next(
+async def test_requests_beyond_the_batch_size_use_the_next_statement(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with filled.transaction() as db:
@@ -110,7 +108,7 @@ async def test_more_than_fit_into_one_statement_take_the_next(
     assert len(sent) == 4, "two of each way, and there are eight"
 
 
-async def test_what_is_everyones_is_counted_once_for_all(filled: Database) -> None:
+async def test_total_is_counted_once_for_all_requests(filled: Database) -> None:
     wanted = ListParams(limit=LIMIT, total=True)
     with recorded_statements(filled) as sent:
         pages = await fetch_together(filled, [wanted] * 5)
@@ -118,7 +116,7 @@ async def test_what_is_everyones_is_counted_once_for_all(filled: Database) -> No
     assert len(sent) == 2
 
 
-async def test_what_is_ones_own_is_shared_with_nobody(filled: Database) -> None:
+async def test_pages_of_different_owners_are_not_shared(filled: Database) -> None:
     fetch = drafts.listing.fetch
     with recorded_statements(filled) as sent:
         mine, theirs = await asyncio.gather(
@@ -131,7 +129,7 @@ async def test_what_is_ones_own_is_shared_with_nobody(filled: Database) -> None:
     assert len(sent) == 2
 
 
-async def test_nobody_joins_a_query_that_was_sent_or_waits_for_it(
+async def test_request_neither_joins_nor_waits_for_a_query_already_sent(
     filled: Database, second: asyncpg.Connection
 ) -> None:
     wanted = ListParams(limit=LIMIT, sort="title")
@@ -146,7 +144,9 @@ async def test_nobody_joins_a_query_that_was_sent_or_waits_for_it(
     assert ids(await first) == ids([*await later] * 2)
 
 
-async def test_an_error_is_everyones(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_is_raised_in_all_sharing_requests(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refuse(*_: object, **__: object) -> None:
         raise ConnectionRefusedError
 

@@ -10,12 +10,12 @@ RULES = load_rules()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_can_be_removed_from_the_code_as_it_is(rule: Rule) -> None:
+def test_rule_matches_the_current_code(rule: Rule) -> None:
     assert rule.find_fault() is None, "update its entry in tests/mutation/rules"
     assert rule.old != rule.new
 
 
-def test_there_are_at_least_sixty_rules_of_different_names() -> None:
+def test_rules_are_at_least_60_with_unique_names() -> None:
     names = Counter(rule.name for rule in RULES)
     assert len(names) >= 60
     assert [name for name, times in names.items() if times > 1] == []

@@ -29,7 +29,7 @@ NOTHING_SELECTED = 5  # pytest's exit code if `-k` matches no test
 LIBRARY_TESTS = "packages/plinth/tests/"
 OF_SOURCES = (
     "packages/plinth/tests/test_house.py",
-    "packages/plinth/tests/schema/test_migrations.py::test_squawk_finds_nothing",
+    "packages/plinth/tests/schema/test_migrations.py::test_squawk_reports_nothing",
 )
 
 

@@ -8,7 +8,7 @@ FIELDS = (
 )
 
 
-def test_extreme_values_are_refused_or_kept(checkout: Checkout) -> None:
+def test_extreme_values_are_refused_or_stored(checkout: Checkout) -> None:
     check(checkout.plinth("new", "extreme", *FIELDS.split(), "--owned", "--search", "letters"))
     check(checkout.pytest("-n", "2", "packages/plinth/tests/new/edge_values.py"))
     check(

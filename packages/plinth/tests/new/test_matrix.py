@@ -68,7 +68,7 @@ def options_of(arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def test_what_is_not_accepted_is_refused_with_a_sentence(measured: Measured) -> None:
+def test_invalid_combinations_are_refused_with_a_message(measured: Measured) -> None:
     tables = existing_tables()
     everything = matrix.all_combinations()
     for combination in everything:
@@ -102,7 +102,7 @@ def run_all(checkout: Checkout, commands: Sequence[Sequence[str]]) -> str:
     return check(checkout.run(BIN / "python", "-c", RUN_ALL, given=json.dumps(commands)))
 
 
-def test_the_tables_that_others_refer_to_are_written(checkout: Checkout) -> None:
+def test_referenced_tables_are_written(checkout: Checkout) -> None:
     for name, arguments in matrix.TABLES.items():
         check(checkout.plinth("new", name, *arguments.split()))
     checkout.commit("tables")
@@ -149,7 +149,7 @@ STEPS = (write, run_checks, run_their_tests, migrate, remove)
         for step in STEPS
     ],
 )
-def test_what_is_written_passes_its_own_checks(
+def test_written_resources_pass_their_checks(
     checkout: Checkout, commands: Commands, step: Callable[[Checkout, Commands], None]
 ) -> None:
     step(checkout, commands)

@@ -112,7 +112,7 @@ def tables() -> list[list[str]]:
     return found
 
 
-def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_written(checkout: Checkout) -> None:
+def test_unusable_name_is_refused_and_nothing_is_written(checkout: Checkout) -> None:
     resources = {name: [name, "title:str:20"] for name in REFUSED_RESOURCES}
     columns = {f"note.{name}": ["note", "title:str", f"{name}:str:20"] for name in REFUSED_COLUMNS}
     said = try_all(checkout, resources | columns)
@@ -129,13 +129,13 @@ def test_other_names_are_accepted(checkout: Checkout) -> None:
     assert {name: why for name, why in said.items() if why} == {}
 
 
-def test_what_is_written_with_them_passes_its_checks(checkout: Checkout) -> None:
+def test_resources_with_these_names_pass_their_checks(checkout: Checkout) -> None:
     for command in ("ruff check .", "ruff format --check .", "lint-imports", "mypy"):
         program, *arguments = command.split()
         check(checkout.run(BIN / program, *arguments))
 
 
-def test_what_is_written_with_them_passes_its_tests(checkout: Checkout) -> None:
+def test_resources_with_these_names_pass_their_tests(checkout: Checkout) -> None:
     """Of resources whose name alone is tried, and without NEW_MATRIX=whole of all, some tests."""
     written = check(checkout.run("git", "ls-files", "-o", "--exclude-standard", "tests")).split()
     wide = [name for name in written if "test_wide" in name]

@@ -85,7 +85,7 @@ def printed(checkout: Checkout, services: TestServices) -> Iterator[list[str]]:
         yield done.stdout.split(MARK)[1:]
 
 
-def test_the_page_is_true(printed: list[str], checkout: Checkout) -> None:
+def test_commands_of_the_page_print_its_output(printed: list[str], checkout: Checkout) -> None:
     steps = read_steps()
     assert len(printed) == len(steps)
     for step, real in zip(steps, printed, strict=True):

@@ -31,7 +31,7 @@ COMMANDS = [
 TESTS = ["tests/api/test_projects.py", "tests/api/test_notes.py", "tests/api/test_categories.py"]
 
 
-def test_they_are_written(checkout: Checkout, measured: Measured) -> None:
+def test_resources_are_written(checkout: Checkout, measured: Measured) -> None:
     for command in COMMANDS:
         begun = time.monotonic()
         check(checkout.plinth("new", *shlex.split(command)))
@@ -44,16 +44,16 @@ def test_they_are_written(checkout: Checkout, measured: Measured) -> None:
     "command",
     ["ruff check .", "ruff format --check .", "mypy", "lint-imports"],
 )
-def test_they_pass_the_checks(checkout: Checkout, command: str) -> None:
+def test_resources_pass_the_checks(checkout: Checkout, command: str) -> None:
     program, *arguments = command.split()
     check(checkout.run(BIN / program, *arguments))
 
 
-def test_they_pass_their_own_tests(checkout: Checkout) -> None:
+def test_resources_pass_their_own_tests(checkout: Checkout) -> None:
     check(checkout.pytest("-n", "2", *TESTS))
 
 
-def test_they_pass_the_projects_tests(checkout: Checkout) -> None:
+def test_resources_pass_the_tests_of_the_project(checkout: Checkout) -> None:
     names = f"projects or notes or categories or {CHEAP_RULES}"
     check(checkout.pytest("-n", "2", "-k", names, "tests/test_contract.py", *OF_SOURCES))
 
@@ -173,7 +173,7 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
 
 
 @pytest.mark.parametrize("broken", BREAKS)
-def test_their_tests_see_what_is_broken(checkout: Checkout, broken: str) -> None:
+def test_generated_tests_fail_on_broken_code(checkout: Checkout, broken: str) -> None:
     name, change, sees = BREAKS[broken]
     (file,) = checkout.folder.glob(name)
     whole = file.read_text()
@@ -186,7 +186,7 @@ def test_their_tests_see_what_is_broken(checkout: Checkout, broken: str) -> None
     assert "1 failed" in seen
 
 
-def test_alembic_by_itself_knows_their_tables(checkout: Checkout, services: TestServices) -> None:
+def test_alembic_knows_the_tables(checkout: Checkout, services: TestServices) -> None:
     """Otherwise `alembic revision --autogenerate` would drop them."""
     with empty_database(services, "autogenerate") as url:
         check(checkout.run(BIN / "alembic", "upgrade", "head", DATABASE_URL=url))
@@ -194,7 +194,7 @@ def test_alembic_by_itself_knows_their_tables(checkout: Checkout, services: Test
     assert "No new upgrade operations detected." in found
 
 
-def test_what_others_refer_to_stays(checkout: Checkout) -> None:
+def test_referenced_resource_is_not_removed(checkout: Checkout) -> None:
     refused = checkout.plinth("remove", "project", "--yes")
     assert (refused.returncode, refused.stderr) == (
         1,
@@ -202,7 +202,7 @@ def test_what_others_refer_to_stays(checkout: Checkout) -> None:
     )
 
 
-def test_one_of_them_goes_by_a_migration(checkout: Checkout) -> None:
+def test_removing_an_older_resource_writes_a_migration(checkout: Checkout) -> None:
     before = checkout.texts()
     check(checkout.plinth("remove", "note", "--yes"))
 
@@ -216,7 +216,9 @@ def test_one_of_them_goes_by_a_migration(checkout: Checkout) -> None:
         (checkout.folder / name).write_text(text)
 
 
-def test_all_go_without_a_trace(checkout: Checkout, services: TestServices) -> None:
+def test_removing_all_resources_restores_the_checkout(
+    checkout: Checkout, services: TestServices
+) -> None:
     with empty_database(services, "resources") as url:
         check(checkout.plinth("db", "upgrade", DATABASE_URL=url))
         newest = checkout.plinth("remove", "category", "--yes", DATABASE_URL=url)

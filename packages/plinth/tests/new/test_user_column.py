@@ -107,7 +107,9 @@ def test_the_checks_pass(checkout: Checkout, command: str) -> None:
 
 
 @pytest.mark.parametrize("program", ["mypy", "pyright", "basedpyright"])
-def test_a_type_checker_knows_it(checkout: Checkout, program: str, measured: Measured) -> None:
+def test_type_checkers_know_the_column(
+    checkout: Checkout, program: str, measured: Measured
+) -> None:
     found = BIN / program if (BIN / program).exists() else shutil.which(program)
     if not found:
         pytest.skip(f"{program} is not installed")
@@ -122,9 +124,9 @@ def test_a_type_checker_knows_it(checkout: Checkout, program: str, measured: Mea
     assert re.search(r"types_of_a_user\.py:15.*\bphon\b", errors[0])
 
 
-def test_it_is_everywhere(checkout: Checkout) -> None:
+def test_column_uses_pass_their_tests(checkout: Checkout) -> None:
     check(checkout.pytest("-n", "2", USES))
 
 
-def test_the_applications_own_tests_pass(checkout: Checkout) -> None:
+def test_tests_of_the_application_pass(checkout: Checkout) -> None:
     check(checkout.pytest("-n", "2", "tests"))

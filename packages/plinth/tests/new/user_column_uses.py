@@ -26,7 +26,7 @@ async def everything(second: asyncpg.Connection) -> str:
     return str(rows)
 
 
-async def test_one_registers_with_it_sees_it_and_changes_it(
+async def test_user_can_register_with_the_column_and_change_it(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     check_invalid(await client.post("/auth/register", json=ANN | {"phone": "x"}), "body.phone")
@@ -48,7 +48,7 @@ async def test_one_registers_with_it_sees_it_and_changes_it(
     assert cleared.json()["phone"] is None
 
 
-async def test_superusers_see_and_change_it_and_others_do_not(
+async def test_only_superusers_see_and_change_the_column_of_others(
     client: AsyncClient, people: People
 ) -> None:
     ann, bob = await people.add(phone=PHONE), await people.enter()
@@ -62,14 +62,14 @@ async def test_superusers_see_and_change_it_and_others_do_not(
     assert changed.json()["phone"] == OTHER
 
 
-async def test_a_password_is_not_made_of_it(client: AsyncClient) -> None:
+async def test_password_made_of_the_column_is_refused(client: AsyncClient) -> None:
     account = ANN | {"phone": "+4418151816", "password": "Ab4418151816"}
     check_invalid(await client.post("/auth/register", json=account), "body.password")
     account["phone"] = OTHER
     assert (await client.post("/auth/register", json=account)).status_code == 201
 
 
-async def test_it_comes_in_goes_out_and_is_erased(
+async def test_column_is_imported_exported_and_erased(
     people: People, environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await people.add(is_superuser=True)
@@ -100,7 +100,7 @@ async def test_it_comes_in_goes_out_and_is_erased(
     assert PHONE not in await everything(second)
 
 
-async def test_the_admin_lists_it_and_has_it_in_the_form(
+async def test_admin_shows_the_column_in_list_and_form(
     root: Superuser, people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.add(username="ann", phone=PHONE)

@@ -59,7 +59,7 @@ async def fill(url: str, emails: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("empty", "name"), [(name, name) for name in STORED], indirect=["empty"])
-async def test_accounts_that_collide_are_reported_and_all_of_them_are_found(
+async def test_colliding_accounts_are_reported_and_can_be_found(
     empty: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     emails, collisions = STORED[name]
@@ -91,7 +91,7 @@ async def test_accounts_that_collide_are_reported_and_all_of_them_are_found(
     await database.close()
 
 
-async def test_down_and_up_again(empty: str) -> None:
+async def test_downgrade_and_upgrade_restore_the_rows(empty: str) -> None:
     await fill(empty, STORED["default"][0])
     before = await rows_of(empty)
     await asyncio.to_thread(migrations.upgrade, empty, AT)
@@ -102,7 +102,7 @@ async def test_down_and_up_again(empty: str) -> None:
     assert await rows_of(empty) == upgraded
 
 
-async def test_a_migration_that_was_broken_off_is_run_again(empty: str) -> None:
+async def test_interrupted_migration_can_be_repeated(empty: str) -> None:
     await fill(empty, STORED["default"][0])
     holder = await asyncpg.connect(empty)
     async with holder.transaction():
@@ -135,7 +135,7 @@ ALICE = "INSERT INTO users (email, username, hashed_password) VALUES ($1, $2, 'x
         ("ann@bücher.example", "Ann@xn--bcher-kva.example"),
     ],
 )
-async def test_an_account_of_the_previous_release_is_found_and_its_address_is_taken(
+async def test_account_of_the_previous_release_is_found_and_its_email_is_taken(
     database: Database, second: asyncpg.Connection, email: str, again: str
 ) -> None:
     """The previous release does not know the column, and runs during a rolling deployment."""
@@ -154,7 +154,7 @@ async def test_an_account_of_the_previous_release_is_found_and_its_address_is_ta
     assert refused.value.constraint_name == "uq_users_email_lower"
 
 
-async def test_the_previous_release_may_not_take_an_address_and_knows_why(
+async def test_previous_release_cannot_take_an_existing_email(
     second: asyncpg.Connection,
 ) -> None:
     await second.execute(ALICE, "ann@example.com", "ann")
@@ -164,7 +164,7 @@ async def test_the_previous_release_may_not_take_an_address_and_knows_why(
         assert refused.value.constraint_name == "uq_users_email_lower"
 
 
-async def test_an_address_that_the_previous_release_changes_is_found(
+async def test_email_changed_by_the_previous_release_is_found(
     database: Database, second: asyncpg.Connection
 ) -> None:
     made = await second.fetchval(ALICE, "ann@example.com", "ann")
@@ -175,12 +175,12 @@ async def test_an_address_that_the_previous_release_changes_is_found(
     assert found.id == made
 
 
-async def test_a_look_alike_takes_no_address(second: asyncpg.Connection) -> None:
+async def test_look_alike_email_does_not_take_the_original(second: asyncpg.Connection) -> None:
     await second.execute(ALICE, "v\u0130ctim@example.com", "stranger")
     await second.execute(ALICE, "victim@example.com", "victim")
 
 
-async def test_names_are_composed_and_all_others_stay(empty: str) -> None:
+async def test_names_are_normalized_to_nfc_and_others_unchanged(empty: str) -> None:
     await asyncio.to_thread(migrations.upgrade, empty, "8e41c7a05b92")
     names = ["Zoe\u0308 Ko\u0308nig", "Ann Lee", "Zo\u00eb", None, "\u0958" * 255]
     connection = await asyncpg.connect(empty)

@@ -26,7 +26,7 @@ def empty(services: TestServices, worker_id: str) -> Iterator[str]:
         yield url
 
 
-async def test_the_migrations_make_no_user(empty: str) -> None:
+async def test_migrations_create_no_user(empty: str) -> None:
     """A default user would have a publicly known password."""
     await asyncio.to_thread(migrations.upgrade, empty)
     connection = await asyncpg.connect(empty)
@@ -36,7 +36,7 @@ async def test_the_migrations_make_no_user(empty: str) -> None:
         await connection.close()
 
 
-def test_the_sql_of_the_migrations_runs_as_it_is(empty: str) -> None:
+def test_printed_sql_of_the_migrations_runs(empty: str) -> None:
     made = plinth("db", "upgrade", "--sql")
     folder = postgres_bin()
     assert folder
@@ -50,7 +50,7 @@ def test_the_sql_of_the_migrations_runs_as_it_is(empty: str) -> None:
     assert "CREATE TABLE public.users" in dump_schema(empty)
 
 
-def test_alembic_by_itself_logs_each_revision(empty: str) -> None:
+def test_alembic_logs_each_revision(empty: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", "head"],
         cwd=ROOT,
@@ -84,7 +84,7 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 """
 
 
-async def test_of_twenty_at_once_one_works_and_the_others_find_nothing_to_do(empty: str) -> None:
+async def test_concurrent_upgrades_run_once(empty: str) -> None:
     done = await asyncio.to_thread(run_python, MIGRATE_AT_ONCE, empty, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     connection = await asyncpg.connect(empty)
@@ -96,7 +96,7 @@ async def test_of_twenty_at_once_one_works_and_the_others_find_nothing_to_do(emp
     assert at == revisions.head()
 
 
-async def test_a_migration_gives_up_on_a_table_that_is_held(empty: str) -> None:
+async def test_migration_times_out_on_a_locked_table(empty: str) -> None:
     environment = {"DATABASE_URL": empty, "MIGRATION_LOCK_TIMEOUT": "1"}
     assert plinth("db", "upgrade", **environment).returncode == 0
     holder = await asyncpg.connect(empty)
@@ -114,12 +114,12 @@ async def test_a_migration_gives_up_on_a_table_that_is_held(empty: str) -> None:
         await holder.close()
 
 
-def test_file_names_begin_with_the_utc_date() -> None:
+def test_file_names_start_with_the_utc_date() -> None:
     for file in VERSIONS:
         datetime.strptime(file.name[:15], "%Y-%m-%d_%H%M")  # noqa: DTZ007 - only its form
 
 
-def test_squawk_finds_nothing() -> None:
+def test_squawk_reports_nothing() -> None:
     sql = plinth("db", "upgrade", "--sql").stdout
     squawk = Path(".venv/bin/squawk")
     found = subprocess.run([squawk], input=sql, capture_output=True, text=True, check=False)
@@ -127,7 +127,7 @@ def test_squawk_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("table", ["users"])
-async def test_updated_at_is_true_for_plain_sql(second: asyncpg.Connection, table: str) -> None:
+async def test_updated_at_is_set_for_plain_sql(second: asyncpg.Connection, table: str) -> None:
     await second.execute(
         "INSERT INTO users (email, username, hashed_password) VALUES ('a@b.example', 'ann', 'x')"
     )

@@ -102,7 +102,7 @@ def find_values(plan: dict[str, Any], name: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("table", ["users", "sessions"])
-async def test_look_ups_by_key_are_planned_once_however_many_ask(
+async def test_lookups_by_key_use_a_generic_plan(
     many: Database, plain: asyncpg.Connection, table: str
 ) -> None:
     """Planning takes longer than the look-up, and a custom plan is planned at each execution."""
@@ -120,7 +120,7 @@ async def test_look_ups_by_key_are_planned_once_however_many_ask(
     assert tuple(counts) == (4, 5), "it looks at the first five, and decides by them"
 
 
-async def test_who_asks_is_looked_up_by_keys_alone(
+async def test_principal_lookup_uses_primary_keys_only(
     many: Database, plain: asyncpg.Connection
 ) -> None:
     """If few users are signed in and their ids are low, a merge of both tables seems cheaper."""
@@ -141,14 +141,16 @@ def find_rows_read(plan: dict[str, Any], *, by: str) -> Iterator[float]:
 
 
 @pytest.mark.parametrize("emails", [True, False], ids=["superuser", "user"])
-async def test_a_search_by_a_rare_string(crowd: AsyncSession, emails: bool) -> None:
+async def test_search_by_a_rare_string_uses_the_trigram_index(
+    crowd: AsyncSession, emails: bool
+) -> None:
     query = queries.user.search_users(crowd, query="user_77777", emails=emails)
     assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
     found = await queries.user.search_users(crowd, query="USER_77777", emails=emails)
     assert [user.username for user in found] == ["user_77777"]
 
 
-async def test_a_search_by_what_is_rare_but_known_to_the_planner(
+async def test_search_by_a_rare_sampled_value_uses_the_trigram_index(
     crowd: AsyncSession, plain: asyncpg.Connection
 ) -> None:
     """The planner assumes that each value in its sample is a hundredth of all rows.
@@ -169,7 +171,7 @@ async def test_a_search_by_what_is_rare_but_known_to_the_planner(
             assert await indexes_used(crowd, query) == {"ix_users_search_trgm"}
 
 
-async def test_of_an_address_the_index_is_asked_for_what_others_have_not(
+async def test_email_search_uses_only_the_local_part_in_the_index(
     crowd: AsyncSession, plain: asyncpg.Connection
 ) -> None:
     """All have the same domain: its letters are most of what the index holds."""
@@ -185,7 +187,7 @@ async def test_of_an_address_the_index_is_asked_for_what_others_have_not(
 
 
 @pytest.mark.parametrize("text", ["example.com", "e", "19"])
-async def test_a_search_by_what_many_have_is_by_the_order_that_is_wanted(
+async def test_search_by_a_common_string_uses_the_sort_order(
     crowd: AsyncSession, text: str
 ) -> None:
     query = queries.user.search_users(crowd, query=text)
@@ -217,7 +219,7 @@ PLANNED_EACH_TIME = {
 
 
 @pytest.mark.parametrize("name", PLANNED_ONCE)
-async def test_a_page_of_all_is_planned_once_and_well(
+async def test_page_without_filters_uses_a_generic_plan_and_its_index(
     many: Database, plain: asyncpg.Connection, name: str
 ) -> None:
     """Planning takes PostgreSQL longer than executing the page."""
@@ -237,9 +239,7 @@ async def test_a_page_of_all_is_planned_once_and_well(
 
 
 @pytest.mark.parametrize("name", PLANNED_EACH_TIME)
-async def test_a_page_whose_way_depends_on_its_values_is_planned_for_them(
-    many: Database, name: str
-) -> None:
+async def test_page_that_depends_on_its_values_uses_custom_plans(many: Database, name: str) -> None:
     sql, _ = await send_often(many, PLANNED_EACH_TIME[name])
     generic, custom = await count_plans(many, sql)
     assert generic == 0
@@ -275,17 +275,17 @@ async def count_plans(many: Database, sql: str) -> tuple[int, int]:
     return counted.generic_plans, counted.custom_plans
 
 
-async def test_a_look_up_by_email(crowd: AsyncSession) -> None:
+async def test_lookup_by_email_uses_its_index(crowd: AsyncSession) -> None:
     query = queries.user.get_by_email(crowd, email="SOMEBODY@example.com")
     assert await indexes_used(crowd, query) == {"uq_users_email_lower"}
 
 
-async def test_a_look_up_by_username(crowd: AsyncSession) -> None:
+async def test_lookup_by_username_uses_its_index(crowd: AsyncSession) -> None:
     query = queries.user.get_by_username(crowd, username="USER_5")
     assert await indexes_used(crowd, query) == {"uq_users_username_lower"}
 
 
-async def test_the_newest_users(crowd: AsyncSession) -> None:
+async def test_newest_users_use_the_created_at_index(crowd: AsyncSession) -> None:
     connection = await crowd.connection()
     newest = text(
         "EXPLAIN (FORMAT JSON) SELECT * FROM users ORDER BY created_at DESC, id DESC LIMIT 20"
@@ -294,12 +294,12 @@ async def test_the_newest_users(crowd: AsyncSession) -> None:
     assert set(find_indexes(plan[0]["Plan"])) == {"ix_users_created_at"}
 
 
-async def test_the_newest_active_users(crowd: AsyncSession) -> None:
+async def test_newest_active_users_use_their_index(crowd: AsyncSession) -> None:
     query = queries.user.get_active_users(crowd, limit=20)
     assert await indexes_used(crowd, query) == {"ix_users_active"}
 
 
-async def test_a_users_sessions_and_events(crowd: AsyncSession) -> None:
+async def test_sessions_and_events_of_a_user_use_their_indexes(crowd: AsyncSession) -> None:
     await crowd.execute(text("SET LOCAL enable_seqscan = off"))  # the tables are empty here
     sessions = await find_plan(crowd, queries.session.get_live(crowd, 1))
     assert set(find_indexes(sessions)) == {"ix_sessions_live", "pk_users"}

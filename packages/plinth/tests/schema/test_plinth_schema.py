@@ -67,7 +67,7 @@ def add_nickname(folder: Path, down: str = NO_NICKNAME) -> int:
     return steps.newest()
 
 
-def test_a_pending_step_is_written_upgraded_and_undone(created: Team, folder: Path) -> None:
+def test_pending_step_is_written_upgraded_and_downgraded(created: Team, folder: Path) -> None:
     before = dump_schema(created.url)
     number = add_nickname(folder)
     created.add_phone_and_shops()
@@ -86,7 +86,7 @@ def test_a_pending_step_is_written_upgraded_and_undone(created: Team, folder: Pa
     assert dump_schema(created.url) == before
 
 
-def test_autogenerate_sees_what_is_the_teams(created: Team) -> None:
+def test_autogenerate_sees_the_changes_of_the_team(created: Team) -> None:
     created.add_phone_and_shops()
 
     written = created.autogenerate("phones and shops")
@@ -102,7 +102,7 @@ def test_autogenerate_sees_what_is_the_teams(created: Team) -> None:
     command.check(created.config)
 
 
-def test_autogenerate_leaves_the_librarys_objects_alone(created: Team) -> None:
+def test_autogenerate_ignores_objects_of_the_library(created: Team) -> None:
     """Even where an upgrade of the library removed them from its models, or changed their type."""
     created.add_phone_and_shops()
     created.autogenerate()
@@ -150,7 +150,7 @@ def test_an_older_history_is_stamped(team: Team) -> None:
     assert dump_schema(team.url) == before
 
 
-def test_a_history_of_version_1_goes_on_after_the_teams_own_migrations(team: Team) -> None:
+def test_history_of_version_1_continues_after_migrations_of_the_team(team: Team) -> None:
     """Follow docs/how-to/upgrade-from-1.md."""
     versions = sorted((ROOT / "alembic" / "versions").glob("*.py"))
     for file in versions[:5]:
@@ -173,7 +173,7 @@ def test_a_history_of_version_1_goes_on_after_the_teams_own_migrations(team: Tea
     assert "CREATE TABLE public.shops" in dump_schema(team.url)
 
 
-def test_a_stamp_needs_the_tables_to_be_there(team: Team) -> None:
+def test_stamp_requires_existing_tables(team: Team) -> None:
     team.write("op.plinth_schema(since=0, to=1, stamp=True)")
     with pytest.raises(CommandError, match=r"lacks column .* Remove `stamp=True`"):
         team.upgrade()
@@ -195,7 +195,7 @@ def test_a_stamp_needs_the_tables_to_be_there(team: Team) -> None:
         ("op.plinth_schema(since=2, to=0)", "does not fit: the database has schema version 0"),
     ],
 )
-def test_what_does_not_fit_changes_nothing(
+def test_mismatched_step_changes_nothing(
     team: Team, folder: Path, upgrade: str, reason: str
 ) -> None:
     add_nickname(folder)
@@ -205,7 +205,7 @@ def test_what_does_not_fit_changes_nothing(
     assert "CREATE TABLE" not in dump_schema(team.url)
 
 
-def test_a_version_in_between_does_not_fit_where_all_was_one_transaction(
+def test_intermediate_version_is_refused_for_transactional_steps(
     created: Team, folder: Path
 ) -> None:
     number = add_nickname(folder)
@@ -254,7 +254,7 @@ def run_psql(url: str, sql: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_printed_sql_is_the_same_and_checks_the_version(
+def test_printed_sql_has_the_same_effect_and_checks_the_version(
     created: Team, capsys: pytest.CaptureFixture[str], services: TestServices, worker_id: str
 ) -> None:
     config = created.config
@@ -281,7 +281,7 @@ def run_alembic(team: Team, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_with_nothing_to_write_alembic_prints_so(created: Team) -> None:
+def test_alembic_reports_an_empty_autogenerate(created: Team) -> None:
     """With the `alembic/env.py` of this application."""
     files = sorted(created.folder.rglob("versions/*.py"))
     done = run_alembic(created, "revision", "--autogenerate")

@@ -56,7 +56,7 @@ def inspect(url: str, look: object) -> object:
     return asyncio.run(connect())
 
 
-def test_a_new_history_and_the_old_one_end_at_the_same_schema(
+def test_new_and_old_history_produce_the_same_schema(
     team: Team, services: TestServices, worker_id: str
 ) -> None:
     with empty_database(services, f"{worker_id}_history") as old:
@@ -68,7 +68,7 @@ def test_a_new_history_and_the_old_one_end_at_the_same_schema(
         assert ask(team.url, INDEXES_BY_AGE) == ask(old, INDEXES_BY_AGE)
 
 
-def test_the_steps_create_what_the_models_need(team: Team) -> None:
+def test_steps_create_the_schema_of_the_models(team: Team) -> None:
     """All of it, although `alembic revision --autogenerate` leaves out what a step creates."""
     team.autogenerate()
     team.upgrade()
@@ -147,12 +147,14 @@ def test_a_minor_release_only_expands_the_schema() -> None:
         ("-- plinth: contracting in 3\nALTER TABLE users DROP COLUMN email;", None),
     ],
 )
-def test_what_counts_as_a_contraction(tmp_path: Path, sql: str, found: str | None) -> None:
+def test_find_contraction_recognizes_contractions(
+    tmp_path: Path, sql: str, found: str | None
+) -> None:
     (tmp_path / "up.sql").write_text(sql)
     assert find_contraction(steps.Step(tmp_path)) == found
 
 
-def test_directives_are_spelled_as_the_library_reads_them() -> None:
+def test_all_directives_are_known() -> None:
     known = {steps.NO_TRANSACTION, steps.END_SESSIONS}
     for step in steps.read_steps():
         for script in (step.up, step.down):
@@ -172,7 +174,7 @@ def statements_of(script: steps.Script) -> list[str]:
     return [it for it in script.statements() if it not in steps.ENDING_SESSIONS]
 
 
-def test_statements_are_split_at_their_ends() -> None:
+def test_statements_are_split_at_semicolons() -> None:
     text = "-- a; b\nSELECT ';';\nDO $x$ BEGIN PERFORM 1; END $x$;\nSELECT '$$;''', 2;"
     assert list(steps.Script(text).statements()) == [
         "-- a; b\nSELECT ';'",

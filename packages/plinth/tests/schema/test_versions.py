@@ -77,7 +77,7 @@ async def run_sql(url: str, statements: str) -> None:
     await connection.close()
 
 
-async def test_the_doctor_gives_the_way_out(
+async def test_doctor_advises_how_to_fix_the_version(
     url: str, different: str, environment: dict[str, str]
 ) -> None:
     found = json.loads(plinth("doctor", "--json", **environment | {"DATABASE_URL": url}).stdout)
@@ -86,13 +86,13 @@ async def test_the_doctor_gives_the_way_out(
     assert (check["level"], check["advice"]) == (level, different)
 
 
-async def test_the_doctor_names_the_version(url: str, environment: dict[str, str]) -> None:
+async def test_doctor_names_the_version(url: str, environment: dict[str, str]) -> None:
     found = json.loads(plinth("doctor", "--json", **environment | {"DATABASE_URL": url}).stdout)
     (check,) = [it for it in found["checks"] if it["name"] == "migrations"]
     assert check["text"] == f"at {revisions.head()} (head), schema version {NEWEST}"
 
 
-async def test_the_start_logs_the_way_out(
+async def test_start_logs_how_to_fix_the_version(
     url: str, different: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     given: dict[str, Any] = environment | {"DATABASE_URL": url}
@@ -110,7 +110,7 @@ async def test_an_upgrade_warns_of_a_pending_step(url: str, environment: dict[st
 
 
 @pytest.mark.parametrize("version", [NEWEST, NEWEST + 1])
-async def test_an_upgrade_by_the_previous_release_changes_nothing_and_succeeds(
+async def test_upgrade_by_the_previous_release_succeeds_without_changes(
     url: str, environment: dict[str, str], version: int
 ) -> None:
     """Otherwise its containers could not restart during a rolling deployment."""
@@ -175,7 +175,7 @@ def test_other_migrations_of_a_newer_database_are_refused(
     assert "Traceback" not in message
 
 
-async def test_a_connection_sees_the_version_of_a_later_migration(url: str) -> None:
+async def test_open_connection_sees_a_later_schema_version(url: str) -> None:
     """Although the statement is prepared and has a cached plan."""
     database = Database(url, settings, Base.metadata)
     connection = await asyncpg.connect(url)

@@ -30,9 +30,7 @@ async def verify(database: Database, *, expect: str | None = None) -> audit.Veri
         return await audit.verify(db, expect=expect)
 
 
-async def test_a_person_sees_their_own_events_and_nobody_elses(
-    client: AsyncClient, people: People
-) -> None:
+async def test_user_sees_only_their_own_events(client: AsyncClient, people: People) -> None:
     ann = await people.enter()
     await people.enter()
     await client.post("/auth/login", json={"email": ann.email, "password": "wrong"})
@@ -50,7 +48,7 @@ async def test_a_person_sees_their_own_events_and_nobody_elses(
     assert answer.json()[0]["ip"] == "127.0.0.1"
 
 
-async def test_an_event_knows_its_request_and_holds_no_secret(
+async def test_event_has_its_request_id_and_no_secret(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     ann = await people.enter()
@@ -66,7 +64,7 @@ async def test_an_event_knows_its_request_and_holds_no_secret(
             assert secret not in everything
 
 
-async def test_an_undone_transaction_leaves_no_event_and_no_gap(
+async def test_rolled_back_transaction_leaves_no_event_and_no_gap(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     await fill(client, people)
@@ -80,7 +78,7 @@ async def test_an_undone_transaction_leaves_no_event_and_no_gap(
     assert (await verify(database)).flaw is None
 
 
-async def test_the_chain_holds_under_twenty_at_once(
+async def test_chain_is_valid_after_concurrent_events(
     client: AsyncClient, people: People, database: Database
 ) -> None:
     each = [await people.add() for _ in range(20)]  # sign-ins of one user wait for each other
@@ -111,7 +109,7 @@ async def test_the_chain_holds_under_twenty_at_once(
         ),
     ],
 )
-async def test_tampering_is_found(
+async def test_tampering_is_detected(
     client: AsyncClient,
     people: People,
     database: Database,
@@ -128,7 +126,7 @@ async def test_tampering_is_found(
     assert found.startswith(flaw)
 
 
-async def test_a_cut_off_end_is_found_by_a_head_that_was_kept(
+async def test_truncation_is_detected_with_a_saved_head(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     await fill(client, people)
@@ -151,7 +149,7 @@ async def test_a_cut_off_end_is_found_by_a_head_that_was_kept(
         "TRUNCATE events",
     ],
 )
-async def test_events_are_only_ever_added(
+async def test_events_cannot_be_updated_or_deleted(
     client: AsyncClient, people: People, second: asyncpg.Connection, statement: str
 ) -> None:
     await fill(client, people, sign_ins=2)
@@ -162,7 +160,7 @@ async def test_events_are_only_ever_added(
 EMPTY = "UPDATE events SET ip = NULL, user_agent = NULL, salt = NULL"
 
 
-async def test_traces_emptied_by_plain_sql_are_found(
+async def test_personal_data_cleared_by_plain_sql_is_detected(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     await fill(client, people)
@@ -189,7 +187,7 @@ async def leave(people: People, database: Database) -> None:
         "WHERE subject_id IS NULL",  # without a subject
     ],
 )
-async def test_an_erasure_covers_the_erased_persons_earlier_events_alone(
+async def test_erasure_covers_only_earlier_events_of_the_erased_user(
     client: AsyncClient,
     people: People,
     database: Database,
@@ -210,7 +208,7 @@ async def test_an_erasure_covers_the_erased_persons_earlier_events_alone(
     assert "were erased, but no later user.erased event names its user" in flaw
 
 
-async def test_traces_put_in_the_place_of_erased_ones_are_found(
+async def test_replaced_personal_data_is_detected(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     await leave(people, database)
@@ -242,7 +240,7 @@ async def test_an_erasure_under_the_earlier_schema_is_recognized(
     assert (await verify(database)).flaw is None
 
 
-async def test_a_forged_erasure_of_an_account_that_exists_is_found(
+async def test_forged_erasure_of_an_existing_account_is_detected(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     await fill(client, people)
@@ -260,7 +258,7 @@ async def test_a_forged_erasure_of_an_account_that_exists_is_found(
     )
 
 
-async def test_the_database_erases_nobody_whose_account_exists(
+async def test_database_refuses_erasure_of_an_existing_account(
     client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     await fill(client, people)
@@ -281,7 +279,7 @@ async def test_the_database_erases_nobody_whose_account_exists(
         ("ENABLE REPLICA TRIGGER {}", "ENABLE TRIGGER {}"),
     ],
 )
-async def test_a_disabled_trigger_is_found(
+async def test_disabled_trigger_is_detected(
     database: Database, second: asyncpg.Connection, trigger: str, disarm: str, rearm: str
 ) -> None:
     assert (await verify(database)).flaw is None
@@ -294,7 +292,7 @@ async def test_a_disabled_trigger_is_found(
     assert trigger in flaw
 
 
-async def test_a_temporary_table_of_the_same_name_does_not_reach_the_chain(
+async def test_temporary_table_of_the_same_name_does_not_affect_the_chain(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     await fill(client, people)

@@ -40,7 +40,7 @@ async def refused(database: Database, *rows: dict[str, Any], **options: bool) ->
     return [f"{problem.line} {problem.message}" for problem in refusal.value.problems]
 
 
-async def test_what_was_imported_is_there_with_the_defaults_and_can_sign_in(
+async def test_imported_users_have_the_defaults_and_can_sign_in(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     told = {
@@ -64,7 +64,7 @@ async def test_what_was_imported_is_there_with_the_defaults_and_can_sign_in(
     assert registered.id > grace["id"]
 
 
-async def test_hashes_are_kept_as_their_own_kind_has_them(
+async def test_hashes_are_stored_in_the_form_of_their_kind(
     database: Database, second: asyncpg.Connection
 ) -> None:
     given = {**dict.fromkeys(FOREIGN.values()), **PREFIXED, "": "!", "!unusable": "!"}
@@ -77,7 +77,7 @@ async def test_hashes_are_kept_as_their_own_kind_has_them(
     assert len(done.hashes) == len(FOREIGN) - 2, "one of each kind and cost"
 
 
-async def test_each_line_that_is_not_valid_is_told_and_none_is_imported(
+async def test_all_invalid_lines_are_reported_and_none_is_imported(
     database: Database, second: asyncpg.Connection
 ) -> None:
     said = await refused(
@@ -120,7 +120,7 @@ async def test_each_line_that_is_not_valid_is_told_and_none_is_imported(
         "9999-12-31T23:59:59-14:00", "1969-12-31T23:59:59Z", "", [], {},
     ],
 )  # fmt: skip
-async def test_what_is_no_moment_is_refused_by_line_and_column(
+async def test_invalid_timestamp_is_reported_by_line_and_column(
     database: Database, second: asyncpg.Connection, given: Any
 ) -> None:
     said = await refused(database, user("ada"), user("grace", created_at=given))
@@ -139,7 +139,7 @@ async def test_what_is_no_moment_is_refused_by_line_and_column(
         ("1970-01-01T00:00:00Z", "1970-01-01 00:00:00+00:00"),
     ],
 )
-async def test_a_moment_is_date_time_and_zone(
+async def test_timestamp_needs_date_time_and_zone(
     database: Database, second: asyncpg.Connection, given: str, stored: str
 ) -> None:
     await import_users(database, user("ada", created_at=given))
@@ -156,7 +156,7 @@ async def test_a_moment_is_date_time_and_zone(
         ("perhaps", None), ([], None), (None, None),
     ],
 )  # fmt: skip
-async def test_a_flag_is_clearly_one_of_two(
+async def test_flag_must_be_a_clear_boolean(
     database: Database, second: asyncpg.Connection, column: str, given: Any, stored: bool | None
 ) -> None:
     row = user("ada", **{column: given})
@@ -169,12 +169,12 @@ async def test_a_flag_is_clearly_one_of_two(
 
 @pytest.mark.parametrize("column", ["email", "username", "full_name", "hashed_password"])
 @pytest.mark.parametrize("given", [1, 1.5, True, [], {}])
-async def test_a_number_is_no_text(database: Database, column: str, given: Any) -> None:
+async def test_number_is_not_accepted_as_text(database: Database, column: str, given: Any) -> None:
     said = await refused(database, user("ada"), user("grace", **{column: given}))
     assert [line.split(":")[0] for line in said] == [f"3 {column}"]
 
 
-async def test_a_row_that_the_database_refuses_is_told_by_line_and_column(
+async def test_row_refused_by_the_database_is_reported_by_line(
     database: Database,
 ) -> None:
     """Validation should find all errors first; if the database finds one, the line is reported."""
@@ -210,7 +210,7 @@ async def test_a_hash_of_an_unknown_kind_is_refused(database: Database) -> None:
     assert all("hashed_password: is not a hash of bcrypt, argon2" in line for line in said)
 
 
-async def test_duplicates_are_told_by_line_without_case(
+async def test_duplicates_are_reported_by_line_ignoring_case(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     await people.add(email="Old@Example.com", username="Old")
@@ -239,7 +239,7 @@ async def test_duplicates_are_told_by_line_without_case(
     assert (await import_users(database, *rows, skip_duplicates=True)).count == 0
 
 
-async def test_skipping_duplicates_forgives_nothing_else(
+async def test_skip_duplicates_does_not_skip_other_errors(
     database: Database, second: asyncpg.Connection
 ) -> None:
     rows = (user("ada"), user("ADA"), user("x"))
@@ -248,7 +248,7 @@ async def test_skipping_duplicates_forgives_nothing_else(
     assert await second.fetchval(COUNT) == 0
 
 
-async def test_superusers_are_made_only_when_asked_for(
+async def test_superusers_are_imported_only_if_requested(
     database: Database, second: asyncpg.Connection
 ) -> None:
     root = user("root", is_superuser=True)
@@ -259,7 +259,7 @@ async def test_superusers_are_made_only_when_asked_for(
     assert await second.fetchval("SELECT is_superuser FROM users")
 
 
-async def test_broken_off_it_has_done_nothing_and_is_begun_again(
+async def test_interrupted_import_changes_nothing_and_can_be_repeated(
     database: Database, second: asyncpg.Connection
 ) -> None:
     rows = [user(f"user{number}") for number in range(50)]
@@ -271,7 +271,7 @@ async def test_broken_off_it_has_done_nothing_and_is_begun_again(
     assert (await import_users(database, *rows)).count == 50
 
 
-async def test_two_at_once_and_those_who_register_meanwhile(
+async def test_concurrent_imports_and_registrations_create_each_user_once(
     database: Database, client: AsyncClient, second: asyncpg.Connection
 ) -> None:
     rows = [user(f"user{number}") for number in range(100)]
@@ -292,7 +292,7 @@ async def test_two_at_once_and_those_who_register_meanwhile(
     assert first.count + other.count + registered == 100 == await second.fetchval(COUNT)
 
 
-async def test_it_is_one_event_and_the_count_is_true_at_once(
+async def test_import_is_one_event_and_updates_the_total_at_once(
     database: Database, client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:
     root = await people.enter(is_superuser=True)
@@ -312,7 +312,7 @@ async def test_it_is_one_event_and_the_count_is_true_at_once(
         assert (await audit.verify(db)).flaw is None
 
 
-async def test_what_goes_out_comes_in_again(
+async def test_export_can_be_imported_again(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     await people.add(full_name="=1+1", hashed_password=ARGON2ID)
@@ -326,7 +326,7 @@ async def test_what_goes_out_comes_in_again(
     assert before == after
 
 
-async def test_hashes_go_out_only_when_asked_for(
+async def test_hashes_are_exported_only_if_requested(
     database: Database, people: People, second: asyncpg.Connection
 ) -> None:
     await people.add()

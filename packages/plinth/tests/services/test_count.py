@@ -30,13 +30,13 @@ async def register(client: AsyncClient, name: str) -> int:
     return user_id
 
 
-async def test_it_is_remembered(client: AsyncClient, people: People, superuser: Person) -> None:
+async def test_total_is_cached(client: AsyncClient, people: People, superuser: Person) -> None:
     assert await total(client, superuser) == 1
     await people.add()  # plain SQL, which does not invalidate the cache
     assert await total(client, superuser) == 1
 
 
-async def test_it_is_true_after_each_change(client: AsyncClient, superuser: Person) -> None:
+async def test_total_is_correct_after_each_change(client: AsyncClient, superuser: Person) -> None:
     assert await total(client, superuser) == 1
     ada = await register(client, "ada")
     assert await total(client, superuser) == 2
@@ -46,7 +46,7 @@ async def test_it_is_true_after_each_change(client: AsyncClient, superuser: Pers
     assert await total(client, superuser) == 2
 
 
-async def test_it_is_true_after_many_changes_while_others_ask(
+async def test_total_is_correct_after_concurrent_changes_and_reads(
     client: AsyncClient, superuser: Person, second: asyncpg.Connection
 ) -> None:
     async def ask() -> None:
@@ -60,7 +60,7 @@ async def test_it_is_true_after_many_changes_while_others_ask(
     assert await total(client, superuser) == 21
 
 
-async def test_what_is_refused_forgets_nothing(
+async def test_refused_change_keeps_the_cached_total(
     client: AsyncClient, people: People, superuser: Person
 ) -> None:
     await register(client, "ada")

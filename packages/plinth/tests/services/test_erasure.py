@@ -19,7 +19,7 @@ async def everything(second: asyncpg.Connection) -> str:
     return str(rows)
 
 
-async def test_nothing_personal_is_left_and_the_chain_holds(
+async def test_erasure_leaves_no_personal_data_and_a_valid_chain(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     root = await people.enter(is_superuser=True)
@@ -53,7 +53,7 @@ async def test_nothing_personal_is_left_and_the_chain_holds(
     assert tuple(await second.fetchrow(told)) == ("user.erased", ann.id)
 
 
-async def test_what_a_deleted_account_left_can_be_erased_by_its_number(
+async def test_deleted_account_can_be_erased_by_its_id(
     client: AsyncClient, people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     root = await people.enter(is_superuser=True)
@@ -66,7 +66,7 @@ async def test_what_a_deleted_account_left_can_be_erased_by_its_number(
     assert "Anns-own-browser" not in await everything(second)
 
 
-async def test_others_keep_their_mails(
+async def test_erasure_keeps_mails_of_others(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     ann = await people.add(email="vict\u0130m@example.com")
@@ -79,7 +79,7 @@ async def test_others_keep_their_mails(
     assert [row[0] for row in await second.fetch("SELECT recipient FROM mails")] == [bob.email]
 
 
-async def test_the_last_superuser_and_nobody_cannot_be_erased(
+async def test_last_superuser_and_unknown_user_cannot_be_erased(
     people: People, database: Database, second: asyncpg.Connection
 ) -> None:
     root = await people.enter(is_superuser=True)

@@ -75,7 +75,7 @@ def test_each_kind_is_a_link_or_a_notice() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(LINKS | NOTICES))
-async def test_one_address_gets_so_many_of_a_kind(
+async def test_mails_of_a_kind_to_one_address_are_limited(
     inbox: Inbox, send: Send, second: asyncpg.Connection, kind: str
 ) -> None:
     address = some_address()
@@ -109,7 +109,7 @@ async def test_a_flood_of_one_kind_suppresses_no_other(inbox: Inbox, send: Send)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("email_change", 12), ("password_reset", 15)])
-async def test_a_day_has_a_limit_but_for_resets(
+async def test_daily_limit_excludes_password_resets(
     inbox: Inbox, send: Send, monkeypatch: pytest.MonkeyPatch, kind: str, most: int
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_MAIL_ADDRESS", "1000/1m")
@@ -119,14 +119,14 @@ async def test_a_day_has_a_limit_but_for_resets(
     assert arrived(inbox) == {address: most}
 
 
-async def test_a_mail_that_is_tried_again_counts_once(inbox: Inbox, send: Send) -> None:
+async def test_retried_mail_counts_once(inbox: Inbox, send: Send) -> None:
     address = some_address()
     inbox.at_rcpt[address] = ["451 try later"] * 4
     await send("email_verify", address, times=10)
     assert arrived(inbox) == {address: 10}
 
 
-async def test_while_redis_is_away_half_of_the_figure_holds(
+async def test_half_of_the_limit_applies_without_redis(
     inbox: Inbox, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_redis", None)
@@ -135,7 +135,7 @@ async def test_while_redis_is_away_half_of_the_figure_holds(
     assert arrived(inbox) == {address: 5}
 
 
-async def test_a_stranger_floods_nobody_by_registering_their_address(
+async def test_registration_cannot_flood_the_address_of_another_person(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     """An observed attack: 61 mails in 16 seconds, one for each change of the password."""
@@ -154,7 +154,7 @@ async def test_a_stranger_floods_nobody_by_registering_their_address(
     assert subjects == {"Confirm your e-mail for MyApp": 10}
 
 
-async def test_an_unproven_address_gets_links_and_no_notices(
+async def test_unverified_address_gets_links_and_no_notices(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.enter(is_verified=False)
@@ -172,7 +172,7 @@ async def test_an_unproven_address_gets_links_and_no_notices(
     assert kinds == {"email_change"}
 
 
-async def test_an_attacker_in_the_account_cannot_do_it_unseen(
+async def test_attacker_cannot_suppress_notices_to_the_owner(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     """Earlier requests for links do not suppress the notices to the owner."""

@@ -45,7 +45,7 @@ async def one_row(second: asyncpg.Connection) -> asyncpg.Record:
     return await second.fetchrow("SELECT * FROM mails")
 
 
-async def test_what_is_refused_for_now_is_tried_again(
+async def test_temporarily_refused_mail_is_retried(
     inbox: Inbox, write: Write, second: asyncpg.Connection
 ) -> None:
     inbox.at_rcpt[ANN] = ["451 try later"]
@@ -59,7 +59,7 @@ async def test_what_is_refused_for_now_is_tried_again(
     assert row["sent_at"] is not None
 
 
-async def test_what_is_refused_for_good_is_given_up_and_doctor_tells(
+async def test_permanently_refused_mail_is_dead_and_reported_by_doctor(
     inbox: Inbox, write: Write, second: asyncpg.Connection, database: Database
 ) -> None:
     inbox.at_rcpt[ANN] = ["550 no such person\x07 here"]
@@ -73,7 +73,7 @@ async def test_what_is_refused_for_good_is_given_up_and_doctor_tells(
     assert (finding.level, finding.text) == (Level.DOUBTFUL, "0 waiting, 1 failed")
 
 
-async def test_an_address_beyond_ascii_is_given_up_where_the_server_does_not_take_it(
+async def test_non_ascii_address_is_dead_without_smtputf8(
     write: Write,
     database: Database,
     second: asyncpg.Connection,
@@ -91,7 +91,7 @@ async def test_an_address_beyond_ascii_is_given_up_where_the_server_does_not_tak
     assert (row["attempts"], row["last_error"], inbox.tries) == (1, why, 0)
 
 
-async def test_after_the_last_attempt_it_is_given_up(
+async def test_mail_is_dead_after_the_last_attempt(
     inbox: Inbox, write: Write, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "MAIL_MAX_ATTEMPTS", 3)
@@ -114,9 +114,7 @@ async def test_several_workers_send_each_mail_once(
     assert len({letter["To"] for letter in inbox.letters}) == 20
 
 
-async def test_what_one_is_taking_another_passes_over_without_waiting(
-    write: Write, database: Database
-) -> None:
+async def test_leased_mail_is_skipped_by_other_workers(write: Write, database: Database) -> None:
     await write("first@example.com")
     lease = timedelta(minutes=1)
     async with database.transaction() as one:
@@ -127,7 +125,7 @@ async def test_what_one_is_taking_another_passes_over_without_waiting(
     assert (first.recipient, second.recipient) == ("first@example.com", "second@example.com")
 
 
-async def test_an_undone_cause_sends_nothing(
+async def test_rolled_back_transaction_sends_no_mail(
     inbox: Inbox, database: Database, write: Write
 ) -> None:
     with suppress(RuntimeError):
@@ -149,7 +147,7 @@ async def test_an_undone_cause_sends_nothing(
         ({}, "UPDATE mails SET attempts = 8", "too many workers stopped while they were"),
     ],
 )
-async def test_what_must_not_go_out_does_not(
+async def test_expired_or_altered_mail_is_not_sent(
     write: Write,
     second: asyncpg.Connection,
     database: Database,
@@ -170,7 +168,7 @@ async def test_what_must_not_go_out_does_not(
     assert row["last_error"].startswith(error)
 
 
-async def test_a_mail_in_hand_is_finished_before_the_end(
+async def test_mail_in_progress_is_finished_before_shutdown(
     write: Write, second: asyncpg.Connection, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving_mail(Inbox(hold=threading.Event())) as server:
@@ -184,7 +182,7 @@ async def test_a_mail_in_hand_is_finished_before_the_end(
     assert len(server.letters) == 1
 
 
-async def test_a_server_that_takes_a_mail_slowly_gets_it_once(
+async def test_slow_mail_server_gets_the_mail_once(
     write: Write, second: asyncpg.Connection, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "SMTP_TIMEOUT", 0.1)
@@ -209,7 +207,7 @@ REFUSE_MARKS = """
 """
 
 
-async def test_a_mark_that_the_database_does_not_take_is_written_later_and_nothing_sent_twice(
+async def test_failed_save_of_the_result_is_retried_without_sending_again(
     inbox: Inbox, write: Write, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plinth.accounts.services.mail_worker.SAVE_RETRY_SECONDS", 0.01)
@@ -227,7 +225,7 @@ async def test_a_mark_that_the_database_does_not_take_is_written_later_and_nothi
 
 
 @pytest.mark.parametrize("way", ["starttls", "tls"])
-async def test_it_goes_out_over_tls_to_a_server_that_we_trust_and_to_no_other(
+async def test_mail_is_sent_only_to_a_server_with_a_trusted_certificate(
     write: Write,
     second: asyncpg.Connection,
     database: Database,
@@ -251,7 +249,7 @@ async def test_it_goes_out_over_tls_to_a_server_that_we_trust_and_to_no_other(
             await none_waits(second)
 
 
-async def test_in_development_it_is_a_file_and_its_link_is_in_the_log(
+async def test_development_writes_mail_to_a_file_and_logs_its_link(
     write: Write,
     second: asyncpg.Connection,
     database: Database,

@@ -112,13 +112,13 @@ async def unlimited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(settings, name, "10000/1h")
 
 
-def test_every_rate_has_a_case() -> None:
+def test_each_rate_has_a_test_case() -> None:
     assert sorted(CASES) == RATES, "add the new setting to CASES"
 
 
 @pytest.mark.usefixtures("unlimited")
 @pytest.mark.parametrize("name", CASES)
-async def test_each_limit_refuses_by_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_limit_applies_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, name, "2/1h")
     bucket, attempt = CASES[name]
     subject = Subject()
@@ -134,7 +134,7 @@ async def test_each_limit_refuses_by_itself(name: str, monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("unlimited")
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name][1] is sign_in])
-async def test_each_limit_counts_for_the_cruds_authenticate(
+async def test_each_sign_in_limit_applies_to_authenticate(
     name: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, name, "2/1h")
@@ -153,7 +153,7 @@ async def test_each_limit_counts_for_the_cruds_authenticate(
 
 
 @pytest.mark.usefixtures("unlimited")
-async def test_a_device_of_the_account_is_a_bucket_of_its_own(
+async def test_known_device_has_its_own_bucket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT", "2/1h")
@@ -166,7 +166,7 @@ async def test_a_device_of_the_account_is_a_bucket_of_its_own(
 
 
 @pytest.mark.usefixtures("unlimited")
-async def test_a_whole_ipv6_site_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ipv6_site_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "LIMIT_REGISTER_IP", "1/1h")
     monkeypatch.setattr(settings, "LIMIT_IPV6_SITE_FACTOR", 2)
     site = random.randint(2**45, 2**46) << 80

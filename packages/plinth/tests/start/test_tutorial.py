@@ -9,7 +9,7 @@ PAGE = ROOT / "docs/tutorial/shop.md"
 NOT_RUN = {"docker compose": "needs a Docker daemon; `make prove-image` runs the image without one"}
 
 
-def test_the_tutorial(shell: Shell, empty_folder: Path) -> None:
+def test_commands_of_the_tutorial_work(shell: Shell, empty_folder: Path) -> None:
     project, printed, edited = empty_folder / "shop", "", 0
     for block in read_blocks(PAGE):
         if block.kind == "sh":

@@ -19,7 +19,7 @@ def test_no_file_of_the_team_changed(upgrade: Upgrade) -> None:
     assert "+# Of the new release" in upgrade.printed
 
 
-def test_its_tests_pass_and_list_the_deprecated_name(upgrade: Upgrade) -> None:
+def test_project_tests_pass_and_list_the_deprecated_name(upgrade: Upgrade) -> None:
     printed = upgrade.shop.run("make", "test")
     assert " passed" in printed
     assert "PlinthDeprecationWarning: plinth.http.without_routes is deprecated" in printed
@@ -38,7 +38,7 @@ def test_the_deprecated_setting_works(upgrade: Upgrade) -> None:
     assert "The setting SESSIONS_PER_USER is deprecated: set MAX_SESSIONS instead" in printed
 
 
-def test_what_clients_hold_stays_valid(upgrade: Upgrade) -> None:
+def test_tokens_cursors_and_keys_of_clients_stay_valid(upgrade: Upgrade) -> None:
     seed, headers = upgrade.facts.seed, upgrade.headers
     with serving(upgrade.shop, **upgrade.servers) as client:
         page = client.get(client.base_url.join(seed.next_page), headers=headers)
@@ -53,7 +53,7 @@ def test_what_clients_hold_stays_valid(upgrade: Upgrade) -> None:
             assert (me.status_code, me.json()) == (200, seed.user)
 
 
-def test_what_the_team_added_works(upgrade: Upgrade) -> None:
+def test_additions_of_the_team_work(upgrade: Upgrade) -> None:
     with serving(upgrade.shop, **upgrade.servers) as client:
         assert client.get("/users/me", headers=upgrade.headers).json()["phone"] == PHONE
         changed = client.patch("/users/me", json={"phone": None}, headers=upgrade.headers)
@@ -86,7 +86,7 @@ def test_the_audit_log_verifies(upgrade: Upgrade) -> None:
     assert "Verified events" in found
 
 
-def test_the_older_code_serves_on_the_new_schema(upgrade: Upgrade) -> None:
+def test_older_code_serves_on_the_new_schema(upgrade: Upgrade) -> None:
     with serving(upgrade.before, **upgrade.servers) as client:
         tokens = log_in(client)
         headers = bearer(tokens["access_token"])
