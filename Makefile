@@ -58,7 +58,7 @@ format: $(INSTALLED) ## fix what ruff can fix
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-prose: $(INSTALLED) ## check spelling and language of docs, docstrings, comments and messages
+prose: $(INSTALLED) ## check spelling and language of docs, comments, messages and names of tests
 	@$(BIN)/codespell $$(git ls-files ':!packages/plinth/tests/test_prose.py' ':!alembic/versions' '*.py' '*.md' '*.toml' '*.html' '*.jinja' .env.example)
 	@$(BIN)/python scripts/check_prose.py
 

@@ -1,4 +1,4 @@
-"""Check the language of documentation, docstrings, comments and messages against `prose.toml`.
+"""Check the language of prose, messages and names of tests against the rules of `prose.toml`.
 
 python scripts/check_prose.py [FILE ...]     # all tracked files without arguments
 """
@@ -11,9 +11,9 @@ import sys
 import tokenize
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 RULES = Path(__file__).with_name("prose.toml")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -34,13 +34,13 @@ class Rule:
     """
     Attributes:
         advice: what to write instead.
-        everywhere: check code as well; otherwise prose only.
+        scope: the texts that the rule applies to.
         except_in: patterns of the files that the rule does not apply to.
     """
 
     pattern: re.Pattern[str]
     advice: str
-    everywhere: bool = False
+    scope: Literal["prose", "everywhere", "test names"] = "prose"
     except_in: tuple[str, ...] = ()
 
 
@@ -68,26 +68,25 @@ def main(names: list[str]) -> int:
 def load_rules(file: Path) -> list[Rule]:
     """Read the rules. A space in a pattern matches a line break as well."""
     found = tomllib.loads(file.read_text())
-    rules = [
-        Rule(
-            re.compile(
-                it["pattern"].replace(" ", r"\s+"),
-                re.IGNORECASE if it.get("ignore_case", True) else 0,
-            ),
-            it["advice"],
-        )
-        for it in found["rule"]
-    ]
-    names = [
+    renamed = [
         Rule(
             re.compile(rf"(?<![\w.-]){old}(?![\w-])"),
             f"is now {new}",
-            everywhere=True,
+            scope="everywhere",
             except_in=tuple(found["old_names_in"]),
         )
         for old, new in found["renamed"].items()
     ]
-    return [*rules, *names]
+    return [
+        *(_parse_rule(it) for it in found["rule"]),
+        *(replace(_parse_rule(it), scope="test names") for it in found["test_name_rule"]),
+        *renamed,
+    ]
+
+
+def _parse_rule(table: dict[str, Any]) -> Rule:
+    flags = re.IGNORECASE if table.get("ignore_case", True) else 0
+    return Rule(re.compile(table["pattern"].replace(" ", r"\s+"), flags), table["advice"])
 
 
 def find_files(rules: Path) -> list[Path]:
@@ -103,11 +102,14 @@ def find_files(rules: Path) -> list[Path]:
 
 def check_file(file: Path, rules: list[Rule]) -> Iterator[Finding]:
     source = file.read_text()
-    pieces = list(read_python(source) if file.suffix == ".py" else read_markdown(source))
+    is_python = file.suffix == ".py"
+    names = list(read_test_names(source)) if is_python else []
+    prose = [*(read_python(source) if is_python else read_markdown(source)), *names]
+    texts = {"prose": prose, "everywhere": [Text(1, source)], "test names": names}
     for rule in rules:
         if any(file.match(it) for it in rule.except_in):
             continue
-        for piece in [Text(1, source)] if rule.everywhere else pieces:
+        for piece in texts[rule.scope]:
             for match in rule.pattern.finditer(piece.text):
                 line = piece.line + piece.text.count("\n", 0, match.start())
                 yield Finding(file, line, match.group().strip(), rule.advice)
@@ -137,6 +139,15 @@ def read_python(source: str) -> Iterator[Text]:
             else:
                 comments.append(Text(token.start[0], text))
     yield from comments
+
+
+def read_test_names(source: str) -> Iterator[Text]:
+    """Yield the name of each test function as a sentence."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            prefix, _, name = node.name.partition("test_")
+            if name and not prefix:
+                yield Text(node.lineno, name.replace("_", " ").capitalize())
 
 
 def _blank(match: re.Match[str]) -> str:

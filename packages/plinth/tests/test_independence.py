@@ -37,7 +37,7 @@ PART = [
     "packages/plinth/tests/core/test_config.py",
     "packages/plinth/tests/deploy/test_env_example.py",
     "packages/plinth/tests/api/test_register.py",
-    "packages/plinth/tests/cli/test_superuser.py::test_command_creates_a_superuser_who_can_list_users",
+    "packages/plinth/tests/cli/test_superuser.py::test_created_superuser_can_sign_in_and_list_users",
     "packages/plinth/tests/e2e/test_guide.py",
 ]
 

@@ -134,7 +134,7 @@ def test_advisory_locks() -> None:
     assert ADVISORY_LOCK_ID == 0x706C75
 
 
-def test_keys_made_of_the_secret_key() -> None:
+def test_keys_derived_from_the_secret_key() -> None:
     check("keys by purpose", (f"{it}: {derive_key(it).hex()[:32]}" for it in PURPOSES))
 
 

@@ -33,6 +33,30 @@ AFTER = (
     "The function returns what the query found.",
     "Use `where` to filter, and `whoever` as you like in code.",
 )
+TEST_NAMES_BEFORE = (
+    "who_asks_is_looked_up_by_keys_alone",
+    "nobody_joins_a_query_that_was_sent",
+    "the_walk_deletes_what_ended_long_ago_and_nothing_else",
+    "it_is_remembered",
+    "so_is_any_value",
+    "odd_names_do_no_harm",
+    "a_wrong_password_and_an_unknown_person_are_told_alike",
+    "while_redis_is_away_half_of_each_figure_holds",
+    "each_kind_opens_its_own_door_and_no_other",
+    "a_value_is_made_once_and_for_each_argument",
+    "what_an_older_version_kept_is_made_anew",
+)
+TEST_NAMES_AFTER = (
+    "principal_lookup_uses_primary_keys_only",
+    "request_does_not_join_a_query_already_sent",
+    "cleanup_deletes_only_sessions_ended_before_the_retention_period",
+    "total_is_cached",
+    "wrong_password_and_unknown_email_get_the_same_response",
+    "half_of_each_limit_applies_without_redis",
+    "none_is_cached",
+    "one_undecryptable_app_does_not_block_the_others",
+    "a_code_is_accepted_once",
+)
 
 
 def find_advice(tmp_path: Path, text: str, name: str = "page.md") -> list[str]:
@@ -57,6 +81,18 @@ def test_messages_are_checked_and_code_is_not(tmp_path: Path) -> None:
     source = 'raise ValueError("who asks for it: whoever signs in")\nwhoever = {"alike": 1}\n'
     assert len(find_advice(tmp_path, source, "module.py")) == 2
     assert find_advice(tmp_path, "```py\n# whoever\n```\n`whoever`\n") == []
+
+
+@pytest.mark.parametrize("name", TEST_NAMES_BEFORE)
+def test_unclear_name_of_a_test_is_found(tmp_path: Path, name: str) -> None:
+    for define in ("def", "async def"):
+        assert find_advice(tmp_path, f"{define} test_{name}() -> None: ...\n", "module.py")
+    assert find_advice(tmp_path, f"def {name}() -> None: ...\n", "module.py") == []
+
+
+@pytest.mark.parametrize("name", TEST_NAMES_AFTER)
+def test_plain_name_of_a_test_is_accepted(tmp_path: Path, name: str) -> None:
+    assert find_advice(tmp_path, f"def test_{name}() -> None: ...\n", "module.py") == []
 
 
 def test_a_comment_of_several_lines_is_one_text(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from plinth.testing.people import CHEAP_HASH, PASSWORD, People
 from tests.support.application import create_app
 from tests.support.environment import LIBRARY, ROOT
 
-NOBODY = request_client.Client(None, None)
+UNKNOWN_CLIENT = request_client.Client(None, None)
 ACCOUNT = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
 ME = f"{settings.API_V1_PREFIX}/users/me"
 router = APIRouter()
@@ -81,9 +81,9 @@ async def complete(
         whole: whether the transaction consists only of the sign-in.
     """
     if whole:
-        return await accounts.complete_sign_in(database, user, methods, NOBODY)
+        return await accounts.complete_sign_in(database, user, methods, UNKNOWN_CLIENT)
     async with database.transaction() as db:
-        return await accounts.complete_sign_in(db, user, methods, NOBODY)
+        return await accounts.complete_sign_in(db, user, methods, UNKNOWN_CLIENT)
 
 
 def bearer(answer: dict[str, Any]) -> dict[str, str]:
@@ -129,7 +129,7 @@ async def test_sign_in_returns_the_user_without_secret_columns(
     me = await team.get(ME, headers=bearer(answer.json()))
     assert me.json() == answer.json()["user"]
     assert me.json()["full_name"] == "Ada Lovelace"
-    signed_in = await accounts.sign_in(database, person.email, PASSWORD, NOBODY)
+    signed_in = await accounts.sign_in(database, person.email, PASSWORD, UNKNOWN_CLIENT)
     assert not hasattr(signed_in.user, "hashed_password")
 
 
@@ -145,7 +145,7 @@ async def test_session_limit_applies_in_the_callers_transaction(
     for _ in range(3):
         async with database.transaction() as db:
             user = await db.get_one(User, person.id)
-            began.append(await accounts.complete_sign_in(db, user, ("password",), NOBODY))
+            began.append(await accounts.complete_sign_in(db, user, ("password",), UNKNOWN_CLIENT))
     live = await second.fetch("SELECT id FROM sessions WHERE revoked_at IS NULL")
     assert {row["id"] for row in live} == {it.token.session_id for it in began[1:]}
     ended = await second.fetch("SELECT session_id FROM events WHERE event = 'session.ended'")

@@ -45,7 +45,7 @@ async def change_email(client: AsyncClient, inbox: Inbox, person: Person, email:
     return token_of(await inbox.next(email, "Confirm your new e-mail"))
 
 
-async def is_let_in(client: AsyncClient, person: Person) -> bool:
+async def is_accepted(client: AsyncClient, person: Person) -> bool:
     return (await client.get("/users/me", headers=person.headers)).status_code == 200
 
 
@@ -193,7 +193,7 @@ async def test_new_email_takes_effect_when_verified(
     assert NEW in text_of(told)
     after = (await client.get("/users/me", headers=here.headers)).json()
     assert (after["email"], after["is_verified"]) == (NEW, True)
-    assert not await is_let_in(client, there), "the other sessions end"
+    assert not await is_accepted(client, there), "the other sessions end"
     for email, status in ((here.email, 401), (NEW, 200)):
         login = {"email": email, "password": PASSWORD}
         assert (await client.post("/auth/login", json=login)).status_code == status
@@ -269,8 +269,8 @@ async def test_resend_repeats_a_pending_email_change(
     new = token_of(await inbox.next(NEW))
     assert (await verify(client, new)).status_code == 204
     check_refusal(await verify(client, old), 400, INVALID)
-    assert await is_let_in(client, person), "the session that requested the change stays live"
-    assert not await is_let_in(client, there)
+    assert await is_accepted(client, person), "the session that requested the change stays live"
+    assert not await is_accepted(client, there)
 
 
 async def test_change_to_a_taken_email_is_refused_at_once(
@@ -298,7 +298,7 @@ async def test_concurrent_changes_to_one_email_succeed_once(
     check_refusal(answers[loser], 400, TAKEN)
     mine = await second.fetchval("SELECT email FROM users WHERE id = $1", both[loser].id)
     assert mine == both[loser].email
-    assert await is_let_in(client, both[loser])
+    assert await is_accepted(client, both[loser])
     check_refusal(await verify(client, tokens[loser]), 400, TAKEN)
 
 

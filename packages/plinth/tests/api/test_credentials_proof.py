@@ -54,7 +54,7 @@ async def is_verified(second: asyncpg.Connection) -> bool:
     return found
 
 
-async def test_click_of_the_owner_does_not_verify_a_strangers_account(
+async def test_click_of_the_mailbox_owner_does_not_verify_the_attackers_account(
     browser: Browser, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     stranger, owner = browser(), browser()
@@ -125,7 +125,7 @@ async def test_ended_session_cannot_verify(
     assert (await verify(browser(), token, person)).status_code == 403
 
 
-async def test_click_of_the_owner_does_not_give_the_email_to_an_attacker(
+async def test_click_of_the_mailbox_owner_does_not_move_the_email_to_an_attacker(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     """The same with a change of e-mail: the attacker's account already has an address."""

@@ -161,7 +161,7 @@ async def test_concurrent_requests_all_get_valid_links(
     assert hashes == {sha256(urlsafe_b64decode(f"{token}=")).digest() for token in sent}
 
 
-async def test_each_link_has_its_own_expiry(
+async def test_each_link_expires_separately(
     client: AsyncClient, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     person = await people.add()

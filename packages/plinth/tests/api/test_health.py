@@ -38,7 +38,7 @@ async def test_full_health_reports_each_service(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("role", ["anonymous", "with a bad token", "user", "inactive superuser"])
-async def test_figures_are_hidden_from_all_but_superusers(
+async def test_details_are_hidden_from_all_but_superusers(
     client: AsyncClient, people: People, second: Any, role: str
 ) -> None:
     headers = {}
@@ -62,7 +62,7 @@ async def test_figures_are_hidden_from_all_but_superusers(
     assert cache.json() == {"status": "healthy", "cache": "redis", **HIDDEN["/health/redis"]}
 
 
-async def test_superusers_see_the_figures(client: AsyncClient, people: People) -> None:
+async def test_superusers_see_the_details(client: AsyncClient, people: People) -> None:
     headers = (await people.enter(is_superuser=True)).headers
 
     pool = (await client.get("/health/db", headers=headers)).json()["pool"]

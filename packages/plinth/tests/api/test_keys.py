@@ -45,7 +45,7 @@ def content_of(file: Path) -> list[dict[str, Any]]:
     return found
 
 
-def let_die(file: Path, kid: str) -> None:
+def expire_key(file: Path, kid: str) -> None:
     changed = [
         key | {"verifies_until": "2020-01-01T00:00:00Z"} if key["kid"] == kid else key
         for key in content_of(file)
@@ -54,7 +54,7 @@ def let_die(file: Path, kid: str) -> None:
     keys.ring.load()
 
 
-async def is_let_in(client: AsyncClient, token: str) -> bool:
+async def is_accepted(client: AsyncClient, token: str) -> bool:
     answer = await client.get("/users/me", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code in (200, 401), answer.text
     return answer.status_code == 200
@@ -75,8 +75,8 @@ async def test_rotation_keeps_existing_tokens_valid(
 
     assert header_of(after) == {"alg": alg, "typ": TYPE, "kid": kid}
     assert header_of(before)["kid"] != kid
-    assert await is_let_in(client, before.tokens["access_token"])
-    assert await is_let_in(client, after.tokens["access_token"])
+    assert await is_accepted(client, before.tokens["access_token"])
+    assert await is_accepted(client, after.tokens["access_token"])
 
 
 async def test_token_of_an_old_key_is_valid_until_the_key_expires(
@@ -85,19 +85,19 @@ async def test_token_of_an_old_key_is_valid_until_the_key_expires(
     person = await people.enter()
     old = header_of(person)["kid"]
     rotate(file, "EdDSA")
-    assert await is_let_in(client, person.tokens["access_token"])
+    assert await is_accepted(client, person.tokens["access_token"])
 
-    let_die(file, old)
-    assert not await is_let_in(client, person.tokens["access_token"])
+    expire_key(file, old)
+    assert not await is_accepted(client, person.tokens["access_token"])
 
     rotate(file, "EdDSA")
     assert old not in {key["kid"] for key in content_of(file)}
-    assert not await is_let_in(client, person.tokens["access_token"])
+    assert not await is_accepted(client, person.tokens["access_token"])
     answer = await client.post(
         "/auth/refresh", json={"refresh_token": person.tokens["refresh_token"]}
     )
     assert answer.status_code == 200, "a refresh token has nothing to do with these keys"
-    assert await is_let_in(client, answer.json()["access_token"])
+    assert await is_accepted(client, answer.json()["access_token"])
 
 
 async def test_token_of_a_revoked_key_is_refused(
@@ -107,7 +107,7 @@ async def test_token_of_a_revoked_key_is_refused(
     rotate(file, "HS256")
     keys.revoke_key(file, header_of(person)["kid"])
     keys.ring.load()
-    assert not await is_let_in(client, person.tokens["access_token"])
+    assert not await is_accepted(client, person.tokens["access_token"])
 
 
 async def test_pending_key_is_published_before_it_signs(
@@ -191,7 +191,7 @@ async def test_a_public_key_does_not_sign(
         for claimed in ("HS256", alg):
             header = encode(to_json({"alg": claimed, "typ": TYPE, "kid": kid}))
             unsigned = f"{header}.{claims}"
-            assert not await is_let_in(client, f"{unsigned}.{mac(unsigned.encode(), form)}")
+            assert not await is_accepted(client, f"{unsigned}.{mac(unsigned.encode(), form)}")
 
 
 @pytest.mark.parametrize("named", keys.KINDS)
@@ -205,7 +205,7 @@ async def test_token_algorithm_must_match_its_key(
     header = encode(to_json({"alg": named, "typ": TYPE, "kid": kid}))
     unsigned = f"{header}.{claims}"
     token = f"{unsigned}.{encode(keys.ring.signing_key.sign(unsigned.encode()))}"
-    assert await is_let_in(client, token) == (named == alg)
+    assert await is_accepted(client, token) == (named == alg)
 
 
 async def test_token_is_verified_only_by_the_key_of_its_kid(
@@ -216,4 +216,4 @@ async def test_token_is_verified_only_by_the_key_of_its_kid(
     claims = (await people.enter()).tokens["access_token"].split(".")[1]
     header = encode(to_json({"alg": "HS256", "typ": TYPE, "kid": second}))
     unsigned = f"{header}.{claims}"
-    assert not await is_let_in(client, f"{unsigned}.{encode(first.sign(unsigned.encode()))}")
+    assert not await is_accepted(client, f"{unsigned}.{encode(first.sign(unsigned.encode()))}")

@@ -110,7 +110,7 @@ async def test_account_limit_ignores_the_spelling_of_the_email(at: From, people:
 
 
 @pytest.mark.parametrize("look_alike", ["\u0130", "\u0131", "i\u0301", "\uff49", "\u0456"])
-async def test_attempts_on_a_look_alike_email_do_not_count_for_the_account(
+async def test_attempts_on_a_lookalike_email_do_not_count_for_the_account(
     at: From, people: People, look_alike: str
 ) -> None:
     ann = await people.add(email=f"victim-{some_ip()}@example.com")

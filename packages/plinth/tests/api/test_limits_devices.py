@@ -187,7 +187,7 @@ async def test_cross_site_request_cannot_sign_in_to_the_admin(app: FastAPI, peop
     assert own.status_code == 303
 
 
-def make_up(token: str) -> str:
+def invent_token(token: str) -> str:
     data = bytearray(urlsafe_b64decode(token))
     data[16:] = random.randbytes(len(data) - 16)
     return urlsafe_b64encode(bytes(data)).decode()
@@ -207,7 +207,7 @@ async def test_invented_refresh_tokens_are_limited_by_ip(
     client, before = at(some_ip()), await count_keys()
     statuses = []
     for _ in range(40):
-        answer = await client.post("/auth/refresh", json={"refresh_token": make_up(token)})
+        answer = await client.post("/auth/refresh", json={"refresh_token": invent_token(token)})
         statuses.append(answer.status_code)
     assert statuses == [401] * 20 + [429] * 20
     assert await count_keys() - before == 2, "a bucket, and the mark of a refusal"
@@ -222,7 +222,7 @@ async def test_valid_token_of_an_earlier_key_refunds_its_attempt(
     monkeypatch.setattr(settings, "LIMIT_REFRESH_UNKNOWN_IP", "1/5m")
     ann, client = await people.enter(), at(some_ip())
     for _ in range(4):
-        earlier = make_up(ann.tokens["refresh_token"])
+        earlier = invent_token(ann.tokens["refresh_token"])
         stored = sha256(urlsafe_b64decode(earlier)).digest()
         await second.execute("UPDATE sessions SET token_hash = $1", stored)
         answer = await client.post("/auth/refresh", json={"refresh_token": earlier})
@@ -275,7 +275,7 @@ async def test_reset_by_mail_lets_the_owner_in_despite_used_up_limits(
     assert (await log_in(at(some_ip()), ann.email)).status_code == 429, "still, for strangers"
 
 
-async def test_known_device_has_its_own_limit_for_password_resets(
+async def test_known_device_has_a_separate_limit_for_password_resets(
     at: From, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_FORGOT_ACCOUNT", "2/30m")

@@ -14,7 +14,7 @@ from plinth.errors import InvalidField, Rejected
 from plinth.testing.answers import USER, check_invalid, check_refusal
 from plinth.testing.people import PASSWORD, People
 
-NOBODY = "Could not validate credentials"
+UNAUTHENTICATED = "Could not validate credentials"
 WRONG_PASSWORD = "The current password is missing or wrong"
 NEW_PASSWORD = "Other-Horse-8"
 
@@ -47,7 +47,9 @@ async def test_missing_or_invalid_token_is_401(
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
 
-    check_refusal(await client.request(method, "/users/me", headers=headers, json={}), 401, NOBODY)
+    check_refusal(
+        await client.request(method, "/users/me", headers=headers, json={}), 401, UNAUTHENTICATED
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])

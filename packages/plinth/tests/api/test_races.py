@@ -24,7 +24,7 @@ from plinth.testing.people import PASSWORD, People
 pytestmark = pytest.mark.no_cover  # a thousand repetitions; other tests cover this faster
 
 AT_ONCE = 20
-WAITS_FOR_US = """SELECT count(*) FROM pg_locks
+WAITS_FOR_LOCK = """SELECT count(*) FROM pg_locks
     WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"""
 
 
@@ -202,7 +202,7 @@ async def test_reset_wins_over_a_concurrent_change_without_the_password(
         await second.execute("UPDATE users SET hashed_password = 'reset'")
         updating = create_task(update())
         async with timeout(20):
-            while not await second.fetchval(WAITS_FOR_US):  # noqa: ASYNC110 - no event
+            while not await second.fetchval(WAITS_FOR_LOCK):  # noqa: ASYNC110 - no event
                 await sleep(0.01)
     with pytest.raises(WrongPassword):
         await updating

@@ -273,14 +273,14 @@ async def break_and_cut(server: OwnPostgres, statement: str) -> None:
 async def test_fault_at_run_time_responds_503_until_fixed(
     fault: str, running: AsyncClient, refusing: Refusing, superuser: Person
 ) -> None:
-    break_it, mend_it = BREAK[fault]
+    break_it, fix_it = BREAK[fault]
     requests = make_requests(superuser)
     with logging_to_memory() as log:
         try:
             await break_and_cut(refusing.server, break_it)
             statuses = dict(await ask_every_route(running, superuser, requests))
         finally:
-            refusing.server.ask(mend_it)
+            refusing.server.ask(fix_it)
         assert 500 not in statuses.values()
         assert "Traceback" not in log.text
         assert "cannot be used: " in log.text

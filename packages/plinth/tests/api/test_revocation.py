@@ -10,7 +10,7 @@ from plinth.testing.answers import check_refusal
 from plinth.testing.people import PASSWORD, People, Person
 
 INVALID = "Invalid refresh token"
-NOBODY = "Could not validate credentials"
+UNAUTHENTICATED = "Could not validate credentials"
 OUT_OF_GRACE = "UPDATE sessions SET last_used_at = now() - interval '11 seconds'"
 
 
@@ -40,7 +40,7 @@ async def test_replayed_refresh_token_revokes_the_session(
     ended = await second.fetchrow("SELECT revoked_at, revoked_reason FROM sessions")
     assert ended["revoked_at"] is not None
     assert ended["revoked_reason"] == "refresh token replayed"
-    check_refusal(await client.get("/users/me", headers=person.headers), 401, NOBODY)
+    check_refusal(await client.get("/users/me", headers=person.headers), 401, UNAUTHENTICATED)
     await refuse(client, current)
 
 
@@ -134,7 +134,7 @@ async def test_password_change_revokes_other_sessions_and_keeps_the_current_one(
     answer = await client.patch("/users/me", headers=mine.headers, json=changes)
 
     assert answer.status_code == 200
-    check_refusal(await client.get("/users/me", headers=thief.headers), 401, NOBODY)
+    check_refusal(await client.get("/users/me", headers=thief.headers), 401, UNAUTHENTICATED)
     await refuse(client, thief.tokens["refresh_token"])
     for person in (mine, stranger):
         assert (await client.get("/users/me", headers=person.headers)).status_code == 200
@@ -148,10 +148,10 @@ async def test_password_change_revokes_other_sessions_and_keeps_the_current_one(
     [
         ("UPDATE users SET is_active = false", (400, "Inactive user")),
         ("UPDATE users SET is_superuser = false", (403, "The user doesn't have enough privileges")),
-        ("DELETE FROM users", (401, NOBODY)),
-        ("DELETE FROM sessions", (401, NOBODY)),
-        ("UPDATE sessions SET revoked_at = now()", (401, NOBODY)),
-        ("UPDATE sessions SET expires_at = now()", (401, NOBODY)),
+        ("DELETE FROM users", (401, UNAUTHENTICATED)),
+        ("DELETE FROM sessions", (401, UNAUTHENTICATED)),
+        ("UPDATE sessions SET revoked_at = now()", (401, UNAUTHENTICATED)),
+        ("UPDATE sessions SET expires_at = now()", (401, UNAUTHENTICATED)),
     ],
 )
 async def test_removed_right_is_gone_at_the_next_request(
@@ -190,4 +190,4 @@ async def test_token_of_a_session_moved_to_another_user_is_refused(
 
     await second.execute("UPDATE sessions SET user_id = $1 WHERE user_id = $2", other.id, one.id)
 
-    check_refusal(await client.get("/users/me", headers=one.headers), 401, NOBODY)
+    check_refusal(await client.get("/users/me", headers=one.headers), 401, UNAUTHENTICATED)

@@ -486,7 +486,7 @@ async def test_an_invented_device_cookie_gives_no_attempts(
 # --- an account that a stranger registered with the owner's address ---
 
 
-async def test_a_reset_reclaims_an_address_that_a_stranger_registered(
+async def test_reset_reclaims_an_address_that_an_attacker_registered(
     client: AsyncClient,
     second: asyncpg.Connection,
     people: People,

@@ -96,7 +96,7 @@ CHANGES = {
 changes = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 
-async def nothing_began(second: asyncpg.Connection, user_id: int) -> bool:
+async def has_no_session(second: asyncpg.Connection, user_id: int) -> bool:
     event = await second.fetchrow("SELECT event, outcome, subject_id, session_id FROM events")
     assert tuple(event) == ("session.started", "failure", user_id, None)
     counted: int = await second.fetchval("SELECT count(*) FROM sessions")
@@ -117,10 +117,10 @@ async def test_sign_in_that_waits_for_a_credential_change_is_refused(
     assert not done, "the sign-in has to wait for the change"
     await changing.commit()
     assert (await signing_in).status_code == 401
-    assert await nothing_began(second, ann.id)
+    assert await has_no_session(second, ann.id)
 
 
-async def by_the_api(app: FastAPI, person: Person) -> Response:
+async def sign_in_to_the_api(app: FastAPI, person: Person) -> Response:
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test/api/v1"
     ) as client:
@@ -128,14 +128,14 @@ async def by_the_api(app: FastAPI, person: Person) -> Response:
         return await client.post("/auth/login", json=credentials)
 
 
-async def at_the_admins_door(app: FastAPI, person: Person) -> Response:
+async def sign_in_to_the_admin(app: FastAPI, person: Person) -> Response:
     async with AsyncClient(
         transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
     ) as client:
         return await Superuser(client).sign_in(person)
 
 
-@pytest.mark.parametrize("sign_in", [by_the_api, at_the_admins_door])
+@pytest.mark.parametrize("sign_in", [sign_in_to_the_api, sign_in_to_the_admin])
 @changes
 async def test_change_during_password_verification_prevents_the_session(
     app: FastAPI,
@@ -158,4 +158,4 @@ async def test_change_during_password_verification_prevents_the_session(
     answer = await signing_in
     assert answer.status_code == 401
     assert "plinth_device" not in answer.cookies
-    assert await nothing_began(second, ann.id)
+    assert await has_no_session(second, ann.id)

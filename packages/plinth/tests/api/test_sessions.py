@@ -10,7 +10,7 @@ from plinth.testing.people import People, Person
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
-async def is_let_in(client: AsyncClient, person: Person) -> bool:
+async def is_accepted(client: AsyncClient, person: Person) -> bool:
     answer = await client.get("/users/me", headers=person.headers)
     assert answer.status_code in (200, 401), answer.text
     return answer.status_code == 200
@@ -50,9 +50,9 @@ async def test_an_ended_session_is_refused_at_the_next_request(
     answer = await client.delete(f"/users/me/sessions/{other}", headers=here.headers)
 
     assert answer.status_code == 204
-    assert not await is_let_in(client, there)
+    assert not await is_accepted(client, there)
     assert not await can_refresh(client, there)
-    assert await is_let_in(client, here)
+    assert await is_accepted(client, here)
     again = await client.delete(f"/users/me/sessions/{other}", headers=here.headers)
     assert again.status_code == 404
     assert again.json()["detail"] == "Session not found"
@@ -64,16 +64,16 @@ async def test_session_of_another_user_is_404(client: AsyncClient, people: Peopl
     for session_id in (anns, uuid4()):
         answer = await client.delete(f"/users/me/sessions/{session_id}", headers=eve.headers)
         assert answer.status_code == 404
-    assert await is_let_in(client, ann)
+    assert await is_accepted(client, ann)
 
 
 async def test_logout_revokes_only_this_session(client: AsyncClient, people: People) -> None:
     here = await people.enter()
     there = await people.sign_in(here)
     assert (await client.post("/auth/logout", headers=here.headers)).status_code == 204
-    assert not await is_let_in(client, here)
+    assert not await is_accepted(client, here)
     assert not await can_refresh(client, here)
-    assert await is_let_in(client, there)
+    assert await is_accepted(client, there)
 
 
 async def test_logout_all_revokes_all_sessions(client: AsyncClient, people: People) -> None:
@@ -81,10 +81,10 @@ async def test_logout_all_revokes_all_sessions(client: AsyncClient, people: Peop
     there = await people.sign_in(here)
     other = await people.enter()
     assert (await client.post("/auth/logout-all", headers=here.headers)).status_code == 204
-    assert not await is_let_in(client, here)
-    assert not await is_let_in(client, there)
+    assert not await is_accepted(client, here)
+    assert not await is_accepted(client, there)
     assert not await can_refresh(client, there)
-    assert await is_let_in(client, other)
+    assert await is_accepted(client, other)
 
 
 async def test_superuser_can_list_and_revoke_sessions_of_any_user(
@@ -98,7 +98,7 @@ async def test_superuser_can_list_and_revoke_sessions_of_any_user(
     assert len(listed) == 2
     one = f"/users/{ann.id}/sessions/{listed[1]['id']}"
     assert (await client.delete(one, headers=admin.headers)).status_code == 204
-    assert not await is_let_in(client, ann)
+    assert not await is_accepted(client, ann)
     rest = await client.delete(f"/users/{ann.id}/sessions", headers=admin.headers)
     assert rest.status_code == 204
     assert (await client.get(f"/users/{ann.id}/sessions", headers=admin.headers)).json() == []
@@ -114,7 +114,7 @@ async def test_regular_user_cannot_reach_sessions_of_others(
     for method in (client.get, client.delete):
         answer = await method(f"/users/{ann.id}/sessions", headers=eve.headers)
         assert answer.status_code == 403
-    assert await is_let_in(client, ann)
+    assert await is_accepted(client, ann)
 
 
 async def test_session_expires_by_idle_time_and_by_age(
@@ -122,7 +122,7 @@ async def test_session_expires_by_idle_time_and_by_age(
 ) -> None:
     idle = await people.enter()
     await second.execute("UPDATE sessions SET expires_at = now()")
-    assert not await is_let_in(client, idle)
+    assert not await is_accepted(client, idle)
     assert not await can_refresh(client, idle)
 
     old = await people.enter()

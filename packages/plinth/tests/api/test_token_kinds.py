@@ -13,7 +13,7 @@ from tests.support.mail_server import Inbox, token_of
 Door = Callable[[AsyncClient, str], Awaitable[Response]]
 
 
-async def ask_who(client: AsyncClient, token: str) -> Response:
+async def get_me(client: AsyncClient, token: str) -> Response:
     return await client.get("/users/me", headers={"Authorization": f"Bearer {token}"})
 
 
@@ -30,8 +30,8 @@ async def verify(client: AsyncClient, token: str) -> Response:
     return await client.post("/auth/email/verify", json={"token": token})
 
 
-DOORS: dict[str, Door] = {"access": ask_who, "refresh": refresh, "reset": reset, "verify": verify}
-OPENS = {
+ROUTES: dict[str, Door] = {"access": get_me, "refresh": refresh, "reset": reset, "verify": verify}
+ROUTE_OF_KIND = {
     "access": "access",
     "refresh": "refresh",
     "reset": "reset",
@@ -72,19 +72,19 @@ async def test_each_kind_of_token_is_accepted_only_by_its_route(
     app: FastAPI, client: AsyncClient, people: People, inbox: Inbox
 ) -> None:
     tokens = await make_tokens(app, people, inbox)
-    assert set(tokens) == set(OPENS)
+    assert set(tokens) == set(ROUTE_OF_KIND)
     for kind, token in tokens.items():
-        for door, knock in DOORS.items():
-            if door == OPENS[kind]:
+        for route, send in ROUTES.items():
+            if route == ROUTE_OF_KIND[kind]:
                 continue
-            refused = await knock(client, token)
-            wanted = {401} if door in ("access", "refresh") else {400, 422}
-            assert refused.status_code in wanted, (kind, door, refused.text)
+            refused = await send(client, token)
+            wanted = {401} if route in ("access", "refresh") else {400, 422}
+            assert refused.status_code in wanted, (kind, route, refused.text)
     # In this order: a reset ends the session and voids the other links of its account.
     for kind in ("access", "refresh", "verification", "change of address", "reset"):
-        own = OPENS[kind]
+        own = ROUTE_OF_KIND[kind]
         assert own
-        opened = await DOORS[own](client, tokens[kind])
+        opened = await ROUTES[own](client, tokens[kind])
         assert opened.status_code in (200, 204), (kind, opened.text)
 
 

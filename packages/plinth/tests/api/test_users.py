@@ -11,8 +11,8 @@ from plinth.http.problems import MAX_REPORTED_ERRORS
 from plinth.testing.answers import USER, check_invalid, check_refusal
 from plinth.testing.people import People, Person
 
-NOBODY = "Could not validate credentials"
-TOO_LITTLE = "The user doesn't have enough privileges"
+UNAUTHENTICATED = "Could not validate credentials"
+NOT_PERMITTED = "The user doesn't have enough privileges"
 LARGEST_ID = 2**63 - 1
 
 
@@ -63,7 +63,7 @@ async def test_invalid_user_id_is_422(client: AsyncClient, superuser: Person, us
     ],
 )
 async def test_request_without_a_token_is_401(client: AsyncClient, method: str, path: str) -> None:
-    check_refusal(await client.request(method, path), 401, NOBODY)
+    check_refusal(await client.request(method, path), 401, UNAUTHENTICATED)
 
 
 async def test_only_superusers_can_list_and_delete_users(
@@ -71,10 +71,10 @@ async def test_only_superusers_can_list_and_delete_users(
 ) -> None:
     other = await people.add()
 
-    check_refusal(await client.get("/users/", headers=user.headers), 403, TOO_LITTLE)
+    check_refusal(await client.get("/users/", headers=user.headers), 403, NOT_PERMITTED)
     for user_id in (other.id, user.id, 1_000_000_000):
         answer = await client.delete(f"/users/{user_id}", headers=user.headers)
-        check_refusal(answer, 403, TOO_LITTLE)
+        check_refusal(answer, 403, NOT_PERMITTED)
     assert await second.fetchval("SELECT count(*) FROM users") == 2
 
 
@@ -161,7 +161,7 @@ async def test_deleting_a_user_deletes_their_sessions(
     assert (answer.status_code, answer.content) == (204, b"")
     assert [row["id"] for row in await second.fetch("SELECT id FROM users")] == [superuser.id]
     assert await second.fetchval("SELECT count(*) FROM sessions") == 1
-    check_refusal(await client.get("/users/me", headers=user.headers), 401, NOBODY)
+    check_refusal(await client.get("/users/me", headers=user.headers), 401, UNAUTHENTICATED)
     again = await client.delete(f"/users/{user.id}", headers=superuser.headers)
     check_refusal(again, 404, "User not found")
 

@@ -136,7 +136,7 @@ async def test_running_servers_load_a_rotation_without_refusing_tokens(
     async with AsyncClient(
         base_url=f"{server}/api/v1", headers=each_anew, timeout=PATIENCE
     ) as client:
-        await until_it_answers(client)
+        await wait_until_up(client)
         visitors = People(client, second)
         before = await visitors.sign_in(person)
 
@@ -147,13 +147,13 @@ async def test_running_servers_load_a_rotation_without_refusing_tokens(
 
         async with asyncio.timeout(PATIENCE):
             while kid_of(after := await visitors.sign_in(person)) != new:
-                await let_in(client, before, after)
+                await check_accepted(client, before, after)
                 await asyncio.sleep(0.05)  # far from SESSIONS_PER_USER, which would end `before`
         for _ in range(20):  # on each worker
-            await let_in(client, before, after)
+            await check_accepted(client, before, after)
         async with asyncio.timeout(PATIENCE):  # until each worker has read the file again
             while await published(client, server) != [new]:
-                await let_in(client, before, after)
+                await check_accepted(client, before, after)
 
 
 async def published(client: AsyncClient, server: str) -> list[str]:
@@ -161,7 +161,7 @@ async def published(client: AsyncClient, server: str) -> list[str]:
     return [key["kid"] for key in answer.json()["keys"]]
 
 
-async def let_in(client: AsyncClient, *visitors: Person) -> None:
+async def check_accepted(client: AsyncClient, *visitors: Person) -> None:
     for visitor in visitors:
         answer = await client.get("/users/me", headers=visitor.headers)
         assert answer.status_code == 200, answer.text
@@ -172,7 +172,7 @@ def kid_of(person: Person) -> str:
     return kid
 
 
-async def until_it_answers(client: AsyncClient) -> None:
+async def wait_until_up(client: AsyncClient) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             try:

@@ -12,7 +12,7 @@ from tests.support.command import plinth, plinth_at_terminal
 ROOT = ("create-superuser", "--email", "root@example.com", "--username", "root")
 
 
-async def test_command_creates_a_superuser_who_can_list_users(
+async def test_created_superuser_can_sign_in_and_list_users(
     client: AsyncClient, environment: dict[str, str], second: asyncpg.Connection
 ) -> None:
     made = plinth(*ROOT, "--password-env", "PW", PW=PASSWORD, **environment)

@@ -117,7 +117,7 @@ def worker(environment: dict[str, str], server: Inbox, folder: Path) -> Iterator
         process.wait()
 
 
-async def let_leases_run_out(second: asyncpg.Connection) -> int:
+async def expire_leases(second: asyncpg.Connection) -> int:
     """Expire the leases of the dead worker, and return how many mails it had leased."""
     ended = await second.execute(
         "UPDATE mails SET leased_until = now() WHERE sent_at IS NULL AND leased_until > now()"
@@ -146,7 +146,7 @@ async def test_mail_of_a_worker_killed_before_acceptance_arrives_once(
             await until(lambda: server.stuck == AT_ONCE, PATIENCE)
             await sent(second, kills * PASS)
             await asyncio.sleep(random.uniform(0, 0.05))
-        assert await let_leases_run_out(second) == AT_ONCE
+        assert await expire_leases(second) == AT_ONCE
     server.passes = MAILS
     with worker(environment, server, tmp_path):
         await none_waits(second, PATIENCE)
@@ -167,7 +167,7 @@ async def test_duplicate_after_a_kill_has_the_same_message_id(
     with worker(environment, server, tmp_path):
         await until(lambda: server.stuck == AT_ONCE, PATIENCE)
     twice = {letter["Message-ID"] for letter in server.letters}
-    assert await let_leases_run_out(second) == len(twice) == AT_ONCE
+    assert await expire_leases(second) == len(twice) == AT_ONCE
     server.keeps, server.passes = False, MAILS
     with worker(environment, server, tmp_path):
         await none_waits(second, PATIENCE)

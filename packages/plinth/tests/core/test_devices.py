@@ -93,7 +93,7 @@ def test_cookie_of_an_earlier_release_is_valid_until_a_credential_change() -> No
     ("theirs", "anns"),
     [("vi\u0307ctim@example.com", "v\u0130ctim@example.com"), ("\u212aim@a.org", "kim@a.org")],
 )
-def test_earlier_cookie_of_a_look_alike_email_is_not_accepted(theirs: str, anns: str) -> None:
+def test_earlier_cookie_of_a_lookalike_email_is_not_accepted(theirs: str, anns: str) -> None:
     assert theirs != anns
     assert not recognize(make_earlier_cookie(theirs), ANN, anns)
 

@@ -88,20 +88,20 @@ Run = Callable[..., Process]
 def made() -> Iterator[Path]:
     """A data folder whose cluster exists already, because initdb takes most of a first start."""
     with short_folder() as place:
-        with nothing_left(place), services(place, durable=False):
+        with no_processes_left(place), services(place, durable=False):
             pass
         yield place
 
 
 @pytest.fixture
 def folder(made: Path) -> Iterator[Path]:
-    with nothing_left(made):
+    with no_processes_left(made):
         yield made
 
 
 @pytest.fixture
 def empty() -> Iterator[Path]:
-    with short_folder() as place, nothing_left(place):
+    with short_folder() as place, no_processes_left(place):
         yield place
 
 
@@ -139,7 +139,7 @@ def short_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def nothing_left(place: Path) -> Iterator[None]:
+def no_processes_left(place: Path) -> Iterator[None]:
     try:
         yield
     finally:

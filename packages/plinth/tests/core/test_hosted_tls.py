@@ -37,7 +37,7 @@ class SecureServer:
     issued: Issued
     client: Issued
 
-    def lead_here(self, url: str) -> str:
+    def redirect_url(self, url: str) -> str:
         """Return the URL with its host names, and the address and port of this server."""
         files = {"ca": self.authority.file, "crt": self.client.certificate, "key": self.client.key}
         url = re.sub("&options=[^&]*", "", url.format(**files))  # for their proxy
@@ -48,14 +48,14 @@ class SecureServer:
 
     async def connect(self, url: str) -> tuple[str | None, str | None]:
         """Return the TLS version and the common name of the client's certificate."""
-        connection = await Connector(self.lead_here(url), seconds=10).connect()
+        connection = await Connector(self.redirect_url(url), seconds=10).connect()
         try:
             assert await connection.fetchval("SELECT 1") == 1
         finally:
             await connection.close()
         return self.front.seen[-1]
 
-    def let_in(self, user: str, password: str, database: str) -> None:
+    def create_account(self, user: str, password: str, database: str) -> None:
         for statement in (
             f'CREATE ROLE "{user}" LOGIN',
             f'CREATE DATABASE "{database}"',
@@ -85,7 +85,7 @@ async def secure(folder: Path) -> AsyncIterator[SecureServer]:
         (server.folder / "pg_hba.conf").write_text(HBA)
         server.ask("SELECT pg_reload_conf()")
         secure = SecureServer(server, front, authority, issued, authority.issue("app"))
-        secure.let_in("tester", "pw", "rdb")
+        secure.create_account("tester", "pw", "rdb")
         yield secure
 
 
@@ -98,7 +98,7 @@ def _trusts_the_authority(secure: SecureServer, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("hosted", SECURE, ids=lambda it: it.service)
 async def test_hosted_url_connects_with_tls(hosted: Hosted, secure: SecureServer) -> None:
-    secure.let_in(str(hosted.user), str(hosted.password), str(hosted.database))
+    secure.create_account(str(hosted.user), str(hosted.password), str(hosted.database))
     version, client = await secure.connect(hosted.url)
     assert version in ("TLSv1.2", "TLSv1.3")
     assert client == ("app" if "sslcert=" in hosted.url else None)
@@ -106,7 +106,7 @@ async def test_hosted_url_connects_with_tls(hosted: Hosted, secure: SecureServer
 
 @pytest.mark.parametrize("hosted", SECURE, ids=lambda it: it.service)
 async def test_a_wrong_password_is_refused(hosted: Hosted, secure: SecureServer) -> None:
-    secure.let_in(str(hosted.user), "another", str(hosted.database))
+    secure.create_account(str(hosted.user), "another", str(hosted.database))
     with pytest.raises(asyncpg.InvalidPasswordError):
         await secure.connect(hosted.url)
 

@@ -11,7 +11,7 @@ from plinth.security.keys import KeyFileError, KeyRing, revoke_key, rotate_keys
 from plinth.security.keys.key import take_secret_key
 from tests.support.environment import COMPLETE, run_python
 
-A_LOOK = 1.05  # seconds
+CHECK_INTERVAL = 1.05  # seconds
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_file_is_checked_for_changes_once_a_second(
     assert ring.signing_key.kid == first
     second = rotate(file)
     assert ring.signing_key.kid == first, "the file was looked at twice in a second"
-    time.sleep(A_LOOK)
+    time.sleep(CHECK_INTERVAL)
     assert ring.signing_key.kid == second
 
 
@@ -52,7 +52,7 @@ def test_unknown_kid_reloads_the_file_at_most_once_a_second(file: Path) -> None:
     assert found.kid == second
     third = rotate(file)
     assert ring.find(third) is None, "unknown kids must not make us read the file all the time"
-    time.sleep(A_LOOK)
+    time.sleep(CHECK_INTERVAL)
     assert ring.find(third)
 
 

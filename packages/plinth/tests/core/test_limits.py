@@ -42,7 +42,7 @@ def some_bucket(rate: str = "3/1m", name: str = "some") -> Bucket:
     return Bucket.of(name, rate, uuid4().hex)
 
 
-def refigured(bucket: Bucket, rate: str) -> Bucket:
+def with_rate(bucket: Bucket, rate: str) -> Bucket:
     """Return the same bucket with another limit."""
     return Bucket(bucket.name, Bucket.of("any", rate).rate, bucket.key)
 
@@ -86,7 +86,7 @@ async def test_attempt_counts_in_all_buckets_or_none(limiter: Limiter) -> None:
     assert await count(limiter, wide) == 4
 
 
-async def test_refund_removes_only_its_own_attempt(limiter: Limiter) -> None:
+async def test_refund_removes_only_the_refunded_attempt(limiter: Limiter) -> None:
     one, other = some_bucket(), some_bucket("9/1m")
     _, mine, _ = await reserve(limiter, one, other, times=3)
     await mine.refund()
@@ -141,7 +141,7 @@ async def test_only_the_first_refusal_of_a_window_is_marked_first(
 async def test_lowered_limit_applies_to_earlier_attempts(limiter: Limiter) -> None:
     bucket = some_bucket("9/1m")
     reservations = await reserve(limiter, bucket, times=6)
-    narrower = refigured(bucket, "3/1m")
+    narrower = with_rate(bucket, "3/1m")
     for reservation in reservations[:4]:
         assert await count(limiter, narrower) == 0
         await reservation.refund()

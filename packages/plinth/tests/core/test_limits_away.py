@@ -107,7 +107,7 @@ async def test_attempt_counts_in_all_buckets_or_none(alone: Limiter) -> None:
     assert await count(alone, wide) == 4
 
 
-async def test_refund_removes_only_its_own_attempt(alone: Limiter) -> None:
+async def test_refund_removes_only_the_refunded_attempt(alone: Limiter) -> None:
     bucket = some_bucket("6/1m")
     mine = await alone.reserve(bucket)
     await alone.reserve(bucket)

@@ -109,7 +109,7 @@ def test_password_that_is_hard_to_guess_is_accepted(password: str) -> None:
         "MyApp2026",
     ],
 )
-def test_password_made_of_personal_data_is_refused(password: str) -> None:
+def test_password_built_from_personal_data_is_refused(password: str) -> None:
     assert is_made_of(password, [*ADA, "MyApp"])
 
 

@@ -36,7 +36,7 @@ class SecureValkey:
         files = {"ca": self.authority.file, "crt": self.client.certificate, "key": self.client.key}
         return url.format(**files)
 
-    async def let_in(self, user: str | None, password: str | None) -> None:
+    async def create_account(self, user: str | None, password: str | None) -> None:
         rights = [f">{password}" if password else "nopass", "~*", "&*", "+@all"]
         async with Redis(
             unix_socket_path=str(self.server.socket), username="keeper", password="keeper"
@@ -68,16 +68,16 @@ async def secure(folder: Path) -> AsyncIterator[SecureValkey]:
 
 
 @pytest.fixture
-def led_here(secure: SecureValkey, monkeypatch: pytest.MonkeyPatch) -> SecureValkey:
+def redirected(secure: SecureValkey, monkeypatch: pytest.MonkeyPatch) -> SecureValkey:
     """Redirect each connection to this server; it must still prove the name of the given host."""
     really = asyncio.open_connection
 
-    async def open_here(*, host: str, port: int, **options: Any) -> Any:
+    async def open_redirected(*, host: str, port: int, **options: Any) -> Any:
         assert port
         options["server_hostname"] = host
         return await really(host="127.0.0.1", port=secure.front.direct_port, **options)
 
-    monkeypatch.setattr("redis.asyncio.connection.asyncio.open_connection", open_here)
+    monkeypatch.setattr("redis.asyncio.connection.asyncio.open_connection", open_redirected)
     monkeypatch.setenv("SSL_CERT_FILE", os.fspath(secure.authority.file))
     return secure
 
@@ -111,10 +111,10 @@ def test_corpus_has_50_urls() -> None:
 
 
 @pytest.mark.parametrize("hosted", SECURE, ids=lambda it: it.service)
-async def test_hosted_url_connects_with_tls(hosted: Hosted, led_here: SecureValkey) -> None:
-    await led_here.let_in(hosted.user, hosted.password)
-    await ping(led_here.fill(hosted.url))
-    _, client = led_here.front.seen[-1]
+async def test_hosted_url_connects_with_tls(hosted: Hosted, redirected: SecureValkey) -> None:
+    await redirected.create_account(hosted.user, hosted.password)
+    await ping(redirected.fill(hosted.url))
+    _, client = redirected.front.seen[-1]
     assert client == ("app" if "ssl_certfile" in hosted.url else None)
 
 
@@ -123,22 +123,22 @@ async def test_hosted_url_connects_with_tls(hosted: Hosted, led_here: SecureValk
 )
 async def test_a_certificate_of_another_name_or_authority_is_refused(
     hosted: Hosted,
-    led_here: SecureValkey,
+    redirected: SecureValkey,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    await led_here.let_in(hosted.user, hosted.password)
+    await redirected.create_account(hosted.user, hosted.password)
     url = hosted.url.replace(hosted.hosts.rpartition(":")[0], "elsewhere.example.com")
     with pytest.raises(RedisConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-        await ping(led_here.fill(url))
+        await ping(redirected.fill(url))
     other = make_authority(tmp_path, "other")
     monkeypatch.setenv("SSL_CERT_FILE", str(other.file))
     with pytest.raises(RedisConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-        await ping(led_here.fill(hosted.url.replace("{ca}", str(other.file))))
+        await ping(redirected.fill(hosted.url.replace("{ca}", str(other.file))))
 
 
-async def test_a_wrong_password_is_refused(led_here: SecureValkey) -> None:
-    await led_here.let_in("shop", "another")
+async def test_a_wrong_password_is_refused(redirected: SecureValkey) -> None:
+    await redirected.create_account("shop", "another")
     url = next(it.url for it in SECURE if it.service == "ElastiCache, user")
     with pytest.raises(AuthenticationError):
         await ping(url)
@@ -156,8 +156,8 @@ async def test_a_wrong_password_is_refused(led_here: SecureValkey) -> None:
     ],
 )
 async def test_honored_option_is_accepted(query: str, secure: SecureValkey) -> None:
-    await secure.let_in("u", "p")
-    await secure.let_in("default", None)
+    await secure.create_account("u", "p")
+    await secure.create_account("default", None)
     for account in ("", "u:p@"):
         await ping(f"unix://{account}{secure.server.socket}?{query}")
 
@@ -238,7 +238,7 @@ def test_socket_keepalive_is_accepted_for_tcp_only() -> None:
         read_redis_url("unix:///run/x.sock?socket_keepalive=yes")
 
 
-def test_sentinels_have_their_own_tls_and_password_options() -> None:
+def test_sentinels_have_separate_tls_and_password_options() -> None:
     url = read_redis_url(
         "rediss+sentinel://u:p@one,[::1]:7/plinth/2?sentinel_username=a&sentinel_password=b+c"
         "&ssl_cert_reqs=none"

@@ -20,7 +20,7 @@ from tests.support.forging import decode, encode
 GROUPS = json.loads((Path(__file__).parents[1] / "data" / "wycheproof_jws.json").read_text())[
     "testGroups"
 ]
-NOBODYS = {"kty": "oct", "alg": "HS256", "use": "sig", "kid": "none", "k": "A" * 43}
+UNRELATED_KEY = {"kty": "oct", "alg": "HS256", "use": "sig", "kid": "none", "k": "A" * 43}
 
 MATERIAL = ("kty", "crv", "x", "y", "d", "k")
 
@@ -31,7 +31,9 @@ CONTRADICTED = {367, 370}
 
 
 VECTORS = [
-    pytest.param(group["private"] or NOBODYS, vector, id=f"{vector['tcId']} {vector['comment']}")
+    pytest.param(
+        group["private"] or UNRELATED_KEY, vector, id=f"{vector['tcId']} {vector['comment']}"
+    )
     for group in GROUPS
     for vector in group["tests"]
 ]

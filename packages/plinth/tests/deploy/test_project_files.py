@@ -51,7 +51,7 @@ def test_a_long_subject_is_refused(tmp_path: Path, length: int, accepted: bool) 
     assert ("the limit is 72" in checked.stderr) is not accepted
 
 
-def test_the_devcontainer_installs_what_make_installs() -> None:
+def test_devcontainer_runs_make_install() -> None:
     config = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert config["postCreateCommand"] == "make install"
     assert config["forwardPorts"] == [8000]

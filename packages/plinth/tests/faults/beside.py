@@ -34,7 +34,7 @@ WARM_UP = 0.5
 TRIES = 4
 SLOWER = 3  # times the median during an equal load of ordinary requests
 MIB_AT_MOST = 200
-BACK_WITHIN = 1.2  # times the memory at the start
+MAX_MEMORY_RATIO = 1.2  # times the memory at the start
 ACCOUNT = {"email": "normal@example.com", "username": "normal", "password": "Correct-Horse-7"}
 ORDINARY = "ordinary"
 FIRST, SECOND, THIRD = 3, 2, 1  # real-time priorities
@@ -159,7 +159,7 @@ def check_beside(
     )
     assert median < SLOWER * base
     assert peak < MIB_AT_MOST
-    assert after < BACK_WITHIN * target.start
+    assert after < MAX_MEMORY_RATIO * target.start
 
 
 @contextmanager
@@ -236,7 +236,7 @@ def _prior() -> Iterator[None]:
 
 
 def _wait_for_memory(target: Target) -> float:
-    enough = BACK_WITHIN * target.start
+    enough = MAX_MEMORY_RATIO * target.start
     until = time.monotonic() + REST
     while (resident := target.memory) > enough and time.monotonic() < until:
         time.sleep(0.2)

@@ -39,7 +39,7 @@ def start(folder: Path, postgres: OwnPostgres, valkey: OwnValkey) -> Start:
     )
 
 
-async def send_until_it_is_not_ready(api: Serving, book: Book) -> None:
+async def send_until_not_ready(api: Serving, book: Book) -> None:
     """Wait until the server is not ready, as a load balancer does."""
     async with asyncio.timeout(DRAIN):
         while await asyncio.to_thread(status_of, f"{api.url}/health/ready") == 200:
@@ -56,7 +56,7 @@ async def test_graceful_stop_breaks_no_response(
             await asyncio.sleep(2)
             api.process.send_signal(signal.SIGTERM)
             asked = time.monotonic()
-            await send_until_it_is_not_ready(api, book)
+            await send_until_not_ready(api, book)
             unready = time.monotonic() - asked
             code = await asyncio.to_thread(api.process.wait, 30)
             ended = time.monotonic() - asked

@@ -37,7 +37,7 @@ LIVE = """
 
 
 @dataclass
-class Whale:
+class LargeAccount:
     """The user with `MANY` sessions."""
 
     client: AsyncClient
@@ -65,23 +65,23 @@ class Whale:
 
 
 @pytest.fixture(scope="module")
-async def whale(
+async def large_account(
     postgres_once: OwnPostgres, valkey_once: OwnValkey, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Whale]:
+) -> AsyncIterator[LargeAccount]:
     logs: Path = tmp_path_factory.mktemp("logs")
     database = await asyncpg.connect(postgres_once.url)
     add = (
         "INSERT INTO users (email, email_canonical, username, hashed_password, is_superuser)"
         " VALUES ($1::text, $1::text, $2, $3, $4) RETURNING id"
     )
-    email = "whale@example.com"
-    user_id = await database.fetchval(add, email, "whale", CHEAP_HASH, False)
+    email = "large_account@example.com"
+    user_id = await database.fetchval(add, email, "large_account", CHEAP_HASH, False)
     await database.fetchval(add, "root@example.com", "root", CHEAP_HASH, True)
     await database.execute(SEED, user_id, MANY, timeout=300)
     await database.execute("VACUUM ANALYZE sessions", timeout=300)
     with serving(logs, DATABASE_URL=postgres_once.url, REDIS_URL=valkey_once.url) as server:
         async with AsyncClient(base_url=server.url, timeout=30) as client:
-            made = Whale(client, database, user_id, email, {})
+            made = LargeAccount(client, database, user_id, email, {})
             made.root = bearer(await made.sign_in("root@example.com"))
             yield made
     await database.close()
@@ -91,41 +91,47 @@ def bearer(tokens: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
-async def change_password(whale: Whale, tokens: dict[str, str]) -> Response:
+async def change_password(large_account: LargeAccount, tokens: dict[str, str]) -> Response:
     change = {"password": "Other-Horse-8", "current_password": PASSWORD}
-    return await whale.client.patch("/users/me", json=change, headers=bearer(tokens))
+    return await large_account.client.patch("/users/me", json=change, headers=bearer(tokens))
 
 
-async def log_out_everywhere(whale: Whale, tokens: dict[str, str]) -> Response:
-    return await whale.client.post("/auth/logout-all", headers=bearer(tokens))
+async def log_out_everywhere(large_account: LargeAccount, tokens: dict[str, str]) -> Response:
+    return await large_account.client.post("/auth/logout-all", headers=bearer(tokens))
 
 
-async def reset(whale: Whale, tokens: dict[str, str]) -> Response:
+async def reset(large_account: LargeAccount, tokens: dict[str, str]) -> Response:
     secret = bytes(range(32))
-    await whale.database.execute(
+    await large_account.database.execute(
         "INSERT INTO one_time_tokens (user_id, purpose, token_hash, email, expires_at)"
         " VALUES ($1, 'password_reset', $2, $3, now() + interval '5 minutes')",
-        whale.id, sha256(secret).digest(), whale.email,
+        large_account.id, sha256(secret).digest(), large_account.email,
     )  # fmt: skip
     token = urlsafe_b64encode(secret).decode().rstrip("=")
     body = {"token": token, "password": "Better-Horse-9"}
-    return await whale.client.post("/auth/password/reset", json=body)
+    return await large_account.client.post("/auth/password/reset", json=body)
 
 
-async def deactivate(whale: Whale, tokens: dict[str, str]) -> Response:
-    path = f"/users/{whale.id}"
-    return await whale.client.patch(path, json={"is_active": False}, headers=whale.root)
+async def deactivate(large_account: LargeAccount, tokens: dict[str, str]) -> Response:
+    path = f"/users/{large_account.id}"
+    return await large_account.client.patch(
+        path, json={"is_active": False}, headers=large_account.root
+    )
 
 
-async def end_by_a_superuser(whale: Whale, tokens: dict[str, str]) -> Response:
-    return await whale.client.delete(f"/users/{whale.id}/sessions", headers=whale.root)
+async def end_by_a_superuser(large_account: LargeAccount, tokens: dict[str, str]) -> Response:
+    return await large_account.client.delete(
+        f"/users/{large_account.id}/sessions", headers=large_account.root
+    )
 
 
-async def delete(whale: Whale, tokens: dict[str, str]) -> Response:
-    return await whale.client.delete(f"/users/{whale.id}", headers=whale.root)
+async def delete(large_account: LargeAccount, tokens: dict[str, str]) -> Response:
+    return await large_account.client.delete(
+        f"/users/{large_account.id}", headers=large_account.root
+    )
 
 
-Verb = Callable[[Whale, dict[str, str]], Awaitable[Response]]
+Verb = Callable[[LargeAccount, dict[str, str]], Awaitable[Response]]
 VERBS: list[Verb] = [
     change_password, log_out_everywhere, reset, deactivate, end_by_a_superuser, delete,
 ]  # fmt: skip
@@ -133,14 +139,16 @@ VERBS: list[Verb] = [
 
 @pytest.mark.parametrize("skip", [0, MANY - 1000])
 async def test_session_list_and_sign_in_finish_within_a_second(
-    whale: Whale, measured: Measured, skip: int
+    large_account: LargeAccount, measured: Measured, skip: int
 ) -> None:
-    await whale.revive()
+    await large_account.revive()
     began = time.monotonic()
-    tokens = await whale.sign_in()
+    tokens = await large_account.sign_in()
     signed_in = time.monotonic()
     query = {"skip": skip, "limit": 100}
-    answer = await whale.client.get("/users/me/sessions", params=query, headers=bearer(tokens))
+    answer = await large_account.client.get(
+        "/users/me/sessions", params=query, headers=bearer(tokens)
+    )
     listed = time.monotonic()
     measured(f"{MANY} sessions, a sign-in", f"{(signed_in - began) * 1000:.0f} ms")
     measured(f"{MANY} sessions, a page from {skip}", f"{(listed - signed_in) * 1000:.0f} ms")
@@ -151,17 +159,17 @@ async def test_session_list_and_sign_in_finish_within_a_second(
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 async def test_all_sessions_are_revoked_within_a_second(
-    whale: Whale, measured: Measured, verb: Verb
+    large_account: LargeAccount, measured: Measured, verb: Verb
 ) -> None:
-    await whale.revive()
-    oldest, here = await whale.sign_in(), await whale.sign_in()
-    await whale.database.execute(  # older than the sessions that one request marks
+    await large_account.revive()
+    oldest, here = await large_account.sign_in(), await large_account.sign_in()
+    await large_account.database.execute(  # older than the sessions that one request marks
         "UPDATE sessions SET created_at = '2020-01-01' WHERE id ="
         " (SELECT id FROM sessions ORDER BY created_at DESC OFFSET 1 LIMIT 1)"
     )
 
     began = time.monotonic()
-    answer = await verb(whale, here)
+    answer = await verb(large_account, here)
     seconds = time.monotonic() - began
 
     measured(f"{MANY} sessions, {verb.__name__}", f"{seconds * 1000:.0f} ms")
@@ -169,9 +177,11 @@ async def test_all_sessions_are_revoked_within_a_second(
     assert seconds < within(SECONDS)
     for tokens in (oldest, here):
         kept = verb is change_password and tokens is here
-        after = await whale.client.get("/users/me", headers=bearer(tokens))
+        after = await large_account.client.get("/users/me", headers=bearer(tokens))
         assert (after.status_code == 200) == kept
         if not kept:
             body = {"refresh_token": tokens["refresh_token"]}
-            assert (await whale.client.post("/auth/refresh", json=body)).status_code == 401
-    assert await whale.database.fetchval(LIVE, whale.id) == (verb is change_password)
+            assert (await large_account.client.post("/auth/refresh", json=body)).status_code == 401
+    assert await large_account.database.fetchval(LIVE, large_account.id) == (
+        verb is change_password
+    )

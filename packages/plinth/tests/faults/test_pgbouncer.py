@@ -42,7 +42,7 @@ async def test_many_clients_are_served_through_pgbouncer(
     assert await find_missing(book, postgres.url) == set()
 
 
-async def test_user_journey_works_through_pgbouncer(api: Serving) -> None:
+async def test_user_scenario_works_through_pgbouncer(api: Serving) -> None:
     who = {"email": "ada@example.com", "password": PASSWORD}
     async with AsyncClient(base_url=api.url, timeout=30) as client:
         made = await client.post("/auth/register", json={**who, "username": "ada"})

@@ -79,7 +79,7 @@ async def superuser(roles: Roles, settings: dict[str, str]) -> AsyncIterator[asy
     await connection.close()
 
 
-async def test_user_journey_works_with_the_restricted_role(
+async def test_user_scenario_works_with_the_restricted_role(
     settings: dict[str, str],
     superuser: asyncpg.Connection,
     application: asyncpg.Connection,

@@ -49,7 +49,7 @@ def test_resources_pass_the_checks(checkout: Checkout, command: str) -> None:
     check(checkout.run(BIN / program, *arguments))
 
 
-def test_resources_pass_their_own_tests(checkout: Checkout) -> None:
+def test_resources_pass_their_generated_tests(checkout: Checkout) -> None:
     check(checkout.pytest("-n", "2", *TESTS))
 
 

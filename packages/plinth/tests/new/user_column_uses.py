@@ -62,7 +62,7 @@ async def test_only_superusers_see_and_change_the_column_of_others(
     assert changed.json()["phone"] == OTHER
 
 
-async def test_password_made_of_the_column_is_refused(client: AsyncClient) -> None:
+async def test_password_built_from_the_column_is_refused(client: AsyncClient) -> None:
     account = ANN | {"phone": "+4418151816", "password": "Ab4418151816"}
     check_invalid(await client.post("/auth/register", json=account), "body.password")
     account["phone"] = OTHER

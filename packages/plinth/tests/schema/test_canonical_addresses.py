@@ -175,7 +175,7 @@ async def test_email_changed_by_the_previous_release_is_found(
     assert found.id == made
 
 
-async def test_look_alike_email_does_not_take_the_original(second: asyncpg.Connection) -> None:
+async def test_lookalike_email_does_not_take_the_original(second: asyncpg.Connection) -> None:
     await second.execute(ALICE, "v\u0130ctim@example.com", "stranger")
     await second.execute(ALICE, "victim@example.com", "victim")
 

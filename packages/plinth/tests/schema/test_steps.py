@@ -81,7 +81,7 @@ def test_steps_create_the_schema_of_the_models(team: Team) -> None:
     assert inspect(team.url, compare) == [], "write a new step in plinth/db/schema/sql"
 
 
-def test_objects_txt_lists_what_each_step_creates(team: Team) -> None:
+def test_objects_txt_lists_the_objects_of_each_step(team: Team) -> None:
     before = frozenset[str]()
     for step in steps.read_steps():
         team.write(f"op.plinth_schema(since={step.number - 1}, to={step.number})")

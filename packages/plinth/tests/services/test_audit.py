@@ -30,7 +30,7 @@ async def verify(database: Database, *, expect: str | None = None) -> audit.Veri
         return await audit.verify(db, expect=expect)
 
 
-async def test_user_sees_only_their_own_events(client: AsyncClient, people: People) -> None:
+async def test_user_sees_only_events_of_their_account(client: AsyncClient, people: People) -> None:
     ann = await people.enter()
     await people.enter()
     await client.post("/auth/login", json={"email": ann.email, "password": "wrong"})

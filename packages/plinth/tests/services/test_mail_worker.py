@@ -242,7 +242,7 @@ async def test_mail_is_sent_only_to_a_server_with_a_trusted_certificate(
         monkeypatch.setattr(settings, "SMTP_CA_FILE", stranger)
         await write()
         async with mail_worker(database):
-            await waiting_because(second, "SSLCertVerificationError")
+            await wait_for_error(second, "SSLCertVerificationError")
             assert server.tries == 0
             monkeypatch.setattr(settings, "SMTP_CA_FILE", trusted)
             await server.next(ANN)
@@ -280,7 +280,7 @@ def use_server(monkeypatch: pytest.MonkeyPatch, port: int, tls: str = "none") ->
         monkeypatch.setattr(settings, name, value)
 
 
-async def waiting_because(second: asyncpg.Connection, error: str) -> None:
+async def wait_for_error(second: asyncpg.Connection, error: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while not await second.fetchval(  # noqa: ASYNC110 - the database sends no event
             "SELECT last_error ~ $1 FROM mails WHERE dead_at IS NULL", error

@@ -153,7 +153,7 @@ async def test_each_sign_in_limit_applies_to_authenticate(
 
 
 @pytest.mark.usefixtures("unlimited")
-async def test_known_device_has_its_own_bucket(
+async def test_known_device_has_a_separate_bucket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT", "2/1h")

@@ -141,7 +141,9 @@ def test_commands_of_the_guide_work_with_embedded_servers(
     assert "passed" in shop.run(bin_folder / "pytest", "-q")
 
 
-def test_make_lock_compiles_what_start_could_not(project: Project, empty_folder: Path) -> None:
+def test_make_lock_compiles_requirements_missing_after_start(
+    project: Project, empty_folder: Path
+) -> None:
     shop = project.copy(empty_folder / "shop")
     for name in REQUIREMENTS:
         (shop.folder / name).unlink()

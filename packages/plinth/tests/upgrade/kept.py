@@ -15,7 +15,7 @@ import asyncpg
 from plinth.cli.upgrade.release import version_key
 from tests.start.conftest import Project
 from tests.upgrade.running import commit, run_plinth, serving
-from tests.upgrade.seed import Seed, sow
+from tests.upgrade.seed import Seed, create_seed
 from tests.upgrade.team import find_team_files, start
 
 RELEASES = Path(__file__).parent / "releases"
@@ -95,7 +95,7 @@ def keep(
     shop = start(work, wheel, shell, servers)
     made_at = datetime.now(UTC).isoformat()
     with serving(shop, **servers) as client:
-        seed = sow(client)
+        seed = create_seed(client)
     head = run_plinth(shop, "audit", "verify", **servers).partition("Head: ")[2].strip()
     folder.mkdir(parents=True)
     run_plinth(shop, "db", "backup", folder / DATABASE, **servers)

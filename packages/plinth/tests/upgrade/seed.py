@@ -29,7 +29,7 @@ class Seed:
     created: dict[str, Any]
 
 
-def sow(client: Client) -> Seed:
+def create_seed(client: Client) -> Seed:
     register = {"email": EMAIL, "username": "ann", "password": PASSWORD, "phone": PHONE}
     user = _json(client.post("/auth/register", json=register), 201)
     tokens = log_in(client)

@@ -315,7 +315,7 @@ def shape_replaced_handler(app: FastAPI) -> None:
     route.app = guarded_app(route.app)
 
 
-def shape_router_handles_in_its_own_way(app: FastAPI) -> None:
+def shape_router_with_custom_handling(app: FastAPI) -> None:
     router: Any = APIRouter()
     router.get("/it")(shown)
     router.handle = guarded_app(router.handle)
@@ -333,7 +333,7 @@ def shape_handle_replaced(app: FastAPI) -> None:
     route.handle = guarded_app(route.handle)
 
 
-def shape_matches_of_its_own_before(app: FastAPI) -> None:
+def shape_route_with_custom_matches_before(app: FastAPI) -> None:
     app.get("/other", dependencies=[Depends(require_role)])(shown)
     route: Any = app.router.routes[-1]
     matches = route.matches
@@ -341,7 +341,7 @@ def shape_matches_of_its_own_before(app: FastAPI) -> None:
     app.get("/it")(shown)
 
 
-def shape_pattern_of_its_own_before(app: FastAPI) -> None:
+def shape_route_with_custom_pattern_before(app: FastAPI) -> None:
     app.get("/other", dependencies=[Depends(require_role)])(shown)
     route: Any = app.router.routes[-1]
     route.path_regex = re.compile("^/it$")
