@@ -3,7 +3,16 @@
 import re
 from ast import literal_eval
 
-from plinth.accounts.queries import challenge, factor, one_time_token, rotation, session
+from plinth.accounts.providers import discovery
+from plinth.accounts.providers import http as provider_http
+from plinth.accounts.queries import (
+    challenge,
+    factor,
+    identity,
+    one_time_token,
+    rotation,
+    session,
+)
 from plinth.accounts.schemas import auth
 from plinth.cache import client
 from plinth.cli.users import files
@@ -17,8 +26,9 @@ from tests.support.environment import LIBRARY, ROOT
 
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.]*)\s*\|")
 MODULES = (
-    auth, challenge, client, devices, factor, fields, files, hash_shares, headers, one_time_token,
-    passwords, problems, protocol, listing, page_query, rotation, session,
+    auth, challenge, client, devices, discovery, factor, fields, files, hash_shares, headers,
+    identity, one_time_token, passwords, problems, protocol, provider_http, listing, page_query,
+    rotation, session,
 )  # fmt: skip
 LIMIT = re.compile(r"^(MAX_\w+)\b.* = ", re.MULTILINE)
 BOUNDS = re.compile(r"MAX_\w*(SIZE|BYTES|FLIGHT)|(HEADER|BODY|WRITE)_TIMEOUT|DRAIN_SECONDS")

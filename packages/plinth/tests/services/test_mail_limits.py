@@ -27,6 +27,8 @@ NOTICES = {
     "recovery_codes_replaced",
     "recovery_code_used",
     "account_claimed",
+    "identity_linked",
+    "identity_removed",
 }
 FILLING = {
     "username": "ann",
@@ -35,6 +37,7 @@ FILLING = {
     "expires_at": 4_000_000_000,
     "new_email": "new@example.com",
     "left": "9",
+    "provider": "google",
 }
 Send = Callable[..., Awaitable[None]]
 

@@ -26,6 +26,10 @@ LISTS = (
     "hush", "[hush", '{"hush": 1}', '"hush"', "1", "null", "[1.5, {}]", "[null]", '["hush hush"]',
     '[["hush"]]', "\udcff", '["hush"', "https://hush.example.com",
 )  # fmt: skip
+OBJECTS = (
+    "hush", '{"hush"', "[]", '["hush"]', '"hush"', "1", "null", '{"A": {}}', '{"a": "hush"}',
+    '{"a": {"client_id": "hush"}}', "\udcff", '{"a": [1]}',
+)  # fmt: skip
 TEXTS = (
     "hush\n", "hush\r\n", "a\nhush", "\thush", "\x1b[31mhush", "\x01", "hush\x7f", "a\x0bb",
     "\x0chush", "\udcff", "hush\udc80",
@@ -82,6 +86,7 @@ BY_NAME = {
         'https://x/a"hush',
         "https://x\\hush",
     ),
+    "^API_ORIGIN$": ("*", "null", "hush", "https://x/hush", "https://*.hush", "http://hush:99999"),
     "_HOST$": HOSTS,
     "^API_V1_PREFIX$": (
         "/",
@@ -117,6 +122,8 @@ def _wrong_by_type(annotation: Any) -> tuple[str, ...]:
         return CHOICES
     if get_origin(annotation) is list:
         return LISTS
+    if get_origin(annotation) is dict:
+        return OBJECTS
     return BY_TYPE[annotation]
 
 

@@ -88,7 +88,13 @@ class Identity(Base):
     """
 
     __tablename__ = "identities"
-    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+    __table_args__ = (
+        UniqueConstraint(
+            "issuer",
+            "subject",
+            info={"violated": ("identity_taken", "This identity is linked to another account")},
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))

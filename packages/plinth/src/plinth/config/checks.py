@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from plinth.config.faults import Fault
+from plinth.config.providers import NATIVE, is_encrypted
 from plinth.config.secret_key import find_weakness, keep_development_key
 from plinth.config.urls.origins import ANY
 from plinth.config.urls.postgres_url import read_postgres_url
@@ -111,6 +112,41 @@ def check_mail(settings: "Settings") -> Iterator[Fault]:
             yield Fault(name, f"{name} is not set, but mails need it: set it, or unset SMTP_HOST")
 
 
+def check_providers(settings: "Settings") -> Iterator[Fault]:
+    """Require what a sign-in by an identity provider needs, and encrypted connections."""
+    if settings.API_ORIGIN == ANY:
+        yield Fault("API_ORIGIN", "API_ORIGIN is *: write the origin of this API")
+    if not settings.OIDC_PROVIDERS:
+        return
+    if not settings.OIDC_REDIRECT_URLS:
+        yield Fault(
+            "OIDC_REDIRECT_URLS",
+            "OIDC_REDIRECT_URLS is empty: list the URLs of your front end that receive sign-ins",
+        )
+    if not settings.is_development and "API_ORIGIN" not in settings.model_fields_set:
+        yield Fault(
+            "API_ORIGIN",
+            "API_ORIGIN is not set, but sign-ins by providers need it: set it to the public "
+            "origin of this API, such as https://api.example.com",
+        )
+    for name, url in _find_urls(settings):
+        if not NATIVE.fullmatch(url) and not is_encrypted(
+            url, is_development=settings.is_development
+        ):
+            yield Fault(
+                name,
+                f"{name} has a URL with http://, which is allowed only for this machine with "
+                "ENVIRONMENT=development: use https://",
+            )
+
+
+def _find_urls(settings: "Settings") -> Iterator[tuple[str, str]]:
+    if "API_ORIGIN" in settings.model_fields_set and settings.API_ORIGIN != ANY:
+        yield "API_ORIGIN", settings.API_ORIGIN
+    yield from (("OIDC_PROVIDERS", it.issuer) for it in settings.OIDC_PROVIDERS.values())
+    yield from (("OIDC_REDIRECT_URLS", it) for it in settings.OIDC_REDIRECT_URLS)
+
+
 def check_limits(settings: "Settings") -> Iterator[Fault]:
     if not settings.LIMITS_ENABLED and not settings.is_development:
         yield Fault(
@@ -166,6 +202,7 @@ CHECKS = (
     check_bodies,
     check_root_path,
     check_mail,
+    check_providers,
     check_limits,
     check_extras,
 )

@@ -40,6 +40,8 @@ def read_value(field: FieldInfo, value: Any) -> Any:
         try:
             return json.loads(value)
         except ValueError:
+            if get_origin(field.annotation) is dict:
+                raise ValueError('must be a JSON object, such as {"name": "value"}') from None
             raise ValueError('must be a JSON list, such as ["one", "two"]') from None
     if CONTROL.search(value):
         raise ValueError(
@@ -93,6 +95,8 @@ def _describe(detail: Any, name: str, path: list[int | str]) -> str:
         return str(detail["msg"])
     message = detail["msg"].removeprefix("Value error, ")
     item = f" item {path[0] + 1}" if path and isinstance(path[0], int) else ""
+    if path and isinstance(path[0], str):
+        item = f" {'.'.join(map(str, path))}"
     return f"{name}{item}: {message}" if name else message
 
 

@@ -18,6 +18,7 @@ from plinth.config.checks import complete, is_installed
 from plinth.config.deprecated import rename_deprecated
 from plinth.config.faults import read_value, validate_whole
 from plinth.config.password_rules import PasswordRules
+from plinth.config.providers import Provider, ProviderName, RedirectUrl
 from plinth.config.services import ServiceSettings, drop_unneeded
 from plinth.config.types import (
     MAX_MEMORY_KIB,
@@ -92,6 +93,10 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     PASSWORD_RESET_MINUTES: Minutes = 30
     EMAIL_VERIFY_HOURS: Hours = 24
 
+    API_ORIGIN: Origin = "http://localhost:8000"
+    OIDC_PROVIDERS: Annotated[dict[ProviderName, Provider], Field(repr=False)] = {}
+    OIDC_REDIRECT_URLS: list[RedirectUrl] = []
+
     FRONTEND_URL: PagesUrl = "http://localhost:3000"
     MAIL_FROM: Sender = "no-reply@localhost"
     SMTP_HOST: Host = ""
@@ -124,6 +129,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     LIMIT_MFA: RateText = "5/5m"
     LIMIT_MFA_DAY: RateText = "50/1d"
     LIMIT_REGISTER_IP: RateText = "20/1h"
+    LIMIT_OIDC_IP: RateText = "60/5m"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"
     LIMIT_REFRESH_UNKNOWN_IP: RateText = "20/5m"
     LIMIT_FORGOT_ACCOUNT: RateText = "3/30m"

@@ -5,11 +5,29 @@ import re
 
 from starlette.types import Scope
 
+from plinth.config import settings
+
 HAS_QUADRATIC_PARSER = hasattr(http.cookies, "_QuotePatt")
 """CVE-2024-7592: fixed in Python 3.11.10, 3.12.6 and 3.13, and in patched distributions."""
 
 _ESCAPE = re.compile(r"\\([0-3][0-7]{2}|.)")
 _OCTAL_DIGITS = 3
+
+
+def name_cookie(name: str) -> str:
+    """Return the name of one of our cookies, with the prefix that browsers enforce.
+
+    `__Host-`: no other host can set it, not even a subdomain. It needs the path `/`, so below
+    `ROOT_PATH` the prefix is `__Secure-`. In development there is no prefix, since it needs HTTPS.
+    """
+    if settings.is_development:
+        return name
+    return f"__Secure-{name}" if settings.ROOT_PATH else f"__Host-{name}"
+
+
+def cookie_path() -> str:
+    """Return the path that `name_cookie` requires."""
+    return settings.ROOT_PATH or "/"
 
 
 def find_cookie(scope: Scope, name: str) -> str | None:

@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 
 from plinth.accounts.deps import CurrentUser, Delivered, Delivery, Rotations
-from plinth.accounts.routes import second_factors
+from plinth.accounts.routes import identities, second_factors
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import rotation, sessions
 from plinth.errors import PermissionDenied, RateLimited, Rejected, Unauthenticated, Unavailable
@@ -13,6 +13,7 @@ from plinth.resources.deps import DB, Client, DatabaseDep
 
 public_router = APIRouter(prefix="/auth", tags=["auth"])
 public_router.include_router(second_factors.public_router)
+public_router.include_router(identities.public_router)
 private_router = APIRouter(prefix="/auth", tags=["auth"])
 private_router.include_router(second_factors.private_router)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from plinth.accounts import queries
 from plinth.accounts.deps import CurrentUser, Superuser
 from plinth.accounts.models import Session
-from plinth.accounts.routes import second_factors
+from plinth.accounts.routes import identities, second_factors
 from plinth.accounts.schemas.session import SessionOut
 from plinth.accounts.services import accounts, sessions
 from plinth.config import settings
@@ -19,6 +19,7 @@ from plinth.resources.deps import DB, Limit, RowId, Skip
 
 router = APIRouter(prefix="/users", tags=["sessions"])
 router.include_router(second_factors.factors_router)
+router.include_router(identities.identities_router)
 
 
 @router.get("/me/sessions")

@@ -1,7 +1,7 @@
 """Rate limits for accounts. Each is checked before the work that it protects."""
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from plinth.config import settings
@@ -57,6 +57,15 @@ async def limit_registration(client: Client) -> None:
         RateLimited
     """
     await reserve(*per_network("register-ip", settings.LIMIT_REGISTER_IP, client))
+
+
+async def limit_provider(step: Literal["start", "callback", "token"], client: Client) -> None:
+    """Count a step of a sign-in by an identity provider for the client's network.
+
+    Raises:
+        RateLimited
+    """
+    await reserve(*per_network(f"oidc-{step}-ip", settings.LIMIT_OIDC_IP, client))
 
 
 def refresh_window() -> timedelta:

@@ -12,7 +12,7 @@ from plinth.http.openapi import find_references
 from plinth.resources.access import PUBLIC
 from plinth.testing.operations import Operation, Schema, find_operations
 
-EMPTY = ("204", "304")
+EMPTY = ("204", "303", "304")
 FIRST_ERROR = 400
 JSON = "application/json"
 DOCUMENT = load_application().openapi()

@@ -1,0 +1,60 @@
+"""One authorization of a user at a provider (RFC 6749, section 4.1; RFC 7636)."""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from secrets import token_urlsafe
+from typing import Self
+from urllib.parse import urlencode
+
+from plinth.config.providers import Provider
+
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """
+    Attributes:
+        nonce: the ID token must repeat it.
+        verifier: the secret of PKCE, which the code is bound to.
+        redirect_uri: our callback for this provider.
+    """
+
+    nonce: str
+    verifier: str
+    redirect_uri: str
+
+    @classmethod
+    def make(cls, redirect_uri: str) -> Self:
+        return cls(token_urlsafe(SECRET_BYTES), token_urlsafe(SECRET_BYTES), redirect_uri)
+
+    def make_url(self, endpoint: str, provider: Provider, scopes: Sequence[str], state: str) -> str:
+        query = {
+            "response_type": "code",
+            "client_id": provider.client_id,
+            "redirect_uri": self.redirect_uri,
+            "scope": " ".join(provider.scopes or scopes),
+            "state": state,
+            "nonce": self.nonce,
+            "code_challenge": make_challenge(self.verifier),
+            "code_challenge_method": "S256",
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+    def make_form(self, provider: Provider, code: str) -> dict[str, str]:
+        """Return the form that exchanges the code, without the client's authentication."""
+        return {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.redirect_uri,
+            "client_id": provider.client_id,
+            "code_verifier": self.verifier,
+        }
+
+
+def make_challenge(verifier: str) -> str:
+    """Return the S256 code challenge of a verifier (RFC 7636, section 4.2)."""
+    digest = hashlib.sha256(verifier.encode(errors="surrogatepass")).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,103 @@
+"""Identities: the accounts at identity providers that sign in a user."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plinth.accounts.models import Factor, Identity, User
+from plinth.security.passwords import NO_PASSWORD
+
+MAX_IDENTITIES = 10  # of one user
+PASSKEY = "passkey"
+
+
+class Known(NamedTuple):
+    """
+    Attributes:
+        user: read together with the identity, so that its `credential_epoch` covers it.
+    """
+
+    identity: Identity
+    user: User
+
+
+async def lock_subject(db: AsyncSession, issuer: str, subject: str) -> None:
+    """Serialize first sign-ins of one account until the transaction ends."""
+    key = f"identity {issuer} {subject}"
+    await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+
+
+async def find(db: AsyncSession, issuer: str, subject: str) -> Known | None:
+    found = (
+        select(Identity, User)
+        .join(User, User.id == Identity.user_id)
+        .where(Identity.issuer == issuer, Identity.subject == subject)
+    )
+    row = (await db.execute(found)).one_or_none()
+    return Known(*row) if row else None
+
+
+async def add(
+    db: AsyncSession, user_id: int, *, provider: str, issuer: str, subject: str, email: str | None
+) -> Identity:
+    identity = Identity(
+        user_id=user_id, provider=provider, issuer=issuer, subject=subject, email=email
+    )
+    db.add(identity)
+    await db.flush()
+    return identity
+
+
+async def record_use(db: AsyncSession, identity_id: UUID, provider: str, email: str | None) -> None:
+    await db.execute(
+        update(Identity)
+        .where(Identity.id == identity_id)
+        .values(last_used_at=func.now(), provider=provider, email=email)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def get_all(db: AsyncSession, user_id: int) -> Sequence[Identity]:
+    """Return the identities of a user, oldest first."""
+    identities = select(Identity).where(Identity.user_id == user_id)
+    return (await db.scalars(identities.order_by(Identity.created_at, Identity.id))).all()
+
+
+async def remove(db: AsyncSession, user_id: int, identity_id: UUID) -> Identity | None:
+    """Delete an identity of this user and return it."""
+    identity = await db.scalar(
+        select(Identity).where(Identity.id == identity_id, Identity.user_id == user_id)
+    )
+    if identity is not None:
+        await db.delete(identity)
+        await db.flush()
+    return identity
+
+
+async def needs_provider(db: AsyncSession, user_id: int) -> bool:
+    """Return whether only a provider can authenticate the user: there is no password."""
+    has_identity = select(Identity.id).where(Identity.user_id == user_id).exists()
+    found = select(User.id).where(User.id == user_id, User.hashed_password == NO_PASSWORD)
+    return await db.scalar(found.where(has_identity)) is not None
+
+
+async def has_way_in(db: AsyncSession, user_id: int, providers: Collection[str]) -> bool:
+    """Return whether the user can sign in without a password.
+
+    Args:
+        providers: those in the settings; an identity of another one is no way to sign in.
+    """
+    identity = (
+        select(Identity.id)
+        .where(Identity.user_id == user_id, Identity.provider.in_(providers))
+        .exists()
+    )
+    passkey = (
+        select(Factor.id)
+        .where(Factor.user_id == user_id, Factor.kind == PASSKEY, Factor.confirmed_at.is_not(None))
+        .exists()
+    )
+    return bool(await db.scalar(select(identity | passkey)))
