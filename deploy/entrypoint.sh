@@ -1,13 +1,13 @@
 #!/bin/sh
-# What the container starts with. In front of `plinth serve` it migrates; any other command
-# (`docker run plinth plinth doctor`) it only runs. It ends in exec, so that the server is process 1
-# and gets the signals.
+# The entrypoint of the container. It runs the migrations before `plinth serve`, and no migrations
+# before other commands (`docker run plinth plinth doctor`). It execs the command, so that the
+# server is process 1 and receives the signals.
 #
-#   MIGRATE_ON_START=0   the migrations run elsewhere (a job before the roll-out)
-#   WEB_CONCURRENCY=4    worker processes; `plinth serve` reads it
+#   MIGRATE_ON_START=0   skip the migrations: a job before the rollout runs them
+#   WEB_CONCURRENCY=4    number of worker processes, read by `plinth serve`
 set -eu
 
-# The password that compose.yaml gives PostgreSQL on a developer's machine. It is public.
+# The default password of PostgreSQL in compose.yaml, for development. It is public.
 DEVELOPMENT_PASSWORD=development-only
 
 refuse_public_password() {
@@ -15,15 +15,15 @@ refuse_public_password() {
         if [ "${ENVIRONMENT:-}" != development ] && [ "$password" = "$DEVELOPMENT_PASSWORD" ]; then
             echo "Plinth cannot start: POSTGRES_PASSWORD or POSTGRES_MIGRATION_PASSWORD is compose.yaml's development password, which everyone knows." >&2
             echo "Set POSTGRES_APP_PASSWORD and POSTGRES_OWNER_PASSWORD in .env (openssl rand -hex 24 for each);" >&2
-            echo "docs/how-to/deploy.md says how to change a database that has it." >&2
+            echo "docs/how-to/deploy.md describes how to change the password of an existing database." >&2
             exit 1
         fi
     done
 }
 
-# Any number of replicas may do this at once: the migrations hold an advisory lock. The shell is
-# process 1 here, and process 1 without a handler does not hear SIGTERM; hence the trap. It may be
-# asked before the migration runs, when `$!` is unset, and after: neither may keep it from 143.
+# Several replicas can run this concurrently: the migrations take an advisory lock. The shell is
+# process 1, which ignores SIGTERM without a handler, so the trap is required. The signal may arrive
+# before the migration starts, when `$!` is unset, or after it ended; the exit code is 143 in each case.
 migrate() {
     trap 'kill -TERM ${!-} 2>/dev/null || :; wait; exit 143' TERM INT
     plinth db upgrade &
@@ -37,7 +37,7 @@ if [ "${1-} ${2-}" = "plinth serve" ]; then
         0 | false | no) ;;
         *) migrate ;;
     esac
-    # The server has no use for the owner of the tables. compose.yaml passes all of .env.
+    # The server must not have the password of the owner role. compose.yaml passes all of .env.
     unset MIGRATION_DATABASE_URL POSTGRES_MIGRATION_USER POSTGRES_MIGRATION_PASSWORD POSTGRES_OWNER_PASSWORD
 fi
 
