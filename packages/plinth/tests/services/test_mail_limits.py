@@ -29,8 +29,11 @@ NOTICES = {
     "account_claimed",
     "identity_linked",
     "identity_removed",
+    "impersonated",
 }
 FILLING = {
+    "minutes": "30",
+    "reason": "x",
     "username": "ann",
     "page": "x",
     "token": "x",

@@ -29,7 +29,14 @@ SEARCHED: ColumnElement[str] = literal_column(
     "(((users.email || '\n') || users.username) || '\n') || COALESCE(users.full_name, '')", String
 )
 
-SESSION_FIELDS = ("session_id", "session_is_live", "aal", "amr", "authenticated_at")
+SESSION_FIELDS = (
+    "session_id",
+    "session_is_live",
+    "aal",
+    "amr",
+    "authenticated_at",
+    "acting_user_id",
+)
 """The fields that `Principal` adds to the columns of the user."""
 
 # Names of fields that `Principal` and the schemas add to the columns.

@@ -30,6 +30,8 @@ __all__ = [
     "Delivered",
     "Delivery",
     "Device",
+    "DirectUser",
+    "FreshSuperuser",
     "FreshUser",
     "OptionalUser",
     "Principal",
@@ -37,6 +39,8 @@ __all__ = [
     "VerifiedUser",
     "ViewerId",
     "get_current_user",
+    "get_direct_user",
+    "get_fresh_superuser",
     "get_fresh_user",
     "get_optional_user",
     "get_superuser",
@@ -91,6 +95,7 @@ async def get_current_user(request: Request, token: BearerToken) -> Principal:
     user = await sessions.authenticate(resources_of(request).principals, token)
     if info := current_request():
         info.user_id, info.session_id = user.id, user.session_id
+        info.acting_user_id = user.acting_user_id
     return user
 
 
@@ -126,10 +131,26 @@ async def get_superuser(user: CurrentUser) -> Principal:
 Superuser = Annotated[Principal, Depends(get_superuser)]
 
 
-async def get_fresh_user(request: Request, user: CurrentUser) -> Principal:
+async def get_direct_user(user: CurrentUser) -> Principal:
+    """Return the user, but not to a superuser who impersonates them.
+
+    Raises:
+        Impersonating
+    """
+    if user.acting_user_id is not None:
+        raise authentication.Impersonating
+    return user
+
+
+DirectUser = Annotated[Principal, Depends(get_direct_user)]
+"""The user, for routes that a superuser who impersonates them must not use."""
+
+
+async def get_fresh_user(request: Request, user: DirectUser) -> Principal:
     """Return the user if the session authenticated within `STEP_UP_MINUTES`.
 
     Raises:
+        Impersonating
         StepUpRequired
     """
     if not authentication.is_recent(user.authenticated_at):
@@ -141,6 +162,18 @@ async def get_fresh_user(request: Request, user: CurrentUser) -> Principal:
 
 FreshUser = Annotated[Principal, Depends(get_fresh_user)]
 """The user of a session that authenticated recently. Declare it: `@access(USER, fresh=True)`."""
+
+
+async def get_fresh_superuser(_: Superuser, user: FreshUser) -> Principal:
+    """Return a superuser whose session authenticated within `STEP_UP_MINUTES`.
+
+    Raises:
+        StepUpRequired
+    """
+    return user
+
+
+FreshSuperuser = Annotated[Principal, Depends(get_fresh_superuser)]
 
 
 async def get_verified_user(user: CurrentUser) -> Principal:
@@ -200,9 +233,14 @@ class SessionDelivery:
 
     device: KnownDevice
 
-    def deliver(self, signed_in: SignedIn) -> "Delivered":
-        """Return the response of a sign-in, and remember the device."""
-        self.device.remember_account(signed_in.account)
+    def deliver(self, signed_in: SignedIn, *, remember: bool = True) -> "Delivered":
+        """Return the response of a sign-in.
+
+        Args:
+            remember: give this device its own sign-in limits for the account.
+        """
+        if remember:
+            self.device.remember_account(signed_in.account)
         return signed_in.tokens
 
 

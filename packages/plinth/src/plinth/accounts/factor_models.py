@@ -69,7 +69,7 @@ class Passkey(Base):
     factor_id: Mapped[UUID] = mapped_column(
         ForeignKey("factors.id", ondelete="CASCADE"), primary_key=True
     )
-    credential_id: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary, unique=True, info={"secret": False})
     user_handle: Mapped[bytes] = mapped_column(LargeBinary)
     public_key: Mapped[bytes] = mapped_column(LargeBinary)
     sign_count: Mapped[int]

@@ -49,6 +49,8 @@ class Session(Base):
             `require_second_factor` refuses level 1 if the user has a confirmed factor.
         amr: the authentication methods (RFC 8176), separated by spaces.
         authenticated_at: the last sign-in or step-up; None means `created_at`.
+        acting_user_id: the superuser who impersonates the user; None in the user's own sessions.
+        acting_session_id: the session of that superuser. With it, this session ends.
     """
 
     __tablename__ = "sessions"
@@ -72,6 +74,8 @@ class Session(Base):
     aal: Mapped[int] = mapped_column(server_default=text("1"))
     amr: Mapped[str] = mapped_column(String(100), server_default="pwd")
     authenticated_at: Mapped[datetime | None]
+    acting_user_id: Mapped[int | None]
+    acting_session_id: Mapped[UUID | None]
 
 
 Index(

@@ -10,16 +10,17 @@ from plinth.accounts import queries
 from plinth.accounts.methods import recovery_codes, totp
 from plinth.accounts.methods.method import Method
 
-MethodName = Literal["password", "oidc", "totp", "recovery_code"]
+MethodName = Literal["password", "oidc", "totp", "recovery_code", "impersonation"]
 """A way to authenticate."""
 AMR: Mapping[MethodName, str] = {
     "password": "pwd",
     "oidc": "oidc",
     "totp": "otp",
     "recovery_code": "rec",
+    "impersonation": "imp",
 }
 """The names of the methods in `Session.amr`, where possible those of RFC 8176."""
-FIRST_FACTORS = frozenset[MethodName]({"password", "oidc"})
+FIRST_FACTORS = frozenset[MethodName]({"password", "oidc", "impersonation"})
 METHODS: Mapping[str, Method] = MappingProxyType(
     {method.name: method for method in (totp.METHOD, recovery_codes.METHOD)}
 )

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, select, true
+from sqlalchemy import and_, func, literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.base_user import SESSION_FIELDS, BaseUser
 from plinth.accounts.models import Session, User
-from plinth.accounts.queries.session import is_live
+from plinth.accounts.queries.session import is_live, is_own_or_acting
 from plinth.accounts.user_columns import READABLE
 from plinth.db.reading import Query, Reader, in_array
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         """The user and the session of a request: a named tuple of all columns that are not secret.
 
         For type checkers it is a user.
+
+        Attributes:
+            acting_user_id: the superuser who impersonates the user, if any.
         """
 
         session_id: UUID
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         aal: int
         amr: str
         authenticated_at: datetime
+        acting_user_id: int | None
 
 else:
     Principal = namedtuple("Principal", (*READABLE, *SESSION_FIELDS))
@@ -44,10 +48,14 @@ _principals = (
     select(
         *(_user.c[name] for name in READABLE),
         Session.id.label("session_id"),
-        is_live(_user.c.session_epoch).label("session_is_live"),
+        and_(
+            is_live(_user.c.session_epoch),
+            is_own_or_acting(_user.c.is_superuser),
+        ).label("session_is_live"),
         Session.aal,
         Session.amr,
         func.coalesce(Session.authenticated_at, Session.created_at).label("authenticated_at"),
+        Session.acting_user_id,
     )
     .select_from(Session)
     .join(_user, true())

@@ -24,14 +24,16 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from plinth.accounts.models import Session, User
 from plinth.accounts.queries import factor
-from plinth.accounts.queries.session import expiry, is_live
+from plinth.accounts.queries.session import expiry, is_live, is_own_or_acting
 from plinth.db.database import Database
 from plinth.db.reading import Query, array_param
 
 GRACE_PERIOD = timedelta(seconds=10)
 MAX_GRACE_USES = 3
 
-_is_active_owner = and_(User.id == Session.user_id, User.is_active)
+_is_active_owner = and_(
+    User.id == Session.user_id, User.is_active, is_own_or_acting(User.is_superuser)
+)
 # A session that began before `MFA_REQUIRED` was set gets no more tokens.
 _is_sufficient = or_(Session.aal >= factor.TWO_FACTORS, not_(factor.is_required()))
 

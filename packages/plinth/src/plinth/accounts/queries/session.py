@@ -8,13 +8,17 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     and_,
+    case,
     delete,
     func,
+    not_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from plinth.accounts.models import Session, SessionCleanup, User
 from plinth.accounts.queries import factor
@@ -29,22 +33,53 @@ class Authentication(NamedTuple):
     Attributes:
         at: the last sign-in or step-up.
         has_factor: whether the user has a confirmed second factor.
+        acting_user_id: the superuser who impersonates the user, if any.
     """
 
     at: datetime
     has_factor: bool
+    acting_user_id: int | None
 
 
-def is_live(epoch: Any) -> ColumnElement[bool]:
+def is_live(epoch: Any, session: Any = Session) -> ColumnElement[bool]:
     """
     Args:
         epoch: the user's `session_epoch`.
+        session: the table or an alias of it.
     """
     return and_(
-        Session.revoked_at.is_(None),
-        Session.expires_at > func.now(),
-        Session.session_epoch == epoch,
+        session.revoked_at.is_(None),
+        session.expires_at > func.now(),
+        session.session_epoch == epoch,
     )
+
+
+def is_own_or_acting(is_superuser: Any) -> ColumnElement[bool]:
+    """Return whether a session is the user's own, or of a superuser who may still act as the user.
+
+    An impersonation ends with the session and the rights of the superuser, and when the user gets
+    those rights.
+
+    Args:
+        is_superuser: of the session's user.
+    """
+    session, superuser = aliased(Session), aliased(User)
+    acting = (
+        select(session.id)
+        .join(superuser, superuser.id == session.user_id)
+        .where(
+            session.id == Session.acting_session_id,
+            superuser.id == Session.acting_user_id,
+            superuser.is_superuser,
+            superuser.is_active,
+            is_live(superuser.session_epoch, session),
+            not_(is_superuser),
+        )
+        .correlate_except(session, superuser)
+        .exists()
+    )
+    # CASE, so that a session of the user's own costs no subquery.
+    return case((Session.acting_user_id.is_(None), true()), else_=acting)
 
 
 def expiry() -> ColumnElement[datetime]:
@@ -55,7 +90,11 @@ def expiry() -> ColumnElement[datetime]:
 async def find_authentication(db: AsyncSession, session_id: UUID) -> Authentication | None:
     """Return how a live session is authenticated; None if it has ended."""
     found = (
-        select(func.coalesce(Session.authenticated_at, Session.created_at), factor.has_confirmed())
+        select(
+            func.coalesce(Session.authenticated_at, Session.created_at),
+            factor.has_confirmed(),
+            Session.acting_user_id,
+        )
         .join(User, User.id == Session.user_id)
         .where(Session.id == session_id, is_live(User.session_epoch))
     )

@@ -35,6 +35,7 @@ from plinth.db.reading import Query, Readable, read_one, select_columns
 from plinth.request.client import Client
 from plinth.security.addresses import lookup_keys
 
+UNLIMITED = 2**31 - 1
 OVER_LIMIT_REASON = "more than SESSIONS_PER_USER sessions"  # at most 50 characters
 
 
@@ -55,6 +56,13 @@ class Account(Protocol):
     def id(self) -> int: ...
     @property
     def credential_epoch(self) -> int: ...
+
+
+class Acting(NamedTuple):
+    """A superuser who impersonates the user of a new session."""
+
+    user_id: int
+    session_id: UUID
 
 
 class StartedSession(NamedTuple):
@@ -100,6 +108,8 @@ _values = {
     Session.user_agent: bindparam("user_agent", type_=Session.user_agent.type),
     Session.aal: bindparam("aal", type_=Integer),
     Session.amr: bindparam("amr", type_=Session.amr.type),
+    Session.acting_user_id: bindparam("acting_user_id", type_=BigInteger),
+    Session.acting_session_id: bindparam("acting_session_id", type_=Session.id.type),
 }
 _new_session = (
     insert(cast("Table", Session.__table__))
@@ -175,6 +185,7 @@ async def start_session(
     client: Client,
     lifetime: timedelta | None,
     event: Mapping[str, object],
+    acting: Acting | None = None,
 ) -> StartedSession | None:
     """Start a session. Over `SESSIONS_PER_USER`, end the least recently used one.
 
@@ -186,6 +197,7 @@ async def start_session(
         amr: the methods, as in `Session`.
         lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default and at most.
         event: the audit event, written only with a `Database`.
+        acting: the superuser who impersonates the user. The session then ends no session of theirs.
 
     Returns:
         None if the user needs a second factor and `aal` is 1, or if the credentials or the active
@@ -204,7 +216,9 @@ async def start_session(
         "lifetime": min(lifetime or longest, longest),
         "ip": client.ip,
         "user_agent": client.user_agent,
-        "max_sessions": settings.SESSIONS_PER_USER,
+        "max_sessions": settings.SESSIONS_PER_USER if acting is None else UNLIMITED,
+        "acting_user_id": acting.user_id if acting else None,
+        "acting_session_id": acting.session_id if acting else None,
     }
     if isinstance(db, Database):
         rows = await db.execute_autocommit(_start_query, **values, **bind_values(event))

@@ -2,7 +2,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form
 
-from plinth.accounts.deps import CurrentUser, Delivered, Delivery, Rotations
+from plinth.accounts.deps import CurrentUser, Delivered, Delivery, DirectUser, Rotations
 from plinth.accounts.routes import identities, second_factors
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import rotation, sessions
@@ -63,9 +63,9 @@ async def logout(db: DB, user: CurrentUser) -> None:
     await sessions.end(db, user.id, user.session_id, reason="signed out")
 
 
-@private_router.post("/logout-all", status_code=204)
+@private_router.post("/logout-all", status_code=204, responses=responses(PermissionDenied))
 @access(USER, queries=4)
-async def logout_everywhere(db: DB, user: CurrentUser) -> None:
+async def logout_everywhere(db: DB, user: DirectUser) -> None:
     """End all sessions of the user, including this one."""
     await sessions.end_all(db, user.id, reason="signed out everywhere")
 

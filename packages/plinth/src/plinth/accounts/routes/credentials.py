@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from plinth.accounts import queries
-from plinth.accounts.deps import CurrentUser, Device, OptionalUser
+from plinth.accounts.deps import Device, DirectUser, OptionalUser
 from plinth.accounts.schemas.auth import (
     Accepted,
     EmailVerification,
@@ -68,9 +68,11 @@ async def verify_email(
     device.remember(owner)
 
 
-@private_router.post("/email/resend", status_code=202, responses=responses(RateLimited))
+@private_router.post(
+    "/email/resend", status_code=202, responses=responses(PermissionDenied, RateLimited)
+)
 @access(USER, queries=5)
-async def resend_verification(db: DB, user: CurrentUser) -> Accepted:
+async def resend_verification(db: DB, user: DirectUser) -> Accepted:
     """Send the verification mail again, if an address is not verified yet."""
     await throttle.limit_verification(user.id)
     await credentials.resend_verification(db, user.id)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from plinth.accounts.deps import CurrentUser, Delivered, Delivery, FreshUser
+from plinth.accounts.deps import CurrentUser, Delivered, Delivery, DirectUser, FreshUser
 from plinth.accounts.methods.totp import NewTotp
 from plinth.accounts.models import Factor
 from plinth.accounts.schemas.auth import TokenPair
@@ -68,9 +68,11 @@ async def add_first_totp(database: DatabaseDep, factor: FirstFactor) -> NewTotp:
     return await second_factor.add_totp(database, factor.challenge, factor.name)
 
 
-@private_router.post("/step-up", status_code=204, responses=responses(RateLimited))
+@private_router.post(
+    "/step-up", status_code=204, responses=responses(PermissionDenied, RateLimited)
+)
 @access(USER, queries=10)
-async def step_up(db: DB, user: CurrentUser, proof: StepUp) -> None:
+async def step_up(db: DB, user: DirectUser, proof: StepUp) -> None:
     """Authenticate again, for routes that answer 403 `step_up_required`."""
     await second_factor.step_up(db, user, proof.method, proof.secret)
 
@@ -105,7 +107,11 @@ async def confirm_factor(db: DB, user: FreshUser, factor_id: UUID, proof: Factor
     await factors.confirm(db, user, factor_id, proof.code)
 
 
-@factors_router.delete("/factors/{factor_id}", status_code=204, responses=responses(NotFound))
+@factors_router.delete(
+    "/factors/{factor_id}",
+    status_code=204,
+    responses=responses(PermissionDenied, NotFound),
+)
 @access(OWNER, queries=12, fresh=True)
 async def remove_factor(db: DB, user: FreshUser, factor_id: UUID) -> None:
     """Remove a second factor. With the last one, the recovery codes are removed as well."""

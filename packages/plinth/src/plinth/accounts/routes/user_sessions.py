@@ -5,17 +5,25 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from plinth.accounts import queries
-from plinth.accounts.deps import CurrentUser, Superuser
+from plinth.accounts.deps import (
+    CurrentUser,
+    Delivered,
+    Delivery,
+    DirectUser,
+    FreshSuperuser,
+    Superuser,
+)
 from plinth.accounts.models import Session
 from plinth.accounts.routes import identities, second_factors
-from plinth.accounts.schemas.session import SessionOut
-from plinth.accounts.services import accounts, sessions
+from plinth.accounts.schemas.auth import TokenPair
+from plinth.accounts.schemas.session import ImpersonationRequest, SessionOut
+from plinth.accounts.services import accounts, administration, sessions
 from plinth.config import settings
 from plinth.errors import NotFound, PermissionDenied
 from plinth.http.problems import responses
 from plinth.request.client import describe_device
 from plinth.resources.access import OWNER, SUPERUSER, USER, access
-from plinth.resources.deps import DB, Limit, RowId, Skip
+from plinth.resources.deps import DB, Client, Limit, RowId, Skip
 
 router = APIRouter(prefix="/users", tags=["sessions"])
 router.include_router(second_factors.factors_router)
@@ -32,9 +40,13 @@ async def list_my_sessions(
     return [_to_schema(row, user.session_id) for row in rows]
 
 
-@router.delete("/me/sessions/{session_id}", status_code=204, responses=responses(NotFound))
+@router.delete(
+    "/me/sessions/{session_id}",
+    status_code=204,
+    responses=responses(PermissionDenied, NotFound),
+)
 @access(OWNER, queries=3)
-async def end_my_session(db: DB, user: CurrentUser, session_id: UUID) -> None:
+async def end_my_session(db: DB, user: DirectUser, session_id: UUID) -> None:
     await sessions.end(db, user.id, session_id, reason="ended by its user")
 
 
@@ -72,6 +84,31 @@ async def end_all_sessions(db: DB, _: Superuser, user_id: RowId) -> None:
     await sessions.end_all(db, user_id, reason="ended by a superuser")
 
 
+@router.post(
+    "/{user_id}/impersonation",
+    response_model=TokenPair,
+    status_code=201,
+    responses=responses(PermissionDenied, NotFound),
+)
+@access(SUPERUSER, queries=10, fresh=True)
+async def impersonate(
+    *,
+    db: DB,
+    admin: FreshSuperuser,
+    user_id: RowId,
+    request: ImpersonationRequest,
+    client: Client,
+    delivery: Delivery,
+) -> Delivered:
+    """Start a session as another user, for support. Its audit events have you as the actor.
+
+    It ends after `IMPERSONATION_MINUTES`, by `POST /auth/logout`, or with your own session. It
+    cannot use or change credentials, and the user is notified.
+    """
+    signed_in = await administration.impersonate(db, admin, user_id, request.reason, client)
+    return delivery.deliver(signed_in, remember=False)
+
+
 def _to_schema(session: Session, current_id: UUID) -> SessionOut:
     return SessionOut(
         id=session.id,
@@ -81,4 +118,5 @@ def _to_schema(session: Session, current_id: UUID) -> SessionOut:
         last_used_at=session.last_used_at,
         expires_at=session.expires_at,
         is_current=session.id == current_id,
+        is_impersonation=session.acting_user_id is not None,
     )

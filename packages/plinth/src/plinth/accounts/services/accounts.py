@@ -8,7 +8,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserCreate, UserUpdate
 from plinth.accounts.services import audit, authentication, credentials, throttle
-from plinth.accounts.services.authentication import StepUpRequired
+from plinth.accounts.services.authentication import Impersonating, StepUpRequired
 from plinth.accounts.user_columns import find_words
 from plinth.cache import cached
 from plinth.db.database import after_commit, release
@@ -98,6 +98,7 @@ async def update_profile(
         InvalidField: the new password is too easy to guess.
         Rejected: the e-mail or the username is taken.
         Unauthenticated: the session ended during the request.
+        Impersonating: a superuser who impersonates the user sent a new e-mail or password.
         StepUpRequired: the user has a second factor, and the session did not authenticate recently.
         RateLimited: too many wrong passwords, or too many mails to new addresses.
         Unavailable: the queue of passwords to hash is full.
@@ -161,9 +162,11 @@ async def lock_caller(
     It may have ended while this request waited for the lock, such as by a password reset.
 
     Args:
-        recent: if the user has a second factor, require a recent authentication.
+        recent: for a change of credentials. If the user has a second factor, require a recent
+            authentication. Refuse a superuser who impersonates the user.
 
     Raises:
+        Impersonating
         StepUpRequired
         Unauthenticated: the session has ended.
         UserNotFound
@@ -172,6 +175,8 @@ async def lock_caller(
     session = await queries.session.find_authentication(db, session_id)
     if session is None:
         raise Unauthenticated
+    if recent and session.acting_user_id is not None:
+        raise Impersonating
     if recent and session.has_factor and not authentication.is_recent(session.at):
         raise StepUpRequired(await authentication.find_step_up_methods(db, user_id))
     return user

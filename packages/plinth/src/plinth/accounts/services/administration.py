@@ -1,16 +1,23 @@
-"""Change, delete and erase the accounts of others. At least one active superuser always remains."""
+"""Change, delete and erase the accounts of others, or act as their user. At least one active
+superuser always remains.
+"""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
 from plinth.accounts.models import User
+from plinth.accounts.queries.principal import Principal
 from plinth.accounts.schemas.user import UserAdminUpdate
-from plinth.accounts.services import accounts, audit, credentials, throttle
+from plinth.accounts.services import accounts, audit, credentials, sessions, throttle
+from plinth.accounts.services.sessions import CannotImpersonate, SignedIn
 from plinth.accounts.user_columns import LIBRARY
+from plinth.config import settings
 from plinth.db.database import after_commit
 from plinth.errors import PermissionDenied, Rejected
+from plinth.request.client import Client
 from plinth.security.addresses import Plan, canonical, plan_keys
 
 REVOKING_FIELDS = ("is_active", "is_superuser")
@@ -24,6 +31,11 @@ class CannotDeleteYourself(Rejected):
 class LastSuperuser(Rejected):
     code = "last_superuser"
     detail = "The last superuser cannot be demoted or deactivated"
+
+
+class ImpersonationDisabled(PermissionDenied):
+    code = "impersonation_disabled"
+    detail = "Impersonation is disabled: set IMPERSONATION_MINUTES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,41 @@ async def change_user(db: AsyncSession, user_id: int, changes: UserAdminUpdate, 
         reason = ", ".join(_describe_change(name, getattr(user, name)) for name in changed)
         audit.record(db, "user.changed", subject_id=user_id, reason=reason)
     return user
+
+
+async def impersonate(
+    db: AsyncSession, admin: Principal, user_id: int, reason: str, client: Client
+) -> SignedIn:
+    """Start a session of the user in which a superuser acts. The user is notified.
+
+    Args:
+        admin: a superuser, in a session of their own that authenticated recently.
+        reason: for the audit log and the notice.
+
+    Raises:
+        CannotImpersonate: the user is a superuser or inactive, or has a second factor and the
+            superuser's session was authenticated without one.
+        ImpersonationDisabled
+        Unauthenticated: the superuser's session has ended.
+        UserNotFound
+    """
+    if not settings.IMPERSONATION_MINUTES:
+        raise ImpersonationDisabled
+    await accounts.lock_caller(db, admin.id, admin.session_id, recent=True)
+    user = await accounts.get_locked(db, user_id)
+    if user.is_superuser or not user.is_active:
+        raise CannotImpersonate("Only active users who are no superusers can be impersonated")
+    lifetime = timedelta(minutes=settings.IMPERSONATION_MINUTES)
+    signed_in = await sessions.complete_sign_in(
+        db, user, ["impersonation"], client, lifetime=lifetime, acting=admin
+    )
+    session_id = signed_in.token.session_id
+    audit.record(
+        db, "impersonation.started", subject_id=user_id, session_id=session_id, reason=reason
+    )
+    minutes = str(settings.IMPERSONATION_MINUTES)
+    await credentials.notify(db, user, "impersonated", minutes=minutes, reason=reason)
+    return signed_in
 
 
 async def delete_user(db: AsyncSession, user_id: int, *, by: int) -> None:

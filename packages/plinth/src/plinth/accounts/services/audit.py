@@ -35,7 +35,8 @@ def record(
 
     Args:
         subject_id: the user who is affected.
-        actor_id: the user who acts; by default the user of the current request.
+        actor_id: the user who acts; by default the user of the current request. While a superuser
+            impersonates the user, it is the superuser.
         reason: a short text. It must not contain a token or a password.
     """
     row = build_event(
@@ -63,11 +64,12 @@ def build_event(
     request = current_request()
     ip = request.client.ip if request else None
     user_agent = request.client.user_agent if request else None
+    acting_id = request.acting_user_id if request else None
     salt = secrets.token_bytes(SALT_BYTES)
     return {
         "event": event,
         "outcome": outcome,
-        "actor_id": actor_id or (request.user_id if request else None),
+        "actor_id": acting_id or actor_id or (request.user_id if request else None),
         "subject_id": subject_id,
         "session_id": session_id or (request.session_id if request else None),
         "request_id": request.id if request else None,

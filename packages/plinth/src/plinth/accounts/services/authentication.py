@@ -76,6 +76,13 @@ class StepUpRequired(PermissionDenied):
         self.members = {"max_age": settings.STEP_UP_MINUTES * 60, "methods": list(methods)}
 
 
+class Impersonating(PermissionDenied):
+    """A superuser who impersonates a user cannot use or change the user's credentials."""
+
+    code = "impersonating"
+    detail = "Not available while you impersonate a user"
+
+
 class InactiveUser(Rejected):
     code = "inactive_user"
     detail = "Inactive user"

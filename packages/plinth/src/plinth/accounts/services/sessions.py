@@ -12,13 +12,13 @@ from plinth.accounts import queries
 from plinth.accounts.methods import AMR, FIRST_FACTORS, MethodName
 from plinth.accounts.models import User
 from plinth.accounts.queries.principal import Principal
-from plinth.accounts.queries.sign_in import Account
+from plinth.accounts.queries.sign_in import Account, Acting
 from plinth.accounts.services import audit, authentication, challenges
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
-from plinth.errors import NotFound, Unauthenticated
+from plinth.errors import NotFound, PermissionDenied, Unauthenticated
 from plinth.request.client import Client
 from plinth.security import devices
 from plinth.security.refresh_tokens import (
@@ -30,6 +30,11 @@ from plinth.security.tokens import issue_access_token, read_access_token
 class SessionNotFound(NotFound):
     code = "session_not_found"
     detail = "Session not found"
+
+
+class CannotImpersonate(PermissionDenied):
+    code = "cannot_impersonate"
+    detail = "This user cannot be impersonated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ async def complete_sign_in(
     *,
     token: SessionToken | None = None,
     lifetime: timedelta | None = None,
+    acting: Principal | None = None,
 ) -> SignedIn:
     """Start a session for an authenticated user. Every sign-in ends here.
 
@@ -108,8 +114,11 @@ async def complete_sign_in(
             has assurance level 2.
         token: the token of the session; a new refresh token by default.
         lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default.
+        acting: the superuser who impersonates the user, in place of a second factor of the user.
+            The session has the assurance level of theirs.
 
     Raises:
+        CannotImpersonate: with `acting`, instead of the next two.
         MfaRequired: the user needs a second factor. The challenge is stored, so the rest of the
             caller's transaction is committed as well.
         WrongCredentials: the credentials or the active flag changed after authentication. The
@@ -125,16 +134,19 @@ async def complete_sign_in(
         user,
         session_id=token.session_id,
         token_hash=token.hash,
-        aal=2 if set(methods) - FIRST_FACTORS else 1,
+        aal=acting.aal if acting else 2 if set(methods) - FIRST_FACTORS else 1,
         amr=amr,
         client=client,
         lifetime=lifetime,
         event=audit.build_event("session.started", subject_id=user.id),
+        acting=Acting(acting.id, acting.session_id) if acting else None,
     )
+    if started is None and acting:
+        raise CannotImpersonate("This account needs a second factor: sign in with yours first")
     if started is None:
         await challenges.require_factor(db, user.id, user.credential_epoch, amr)
     if not isinstance(db, Database):
-        _record_start(db, user.id, token.session_id, started.surplus)
+        _record_start(db, user.id, token.session_id, started.surplus, acting)
     return SignedIn(started.user, token, devices.Account(user.id, started.credential_epoch))
 
 
@@ -172,9 +184,16 @@ async def end_all(db: AsyncSession, user_id: int, *, reason: str) -> None:
 
 
 def _record_start(
-    db: AsyncSession, user_id: int, session_id: UUID, surplus: Sequence[UUID]
+    db: AsyncSession,
+    user_id: int,
+    session_id: UUID,
+    surplus: Sequence[UUID],
+    acting: Principal | None,
 ) -> None:
-    audit.record(db, "session.started", actor_id=user_id, subject_id=user_id, session_id=session_id)
+    actor_id = acting.id if acting else user_id
+    audit.record(
+        db, "session.started", actor_id=actor_id, subject_id=user_id, session_id=session_id
+    )
     for surplus_id in surplus:
         audit.record(
             db,

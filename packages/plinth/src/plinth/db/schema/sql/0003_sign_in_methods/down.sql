@@ -5,4 +5,5 @@
 DROP TABLE identities;
 DROP TABLE passkeys;
 DELETE FROM factors WHERE kind = 'passkey';
+ALTER TABLE sessions DROP COLUMN acting_user_id, DROP COLUMN acting_session_id;
 ALTER TABLE challenges DROP COLUMN sealed, DROP COLUMN attempts;

@@ -1,4 +1,8 @@
--- Passkeys, and identities of identity providers.
+-- Passkeys, identities of identity providers, and sessions of a superuser who impersonates a user.
+
+ALTER TABLE sessions
+ADD COLUMN acting_user_id bigint,
+ADD COLUMN acting_session_id uuid;
 
 ALTER TABLE challenges
 ADD COLUMN sealed bytea,
