@@ -20,12 +20,14 @@ from plinth.accounts.services import one_time_tokens
 from plinth.accounts.services.accounts import count_users
 from plinth.accounts.services.audit import digest_personal_data
 from plinth.accounts.services.mail_worker import MATERIALIZERS
+from plinth.accounts.session_cookies import REFRESH_COOKIE
 from plinth.admin import auth
 from plinth.cache import cache
 from plinth.config import Settings
 from plinth.db.database import Database
 from plinth.limits import Bucket
 from plinth.mail.messages import TEMPLATES
+from plinth.request.cookies import ACCESS_COOKIE
 from plinth.resources.page_query import Cursor, decrypt_cursor
 from plinth.security import cookie_tokens, devices, refresh_tokens
 from plinth.security.encryption import decrypt
@@ -119,7 +121,8 @@ async def test_log_fields_tokens_and_cookies(client: AsyncClient, people: People
     check("logger of requests", [line["logger"]])
     header, claims, _ = person.headers["Authorization"].split()[1].split(".")
     check("fields of an access token", [*read_part(header), *read_part(claims)])
-    check("cookies", [auth.COOKIE, *(cookie.name for cookie in client.cookies.jar)])
+    ours = [auth.COOKIE, ACCESS_COOKIE, REFRESH_COOKIE]
+    check("cookies", [*ours, *(cookie.name for cookie in client.cookies.jar)])
 
 
 async def test_keys_in_redis(database: Database) -> None:

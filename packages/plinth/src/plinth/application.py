@@ -44,7 +44,7 @@ from plinth.http.middleware import (
     SecurityHeadersMiddleware,
     ServerErrorMiddleware,
     TrailingSlashMiddleware,
-    vary_by_origin,
+    vary_by_client,
 )
 from plinth.http.protocol import bound_http_of_uvicorn
 from plinth.http.request_metrics import MetricsMiddleware
@@ -79,7 +79,7 @@ MIDDLEWARE = [
         adding=[
             SecurityHeadersMiddleware(https_only=not settings.is_development),
             close_while_draining,
-            vary_by_origin,
+            vary_by_client,
         ],
     ),
     Middleware(TracingMiddleware),

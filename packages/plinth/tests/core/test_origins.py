@@ -85,3 +85,9 @@ def test_no_origin_is_allowed_by_default_outside_development(environment: str) -
     assert load_settings(**COMPLETE | {"ENVIRONMENT": environment}).BACKEND_CORS_ORIGINS == []
     named = load_settings(**COMPLETE, BACKEND_CORS_ORIGINS=["http://localhost:3000"])
     assert named.BACKEND_CORS_ORIGINS == ["http://localhost:3000"]
+
+
+def test_any_origin_is_refused_with_cookies_in_development() -> None:
+    assert load_settings(BACKEND_CORS_ORIGINS=["*"]).BACKEND_CORS_ORIGINS == ["*"]
+    with pytest.raises(SettingsError, match="with AUTH_COOKIES=true lets every website"):
+        load_settings(BACKEND_CORS_ORIGINS=["*"], AUTH_COOKIES=True)

@@ -8,12 +8,14 @@ from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection
 
+from plinth.accounts import session_cookies
 from plinth.accounts.base_user import BaseUser
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.rotation import Rotation
 from plinth.accounts.services import authentication, sessions
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.accounts.services.sessions import SignedIn, Tokens
+from plinth.accounts.session_cookies import Transport
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
@@ -72,12 +74,17 @@ Rotations = Annotated[DataLoader[Rotation, int], Depends(get_rotations)]
 
 class _Bearer(OAuth2PasswordBearer):
     async def __call__(self, request: HTTPConnection) -> str | None:
-        """Return the token. Unlike the base class, do not build an object of all headers."""
+        """Return the token of the header, or else, with `AUTH_COOKIES`, that of the cookie.
+
+        Unlike the base class, do not build an object of all headers.
+        """
         header = find_header(request.scope, b"authorization") or ""
         scheme, _, token = header.partition(" ")
         info = current_request()
         expected = info.conventions.scheme if info else "Bearer"
-        return token.strip() if scheme.lower() == expected.lower() else None
+        if scheme.lower() == expected.lower():
+            return token.strip()
+        return session_cookies.find_access_token(request.scope) if settings.AUTH_COOKIES else None
 
 
 oauth2_scheme = _Bearer(
@@ -222,6 +229,8 @@ async def get_device(request: Request, response: Response) -> KnownDevice:
 
 Device = Annotated[KnownDevice, Depends(get_device)]
 
+Delivered = Tokens | Response
+
 
 @dataclass(frozen=True, slots=True)
 class SessionDelivery:
@@ -229,11 +238,13 @@ class SessionDelivery:
 
     Attributes:
         device: the device that signs in; its cookie is an argument of the sign-in functions.
+        in_cookies: whether the tokens go into cookies, and not into the body.
     """
 
     device: KnownDevice
+    in_cookies: bool
 
-    def deliver(self, signed_in: SignedIn, *, remember: bool = True) -> "Delivered":
+    def deliver(self, signed_in: SignedIn, *, remember: bool = True) -> Delivered:
         """Return the response of a sign-in.
 
         Args:
@@ -241,20 +252,28 @@ class SessionDelivery:
         """
         if remember:
             self.device.remember_account(signed_in.account)
-        return signed_in.tokens
+        if not self.in_cookies:
+            return signed_in.tokens
+        response = Response(status_code=204)
+        session_cookies.set_session(response, signed_in.tokens)
+        # FastAPI adds the headers of the injected response only to a body that it renders.
+        response.raw_headers += self.device.response.raw_headers
+        return response
 
 
-async def get_delivery(device: Device) -> SessionDelivery:
-    return SessionDelivery(device)
+async def get_delivery(
+    request: Request, device: Device, transport: Transport = None
+) -> SessionDelivery:
+    return SessionDelivery(device, session_cookies.requests_cookies(request.scope, transport))
 
 
 Delivery = Annotated[SessionDelivery, Depends(get_delivery)]
 """How each route that signs in ends. A test refuses a route that reads the tokens itself:
 
-    @router.post("/login", response_model=TokenPair, responses=responses(...))
+    @router.post(
+        "/login", response_model=TokenPair, responses=responses(Rejected, PermissionDenied, ...)
+    )
     async def login(..., delivery: Delivery) -> Delivered:
         signed_in = await sessions.sign_in(..., delivery.device.cookie)
         return delivery.deliver(signed_in)
 """
-
-Delivered = Tokens | Response

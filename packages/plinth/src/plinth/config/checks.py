@@ -158,6 +158,12 @@ def find_origins(settings: "Settings") -> Iterator[Fault]:
     """Allow only listed origins outside development, because requests carry cookies."""
     name = "BACKEND_CORS_ORIGINS"
     if settings.is_development:
+        if settings.AUTH_COOKIES and ANY in settings.BACKEND_CORS_ORIGINS:
+            yield Fault(
+                name,
+                f'{name} is ["*"], which with AUTH_COOKIES=true lets every website read responses '
+                "with your cookies: list the origins of your front end",
+            )
         return
     if name not in settings.model_fields_set:
         settings.BACKEND_CORS_ORIGINS = []

@@ -87,6 +87,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     PASSWORD_THREADS: Annotated[int, Field(ge=1, le=1024)] | None = None
     PASSWORD_QUEUE: Count | None = None
     PASSWORD_WAIT_MS: Milliseconds = 1000
+    AUTH_COOKIES: bool = False
     MFA_REQUIRED: Literal["none", "superusers", "all"] = "none"
     MFA_CHALLENGE_MINUTES: Minutes = 10
     STEP_UP_MINUTES: Minutes = 10

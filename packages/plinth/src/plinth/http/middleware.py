@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from plinth.config import settings
 from plinth.http.lifespan import start_with_clear_errors
 from plinth.http.problems import problem, refuse_method
 from plinth.http.routes import RouteTable, belongs_to_mount, route_path, route_table
@@ -32,6 +33,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 AddHeaders = Callable[[RawHeaders], RawHeaders]
 
 VARY_ORIGIN = (b"vary", b"Origin")
+VARY_COOKIE = (b"vary", b"Cookie")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 # For API responses, which browsers must not render, run or cache (OWASP REST cheat sheet). CORS
@@ -152,7 +154,7 @@ async def _describe_failure(request: Request, error: Exception) -> Response:
 class CORSMiddleware(cors.CORSMiddleware):
     """Apply CORS only to requests with an `Origin`, since Starlette's wraps every response.
 
-    `vary_by_origin` adds the `Vary` header to the others.
+    `vary_by_client` adds the `Vary` header to the others.
     """
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
@@ -161,12 +163,17 @@ class CORSMiddleware(cors.CORSMiddleware):
         return super().__call__(scope, receive, send)
 
 
-def vary_by_origin(headers: RawHeaders) -> RawHeaders:
-    """Return `Vary: Origin`, so that caches do not share responses between origins."""
+def vary_by_client(headers: RawHeaders) -> RawHeaders:
+    """Return `Vary`, so that caches share no response between origins or cookie sessions.
+
+    A cache shares no response to a request with `Authorization` (RFC 9111, section 3.5). Cookies
+    need `Vary` for the same.
+    """
+    cookie = (VARY_COOKIE,) if settings.AUTH_COOKIES else ()
     for name, value in headers:
         if name == b"vary" and b"Origin" in value:
-            return ()
-    return (VARY_ORIGIN,)
+            return cookie
+    return (VARY_ORIGIN, *cookie)
 
 
 class CompressionMiddleware(GZipMiddleware):

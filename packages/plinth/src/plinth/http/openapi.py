@@ -10,14 +10,18 @@ from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from pydantic import BaseModel
 
+from plinth.config import settings
 from plinth.http.problems import MEDIA_TYPE, Problem, ValidationProblem, problem_content
 from plinth.http.routes import walk_routes
 from plinth.request.conventions import DEFAULT, ByPrefix, Conventions, find_conventions
+from plinth.request.cookies import ACCESS_COOKIE, CSRF_HEADER, TRANSPORT_HEADER, name_cookie
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 REFERENCE = "#/components/schemas/"
 OPTIONAL = "__optional_authentication__"
+SESSION_COOKIE, CSRF_TOKEN = "sessionCookie", "csrfToken"
+SAFE_METHODS = ("get", "head", "options")
 FIRST_ERROR, INVALID = 400, 422
 
 
@@ -66,12 +70,33 @@ def _make(app: FastAPI, conventions: ByPrefix) -> dict[str, Any]:
         for method, operation in operations.items():
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
+            _describe_cookies(operation, is_safe=method in SAFE_METHODS)
             _describe_errors(operation, chosen)
             _describe_security(operation, chosen, is_optional=(path, method) in optional)
     components = document.setdefault("components", {})
     _define_schemas(document, components.setdefault("schemas", {}), conventions)
     _define_schemes(document, components, conventions)
     return document
+
+
+def _describe_cookies(operation: dict[str, Any], *, is_safe: bool) -> None:
+    """Add the cookie as a way to authenticate, and what a route with `Delivery` returns.
+
+    Without `AUTH_COOKIES`, leave out the header that requests cookies.
+    """
+    parameters = operation.get("parameters", [])
+    others = [it for it in parameters if it["name"] != TRANSPORT_HEADER]
+    if not settings.AUTH_COOKIES:
+        if len(others) < len(parameters):
+            operation["parameters"] = others
+        return
+    if len(others) < len(parameters):
+        operation["responses"].setdefault("204", {"description": "The session is in cookies"})
+    if security := operation.get("security"):
+        csrf: dict[str, list[str]] = {} if is_safe else {CSRF_TOKEN: []}
+        operation["security"] = [*security, {SESSION_COOKIE: []} | csrf]
+        if not is_safe:
+            operation["responses"].setdefault("403", _problem("Forbidden"))
 
 
 def _describe_errors(operation: dict[str, Any], conventions: Conventions) -> None:
@@ -101,7 +126,8 @@ def _describe_security(
 ) -> None:
     security = operation.get("security", [])
     if conventions.scheme != DEFAULT.scheme and security:
-        security = [{conventions.scheme: []}]
+        cookies = [it for it in security if SESSION_COOKIE in it]
+        security = [{conventions.scheme: []}, *cookies]
     # An empty list states explicitly that no authentication is required.
     operation["security"] = [{}, *security] if is_optional and security else security
 
@@ -155,6 +181,10 @@ def _define_schemes(
     schemes = components.get("securitySchemes", {})
     operations = [it for path in document["paths"].values() for it in path.values()]
     used = {name for operation in operations for it in operation["security"] for name in it}
+    if settings.AUTH_COOKIES:
+        cookie = name_cookie(ACCESS_COOKIE)
+        schemes[SESSION_COOKIE] = {"type": "apiKey", "in": "cookie", "name": cookie}
+        schemes[CSRF_TOKEN] = {"type": "apiKey", "in": "header", "name": CSRF_HEADER}
     custom = {it.scheme for it in conventions.values()} - {DEFAULT.scheme}
     for scheme in custom & used:
         schemes[scheme] = {

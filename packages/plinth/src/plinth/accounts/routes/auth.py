@@ -1,11 +1,13 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Request, Response
 
+from plinth.accounts import session_cookies
 from plinth.accounts.deps import CurrentUser, Delivered, Delivery, DirectUser, Rotations
-from plinth.accounts.routes import identities, second_factors
+from plinth.accounts.routes import cookie_sessions, identities, second_factors
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import rotation, sessions
+from plinth.config import settings
 from plinth.errors import PermissionDenied, RateLimited, Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 from plinth.resources.access import PUBLIC, USER, access
@@ -16,6 +18,9 @@ public_router.include_router(second_factors.public_router)
 public_router.include_router(identities.public_router)
 private_router = APIRouter(prefix="/auth", tags=["auth"])
 private_router.include_router(second_factors.private_router)
+if settings.AUTH_COOKIES:
+    public_router.include_router(cookie_sessions.public_router)
+    private_router.include_router(cookie_sessions.private_router)
 
 
 @public_router.post(
@@ -58,16 +63,18 @@ async def refresh(
 
 @private_router.post("/logout", status_code=204)
 @access(USER, queries=3)
-async def logout(db: DB, user: CurrentUser) -> None:
+async def logout(db: DB, user: CurrentUser, request: Request, response: Response) -> None:
     """End this session. Its access token and its refresh token become invalid."""
     await sessions.end(db, user.id, user.session_id, reason="signed out")
+    session_cookies.clear_session(request.scope, response, user.session_id)
 
 
 @private_router.post("/logout-all", status_code=204, responses=responses(PermissionDenied))
 @access(USER, queries=4)
-async def logout_everywhere(db: DB, user: DirectUser) -> None:
+async def logout_everywhere(db: DB, user: DirectUser, request: Request, response: Response) -> None:
     """End all sessions of the user, including this one."""
     await sessions.end_all(db, user.id, reason="signed out everywhere")
+    session_cookies.clear_session(request.scope, response, user.session_id)
 
 
 async def _sign_in(

@@ -37,6 +37,10 @@ class TokenPair(BaseModel):
     expires_in: Annotated[int, Field(description="Lifetime of the access token in seconds.")]
 
 
+class CsrfToken(BaseModel):
+    csrf_token: str
+
+
 class ForgottenPassword(BaseModel):
     email: TypedEmail
 
