@@ -17,7 +17,7 @@ from plinth.testing.people import PASSWORD, People, Person
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, none_waits, token_of
 
-LINKS = {"email_verify", "email_change", "password_reset"}
+LINKS = {"email_verify", "email_change", "password_reset", "email_code"}
 NOTICES = {
     "password_changed",
     "email_change_notice",
@@ -37,6 +37,7 @@ FILLING = {
     "username": "ann",
     "page": "x",
     "token": "x",
+    "code": "12345678",
     "expires_at": 4_000_000_000,
     "new_email": "new@example.com",
     "left": "9",

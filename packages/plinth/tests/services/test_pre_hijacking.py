@@ -28,7 +28,7 @@ async def link_identity(second: asyncpg.Connection, person: Person) -> None:
     )
 
 
-async def test_a_claim_removes_every_way_in_of_the_stranger(
+async def test_claim_removes_the_credentials_of_an_unverified_account(
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -60,7 +60,7 @@ async def test_a_claim_removes_every_way_in_of_the_stranger(
     assert recorded == {"factor.reset", "account.claimed", "email.verified"}
 
 
-async def test_a_verified_account_stays_as_it_is(
+async def test_claim_changes_no_verified_account(
     people: People, second: asyncpg.Connection, database: Database
 ) -> None:
     person = await people.enter(is_verified=True)
@@ -72,7 +72,7 @@ async def test_a_verified_account_stays_as_it_is(
     assert (await people.try_to_sign_in(person)).status_code == 200
 
 
-async def test_a_reset_of_an_unverified_account_removes_identities_as_well(
+async def test_reset_removes_the_identities_of_an_unverified_account(
     client: AsyncClient, people: People, second: asyncpg.Connection, inbox: Inbox
 ) -> None:
     stranger = await people.add()
@@ -81,7 +81,7 @@ async def test_a_reset_of_an_unverified_account_removes_identities_as_well(
     assert await second.fetchval("SELECT count(*) FROM identities") == 0
 
 
-async def test_a_reset_of_a_verified_account_keeps_its_identities(
+async def test_reset_keeps_the_identities_of_a_verified_account(
     client: AsyncClient, people: People, second: asyncpg.Connection, inbox: Inbox
 ) -> None:
     person = await people.add(is_verified=True)

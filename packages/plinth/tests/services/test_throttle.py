@@ -60,7 +60,7 @@ def sign_in_on_a_device(subject: Subject) -> Awaitable[object]:
 
 
 def mail(subject: Subject) -> Awaitable[object]:
-    return throttle.limit_mail("email_verify", subject.email, is_reset=False)
+    return throttle.limit_mail("email_verify", subject.email, is_requested=False)
 
 
 CASES: dict[str, tuple[str, Attempt]] = {

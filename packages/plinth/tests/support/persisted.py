@@ -9,7 +9,9 @@ from pathlib import Path
 import asyncpg
 
 PACKAGE = "plinth"
-EVENT = re.compile(r"(email|mail|password|session|superuser|user|users)\.(?!id$)[a-z_]+")
+EVENT = re.compile(
+    r"(account|email|factor|mail|password|recovery_codes?|session|superuser|user|users)\.(?!id$)[a-z_]+"
+)
 
 CATALOG = """
 SELECT 'constraint ' || conname FROM pg_constraint

@@ -92,6 +92,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     MFA_CHALLENGE_MINUTES: Minutes = 10
     STEP_UP_MINUTES: Minutes = 10
     IMPERSONATION_MINUTES: Annotated[int, Field(ge=0, le=60)] = 0
+    EMAIL_CODES: bool = False
     PASSWORD_RESET_MINUTES: Minutes = 30
     EMAIL_VERIFY_HOURS: Hours = 24
 

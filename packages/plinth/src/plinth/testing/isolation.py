@@ -23,6 +23,7 @@ SETTINGS = {
     "LOGIN_FAILURE_MS": "0",
     "PASSWORD_WAIT_MS": "60000",
     "LIMITS_ENABLED": "false",
+    "EMAIL_CODES": "true",  # so that the contract suite calls their routes
     "MAIL_WORKER": "false",  # tests of mails start their own
     # Long timeouts, so that tests do not fail on a busy machine.
     "CACHE_TIMEOUT_MS": "5000",

@@ -10,17 +10,21 @@ from plinth.accounts import queries
 from plinth.accounts.methods import recovery_codes, totp
 from plinth.accounts.methods.method import Method
 
-MethodName = Literal["password", "oidc", "totp", "recovery_code", "impersonation"]
+MethodName = Literal["password", "email_code", "oidc", "totp", "recovery_code", "impersonation"]
 """A way to authenticate."""
 AMR: Mapping[MethodName, str] = {
     "password": "pwd",
+    "email_code": "email",
     "oidc": "oidc",
     "totp": "otp",
     "recovery_code": "rec",
     "impersonation": "imp",
 }
-"""The names of the methods in `Session.amr`, where possible those of RFC 8176."""
-FIRST_FACTORS = frozenset[MethodName]({"password", "oidc", "impersonation"})
+"""The names of the methods in `Session.amr`, where possible those of RFC 8176.
+
+It has none for a code by mail. "otp" is that of an authenticator app, which is a second factor.
+"""
+FIRST_FACTORS = frozenset[MethodName]({"password", "email_code", "oidc", "impersonation"})
 METHODS: Mapping[str, Method] = MappingProxyType(
     {method.name: method for method in (totp.METHOD, recovery_codes.METHOD)}
 )

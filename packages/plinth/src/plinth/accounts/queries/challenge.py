@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import (
+    Integer,
     Interval,
     LargeBinary,
     String,
@@ -54,22 +55,24 @@ _is_of_valid_user = (
     )
     .exists()
 )
-_is_valid = and_(
+_is_unexpired = and_(
     Challenge.id == bindparam("challenge_id"),
     Challenge.secret_hash == bindparam("hash", type_=LargeBinary),
     Challenge.kind == bindparam("of_kind", type_=String),
     Challenge.browser_hash.is_not_distinct_from(bindparam("browser", type_=LargeBinary)),
     Challenge.expires_at > func.now(),
-    or_(Challenge.user_id.is_(None), _is_of_valid_user),
 )
+_is_valid = and_(_is_unexpired, or_(Challenge.user_id.is_(None), _is_of_valid_user))
+_has_attempts = and_(_is_unexpired, Challenge.attempts < bindparam("max_attempts", type_=Integer))
 _columns = [getattr(Challenge, name) for name in Pending._fields]
 _find = select(*_columns).where(_is_valid)
 _consume = delete(Challenge).where(_is_valid).returning(*_columns)
+_find_answerable = select(*_columns).where(_has_attempts)
 _count_attempt = (
     update(Challenge)
-    .where(_is_valid)
+    .where(_has_attempts)
     .values(attempts=Challenge.attempts + 1)
-    .returning(Challenge.attempts)
+    .returning(*_columns)
 )
 
 
@@ -133,18 +136,49 @@ async def consume(
     return Pending(*row) if row else None
 
 
+async def find_answerable(
+    db: AsyncSession, challenge_id: UUID, secret_hash: bytes, kind: str, *, max_attempts: int
+) -> Pending | None:
+    """Return a challenge that accepts another answer, even if its user has changed since."""
+    values = _bind(challenge_id, secret_hash, kind, None) | {"max_attempts": max_attempts}
+    row = (await db.execute(_find_answerable, values)).one_or_none()
+    return Pending(*row) if row else None
+
+
 async def count_attempt(
-    db: AsyncSession,
-    challenge_id: UUID,
-    secret_hash: bytes,
-    kind: str,
-    browser_hash: bytes | None = None,
-) -> int | None:
-    """Count a wrong answer and return the number of them, or None without such a challenge."""
-    values = _bind(challenge_id, secret_hash, kind, browser_hash)
+    db: AsyncSession, challenge_id: UUID, secret_hash: bytes, kind: str, *, max_attempts: int
+) -> Pending | None:
+    """Count an answer before it is verified, so that concurrent ones are counted as well.
+
+    Returns:
+        The challenge, even if its user has changed since; None if it had `max_attempts` answers.
+    """
+    values = _bind(challenge_id, secret_hash, kind, None) | {"max_attempts": max_attempts}
     options = {"synchronize_session": False}
-    found = await db.execute(_count_attempt, values, execution_options=options)
-    return found.scalar_one_or_none()
+    row = (await db.execute(_count_attempt, values, execution_options=options)).one_or_none()
+    return Pending(*row) if row else None
+
+
+async def assign(db: AsyncSession, challenge_id: UUID, kind: str, user: User) -> bool:
+    """Give a challenge without a user to one whose row is locked, as the only one of its kind.
+
+    The user's other challenges of this kind stay, but without a user, so that they do not differ
+    from those of an unknown address.
+
+    Returns:
+        Whether the challenge exists and has not expired.
+    """
+    options = {"synchronize_session": False}
+    others = update(Challenge).where(Challenge.user_id == user.id, Challenge.kind == kind)
+    await db.execute(others.values(user_id=None, credential_epoch=None), execution_options=options)
+    assigned = (
+        update(Challenge)
+        .where(Challenge.id == challenge_id, Challenge.kind == kind)
+        .where(Challenge.user_id.is_(None), Challenge.expires_at > func.now())
+        .values(user_id=user.id, credential_epoch=user.credential_epoch)
+        .returning(Challenge.id)
+    )
+    return await db.scalar(assigned, execution_options=options) is not None
 
 
 def _bind(

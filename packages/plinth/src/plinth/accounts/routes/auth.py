@@ -4,7 +4,7 @@ from fastapi import APIRouter, Form, Request, Response
 
 from plinth.accounts import session_cookies
 from plinth.accounts.deps import CurrentUser, Delivered, Delivery, DirectUser, Rotations
-from plinth.accounts.routes import cookie_sessions, identities, second_factors
+from plinth.accounts.routes import cookie_sessions, email_codes, identities, second_factors
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import rotation, sessions
 from plinth.config import settings
@@ -14,6 +14,7 @@ from plinth.resources.access import PUBLIC, USER, access
 from plinth.resources.deps import DB, Client, DatabaseDep
 
 public_router = APIRouter(prefix="/auth", tags=["auth"])
+public_router.include_router(email_codes.router)
 public_router.include_router(second_factors.public_router)
 public_router.include_router(identities.public_router)
 private_router = APIRouter(prefix="/auth", tags=["auth"])

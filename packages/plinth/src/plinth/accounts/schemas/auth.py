@@ -54,5 +54,32 @@ class EmailVerification(BaseModel):
     token: MailToken
 
 
+class EmailCodeRequest(BaseModel):
+    email: TypedEmail
+
+
+class EmailCodeRequested(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    challenge: Annotated[
+        str,
+        Field(description="For `POST /auth/email-code/verify`. Keep it in this browser."),
+    ]
+    expires_at: Annotated[int, Field(description="Unix time in seconds.")]
+
+
+class EmailCode(BaseModel):
+    challenge: Annotated[
+        str,
+        StringConstraints(max_length=MAX_TOKEN_LENGTH),
+        Field(description="`challenge` of the response of `POST /auth/email-code`."),
+    ]
+    code: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=50),
+        Field(description="The eight digits in the mail, also after `#token=` in its link."),
+    ]
+
+
 class Accepted(BaseModel):
     message: str

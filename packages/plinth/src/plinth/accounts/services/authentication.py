@@ -121,7 +121,7 @@ async def authenticate_credentials(
     """
     started_at = monotonic()
     user = await queries.sign_in.find_candidate(database.reader, email)
-    attempt = await _reserve(database, email, user, client, device)
+    attempt = await reserve_attempt(database, email, user, client, device)
     try:
         user, is_right = await _authenticate(database, user, password)
     except Exception:
@@ -146,7 +146,7 @@ async def refund_on_success(authenticated: AuthenticatedUser, sign_in: Awaitable
     try:
         result = await sign_in
     except WrongCredentials:
-        await _delay(authenticated.started_at)
+        await delay_failure(authenticated.started_at)
         raise
     except MfaRequired:
         # The password is right. Beyond a number of pending sign-ins, it counts as if it were wrong:
@@ -192,12 +192,12 @@ async def _reject_after_delay(
     started_at: float,
     error: type[PlinthError] = WrongCredentials,
 ) -> NoReturn:
-    await _delay(started_at)
+    await delay_failure(started_at)
     async with database.transaction() as db:
         _reject(db, user.id if user else None, error)
 
 
-async def _delay(started_at: float) -> None:
+async def delay_failure(started_at: float) -> None:
     """Sleep until `LOGIN_FAILURE_MS` after the start, so that every failed sign-in takes as long.
 
     An imported bcrypt hash takes ten times as long to verify as an argon2 hash. Without the delay,
@@ -211,9 +211,18 @@ def _reject(db: AsyncSession, user_id: int | None, error: type[PlinthError]) -> 
     raise error
 
 
-async def _reserve(
+async def reserve_attempt(
     database: Database, email: str, user: Candidate | None, client: Client, device: str | None
 ) -> Reservation:
+    """Reserve a sign-in attempt, and audit the first one over the limit.
+
+    Args:
+        user: the account of the e-mail, if any.
+        device: the value of the device cookie.
+
+    Raises:
+        RateLimited
+    """
     try:
         return await throttle.limit_sign_in(email, client, _find_device(user, email, device))
     except RateLimited as error:

@@ -138,6 +138,38 @@ async def consume(
     return pending
 
 
+async def find_answerable(
+    db: AsyncSession, token: ChallengeToken, kind: str, *, max_attempts: int
+) -> Pending:
+    """Return a challenge that accepts another answer, even if its user has changed since.
+
+    Raises:
+        InvalidChallenge
+    """
+    pending = await queries.challenge.find_answerable(
+        db, token.id, token.hash, kind, max_attempts=max_attempts
+    )
+    if pending is None:
+        raise InvalidChallenge
+    return pending
+
+
+async def count_attempt(
+    db: AsyncSession, token: ChallengeToken, kind: str, *, max_attempts: int
+) -> Pending:
+    """Count an answer before it is verified. The row is enough for that, also without Redis.
+
+    Raises:
+        InvalidChallenge: it expired, was completed, or had `max_attempts` answers.
+    """
+    pending = await queries.challenge.count_attempt(
+        db, token.id, token.hash, kind, max_attempts=max_attempts
+    )
+    if pending is None:
+        raise InvalidChallenge
+    return pending
+
+
 def parse(text: str) -> ChallengeToken:
     """
     Raises:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.accounts import queries
 from plinth.accounts.queries.mail import LeasedMail
 from plinth.accounts.services import audit, credentials, outbox, throttle
+from plinth.accounts.services.mailbox import email_codes
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import PlinthError, RateLimited
@@ -38,8 +39,12 @@ SAVE_RETRY_SECONDS = 0.5
 MAX_ERROR_LENGTH = 500
 
 Materialize = Callable[..., Awaitable[None]]
-MATERIALIZERS: dict[str, Materialize] = {credentials.FORGOTTEN: credentials.materialize_reset}
+MATERIALIZERS: dict[str, Materialize] = {
+    credentials.FORGOTTEN: credentials.materialize_reset,
+    email_codes.REQUESTED: email_codes.materialize,
+}
 """Kinds of queued requests, each with the function that replaces one by a mail."""
+REQUESTED_MAILS = {credentials.RESET_MAIL, email_codes.MAIL}
 
 SaveResult = Callable[[AsyncSession], Awaitable[None]]
 
@@ -181,7 +186,7 @@ async def _send(database: Database, mail: LeasedMail, deadline: float) -> None:
     assert mail.recipient is not None
     if mail.attempt == 1:  # a retry was counted by the first attempt
         await throttle.limit_mail(
-            mail.kind, mail.recipient, is_reset=mail.kind == credentials.RESET_MAIL
+            mail.kind, mail.recipient, is_requested=mail.kind in REQUESTED_MAILS
         )
     try:
         message = render_message(

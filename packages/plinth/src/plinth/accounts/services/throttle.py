@@ -125,22 +125,40 @@ async def limit_forgot_password(email: str, client: Client, known: KnownDevice |
         )
 
 
-async def limit_mail(kind: str, recipient: str, *, is_reset: bool) -> None:
+async def limit_email_code(email: str, client: Client, known: KnownDevice | None) -> None:
+    """Count a request for a code by mail, which anyone can make for any address.
+
+    Raises:
+        RateLimited
+    """
+    account = canonical(email)
+    if known is None:
+        await reserve(
+            Bucket.of("code-account", settings.LIMIT_FORGOT_ACCOUNT, account),
+            *per_network("code-ip", settings.LIMIT_FORGOT_IP, client),
+        )
+    else:
+        await reserve(
+            Bucket.of("code-device", settings.LIMIT_FORGOT_ACCOUNT, known.device, account)
+        )
+
+
+async def limit_mail(kind: str, recipient: str, *, is_requested: bool) -> None:
     """Count a mail to an address, just before it is sent.
 
     Each kind has its own buckets, so a flood of one kind does not suppress another, such as the
     notice that the password was changed.
 
     Args:
-        is_reset: a password reset. Anyone can request one, so a daily limit would let a stranger
-            lock the owner out for a day.
+        is_requested: a link or code to sign in. Anyone can request one, so a daily limit would let
+            a stranger lock the owner out for a day.
 
     Raises:
         RateLimited
     """
     parts = kind, canonical(recipient)
     buckets = [Bucket.of("mail-address", settings.LIMIT_MAIL_ADDRESS, *parts)]
-    if not is_reset:
+    if not is_requested:
         buckets += [Bucket.of("mail-address-day", settings.LIMIT_MAIL_ADDRESS_DAY, *parts)]
     await reserve(*buckets)
 
