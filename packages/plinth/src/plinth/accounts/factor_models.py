@@ -61,7 +61,10 @@ class Passkey(Base):
         sign_count: the counter of the last signature; 0 if the authenticator has none.
         aaguid: the model of the authenticator; all zeros if unknown.
         transports: how the browser reaches it, separated by spaces, such as "internal hybrid".
-        is_backed_up: whether the passkey is synchronized, so that it survives its device.
+        is_user_verified: whether it verified the user, such as by a PIN, when it was registered or
+            beside another factor. Only then it signs in on its own.
+        is_backup_eligible: whether it may be synchronized. This never changes.
+        is_backed_up: whether it is synchronized, so that it survives its device.
     """
 
     __tablename__ = "passkeys"
@@ -75,6 +78,8 @@ class Passkey(Base):
     sign_count: Mapped[int]
     aaguid: Mapped[UUID]
     transports: Mapped[str] = mapped_column(String(100), server_default="")
+    is_user_verified: Mapped[bool]
+    is_backup_eligible: Mapped[bool]
     is_backed_up: Mapped[bool]
 
 

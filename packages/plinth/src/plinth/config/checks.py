@@ -1,10 +1,11 @@
 """Checks that involve several settings. They run after each setting was validated by itself."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from plinth.config.faults import Fault
 from plinth.config.providers import NATIVE, is_encrypted
@@ -175,6 +176,40 @@ def find_origins(settings: "Settings") -> Iterator[Fault]:
         )
 
 
+def find_relying_party(settings: "Settings") -> Iterator[Fault]:
+    """Derive where passkeys are valid from `FRONTEND_URL`, and check what is set."""
+    pages = urlsplit(settings.FRONTEND_URL)
+    is_set = settings.RP_ID or settings.PASSKEY_ORIGINS
+    if not settings.PASSKEY_ORIGINS:
+        settings.PASSKEY_ORIGINS = [f"{pages.scheme}://{pages.netloc}".lower()]
+    if not settings.RP_ID:
+        settings.RP_ID = urlsplit(settings.PASSKEY_ORIGINS[0]).hostname or ""
+    if not is_set:
+        if settings.is_development:
+            settings.PASSKEY_ORIGINS += find_valid_origins(
+                settings.RP_ID, settings.BACKEND_CORS_ORIGINS
+            )
+        return
+    valid = find_valid_origins(settings.RP_ID, settings.PASSKEY_ORIGINS)
+    for origin in settings.PASSKEY_ORIGINS:
+        if origin not in valid:
+            yield Fault(
+                "PASSKEY_ORIGINS",
+                f"PASSKEY_ORIGINS: {origin} cannot use passkeys of RP_ID={settings.RP_ID}. List "
+                "origins with https:// whose host is RP_ID or a subdomain of it, or "
+                "http://localhost. RP_ID is a domain that you registered, without a scheme and "
+                "without a port",
+            )
+
+
+def find_valid_origins(rp_id: str, origins: Iterable[str]) -> list[str]:
+    """Return the origins whose pages a browser lets use passkeys of this RP id."""
+    from fido2.rpid import verify_rp_id  # noqa: PLC0415 - reads the list of public suffixes
+
+    is_address = ":" in rp_id or rp_id.rpartition(".")[2].isdigit()
+    return [it for it in origins if not is_address and verify_rp_id(rp_id, it)]
+
+
 def check_extras(settings: "Settings") -> Iterator[Fault]:
     """Require the packages of each optional feature that is enabled."""
     if settings.ADMIN_ENABLED and not is_installed("starlette_admin"):
@@ -210,5 +245,6 @@ CHECKS = (
     check_mail,
     check_providers,
     check_limits,
+    find_relying_party,
     check_extras,
 )

@@ -93,6 +93,8 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     STEP_UP_MINUTES: Minutes = 10
     IMPERSONATION_MINUTES: Annotated[int, Field(ge=0, le=60)] = 0
     EMAIL_CODES: bool = False
+    RP_ID: Host = ""
+    PASSKEY_ORIGINS: list[Origin] = []
     PASSWORD_RESET_MINUTES: Minutes = 30
     EMAIL_VERIFY_HOURS: Hours = 24
 
@@ -131,6 +133,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     LIMIT_PASSWORD_ACCOUNT: RateText = "50/1d"  # noqa: S105
     LIMIT_MFA: RateText = "5/5m"
     LIMIT_MFA_DAY: RateText = "50/1d"
+    LIMIT_PASSKEY_IP: RateText = "60/5m"
     LIMIT_REGISTER_IP: RateText = "20/1h"
     LIMIT_OIDC_IP: RateText = "60/5m"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"

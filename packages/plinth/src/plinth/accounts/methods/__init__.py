@@ -10,7 +10,9 @@ from plinth.accounts import queries
 from plinth.accounts.methods import recovery_codes, totp
 from plinth.accounts.methods.method import Method
 
-MethodName = Literal["password", "email_code", "oidc", "totp", "recovery_code", "impersonation"]
+MethodName = Literal[
+    "password", "email_code", "oidc", "totp", "recovery_code", "passkey", "impersonation"
+]
 """A way to authenticate."""
 AMR: Mapping[MethodName, str] = {
     "password": "pwd",
@@ -18,6 +20,7 @@ AMR: Mapping[MethodName, str] = {
     "oidc": "oidc",
     "totp": "otp",
     "recovery_code": "rec",
+    "passkey": "pop",  # without attestation, nothing proves that hardware has the key ("hwk")
     "impersonation": "imp",
 }
 """The names of the methods in `Session.amr`, where possible those of RFC 8176.
@@ -25,6 +28,7 @@ AMR: Mapping[MethodName, str] = {
 It has none for a code by mail. "otp" is that of an authenticator app, which is a second factor.
 """
 FIRST_FACTORS = frozenset[MethodName]({"password", "email_code", "oidc", "impersonation"})
+# Methods of which the user types a code; `services/passkeys` has the other one.
 METHODS: Mapping[str, Method] = MappingProxyType(
     {method.name: method for method in (totp.METHOD, recovery_codes.METHOD)}
 )

@@ -127,11 +127,24 @@ async def confirm(db: AsyncSession, factor_id: UUID) -> None:
     )
 
 
+async def get(db: AsyncSession, user_id: int, factor_id: UUID) -> Factor | None:
+    """Return a factor of this user."""
+    found = select(Factor).where(Factor.id == factor_id, Factor.user_id == user_id)
+    return await db.scalar(found.execution_options(populate_existing=True))
+
+
+async def rename(db: AsyncSession, user_id: int, factor_id: UUID, name: str) -> Factor | None:
+    """Rename a factor of this user and return it."""
+    factor = await get(db, user_id, factor_id)
+    if factor is not None:
+        factor.name = name
+        await db.flush()
+    return factor
+
+
 async def remove(db: AsyncSession, user_id: int, factor_id: UUID) -> Factor | None:
     """Delete a factor of this user and return it."""
-    factor = await db.scalar(
-        select(Factor).where(Factor.id == factor_id, Factor.user_id == user_id)
-    )
+    factor = await get(db, user_id, factor_id)
     if factor is not None:
         await db.delete(factor)
         await db.flush()

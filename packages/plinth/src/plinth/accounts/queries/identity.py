@@ -7,11 +7,10 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.models import Factor, Identity, User
+from plinth.accounts.models import Factor, Identity, Passkey, User
 from plinth.security.passwords import NO_PASSWORD
 
 MAX_IDENTITIES = 10  # of one user
-PASSKEY = "passkey"
 
 
 class Known(NamedTuple):
@@ -96,8 +95,9 @@ async def has_way_in(db: AsyncSession, user_id: int, providers: Collection[str])
         .exists()
     )
     passkey = (
-        select(Factor.id)
-        .where(Factor.user_id == user_id, Factor.kind == PASSKEY, Factor.confirmed_at.is_not(None))
+        select(Passkey.factor_id)
+        .join(Factor, Factor.id == Passkey.factor_id)
+        .where(Factor.user_id == user_id, Passkey.is_user_verified)
         .exists()
     )
     return bool(await db.scalar(select(identity | passkey)))

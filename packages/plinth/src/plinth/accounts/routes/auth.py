@@ -4,7 +4,13 @@ from fastapi import APIRouter, Form, Request, Response
 
 from plinth.accounts import session_cookies
 from plinth.accounts.deps import CurrentUser, Delivered, Delivery, DirectUser, Rotations
-from plinth.accounts.routes import cookie_sessions, email_codes, identities, second_factors
+from plinth.accounts.routes import (
+    cookie_sessions,
+    email_codes,
+    identities,
+    passkeys,
+    second_factors,
+)
 from plinth.accounts.schemas.auth import Credentials, PasswordForm, RefreshRequest, TokenPair
 from plinth.accounts.services import rotation, sessions
 from plinth.config import settings
@@ -17,8 +23,10 @@ public_router = APIRouter(prefix="/auth", tags=["auth"])
 public_router.include_router(email_codes.router)
 public_router.include_router(second_factors.public_router)
 public_router.include_router(identities.public_router)
+public_router.include_router(passkeys.public_router)
 private_router = APIRouter(prefix="/auth", tags=["auth"])
 private_router.include_router(second_factors.private_router)
+private_router.include_router(passkeys.private_router)
 if settings.AUTH_COOKIES:
     public_router.include_router(cookie_sessions.public_router)
     private_router.include_router(cookie_sessions.private_router)

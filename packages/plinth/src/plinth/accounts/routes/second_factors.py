@@ -12,13 +12,16 @@ from plinth.accounts.methods.totp import NewTotp
 from plinth.accounts.models import Factor
 from plinth.accounts.schemas.auth import TokenPair
 from plinth.accounts.schemas.factor import (
+    AnyFactor,
     FactorCode,
+    FactorName,
     FactorOut,
     FactorToAdd,
     FirstFactor,
+    NewPasskeyFactor,
     NewTotpOut,
+    PasskeyFactor,
     RecoveryCodes,
-    SecondFactor,
     StepUp,
 )
 from plinth.accounts.services import factors, second_factor
@@ -45,12 +48,11 @@ factors_router = APIRouter(prefix="/me", tags=["second factors"])
 )
 @access(PUBLIC, queries=14)
 async def complete_sign_in(
-    database: DatabaseDep, factor: SecondFactor, client: Client, delivery: Delivery
+    database: DatabaseDep, factor: AnyFactor, client: Client, delivery: Delivery
 ) -> Delivered:
     """Complete a sign-in that was answered with 403 `mfa_required`."""
-    proof = second_factor.Proof(factor.challenge, factor.method, factor.code)
-    signed_in = await second_factor.complete(database, proof, client, delivery.device.cookie)
-    return delivery.deliver(signed_in)
+    proof, cookie = _to_proof(factor), delivery.device.cookie
+    return delivery.deliver(await second_factor.complete(database, proof, client, cookie))
 
 
 @public_router.post(
@@ -107,6 +109,17 @@ async def confirm_factor(db: DB, user: FreshUser, factor_id: UUID, proof: Factor
     await factors.confirm(db, user, factor_id, proof.code)
 
 
+@factors_router.patch(
+    "/factors/{factor_id}",
+    response_model=FactorOut,
+    responses=responses(PermissionDenied, NotFound),
+)
+@access(OWNER, queries=3)
+async def rename_factor(db: DB, user: DirectUser, factor_id: UUID, change: FactorName) -> Factor:
+    """Rename a second factor."""
+    return await factors.rename(db, user.id, factor_id, change.name)
+
+
 @factors_router.delete(
     "/factors/{factor_id}",
     status_code=204,
@@ -123,3 +136,13 @@ async def remove_factor(db: DB, user: FreshUser, factor_id: UUID) -> None:
 async def make_recovery_codes(db: DB, user: FreshUser) -> RecoveryCodes:
     """Replace your recovery codes. Each one replaces a second factor once."""
     return RecoveryCodes(codes=await factors.make_recovery_codes(db, user))
+
+
+def _to_proof(factor: AnyFactor) -> second_factor.AnyProof:
+    if isinstance(factor, PasskeyFactor):
+        return second_factor.PasskeyProof(factor.challenge, factor.credential.content)
+    if isinstance(factor, NewPasskeyFactor):
+        return second_factor.NewPasskeyProof(
+            factor.challenge, factor.credential.content, factor.name
+        )
+    return second_factor.Proof(factor.challenge, factor.method, factor.code)

@@ -1,11 +1,13 @@
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from plinth.accounts.schemas.auth import MAX_TOKEN_LENGTH
+from plinth.accounts.schemas.passkey import AssertionCredential, RegistrationCredential
 from plinth.resources.fields import AnyPassword, Label
+from plinth.security.webauthn import Assertion
 
 Code = Annotated[
     str,
@@ -23,6 +25,46 @@ class SecondFactor(BaseModel):
     challenge: ChallengeText
     method: Literal["totp", "recovery_code"] = "totp"
     code: Code
+
+
+class PasskeyFactor(BaseModel):
+    challenge: ChallengeText
+    method: Literal["passkey"]
+    credential: AssertionCredential
+
+
+class NewPasskeyFactor(BaseModel):
+    challenge: ChallengeText
+    method: Literal["new_passkey"]
+    name: Label = "Passkey"
+    credential: RegistrationCredential
+
+
+def _find_method(sent: Any) -> str:
+    """Return the tag of the method. The code is the default, so a faulty body is judged as one."""
+    method = sent.get("method") if isinstance(sent, dict) else None
+    return method if method in ("passkey", "new_passkey") else "code"
+
+
+AnyFactor = Annotated[
+    Annotated[SecondFactor, Tag("code")]
+    | Annotated[PasskeyFactor, Tag("passkey")]
+    | Annotated[NewPasskeyFactor, Tag("new_passkey")],
+    Discriminator(_find_method),
+]
+
+
+class FactorName(BaseModel):
+    name: Label
+
+
+class PasskeyToAdd(BaseModel):
+    name: Label = "Passkey"
+    credential: RegistrationCredential
+
+
+class PendingSignIn(BaseModel):
+    challenge: ChallengeText
 
 
 class FactorToAdd(BaseModel):
@@ -55,7 +97,16 @@ class CodeProof(BaseModel):
         return self.code
 
 
-StepUp = Annotated[PasswordProof | CodeProof, Field(discriminator="method")]
+class PasskeyProof(BaseModel):
+    method: Literal["passkey"]
+    credential: AssertionCredential
+
+    @property
+    def secret(self) -> Assertion:
+        return self.credential.content
+
+
+StepUp = Annotated[PasswordProof | CodeProof | PasskeyProof, Field(discriminator="method")]
 
 
 class FactorOut(BaseModel):

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
-from plinth.accounts.methods import AMR, METHODS, recovery_codes, totp
+from plinth.accounts.methods import AMR, METHODS, MethodName, recovery_codes, totp
 from plinth.accounts.models import Factor, User
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.services import accounts, audit, credentials, throttle
@@ -19,6 +19,7 @@ from plinth.config import settings
 from plinth.db.database import after_commit, release
 from plinth.errors import NotFound, Rejected
 from plinth.security.devices import Account
+from plinth.security.passwords import NO_PASSWORD
 
 
 class FactorNotFound(NotFound):
@@ -47,6 +48,11 @@ class FactorRequired(Rejected):
     detail = "This account must have a second factor: add another one first"
 
 
+class LastWayIn(Rejected):
+    code = "last_way_in"
+    detail = "This is the only way to sign in to this account: set a password or add another first"
+
+
 async def list_factors(db: AsyncSession, user_id: int) -> Sequence[Factor]:
     return await queries.factor.get_all(db, user_id)
 
@@ -57,10 +63,20 @@ async def add_totp(db: AsyncSession, caller: Principal, name: str) -> totp.NewTo
     Raises:
         TooManyFactors
     """
+    user = await lock_to_add(db, caller)
+    return await totp.add(db, user, name)
+
+
+async def lock_to_add(db: AsyncSession, caller: Principal) -> User:
+    """Return the user, with the row locked, if another factor may be added.
+
+    Raises:
+        TooManyFactors
+    """
     user = await accounts.lock_caller(db, caller.id, caller.session_id)
     if len(await queries.factor.get_all(db, user.id)) >= queries.factor.MAX_FACTORS:
         raise TooManyFactors
-    return await totp.add(db, user, name)
+    return user
 
 
 async def confirm(db: AsyncSession, caller: Principal, factor_id: UUID, code: str) -> None:
@@ -80,9 +96,8 @@ async def confirm(db: AsyncSession, caller: Principal, factor_id: UUID, code: st
     unconfirmed = await queries.factor.get_totp(db, user.id, confirmed=False)
     if factor_id not in {it.factor_id for it in unconfirmed}:
         raise FactorNotFound
-    await confirm_locked(db, user, await use_first_code(db, user, code), keep=caller.session_id)
-    amr = join_amr(caller.amr, AMR["totp"])
-    await queries.factor.raise_level(db, caller.session_id, aal=2, amr=amr)
+    confirmed = await use_first_code(db, user, code)
+    await confirm_within_session(db, user, caller, confirmed, "totp")
     after_commit(db, attempt.refund)
 
 
@@ -98,13 +113,33 @@ async def use_first_code(db: AsyncSession, user: User, code: str) -> UUID:
     return factor_id
 
 
+async def confirm_within_session(
+    db: AsyncSession, user: User, caller: Principal, factor_id: UUID, method: MethodName
+) -> None:
+    """Make a factor count and raise the level of the caller's session. The other sessions end."""
+    await confirm_locked(db, user, factor_id, method, keep=caller.session_id)
+    amr = join_amr(caller.amr, AMR[method])
+    await queries.factor.raise_level(db, caller.session_id, aal=2, amr=amr)
+
+
 async def confirm_locked(
-    db: AsyncSession, user: User, factor_id: UUID, *, keep: UUID | None
+    db: AsyncSession, user: User, factor_id: UUID, method: MethodName, *, keep: UUID | None
 ) -> None:
     """Make a factor count and end the sessions, except `keep`. The user's row is locked."""
     await queries.factor.confirm(db, factor_id)
     await queries.session.revoke_all(db, user.id, "second factor added", keep=keep)
-    await _record_change(db, user, "factor.added", "factor_added", reason=totp.METHOD.name)
+    await _record_change(db, user, "factor.added", "factor_added", reason=method)
+
+
+async def rename(db: AsyncSession, user_id: int, factor_id: UUID, name: str) -> Factor:
+    """
+    Raises:
+        FactorNotFound
+    """
+    factor = await queries.factor.rename(db, user_id, factor_id, name)
+    if factor is None:
+        raise FactorNotFound
+    return factor
 
 
 async def remove(db: AsyncSession, caller: Principal, factor_id: UUID) -> None:
@@ -113,6 +148,7 @@ async def remove(db: AsyncSession, caller: Principal, factor_id: UUID) -> None:
     Raises:
         FactorNotFound
         FactorRequired: it is the last one, and `MFA_REQUIRED` requires one.
+        LastWayIn: the account would have no way to sign in.
     """
     user = await accounts.lock_caller(db, caller.id, caller.session_id)
     factor = await queries.factor.remove(db, user.id, factor_id)
@@ -120,11 +156,24 @@ async def remove(db: AsyncSession, caller: Principal, factor_id: UUID) -> None:
         raise FactorNotFound
     if factor.confirmed_at is None:
         return
+    if factor.kind == queries.passkey.PASSKEY:
+        await require_way_in(db, user)
     if not await queries.factor.get_confirmed_kinds(db, user.id):
         if is_required(user):
             raise FactorRequired
         await queries.factor.remove_all(db, user.id)
     await _record_change(db, user, "factor.removed", "factor_removed", reason=factor.kind)
+
+
+async def require_way_in(db: AsyncSession, user: User) -> None:
+    """
+    Raises:
+        LastWayIn: the account has no password, no identity, and no passkey that signs in alone.
+    """
+    if user.hashed_password == NO_PASSWORD and not await queries.identity.has_way_in(
+        db, user.id, settings.OIDC_PROVIDERS
+    ):
+        raise LastWayIn
 
 
 async def make_recovery_codes(db: AsyncSession, caller: Principal) -> list[str]:
@@ -179,7 +228,7 @@ def reject_code(db: AsyncSession, user_id: int) -> NoReturn:
     raise WrongCode
 
 
-def record_failure(db: AsyncSession, user_id: int, reason: str) -> None:
+def record_failure(db: AsyncSession, user_id: int | None, reason: str) -> None:
     audit.record(db, "factor.used", outcome="failure", subject_id=user_id, reason=reason)
 
 

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import methods as factor_methods
 from plinth.accounts import queries
-from plinth.accounts.methods import AMR, MethodName, totp
+from plinth.accounts.methods import AMR, MethodName, passkey_options, totp
 from plinth.accounts.models import User
 from plinth.accounts.queries.challenge import Pending
 from plinth.accounts.queries.principal import Principal
+from plinth.accounts.schemas.passkey import CreationOptions, RequestOptions
 from plinth.accounts.services import (
     accounts,
     audit,
@@ -23,6 +24,7 @@ from plinth.accounts.services import (
     throttle,
 )
 from plinth.accounts.services.challenges import InvalidChallenge
+from plinth.accounts.services.passkeys import assertion, ceremony, registration
 from plinth.accounts.services.sessions import SessionToken, SignedIn
 from plinth.db.database import Database, after_commit, release
 from plinth.errors import PermissionDenied, RateLimited, Rejected
@@ -32,6 +34,7 @@ from plinth.security import devices
 from plinth.security.cookie_tokens import ChallengeToken
 from plinth.security.devices import Account
 from plinth.security.passwords import verify_password
+from plinth.security.webauthn import Assertion, Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,26 @@ class Proof:
     code: str
 
 
+@dataclass(frozen=True, slots=True)
+class PasskeyProof:
+    challenge: str
+    assertion: Assertion
+    method: Literal["passkey"] = "passkey"
+
+
+@dataclass(frozen=True, slots=True)
+class NewPasskeyProof:
+    """The first factor of an account that needs one to sign in."""
+
+    challenge: str
+    registration: Registration
+    name: str
+    method: Literal["passkey"] = "passkey"
+
+
+AnyProof: TypeAlias = Proof | PasskeyProof | NewPasskeyProof
+
+
 class WrongPassword(accounts.WrongPassword):
     commit_on_error = True  # keeps the audit event
 
@@ -57,7 +80,7 @@ class MethodNotAccepted(Rejected):
 
 async def complete(
     database: Database,
-    proof: Proof,
+    proof: AnyProof,
     client: Client,
     device: str | None = None,
     *,
@@ -65,9 +88,9 @@ async def complete(
     lifetime: timedelta | None = None,
     superusers_only: bool = False,
 ) -> SignedIn:
-    """Complete a pending sign-in with a code of a second factor.
+    """Complete a pending sign-in with a second factor.
 
-    An account without a factor confirms the one that it added with the challenge.
+    An account without a factor confirms the one that it adds with the challenge.
 
     Args:
         device: the value of the device cookie.
@@ -75,23 +98,25 @@ async def complete(
 
     Raises:
         InvalidChallenge: it expired or was completed, or the credentials changed.
+        InvalidPasskey: the challenge stays valid.
         PermissionDenied: with `superusers_only`, the user is not a superuser.
-        RateLimited: too many wrong codes for this account.
+        RateLimited: too many wrong attempts for this account.
         WrongCode: the challenge stays valid.
     """
     parsed = challenges.parse(proof.challenge)
     attempt = await _reserve(database, parsed, proof.method, device)
     async with database.transaction() as db:
-        user = await _get(db, await challenges.find(db, parsed), lock=True)
+        pending = await challenges.find(db, parsed)
+        user = await _get(db, pending, lock=True)
         if superusers_only and not user.is_superuser:
             raise PermissionDenied("Only superusers may sign in here")
         if await factor_methods.find_available(db, user.id):
-            await factors.use_code(db, user, proof.method, proof.code)
+            await _use(db, user, proof, parsed, pending)
             pending = await challenges.consume(db, parsed)
         else:
-            factor_id = await _use_first_code(db, user, proof.method, proof.code)
+            factor_id = await _use_first(db, user, proof, parsed)
             pending = await challenges.consume(db, parsed)
-            await factors.confirm_locked(db, user, factor_id, keep=None)
+            await factors.confirm_locked(db, user, factor_id, proof.method, keep=None)
         done = [name for name, amr in AMR.items() if amr in pending.amr.split()]
         signed_in = await sessions.complete_sign_in(
             db, user, [*done, proof.method], client, token=token, lifetime=lifetime
@@ -108,20 +133,50 @@ async def add_totp(database: Database, challenge: str, name: str) -> totp.NewTot
         MethodNotAccepted: the account has a factor already.
     """
     async with database.transaction() as db:
-        pending = await challenges.find(db, challenges.parse(challenge))
-        user = await _get(db, pending, lock=True)
-        if await factor_methods.find_available(db, user.id):
-            raise MethodNotAccepted("This account has a second factor: sign in with it")
+        user = await _lock_to_enroll(db, challenges.parse(challenge))
         return await totp.add(db, user, name)
 
 
-async def step_up(db: AsyncSession, caller: Principal, method: MethodName, secret: str) -> None:
-    """Authenticate again within a session, with the password or a code.
+async def begin_passkey(database: Database, challenge: str) -> RequestOptions:
+    """Return the options to complete a pending sign-in with a passkey.
+
+    Raises:
+        InvalidChallenge
+        MethodNotAccepted: the account has no passkey.
+    """
+    token = challenges.parse(challenge)
+    async with database.transaction() as db:
+        user = await _get(db, await challenges.find(db, token))
+        options = await passkey_options.for_account(db, user, token)
+    if not options.allow_credentials:
+        raise MethodNotAccepted
+    return options
+
+
+async def begin_new_passkey(database: Database, challenge: str) -> CreationOptions:
+    """Return the options to create a passkey as the first factor, and complete the sign-in with it.
+
+    Raises:
+        InvalidChallenge
+        MethodNotAccepted: the account has a factor already.
+    """
+    token = challenges.parse(challenge)
+    async with database.transaction() as db:
+        user = await _lock_to_enroll(db, token)
+        return await passkey_options.for_new(db, user, token)
+
+
+async def step_up(
+    db: AsyncSession, caller: Principal, method: MethodName, secret: str | Assertion
+) -> None:
+    """Authenticate again within a session.
 
     Args:
         method: "password" is enough only for an account without a second factor.
+        secret: the password, a code, or the use of a passkey.
 
     Raises:
+        InvalidPasskey
         MethodNotAccepted
         RateLimited
         WrongCode
@@ -130,7 +185,7 @@ async def step_up(db: AsyncSession, caller: Principal, method: MethodName, secre
     """
     if method not in await authentication.find_step_up_methods(db, caller.id):
         raise MethodNotAccepted
-    if method == "password":
+    if method == "password" and isinstance(secret, str):
         await _verify_password(db, caller, secret)
     else:
         account = await accounts.get(db, caller.id)
@@ -139,7 +194,10 @@ async def step_up(db: AsyncSession, caller: Principal, method: MethodName, secre
             Account(account.id, account.credential_epoch), caller.session_id
         )
         user = await accounts.lock_caller(db, caller.id, caller.session_id)
-        await factors.use_code(db, user, method, secret)
+        if isinstance(secret, Assertion):
+            await assertion.use_for_step_up(db, user, secret)
+        else:
+            await factors.use_code(db, user, method, secret)
         after_commit(db, attempt.refund)
     amr = factors.join_amr(caller.amr, AMR[method])
     aal = 1 if method == "password" else 2
@@ -179,10 +237,34 @@ async def _get(db: AsyncSession, pending: Pending, *, lock: bool = False) -> Use
     return user
 
 
-async def _use_first_code(db: AsyncSession, user: User, method: str, code: str) -> UUID:
-    if method != totp.METHOD.name:
+async def _lock_to_enroll(db: AsyncSession, challenge: ChallengeToken) -> User:
+    user = await _get(db, await challenges.find(db, challenge), lock=True)
+    if await factor_methods.find_available(db, user.id):
+        raise MethodNotAccepted("This account has a second factor: sign in with it")
+    return user
+
+
+async def _use(
+    db: AsyncSession, user: User, proof: AnyProof, token: ChallengeToken, pending: Pending
+) -> None:
+    if isinstance(proof, NewPasskeyProof):
+        raise MethodNotAccepted("This account has a second factor: sign in with it")
+    if isinstance(proof, PasskeyProof):
+        beside_password = AMR["password"] in pending.amr.split()
+        await assertion.use(db, user, proof.assertion, token, beside_password=beside_password)
+    else:
+        await factors.use_code(db, user, proof.method, proof.code)
+
+
+async def _use_first(db: AsyncSession, user: User, proof: AnyProof, token: ChallengeToken) -> UUID:
+    """Use the first factor of an account and return its id. It does not count yet."""
+    if isinstance(proof, NewPasskeyProof):
+        return await registration.add(db, user, proof.name, proof.registration, token)
+    if isinstance(proof, PasskeyProof):
+        ceremony.reject(db, "unknown credential", user)
+    if proof.method != totp.METHOD.name:
         factors.reject_code(db, user.id)
-    return await factors.use_first_code(db, user, code)
+    return await factors.use_first_code(db, user, proof.code)
 
 
 async def _verify_password(db: AsyncSession, caller: Principal, password: str) -> None:

@@ -227,6 +227,26 @@ async def limit_step_up(account: Account, session_id: UUID) -> Reservation:
     )
 
 
+async def limit_passkey_options(client: Client) -> None:
+    """Count the beginning of a sign-in by passkey, which stores a challenge.
+
+    Raises:
+        RateLimited
+    """
+    await reserve(*per_network("passkey-options-ip", settings.LIMIT_PASSKEY_IP, client))
+
+
+async def limit_passkey(client: Client) -> Reservation:
+    """Reserve a sign-in by passkey. The caller refunds it if it succeeds.
+
+    A passkey cannot be guessed. The limit bounds the signatures to verify and the audit events.
+
+    Raises:
+        RateLimited
+    """
+    return await reserve(*per_network("passkey-ip", settings.LIMIT_PASSKEY_IP, client))
+
+
 async def allows_challenge(user_id: int) -> bool:
     """Count a sign-in that waits for its second factor. Return whether it is within the limit."""
     try:

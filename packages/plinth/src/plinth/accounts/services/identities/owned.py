@@ -14,12 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.accounts import providers, queries
 from plinth.accounts.models import Identity
 from plinth.accounts.queries.principal import Principal
-from plinth.accounts.services import accounts, audit, challenges, credentials
+from plinth.accounts.services import accounts, audit, challenges, credentials, factors
 from plinth.accounts.services.identities import codes, flow, linking
 from plinth.accounts.services.identities.codes import Target
-from plinth.config import settings
 from plinth.errors import NotFound, PermissionDenied, Rejected
-from plinth.security.passwords import NO_PASSWORD
 
 TICKET_LIFETIME = timedelta(seconds=60)
 
@@ -32,11 +30,6 @@ class IdentityNotFound(NotFound):
 class IdentityTaken(Rejected):
     code = "identity_taken"
     detail = "This identity is linked to another account"
-
-
-class LastWayIn(Rejected):
-    code = "last_way_in"
-    detail = "This is the only way to sign in to this account: set a password or link another first"
 
 
 class OtherSession(PermissionDenied):
@@ -98,10 +91,7 @@ async def remove(db: AsyncSession, caller: Principal, identity_id: UUID) -> None
     identity = await queries.identity.remove(db, user.id, identity_id)
     if identity is None:
         raise IdentityNotFound
-    if user.hashed_password == NO_PASSWORD and not await queries.identity.has_way_in(
-        db, user.id, settings.OIDC_PROVIDERS
-    ):
-        raise LastWayIn
+    await factors.require_way_in(db, user)
     await queries.session.revoke_all(db, user.id, "identity removed", keep=caller.session_id)
     await queries.factor.change_epoch(db, user)
     audit.record(db, "identity.removed", subject_id=user.id, reason=identity.provider)

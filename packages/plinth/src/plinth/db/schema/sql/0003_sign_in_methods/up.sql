@@ -16,6 +16,8 @@ CREATE TABLE passkeys (
     sign_count bigint NOT NULL,
     aaguid uuid NOT NULL,
     transports varchar(100) DEFAULT '' NOT NULL,
+    is_user_verified boolean NOT NULL,
+    is_backup_eligible boolean NOT NULL,
     is_backed_up boolean NOT NULL,
     CONSTRAINT pk_passkeys PRIMARY KEY (factor_id),
     CONSTRAINT uq_passkeys_credential_id UNIQUE (credential_id),
