@@ -1,15 +1,18 @@
-"""Fixtures for sessions in cookies."""
+"""Fixtures for sessions in cookies, and for an identity provider on loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.accounts.deps import Resources
+from plinth.accounts.providers import discovery
 from plinth.config import settings
 from plinth.testing.answers import check_documented
 from plinth.testing.people import People, Person
 from tests.support.cookies import ORIGIN, Page, make_app
+from tests.support.oidc_browser import TARGET, Browser
+from tests.support.oidc_provider import FakeProvider, serving_provider
 
 
 @pytest.fixture
@@ -35,3 +38,28 @@ async def person(people: People) -> Person:
 @pytest.fixture
 async def page(site: AsyncClient, person: Person) -> Page:
     return await Page(site).sign_in(person)
+
+
+@pytest.fixture(scope="session")
+def running_provider() -> Iterator[FakeProvider]:
+    with serving_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(running_provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
+    running_provider.reset()
+    monkeypatch.setattr(discovery, "_documents", {})  # the cache of other tests
+    providers = {
+        "fake": running_provider.configure(link_verified=True),
+        "other": running_provider.configure(client_id="other", link_verified=True),
+        "github": running_provider.configure(kind="github", link_verified=True),
+    }
+    monkeypatch.setattr(settings, "OIDC_PROVIDERS", providers)
+    monkeypatch.setattr(settings, "OIDC_REDIRECT_URLS", [TARGET])
+    return running_provider
+
+
+@pytest.fixture
+def browser(client: AsyncClient, provider: FakeProvider) -> Browser:
+    return Browser(client, provider)

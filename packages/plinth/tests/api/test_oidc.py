@@ -1,45 +1,14 @@
 """Sign-in by identity providers over HTTP, against a provider on loopback."""
 
 import asyncio
-from collections.abc import Iterator
 
 import asyncpg
-import pytest
 from httpx2 import AsyncClient
 
-from plinth.config import settings
 from plinth.testing.people import People
 from tests.support.factors import enroll
-from tests.support.oidc_browser import TARGET, Browser, get_me
-from tests.support.oidc_provider import FakeProvider, serving_provider
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[FakeProvider]:
-    with serving_provider() as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(running: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
-    running.reset()
-    providers = {
-        "fake": running.configure(link_verified=True),
-        "github": running.configure(kind="github", link_verified=True),
-    }
-    monkeypatch.setattr(settings, "OIDC_PROVIDERS", providers)
-    monkeypatch.setattr(settings, "OIDC_REDIRECT_URLS", [TARGET])
-    return running
-
-
-@pytest.fixture
-def browser(client: AsyncClient, provider: FakeProvider) -> Browser:
-    return Browser(client, provider)
-
-
-async def find_reasons(second: asyncpg.Connection) -> list[str]:
-    rows = await second.fetch("SELECT reason FROM events WHERE event = 'identity.refused'")
-    return [row["reason"] for row in rows]
+from tests.support.oidc_browser import Browser, get_me
+from tests.support.oidc_provider import FakeProvider
 
 
 async def test_a_first_sign_in_registers_a_user(

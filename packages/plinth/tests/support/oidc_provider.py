@@ -102,7 +102,7 @@ class FakeProvider:
         if own := self.answers.get(path):
             return await own(request)
         answer: Answer | None = {
-            "/.well-known/openid-configuration": self._discover,
+            "/.well-known/openid-configuration": self.discover,
             "/jwks": self._list_keys,
             "/token": self._redeem,
             "/userinfo": self._describe,
@@ -112,7 +112,7 @@ class FakeProvider:
         }.get(path)
         return await answer(request) if answer else Response(status_code=404)
 
-    async def _discover(self, _: Request) -> Response:
+    async def discover(self, _: Request) -> Response:
         document = {
             "issuer": self.url,
             "authorization_endpoint": f"{self.url}/authorize",

@@ -16,7 +16,7 @@ from plinth.config.providers import TENANT, Provider, is_encrypted
 CACHE_SECONDS = 3600.0
 MIN_REFETCH_SECONDS = 60.0  # between two requests because of an unknown key
 MAX_KEYS = 100
-MIN_RSA_BITS = 2048
+MIN_MODULUS_LENGTH = 342  # base64url characters of 2048 bits
 ALGORITHMS = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", "")),
     "ES256": ("EC", "P-256"),
@@ -162,11 +162,11 @@ def _read_key(member: Any) -> PublicKey | None:
     kid, alg, kty = member.get("kid"), member.get("alg"), member.get("kty")
     if not isinstance(kty, str) or kty not in KINDS or not isinstance(kid, str | None):
         return None
+    if kty == "RSA" and len(str(member.get("n", ""))) < MIN_MODULUS_LENGTH:
+        return None
     try:
         jwk = KINDS[kty].import_key({name: member[name] for name in member if name in _PARTS})
     except (JoseError, ValueError, TypeError, KeyError):
-        return None
-    if isinstance(jwk, RSAKey) and jwk.raw_value.key_size < MIN_RSA_BITS:
         return None
     return PublicKey(kid, alg if isinstance(alg, str) else None, jwk)
 

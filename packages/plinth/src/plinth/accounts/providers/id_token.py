@@ -82,7 +82,7 @@ async def _open(text: Any, find_key: FindKey) -> dict[str, Any]:
 
 def _check_parties(claims: dict[str, Any], provider: Provider) -> None:
     issuer, audience, azp = claims.get("iss"), claims.get("aud"), claims.get("azp")
-    if issuer not in provider.issuers:
+    if not isinstance(issuer, str) or issuer not in provider.issuers:
         raise ProviderRefused("ID token: wrong issuer")
     if provider.tenants and issuer != provider.issuer.replace(TENANT, str(claims.get("tid"))):
         raise ProviderRefused("ID token: wrong tenant")

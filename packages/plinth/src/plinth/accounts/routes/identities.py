@@ -25,10 +25,9 @@ from plinth.accounts.schemas.identity import (
 )
 from plinth.accounts.services import throttle
 from plinth.accounts.services.identities import codes, flow, owned
-from plinth.config import settings
 from plinth.errors import NotFound, PermissionDenied, RateLimited, Rejected, Unavailable
 from plinth.http.problems import responses
-from plinth.request.cookies import cookie_path, find_cookie, name_cookie
+from plinth.request.cookies import find_only_cookie, name_cookie, set_cookie
 from plinth.resources.access import OWNER, PUBLIC, USER, access
 from plinth.resources.deps import DB, Client, DatabaseDep
 
@@ -146,7 +145,9 @@ async def link_identity(db: DB, user: CurrentUser, proof: OidcCode) -> Identity:
     return await owned.link(db, user, proof.code, proof.code_verifier)
 
 
-@identities_router.delete("/{identity_id}", status_code=204, responses=responses(NotFound))
+@identities_router.delete(
+    "/{identity_id}", status_code=204, responses=responses(PermissionDenied, NotFound)
+)
 @access(OWNER, queries=14, fresh=True)
 async def remove_identity(db: DB, user: FreshUser, identity_id: UUID) -> None:
     """Remove an account at a provider. Your other sessions end."""
@@ -155,20 +156,14 @@ async def remove_identity(db: DB, user: FreshUser, identity_id: UUID) -> None:
 
 def _find_browser(request: Request) -> str | None:
     """Return the cookie of this browser. It stays the same, for sign-ins in several tabs."""
-    value = find_cookie(request.scope, name_cookie(COOKIE))
+    value = find_only_cookie(request.scope, name_cookie(COOKIE))
     return value if value and BROWSER.fullmatch(value) else None
 
 
 def _redirect(url: str, browser: str | None = None) -> RedirectResponse:
     response = RedirectResponse(url, SEE_OTHER)
     if browser:
-        response.set_cookie(
-            name_cookie(COOKIE),
-            browser,
-            max_age=int(flow.STATE_LIFETIME.total_seconds()),
-            path=cookie_path(),
-            secure=not settings.is_development,
-            httponly=True,
-            samesite="lax",  # the provider's redirect is a navigation from another site
-        )
+        # The provider's redirect is a navigation from another site, so "lax".
+        seconds = int(flow.STATE_LIFETIME.total_seconds())
+        set_cookie(response, COOKIE, browser, max_age=seconds, samesite="lax")
     return response

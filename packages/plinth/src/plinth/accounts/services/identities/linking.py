@@ -48,9 +48,11 @@ async def find_or_create_user(db: AsyncSession, provider: str, profile: Profile)
         EmailMissing
         InactiveUser
         NotLinked: an account has the address, and it cannot be linked automatically.
+        ProviderNotFound: the provider was removed from the settings.
         RegistrationClosed
         Rejected: the username or the e-mail was taken during the request.
     """
+    providers.find(provider)
     await queries.identity.lock_subject(db, profile.issuer, profile.subject)
     known = await queries.identity.find(db, profile.issuer, profile.subject)
     if known is not None:
