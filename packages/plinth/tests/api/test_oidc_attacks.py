@@ -151,7 +151,7 @@ async def test_the_code_of_the_redirect_expires(
     assert (await browser.redeem(code)).json()["code"] == "invalid_challenge"
 
 
-async def test_no_token_and_no_secret_stands_in_a_url_or_a_row(
+async def test_no_token_and_no_secret_is_in_a_url_or_a_row(
     browser: Browser, provider: FakeProvider, second: asyncpg.Connection
 ) -> None:
     response = await browser.authorize()
