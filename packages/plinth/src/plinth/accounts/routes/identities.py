@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse
 
-from plinth.accounts.deps import CurrentUser, Delivered, Delivery, FreshUser
+from plinth.accounts.deps import CurrentUser, Delivered, Delivery, DirectUser, FreshUser
 from plinth.accounts.models import Identity
 from plinth.accounts.schemas.auth import TokenPair
 from plinth.accounts.schemas.identity import (
@@ -140,7 +140,7 @@ async def start_link(
     "/link", response_model=IdentityOut, status_code=201, responses=responses(PermissionDenied)
 )
 @access(USER, queries=14)
-async def link_identity(db: DB, user: CurrentUser, proof: OidcCode) -> Identity:
+async def link_identity(db: DB, user: DirectUser, proof: OidcCode) -> Identity:
     """Link the account at a provider, with the `code` of the redirect, in the same session."""
     return await owned.link(db, user, proof.code, proof.code_verifier)
 
