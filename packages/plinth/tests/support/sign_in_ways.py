@@ -5,16 +5,18 @@ attempt that it returns runs afterwards.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 from httpx2 import AsyncClient, Response
 
 from plinth.testing.people import Person
+from tests.support.authenticator import HONEST
 from tests.support.factors import App
 from tests.support.mail_server import Inbox, token_of
 from tests.support.oidc_browser import Browser
 from tests.support.oidc_provider import FakeProvider
+from tests.support.passkeys import add_passkey, begin_factor, begin_sign_in, send_factor
 from tests.support.superuser import Superuser
 
 WRONG, NEW = "Wrong-Horse-8", "Better-Horse-9"
@@ -91,6 +93,27 @@ async def second_factor(cell: Cell) -> Attempt:
         return lambda: cell.stranger.post("/auth/mfa", json=body)
 
     return Attempt(send(cell.code), send("abcdef"))
+
+
+async def passkey(cell: Cell) -> Attempt:
+    key = await add_passkey(cell.client, cell.person)
+    credential = key.get(await begin_sign_in(cell.stranger))
+    false = key.get(await begin_sign_in(cell.stranger), replace(HONEST, signature=b"x"))
+    return Attempt(
+        lambda: cell.stranger.post("/auth/passkey", json=credential),
+        lambda: cell.stranger.post("/auth/passkey", json=false),
+    )
+
+
+async def passkey_as_second_factor(cell: Cell) -> Attempt:
+    key = await add_passkey(cell.client, cell.person)
+    challenge = (await password(cell).send()).json()["challenge"]
+    options = [await begin_factor(cell.stranger, challenge) for _ in range(2)]
+    right, wrong = key.get(options[0]), key.get(options[1], replace(HONEST, signature=b"x"))
+    return Attempt(
+        lambda: send_factor(cell.stranger, challenge, right),
+        lambda: send_factor(cell.stranger, challenge, wrong),
+    )
 
 
 def refresh(cell: Cell) -> Attempt:
@@ -202,6 +225,8 @@ WAYS = {
     "password": Way("/auth/login", password),
     "password form": Way("/auth/token", form),
     "second factor": Way("/auth/mfa", second_factor, needs_factor=True),
+    "second factor, passkey": Way("/auth/mfa", passkey_as_second_factor),
+    "passkey": Way("/auth/passkey", passkey),
     "refresh": Way("/auth/refresh", refresh),
     "admin page": Way("/admin/login", admin_page),
     "e-mail code": Way("/auth/email-code/verify", email_code),
