@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -58,6 +59,18 @@ async def ask_and_read(client: AsyncClient, inbox: Inbox, email: str) -> tuple[s
 async def verify(client: AsyncClient, challenge: str, code: str) -> Response:
     proof = {"challenge": challenge, "code": code}
     return await client.post("/auth/email-code/verify", json=proof)
+
+
+@asynccontextmanager
+async def sending(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Inbox]:
+    """Run a worker, as the fixture `inbox` does, for a part of a test."""
+    with serving_mail() as inbox:
+        monkeypatch.setattr(settings, "SMTP_HOST", "127.0.0.1")
+        monkeypatch.setattr(settings, "SMTP_PORT", inbox.port)
+        monkeypatch.setattr(settings, "SMTP_TLS", "none")
+        monkeypatch.setattr(settings, "MAIL_POLL_SECONDS", 0.05)
+        async with mail_worker(database):
+            yield inbox
 
 
 def other(code: str) -> str:
@@ -156,6 +169,26 @@ async def test_only_the_newest_code_is_valid(
     check_refusal(await verify(client, first, first_code), 400, WRONG_CODE)
     check_refusal(await verify(client, first, newest_code), 400, WRONG_CODE)
     assert (await verify(client, newest, newest_code)).status_code == 200
+
+
+async def test_code_that_a_newer_one_overtook_is_not_sent(
+    client: AsyncClient,
+    database: Database,
+    person: Person,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers send in any order."""
+    older = await ask(client, person.email)
+    await second.execute("UPDATE mails SET next_attempt_at = now() + interval '1 hour'")
+    newest = await ask(client, person.email)
+    async with sending(database, monkeypatch) as inbox:
+        code = token_of(await inbox.next(person.email, SUBJECT))
+        await second.execute("UPDATE mails SET next_attempt_at = now()")
+        await none_waits(second)
+        assert inbox.letters == []
+    check_refusal(await verify(client, older, code), 400, WRONG_CODE)
+    assert (await verify(client, newest, code)).status_code == 200
 
 
 async def test_code_expires_after_ten_minutes(
@@ -285,12 +318,8 @@ async def test_responses_and_statements_are_equal_for_unknown_addresses(
             requested = await client.post("/auth/email-code", json={"email": email})
         requests.append((describe(requested), sent))
         challenges.append(requested.json()["challenge"])
-    with serving_mail() as inbox:
-        monkeypatch.setattr(settings, "SMTP_HOST", "127.0.0.1")
-        monkeypatch.setattr(settings, "SMTP_PORT", inbox.port)
-        monkeypatch.setattr(settings, "SMTP_TLS", "none")
-        async with mail_worker(database):
-            await none_waits(second)
+    async with sending(database, monkeypatch) as inbox:
+        await none_waits(second)
     assert [recipients for _, recipients in inbox.envelopes] == [[person.email]]
     answers = []
     for challenge in challenges:
@@ -436,6 +465,23 @@ async def test_known_device_keeps_the_credentials_of_an_unverified_account(
     assert (await verify(client, challenge, code)).status_code == 200
     assert await second.fetchval("SELECT is_verified FROM users")
     assert (await people.try_to_sign_in(person)).status_code == 200
+
+
+async def test_account_without_a_password_steps_up_by_another_code(
+    elsewhere: AsyncClient, inbox: Inbox, people: People, second: asyncpg.Connection
+) -> None:
+    stranger = await people.add()
+    tokens = (await verify(elsewhere, *await ask_and_read(elsewhere, inbox, stranger.email))).json()
+    await second.execute("UPDATE sessions SET authenticated_at = now() - interval '1 hour'")
+    path, headers = "/users/me/factors/totp", {"Authorization": f"Bearer {tokens['access_token']}"}
+    stale = await elsewhere.post(path, json={}, headers=headers)
+    assert (stale.status_code, stale.json()["methods"]) == (403, ["email_code"])
+    proof = {"method": "password", "password": "!"}
+    refused = await elsewhere.post("/auth/step-up", json=proof, headers=headers)
+    assert refused.json()["code"] == "method_not_accepted"
+    tokens = (await verify(elsewhere, *await ask_and_read(elsewhere, inbox, stranger.email))).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await elsewhere.post(path, json={}, headers=headers)).status_code == 201
 
 
 async def test_mail_goes_to_the_stored_address_only(

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from plinth.accounts.models import Challenge, User
 
@@ -160,21 +161,25 @@ async def count_attempt(
 
 
 async def assign(db: AsyncSession, challenge_id: UUID, kind: str, user: User) -> bool:
-    """Give a challenge without a user to one whose row is locked, as the only one of its kind.
+    """Give a challenge without a user to one whose row is locked, if it is the newest of its kind.
 
-    The user's other challenges of this kind stay, but without a user, so that they do not differ
+    The user's earlier challenges of this kind stay, but without a user, so that they do not differ
     from those of an unknown address.
 
     Returns:
-        Whether the challenge exists and has not expired.
+        Whether the user has it. Otherwise it has expired, or a newer one overtook it in the queue.
     """
     options = {"synchronize_session": False}
-    others = update(Challenge).where(Challenge.user_id == user.id, Challenge.kind == kind)
-    await db.execute(others.values(user_id=None, credential_epoch=None), execution_options=options)
+    this = select(Challenge.created_at).where(Challenge.id == challenge_id).scalar_subquery()
+    of_user = and_(Challenge.user_id == user.id, Challenge.kind == kind)
+    earlier = update(Challenge).where(of_user, Challenge.created_at < this)
+    await db.execute(earlier.values(user_id=None, credential_epoch=None), execution_options=options)
+    newer = aliased(Challenge)
     assigned = (
         update(Challenge)
         .where(Challenge.id == challenge_id, Challenge.kind == kind)
         .where(Challenge.user_id.is_(None), Challenge.expires_at > func.now())
+        .where(~select(newer.id).where(newer.user_id == user.id, newer.kind == kind).exists())
         .values(user_id=user.id, credential_epoch=user.credential_epoch)
         .returning(Challenge.id)
     )

@@ -24,7 +24,7 @@ from plinth.resources.conditions import contains, contains_by_trigram, like_patt
 from plinth.resources.crud import CRUDBase
 from plinth.resources.listing import FilterKind, Listing
 from plinth.security.addresses import UNUSUAL, Account, lookup_keys
-from plinth.security.passwords import Verdict, hash_password, verify_password
+from plinth.security.passwords import NO_PASSWORD, Verdict, hash_password, verify_password
 
 Columns = TypeVarTuple("Columns")
 
@@ -118,6 +118,10 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
         """
         statement = _search_query if emails else _search_names_query
         return await read_all(db, statement, query=like_pattern(query), skip=skip, limit=limit)
+
+    async def lacks_password(self, db: AsyncSession, user_id: int) -> bool:
+        found = select(User.id).where(User.id == user_id, User.hashed_password == NO_PASSWORD)
+        return await db.scalar(found) is not None
 
     async def count(self, db: Readable) -> int:
         """Count all users. This reads the whole table."""

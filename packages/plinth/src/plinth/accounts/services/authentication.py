@@ -161,12 +161,16 @@ async def refund_on_success(authenticated: AuthenticatedUser, sign_in: Awaitable
 async def find_step_up_methods(db: AsyncSession, user_id: int) -> list[str]:
     """Return the methods with which this user can authenticate again.
 
-    "oidc" is none of `POST /auth/step-up`: a user without a password and a factor signs in again by
-    the provider, which starts a new session.
+    "oidc" and "email_code" are none of `POST /auth/step-up`: a user without a password and a factor
+    signs in again by the provider or by a code, which starts a new session.
     """
     if methods := await factor_methods.find_available(db, user_id):
         return methods
-    return ["oidc"] if await queries.identity.needs_provider(db, user_id) else ["password"]
+    if await queries.identity.needs_provider(db, user_id):
+        return ["oidc"]
+    if settings.EMAIL_CODES and await queries.user.lacks_password(db, user_id):
+        return ["email_code"]
+    return ["password"]
 
 
 def is_recent(authenticated_at: datetime) -> bool:
