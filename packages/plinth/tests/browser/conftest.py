@@ -50,6 +50,7 @@ def origin(
         "SECRET_KEY": "zV4nQ8sKe1Wm7Tb2XcY9Lr5Hd0Jf3GpAu6iBoN-wRyM",
         "MAIL_WORKER": "false",
         "DATA_DIR": str(log.parent),
+        "PASSKEY_ORIGINS": f'["http://localhost:{port}"]',
     }
     process = start_plinth("serve", "--port", str(port), log=log, **settings)
     try:

@@ -1,6 +1,6 @@
 """Authentication of the admin: superusers only, by a session that a cookie identifies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -17,6 +17,7 @@ from starlette_admin.auth import AdminUser
 from starlette_admin.auth.base import BaseAuthProvider
 from starlette_admin.helpers import index_url, safe_redirect_url
 
+from plinth.accounts.methods import METHODS
 from plinth.accounts.queries.factor import TWO_FACTORS
 from plinth.accounts.queries.principal import Principal, load_by_token
 from plinth.accounts.schemas.auth import Credentials
@@ -38,6 +39,11 @@ COOKIE = "plinth_admin"
 NO_FACTOR = (
     "MFA_REQUIRED requires a second factor, and this account has none: add one in the application, "
     "by POST /auth/login and POST /auth/mfa/totp"
+)
+
+ONLY_PASSKEYS = (
+    "This page accepts no passkeys, and this account has no other second factor: add an "
+    "authenticator app or make recovery codes in the application"
 )
 
 
@@ -203,12 +209,19 @@ def _render_error(
     headers.pop("WWW-Authenticate", None)  # a bearer token does not help here
     context = {"error": detail, "email": _read_text(form, "email")}
     if isinstance(error, MfaRequired):
-        context |= {"challenge": error.challenge, "error": "" if error.methods else NO_FACTOR}
+        context |= {"challenge": error.challenge, "error": _explain(error.methods)}
     elif not isinstance(error, InvalidChallenge):
         context["challenge"] = _read_text(form, "challenge")
     return templates.TemplateResponse(
         request, "login.html", context, status_code=status, headers=headers
     )
+
+
+def _explain(methods: Sequence[str]) -> str:
+    """Return why the form of the code would be of no use, or nothing."""
+    if not methods:
+        return NO_FACTOR
+    return "" if METHODS.keys() & set(methods) else ONLY_PASSKEYS
 
 
 def _read_text(form: Mapping[str, object], name: str) -> str:

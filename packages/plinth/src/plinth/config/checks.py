@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from plinth.config.faults import Fault
 from plinth.config.providers import NATIVE, is_encrypted
 from plinth.config.secret_key import find_weakness, keep_development_key
-from plinth.config.urls.origins import ANY
+from plinth.config.urls.origins import ANY, normalize
 from plinth.config.urls.postgres_url import read_postgres_url
 from plinth.config.urls.public_url import find_path_clash
 from plinth.config.urls.redis_url import read_redis_url
@@ -178,17 +178,15 @@ def find_origins(settings: "Settings") -> Iterator[Fault]:
 
 def find_relying_party(settings: "Settings") -> Iterator[Fault]:
     """Derive where passkeys are valid from `FRONTEND_URL`, and check what is set."""
-    pages = urlsplit(settings.FRONTEND_URL)
     is_set = settings.RP_ID or settings.PASSKEY_ORIGINS
     if not settings.PASSKEY_ORIGINS:
-        settings.PASSKEY_ORIGINS = [f"{pages.scheme}://{pages.netloc}".lower()]
+        settings.PASSKEY_ORIGINS = [normalize(settings.FRONTEND_URL) or settings.FRONTEND_URL]
     if not settings.RP_ID:
         settings.RP_ID = urlsplit(settings.PASSKEY_ORIGINS[0]).hostname or ""
     if not is_set:
         if settings.is_development:
-            settings.PASSKEY_ORIGINS += find_valid_origins(
-                settings.RP_ID, settings.BACKEND_CORS_ORIGINS
-            )
+            local = find_valid_origins(settings.RP_ID, settings.BACKEND_CORS_ORIGINS)
+            settings.PASSKEY_ORIGINS = [*{*settings.PASSKEY_ORIGINS, *local}]
         return
     valid = find_valid_origins(settings.RP_ID, settings.PASSKEY_ORIGINS)
     for origin in settings.PASSKEY_ORIGINS:

@@ -29,14 +29,15 @@ def check_origin(text: str) -> str:
         raise ValueError("is a pattern, which is not supported: list each of them")
     if not text.isascii():
         raise ValueError("has a host that is not ASCII: write its punycode form, xn--...")
-    if (origin := _normalize(text)) is None:
+    if (origin := normalize(text)) is None:
         raise ValueError("is not an origin: write scheme://host or scheme://host:port")
     if origin != text:
         raise ValueError(f"is not the form that browsers send: write {origin}")
     return text
 
 
-def _normalize(text: str) -> str | None:
+def normalize(text: str) -> str | None:
+    """Return the origin of a URL as browsers send it; None if the text is no URL."""
     if not (match := WRITTEN.fullmatch(text)):
         return None
     scheme = match["scheme"].lower()
