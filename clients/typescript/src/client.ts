@@ -5,10 +5,12 @@
 import createFetchClient from "openapi-fetch";
 
 import type { components, paths } from "./schema.js";
+import { withCookies, withTokens, type TokenPair, type TokenStore } from "./session.js";
+
+export type { TokenPair, TokenStore };
 
 export type Schemas = components["schemas"];
 export type Credentials = Schemas["Credentials"];
-export type TokenPair = Schemas["TokenPair"];
 export type Problem = Schemas["Problem"];
 export type ValidationProblem = Schemas["ValidationProblem"];
 export type Page<Item> = Omit<Schemas["Page_User_"], "items"> & { items: Item[] };
@@ -23,16 +25,12 @@ export type Listing = {
 export type ItemOf<Path extends Listing> = Found<Path> extends Page<infer Item> ? Item : never;
 type Wanted<Path extends Listing> = Pick<Get<Path>["parameters"], "query" | "path">;
 
-/** Where the tokens are kept between two requests. */
-export interface TokenStore {
-  get(): TokenPair | null;
-  set(tokens: TokenPair | null): void;
-}
-
 export interface Options {
   /** Scheme, host and port, without the prefix; "" in a browser is where the page came from. */
   baseUrl: string;
-  /** In memory if left out: a page that is loaded anew has to sign in again. */
+  /** "cookie" needs AUTH_COOKIES=true: the session is in cookies that scripts cannot read. */
+  transport?: "bearer" | "cookie";
+  /** In memory if left out: a page that is loaded anew has to sign in again. Not with cookies. */
   tokens?: TokenStore;
   fetch?: (request: Request) => Promise<Response>;
 }
@@ -48,17 +46,49 @@ export class ProblemError extends Error {
   }
 }
 
-const REFRESH = "/api/v1/auth/refresh" satisfies keyof paths;
+/** The account needs a second factor: pass `challenge`, one of `methods` and a code to `completeSignIn`. */
+export class MfaRequiredError extends ProblemError {
+  readonly challenge: string;
+  /** Empty if the account has no factor yet: `POST /auth/mfa/totp` with the challenge adds one. */
+  readonly methods: string[];
+  /** Unix time in seconds. */
+  readonly expiresAt: number;
+
+  constructor(problem: Problem & Pending, response: Response) {
+    super(problem, response);
+    this.name = "MfaRequiredError";
+    this.challenge = problem.challenge;
+    this.methods = problem.methods;
+    this.expiresAt = problem.expires_at;
+  }
+}
+
+interface Pending {
+  challenge: string;
+  methods: string[];
+  expires_at: number;
+}
 
 export type PlinthClient = ReturnType<typeof createClient>;
 
-export function createClient({ baseUrl, tokens = inMemory(), fetch: send = (request) => fetch(request) }: Options) {
-  const api = createFetchClient<paths>({ baseUrl, fetch: sendSignedIn });
-  let renewal: Promise<Response | null> | null = null;
+export function createClient({ baseUrl, transport, tokens = inMemory(), fetch: send = (it) => fetch(it) }: Options) {
+  const session = transport === "cookie" ? withCookies(baseUrl, send) : withTokens(baseUrl, send, tokens);
+  const api = createFetchClient<paths>({ baseUrl, fetch: session.send });
 
-  /** @throws ProblemError: `wrong_credentials`, `too_many_attempts`, ... */
+  /** @throws MfaRequiredError; ProblemError: `wrong_credentials`, `too_many_attempts`, ... */
   async function signIn(credentials: Credentials): Promise<void> {
-    tokens.set(await unwrap(api.POST("/api/v1/auth/login", { body: credentials })));
+    begin(await api.POST("/api/v1/auth/login", { body: credentials, headers: session.signInHeaders }));
+  }
+
+  /** Complete a sign-in that threw `MfaRequiredError`. @throws ProblemError: `wrong_code`, `invalid_challenge`, ... */
+  async function completeSignIn(factor: Schemas["SecondFactor"]): Promise<void> {
+    begin(await api.POST("/api/v1/auth/mfa", { body: factor, headers: session.signInHeaders }));
+  }
+
+  /** The response of a sign-in in cookies has no body. */
+  function begin(answer: Answer<TokenPair | undefined>): void {
+    if (isPending(answer.error)) throw new MfaRequiredError(answer.error, answer.response);
+    session.begin(take(answer));
   }
 
   /** Here it ends in any case; on the server too, unless this throws. */
@@ -66,7 +96,7 @@ export function createClient({ baseUrl, tokens = inMemory(), fetch: send = (requ
     try {
       await unwrap(api.POST("/api/v1/auth/logout"));
     } finally {
-      tokens.set(null);
+      session.end();
     }
   }
 
@@ -82,50 +112,11 @@ export function createClient({ baseUrl, tokens = inMemory(), fetch: send = (requ
       const page = take(answer);
       yield page;
       if (page.next === null) return;
-      answer = await read(await sendSignedIn(new Request(new URL(page.next, answer.response.url))));
+      answer = await read(await session.send(new Request(new URL(page.next, answer.response.url))));
     }
   }
 
-  async function sendSignedIn(request: Request): Promise<Response> {
-    const held = tokens.get();
-    if (held === null) return send(request);
-    const again = request.clone();
-    const response = await send(withToken(request, held));
-    if (!(await isUnauthenticated(response))) return response;
-    if (tokens.get()?.access_token === held.access_token) {
-      const refusal = await renew();
-      if (refusal !== null) return refusal.status === 401 ? response : refusal.clone();
-    }
-    const renewed = tokens.get();
-    return renewed === null ? response : send(withToken(again, renewed));
-  }
-
-  /** One refresh for all that wait for it. What comes back is its refusal. */
-  function renew(): Promise<Response | null> {
-    renewal ??= refresh().finally(() => {
-      renewal = null;
-    });
-    return renewal;
-  }
-
-  async function refresh(): Promise<Response | null> {
-    const held = tokens.get();
-    if (held === null) return null;
-    const body: Schemas["RefreshRequest"] = { refresh_token: held.refresh_token };
-    const headers = { "Content-Type": "application/json" };
-    const response = await send(new Request(baseUrl + REFRESH, { method: "POST", headers, body: JSON.stringify(body) }));
-    // Discard the result if the user signed out or in meanwhile.
-    const isCurrent = tokens.get()?.refresh_token === held.refresh_token;
-    if (response.ok) {
-      const renewed = (await response.json()) as TokenPair;
-      if (isCurrent) tokens.set(renewed);
-      return null;
-    }
-    if (response.status === 401 && isCurrent) tokens.set(null);
-    return response;
-  }
-
-  return { api, signIn, signOut, pages };
+  return { api, signIn, completeSignIn, signOut, pages };
 }
 
 export function inMemory(): TokenStore {
@@ -163,10 +154,8 @@ async function read<Data>(response: Response): Promise<Answer<Data>> {
   return { error: await readJson(response), response };
 }
 
-async function isUnauthenticated(response: Response): Promise<boolean> {
-  if (response.status !== 401) return false;
-  const problem = await readJson(response.clone());
-  return isProblem(problem) && problem.code === "unauthenticated"; // and not a wrong password
+function isPending(error: unknown): error is Problem & Pending {
+  return isProblem(error) && error.code === "mfa_required" && "challenge" in error;
 }
 
 function isProblem(body: unknown): body is Problem {
@@ -184,9 +173,4 @@ async function readJson(response: Response): Promise<unknown> {
   } catch {
     return undefined;
   }
-}
-
-function withToken(request: Request, { access_token }: TokenPair): Request {
-  request.headers.set("Authorization", `Bearer ${access_token}`);
-  return request;
 }

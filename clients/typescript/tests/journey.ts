@@ -5,12 +5,15 @@ import {
   createClient,
   inMemory,
   isValidationProblem,
+  MfaRequiredError,
   ProblemError,
   unwrap,
   type Problem,
   type TokenPair,
   type TokenStore,
 } from "../src/client.js";
+import { Browser } from "./cookies.js";
+import { makeCode } from "./totp.js";
 
 const PASSWORD = "Correct-Horse-7";
 const PEOPLE = 7;
@@ -83,6 +86,14 @@ async function refusal(act: () => Promise<unknown>): Promise<Problem> {
     return error.problem;
   }
   assert.fail("it was not refused");
+}
+
+async function signedInByCookie(username: string): Promise<[ReturnType<typeof createClient>, Browser]> {
+  const email = await register(username);
+  const browser = new Browser();
+  const client = createClient({ baseUrl: setting("API"), transport: "cookie", fetch: browser.fetch });
+  await client.signIn({ email, password: PASSWORD });
+  return [client, browser];
 }
 
 const journeys: Record<string, () => Promise<void>> = {
@@ -202,6 +213,63 @@ const journeys: Record<string, () => Promise<void>> = {
     assert.deepEqual(usernames, Array.from({ length: PEOPLE }, (_, n) => `reader-${n}`));
     assert.equal(pages, 3);
     assert.equal(refreshes(journey), 1);
+  },
+
+  async "a session in cookies: no token is visible, and changes have the CSRF token"() {
+    const [{ api, signOut }, browser] = await signedInByCookie("heidi");
+    assert.equal((await unwrap(api.GET("/api/v1/users/me"))).username, "heidi");
+    const changed = await unwrap(api.PATCH("/api/v1/users/me", { body: { full_name: "Heidi" } }));
+    assert.equal(changed.full_name, "Heidi");
+    await unwrap(api.PATCH("/api/v1/users/me", { body: { full_name: "Heidi K." } }));
+    assert.equal(browser.count("/auth/cookies/csrf"), 1);
+    assert(browser.sent.every((request) => !request.headers.has("Authorization")));
+    await signOut();
+    assert(!browser.jar.has("plinth_access"));
+    const after = await refusal(() => unwrap(api.GET("/api/v1/users/me")));
+    assert.equal(after.code, "unauthenticated");
+  },
+
+  async "cookies that expired cause one refresh for all requests"() {
+    const [{ api }, browser] = await signedInByCookie("ivan");
+    browser.jar.delete("plinth_access");
+    const [me, changed] = await Promise.all([
+      unwrap(api.GET("/api/v1/users/me")),
+      unwrap(api.PATCH("/api/v1/users/me", { body: { full_name: "Ivan" } })),
+    ]);
+    assert.deepEqual([me.username, changed.full_name], ["ivan", "Ivan"]);
+    assert.equal(browser.count("/auth/cookies/refresh"), 1);
+  },
+
+  async "a sign-in in another tab refuses the next change once"() {
+    const [{ api }, browser] = await signedInByCookie("judy");
+    await unwrap(api.PATCH("/api/v1/users/me", { body: { full_name: "Judy" } }));
+    const [, other] = await signedInByCookie("kim");
+    for (const [name, value] of other.jar) browser.jar.set(name, value);
+    const change = () => unwrap(api.PATCH("/api/v1/users/me", { body: { full_name: "Judy" } }));
+    assert.equal((await refusal(change)).code, "invalid_csrf_token");
+    assert.equal((await change()).username, "kim");
+  },
+
+  async "a second factor completes the sign-in, with tokens and with cookies"() {
+    const { client } = await signedIn("lena");
+    const added = await unwrap(client.api.POST("/api/v1/users/me/factors/totp", { body: { name: "phone" } }));
+    const path = { factor_id: added.id };
+    const body = { code: makeCode(added.secret, -1) };
+    await unwrap(client.api.POST("/api/v1/users/me/factors/{factor_id}/confirm", { params: { path }, body }));
+    const browser = new Browser();
+    const byCookie = createClient({ baseUrl: setting("API"), transport: "cookie", fetch: browser.fetch });
+    let drift = 0;
+    for (const again of [client, byCookie]) {
+      const refused = await again.signIn({ email: "lena@example.com", password: PASSWORD }).catch((it: unknown) => it);
+      assert(refused instanceof MfaRequiredError);
+      assert(refused.methods.includes("totp") && refused.expiresAt > Date.now() / 1000);
+      const { challenge } = refused;
+      const wrong = await refusal(() => again.completeSignIn({ challenge, method: "totp", code: "000000" }));
+      assert.equal(wrong.code, "wrong_code");
+      await again.completeSignIn({ challenge, method: "totp", code: makeCode(added.secret, drift++) });
+      assert.equal((await unwrap(again.api.GET("/api/v1/users/me"))).username, "lena");
+    }
+    assert(browser.jar.has("plinth_access"));
   },
 
   async "a list that one may not see is refused before its first page"() {

@@ -28,6 +28,7 @@ def stage(
         "REDIS_URL": services.redis_url,
         "SECRET_KEY": settings.SECRET_KEY,
         "DATA_DIR": str(folder),
+        "AUTH_COOKIES": "true",
         "LIMITS_ENABLED": "true",  # the suite disables them, which production does not allow
     }
     with cloned_database(services, f"budget_{worker_id}") as url:
