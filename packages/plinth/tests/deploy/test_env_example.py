@@ -69,8 +69,10 @@ def test_each_setting_has_a_comment() -> None:
 
 def test_shown_value_is_the_default() -> None:
     shown = uncommented()
-    # Settings without a default are shown with a value that fits compose.yaml.
-    explained = {"POSTGRES_PASSWORD"} | {name for name in Settings.model_fields if "_URL" in name}
+    # Settings without a default are shown with a value that fits compose.yaml, or with an example.
+    explained = {"POSTGRES_PASSWORD", "OIDC_PROVIDERS"} | {
+        name for name in Settings.model_fields if "_URL" in name
+    }
 
     for name, field in Settings.model_fields.items():
         if name not in explained and name in shown:
@@ -83,7 +85,7 @@ def test_shown_value_is_the_default() -> None:
 
 def test_uncommented_example_is_valid() -> None:
     values = {
-        name: json.loads(value) if value.startswith("[") else value
+        name: json.loads(value) if value.startswith(("[", "{")) else value
         for name, value in uncommented().items()
         if value
     }

@@ -85,6 +85,8 @@ CASES: dict[str, tuple[str, Attempt]] = {
         lambda it: throttle.limit_second_factor(it.account, "totp", "a device"),
     ),
     "LIMIT_REGISTER_IP": ("register-ip", lambda it: throttle.limit_registration(it.client)),
+    "LIMIT_OIDC_IP": ("oidc-start-ip", lambda it: throttle.limit_provider("start", it.client)),
+    "LIMIT_PASSKEY_IP": ("passkey-ip", lambda it: throttle.limit_passkey(it.client)),
     "LIMIT_REFRESH_SESSION": ("refresh-session", lambda it: throttle.limit_refresh(it.session_id)),
     "LIMIT_REFRESH_UNKNOWN_IP": (
         "refresh-unknown-ip",
