@@ -433,6 +433,15 @@ async def test_userinfo_of_another_subject(
     await check_refused(browser, second, "userinfo of another subject")
 
 
+async def test_a_verified_flag_is_about_the_address_beside_it(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    provider.user = {"sub": "ann-1", "email_verified": True}
+    provider.userinfo = {"email": "victim@example.com"}
+    me = await get_me(browser.client, await browser.sign_in())
+    assert (me["email"], me["is_verified"]) == ("victim@example.com", False)
+
+
 @pytest.mark.parametrize(
     ("error", "result", "reason"),
     [

@@ -14,7 +14,7 @@ from plinth.accounts.providers.http import EXCHANGE_SECONDS, MAX_CONCURRENT, REQ
 from tests.faults.bounds import within
 from tests.faults.conftest import Measured
 from tests.support.oidc_browser import TARGET
-from tests.support.oidc_provider import FakeProvider, serving_provider
+from tests.support.oidc_provider import serving_provider
 from tests.support.postgres import OwnPostgres
 from tests.support.serving import serving
 from tests.support.valkey import OwnValkey
@@ -46,7 +46,14 @@ async def test_a_slow_provider(
 ) -> None:
     with (
         serving_provider() as provider,
-        serving(folder, **make_settings(provider, postgres, valkey)) as api,
+        serving(
+            folder,
+            DATABASE_URL=postgres.url,
+            REDIS_URL=valkey.url,
+            ENVIRONMENT="development",  # the provider has no https
+            OIDC_PROVIDERS=json.dumps({"fake": provider.settings}),
+            OIDC_REDIRECT_URLS=json.dumps([TARGET]),
+        ) as api,
     ):
         async with AsyncClient(base_url=api.url, timeout=30) as client:
             provider.answers[DISCOVERY] = drip
@@ -71,15 +78,3 @@ async def test_a_slow_provider(
     assert refused_at_once >= 10
     assert other < within(2)
     assert recovered == 303
-
-
-def make_settings(
-    provider: FakeProvider, postgres: OwnPostgres, valkey: OwnValkey
-) -> dict[str, str]:
-    return {
-        "ENVIRONMENT": "development",  # the provider has no https
-        "DATABASE_URL": postgres.url,
-        "REDIS_URL": valkey.url,
-        "OIDC_PROVIDERS": json.dumps({"fake": provider.settings}),
-        "OIDC_REDIRECT_URLS": json.dumps([TARGET]),
-    }

@@ -69,7 +69,8 @@ async def _add_userinfo(
 ) -> dict[str, Any]:
     """Add the claims that the provider sends only from its userinfo endpoint.
 
-    The ID token takes precedence. The response must be of the same subject (section 5.3.4).
+    The ID token takes precedence, but its `email_verified` is not about an address from here. The
+    response must be of the same subject (section 5.3.4).
     """
     token = tokens.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
@@ -78,4 +79,5 @@ async def _add_userinfo(
     userinfo = await request_json("GET", endpoint, headers=headers)
     if not isinstance(userinfo, dict) or userinfo.get("sub") != claims["sub"]:
         raise ProviderRefused("userinfo of another subject")
+    claims.pop("email_verified", None)
     return {**userinfo, **claims}

@@ -66,8 +66,8 @@ async def find_or_create_user(db: AsyncSession, provider: str, profile: Profile)
     if owner is None:
         return await _register(db, provider, profile, profile.email)
     user = await accounts.get_locked(db, owner.id)
-    _require_active(db, provider, user)
     _require_linkable(db, provider, profile, user)
+    _require_active(db, provider, user)
     await pre_hijacking.claim(db, user)
     await add(db, user, provider, profile)
     return user
