@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 from plinth.accounts.deps import oauth2_scheme
 from plinth.accounts.session_cookies import CrossSiteRequest, make_csrf_token
 from plinth.config import settings
+from plinth.request.cookies import TRANSPORT_HEADER
 from plinth.security.refresh_tokens import make_refresh_token
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.cookies import IN_COOKIES, Page, read_cookies
@@ -235,6 +236,26 @@ async def test_another_origin_cannot_read_the_csrf_token(page: Page) -> None:
         },
     )
     assert "access-control-allow-origin" not in preflight.headers
+
+
+async def test_every_way_in_refuses_cookies_for_another_site(site: AsyncClient) -> None:
+    """Each route with `Delivery` checks the origin before it reads the proof."""
+    document = (await site.get("/openapi.json")).json()
+    ways = [
+        path.removeprefix(settings.API_V1_PREFIX)
+        for path, operations in document["paths"].items()
+        if any(
+            it["name"] == TRANSPORT_HEADER
+            for it in operations.get("post", {}).get("parameters", ())
+        )
+        and operations["post"]["security"] == []
+    ]
+    assert {"/auth/login", "/auth/token", "/auth/mfa", "/auth/cookies/refresh"} <= set(ways)
+    headers = IN_COOKIES | {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    for way in ways:
+        response = await site.post(way, headers=headers, json={})
+        assert response.status_code in (403, 422), way
+        assert not read_cookies(response), way
 
 
 async def test_no_token_is_in_a_body(site: AsyncClient, person: Person) -> None:

@@ -169,6 +169,15 @@ async def test_sign_out_by_bearer_keeps_the_cookies_of_another_session(
     assert (await page.get("/users/me")).status_code == 200
 
 
+async def test_invalid_cookie_is_that_of_a_guest(page: Page) -> None:
+    page.csrf_token = None
+    for value in ("invalid", "", page.cookies["plinth_access"][:-4] + "AAAA"):
+        page.cookies["plinth_access"] = value
+        for method in ("GET", "POST"):
+            assert (await page.send(method, "/own/public")).json() == "guest"
+        assert (await page.post("/own/private")).status_code == 401
+
+
 async def test_bearer_token_takes_precedence(page: Page, people: People) -> None:
     other = await people.enter()
     assert (await page.get("/users/me", headers=other.headers)).json()["id"] == other.id
@@ -203,6 +212,11 @@ async def test_cookies_are_documented(site: AsyncClient) -> None:
     login = document["paths"][f"{settings.API_V1_PREFIX}/auth/login"]["post"]
     assert "204" in login["responses"]
     assert [it["name"] for it in login["parameters"]] == ["X-Auth-Transport"]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if any(it["name"] == "X-Auth-Transport" for it in operation.get("parameters", ())):
+                missing = {"204", "400", "403"} - set(operation["responses"])
+                assert not missing, path
 
 
 async def test_cookies_are_not_documented_by_default(client: AsyncClient) -> None:

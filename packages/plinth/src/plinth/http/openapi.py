@@ -92,6 +92,8 @@ def _describe_cookies(operation: dict[str, Any], *, is_safe: bool) -> None:
         return
     if len(others) < len(parameters):
         operation["responses"].setdefault("204", {"description": "The session is in cookies"})
+        operation["responses"].setdefault("400", _problem("Bad Request"))
+        operation["responses"].setdefault("403", _problem("Forbidden"))
     if security := operation.get("security"):
         csrf: dict[str, list[str]] = {} if is_safe else {CSRF_TOKEN: []}
         operation["security"] = [*security, {SESSION_COOKIE: []} | csrf]
