@@ -196,6 +196,10 @@ def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> Fas
         from plinth.http import docs  # noqa: PLC0415
 
         docs.install(app)
+    if settings.has_account_page:
+        from plinth.accounts import page  # noqa: PLC0415
+
+        page.install(app)
     if settings.has_admin:
         from plinth import admin  # noqa: PLC0415
 

@@ -68,6 +68,7 @@ def _print_banner(api: str, services: ServiceUrls) -> None:
         [
             ("API", api),
             ("Docs", f"{api}/docs"),
+            *([("Account", f"{api}/account")] if settings.has_account_page else []),
             *([("Admin", f"{api}/admin")] if settings.has_admin else []),
             ("PostgreSQL", f"psql {shlex.quote(database)}"),
             ("Valkey", _redis_command(services.redis_url)),

@@ -90,7 +90,8 @@ def check_bodies(settings: "Settings") -> Iterator[Fault]:
 
 
 def check_root_path(settings: "Settings") -> Iterator[Fault]:
-    if clash := find_path_clash(settings.ROOT_PATH, settings.API_V1_PREFIX):
+    page = ["/account"] if settings.has_account_page else []
+    if clash := find_path_clash(settings.ROOT_PATH, settings.API_V1_PREFIX, *page):
         yield Fault("ROOT_PATH", clash)
 
 

@@ -88,6 +88,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     PASSWORD_QUEUE: Count | None = None
     PASSWORD_WAIT_MS: Milliseconds = 1000
     AUTH_COOKIES: bool = False
+    ACCOUNT_PAGE: bool = True
     MFA_REQUIRED: Literal["none", "superusers", "all"] = "none"
     MFA_CHALLENGE_MINUTES: Minutes = 10
     STEP_UP_MINUTES: Minutes = 10
@@ -180,6 +181,10 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
         if self.ADMIN_ENABLED is None:
             return self.is_development and is_installed("starlette_admin")
         return self.ADMIN_ENABLED
+
+    @property
+    def has_account_page(self) -> bool:
+        return self.AUTH_COOKIES and self.ACCOUNT_PAGE
 
     @property
     def password_blocklist(self) -> Literal["off", "warn", "refuse"]:

@@ -39,12 +39,12 @@ def check_root_path(text: str) -> str:
     return path
 
 
-def find_path_clash(root_path: str, api_prefix: str) -> str | None:
+def find_path_clash(root_path: str, *own_paths: str) -> str | None:
     """Return a message if `ROOT_PATH` is a prefix of one of the application's paths.
 
     A proxy may strip `ROOT_PATH` or pass it on. With such a path, a request does not show which.
     """
-    for own in (api_prefix, *PAGES):
+    for own in (*own_paths, *PAGES):
         if root_path and f"{own}/".startswith(f"{root_path}/"):
             return (
                 f"ROOT_PATH={root_path} is a prefix of the application's path {own}: choose "
