@@ -1,13 +1,15 @@
 """Sign-in by identity providers over HTTP, against a provider on loopback."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import asyncpg
-from httpx2 import AsyncClient
+from httpx2 import AsyncClient, Response
 
+from plinth.testing.operations import find_operations
 from plinth.testing.people import People
 from tests.support.factors import enroll
-from tests.support.oidc_browser import Browser, get_me
+from tests.support.oidc_browser import Browser, get_me, read_target
 from tests.support.oidc_provider import FakeProvider
 
 
@@ -135,3 +137,41 @@ async def test_a_code_signs_in_once(browser: Browser, second: asyncpg.Connection
     statuses = sorted(response.status_code for response in responses)
     assert statuses == [200] + [400] * 19
     assert await second.fetchval("SELECT count(*) FROM sessions") == 1
+
+
+async def test_each_step_makes_at_most_the_declared_queries(
+    browser: Browser, people: People, statements: list[str]
+) -> None:
+    """The contract suite has no provider, so it cannot call these routes successfully."""
+
+    async def count(name: str, step: Awaitable[Response]) -> Response:
+        statements.clear()
+        response = await step
+        assert response.status_code < 400, response.text
+        declared = next(it for it in find_operations() if it.path.endswith(name)).declaration
+        assert declared
+        assert len(statements) <= declared.queries, "\n".join(
+            it[:90].replace("\n", " ") for it in statements
+        )
+        return response
+
+    started = await count("/{provider}/start", browser.start())
+    response = browser.provider.authorize(started.headers["location"])
+    returned = await count("/{provider}/callback", browser.call_back(response))
+    await count("/oidc/token", browser.redeem(read_target(returned)["code"]))
+    person = await people.enter(is_verified=True)
+    browser.provider.user |= {"sub": "bea-1", "email": "bea@example.com"}
+    ticket = await count("/identities/{provider}/start", browser.start_link(person))
+    url = ticket.json()["url"].replace("http://localhost:8000", "http://test")
+    started = await count("/{provider}/link", browser.client.get(url))
+    response = browser.provider.authorize(started.headers["location"])
+    returned = await count("/{provider}/callback", browser.call_back(response))
+    code = read_target(returned)["code"]
+    linked = await count("/identities/link", browser.finish_link(person, code))
+    path = f"/users/me/identities/{linked.json()['id']}"
+    removed = browser.client.delete(path, headers=person.headers)
+    await count("/identities/{identity_id}", removed)
+    await people.add(email="cal@example.com")
+    browser.provider.user |= {"sub": "cal-1", "email": "cal@example.com"}
+    code = (await browser.get_result())["code"]
+    await count("/oidc/token", browser.redeem(code))

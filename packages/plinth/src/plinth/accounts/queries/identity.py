@@ -8,6 +8,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import Factor, Identity, Passkey, User
+from plinth.accounts.queries.users import filter_by_email
+from plinth.security.addresses import lookup_keys
 from plinth.security.passwords import NO_PASSWORD
 
 MAX_IDENTITIES = 10  # of one user
@@ -21,6 +23,9 @@ class Known(NamedTuple):
 
     identity: Identity
     user: User
+
+
+_owner = filter_by_email(select(User)).with_for_update()
 
 
 async def lock_subject(db: AsyncSession, issuer: str, subject: str) -> None:
@@ -37,6 +42,14 @@ async def find(db: AsyncSession, issuer: str, subject: str) -> Known | None:
     )
     row = (await db.execute(found)).one_or_none()
     return Known(*row) if row else None
+
+
+async def lock_owner(db: AsyncSession, email: str) -> User | None:
+    """Return the account of an address, in any spelling, and lock the row."""
+    locked: User | None = await db.scalar(
+        _owner, {"keys": lookup_keys(email)}, execution_options={"populate_existing": True}
+    )
+    return locked
 
 
 async def add(

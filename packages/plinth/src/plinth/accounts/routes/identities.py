@@ -105,7 +105,7 @@ async def receive_oidc(
     response_model=TokenPair,
     responses=responses(Rejected, PermissionDenied, RateLimited, Unavailable, NotFound),
 )
-@access(PUBLIC, queries=16)
+@access(PUBLIC, queries=20)
 async def complete_oidc(
     database: DatabaseDep, proof: OidcCode, client: Client, delivery: Delivery
 ) -> Delivered:

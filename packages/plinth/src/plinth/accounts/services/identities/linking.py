@@ -62,14 +62,16 @@ async def find_or_create_user(db: AsyncSession, provider: str, profile: Profile)
     if profile.email is None:
         _record(db, provider, "no usable e-mail address")
         raise EmailMissing
-    owner = await queries.user.get_by_email(db, email=profile.email)
-    if owner is None:
+    user = await queries.identity.lock_owner(db, profile.email)
+    if user is None:
         return await _register(db, provider, profile, profile.email)
-    user = await accounts.get_locked(db, owner.id)
     _require_linkable(db, provider, profile, user)
     _require_active(db, provider, user)
-    await pre_hijacking.claim(db, user)
-    await add(db, user, provider, profile)
+    if user.is_verified:
+        await add(db, user, provider, profile)
+    else:
+        await pre_hijacking.claim(db, user)  # it notifies the owner and changes the epoch
+        await _add(db, user, provider, profile)
     return user
 
 
