@@ -179,6 +179,7 @@ async def test_superusers_and_inactive_users_are_refused(
     other = await people.add(**columns)
     refused = await impersonate(client, admin, other)
     assert (refused.status_code, refused.json()["code"]) == (403, "cannot_impersonate")
+    assert refused.json()["detail"].startswith("Only active users who are no superusers")
 
 
 async def test_unknown_user_is_not_found(client: AsyncClient, admin: Person) -> None:

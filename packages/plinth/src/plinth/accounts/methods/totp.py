@@ -16,6 +16,7 @@ from plinth.accounts.models import User
 from plinth.accounts.queries.factor import Totp
 from plinth.config import settings
 from plinth.security import encryption
+from plinth.security.encryption import Reencrypted
 from plinth.security.totp import encode_secret, find_step, make_secret, make_uri
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,29 @@ async def use_unconfirmed(db: AsyncSession, user_id: int, code: str) -> UUID | N
     """Use up a code of the unconfirmed app and return its id."""
     unconfirmed = await queries.factor.get_totp(db, user_id, confirmed=False)
     return await _use(db, user_id, unconfirmed, code)
+
+
+async def reencrypt(db: AsyncSession, after: UUID, *, limit: int) -> Reencrypted | None:
+    """Encrypt a batch of secrets that are under an earlier key with the current one.
+
+    Args:
+        after: the last id of the previous batch.
+
+    Returns:
+        None after the last batch.
+    """
+    rows = await queries.factor.lock_outdated_totp(
+        db, encryption.current_key_id(), after=after, limit=limit
+    )
+    lost = 0
+    for user_id, row in rows:
+        try:
+            secret = _decrypt(user_id, row)
+        except ValueError:
+            lost += 1
+        else:
+            await queries.factor.replace_secret(db, row.factor_id, *_encrypt(user_id, secret))
+    return Reencrypted(len(rows) - lost, lost, rows[-1][1].factor_id) if rows else None
 
 
 async def _use(db: AsyncSession, user_id: int, rows: Sequence[Totp], code: str) -> UUID | None:

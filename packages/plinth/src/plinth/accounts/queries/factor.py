@@ -4,7 +4,18 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Boolean, ColumnElement, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,6 +36,20 @@ class Totp(NamedTuple):
     factor_id: UUID
     key_id: str
     sealed: bytes
+
+
+class Counts(NamedTuple):
+    """
+    Attributes:
+        users: active ones, as the next three.
+        outdated: secrets of authenticator apps under an earlier key.
+    """
+
+    users: int
+    users_with_factor: int
+    superusers: int
+    superusers_without_factor: int
+    outdated: int
 
 
 def is_required() -> ColumnElement[bool]:
@@ -116,6 +141,38 @@ async def replace_secret(db: AsyncSession, factor_id: UUID, key_id: str, sealed:
         .values(key_id=key_id, sealed=sealed)
         .execution_options(synchronize_session=False)
     )
+
+
+async def lock_outdated_totp(
+    db: AsyncSession, key_id: str, *, after: UUID, limit: int
+) -> Sequence[tuple[int, Totp]]:
+    """Lock a batch of secrets under other keys than this one. Return each with its user's id."""
+    outdated = (
+        select(Factor.user_id, TotpSecret.factor_id, TotpSecret.key_id, TotpSecret.sealed)
+        .join(Factor, Factor.id == TotpSecret.factor_id)
+        .where(TotpSecret.key_id != key_id, TotpSecret.factor_id > after)
+        .order_by(TotpSecret.factor_id)
+        .limit(limit)
+        .with_for_update(of=TotpSecret)
+    )
+    rows = await db.execute(outdated)
+    return [(row.user_id, Totp(row.factor_id, row.key_id, row.sealed)) for row in rows]
+
+
+async def count(db: AsyncSession, key_id: str) -> Counts:
+    """
+    Args:
+        key_id: of the current key.
+    """
+    outdated = select(func.count()).where(TotpSecret.key_id != key_id)
+    counts = select(
+        func.count(),
+        func.count().filter(has_confirmed()),
+        func.count().filter(User.is_superuser),
+        func.count().filter(User.is_superuser, not_(has_confirmed())),
+        outdated.scalar_subquery(),
+    ).where(User.is_active)
+    return Counts(*(await db.execute(counts)).one())
 
 
 async def confirm(db: AsyncSession, factor_id: UUID) -> None:

@@ -142,6 +142,25 @@ async def requeue(db: AsyncSession, mail_id: UUID) -> bool:
     return await db.scalar(statement.returning(Mail.id)) is not None
 
 
+async def lock_sealed(
+    db: AsyncSession, *, after: UUID, limit: int
+) -> Sequence[tuple[UUID, str, str | None, bytes]]:
+    """Lock a batch of mails with content, and return their id, kind, recipient and content."""
+    sealed = (
+        select(Mail.id, Mail.kind, Mail.recipient, Mail.sealed)
+        .where(Mail.sealed.is_not(None), Mail.id > after)
+        .order_by(Mail.id)
+        .limit(limit)
+        .with_for_update()
+    )
+    return [(row.id, row.kind, row.recipient, row.sealed) for row in await db.execute(sealed)]
+
+
+async def replace_sealed(db: AsyncSession, mail_id: UUID, sealed: bytes) -> None:
+    """Store the same content, encrypted with another key."""
+    await _update(db, Mail.id == mail_id, sealed=sealed)
+
+
 async def purge(db: AsyncSession, *, older_than: timedelta) -> None:
     """Delete sent and failed mails that were created before `older_than`."""
     statement = delete(Mail).where(

@@ -18,7 +18,8 @@ from plinth.accounts.queries.mail import Backlog, LeasedMail
 from plinth.accounts.services import audit
 from plinth.db.database import after_commit
 from plinth.errors import NotFound
-from plinth.security.encryption import decrypt, encrypt
+from plinth.security import encryption
+from plinth.security.encryption import Reencrypted, decrypt, encrypt
 
 _listeners: set[asyncio.Event] = set()
 
@@ -54,6 +55,22 @@ def read_context(mail: LeasedMail) -> dict[str, Any]:
     if mail.sealed is None:
         raise ValueError("its content was erased (mails.sealed is null)")
     return decrypt(mail.sealed, belongs_to=_purpose(mail.kind, mail.recipient))
+
+
+async def reencrypt(db: AsyncSession, after: UUID, *, limit: int) -> Reencrypted | None:
+    """Encrypt the contents in a batch of mails with the current key, as `totp.reencrypt` does."""
+    rows = await queries.mail.lock_sealed(db, after=after, limit=limit)
+    done = lost = 0
+    for mail_id, kind, recipient, sealed in rows:
+        try:
+            new = encryption.reencrypt(sealed, belongs_to=_purpose(kind, recipient))
+        except ValueError:
+            lost += 1
+            continue
+        if new is not None:
+            await queries.mail.replace_sealed(db, mail_id, new)
+            done += 1
+    return Reencrypted(done, lost, rows[-1][0]) if rows else None
 
 
 async def count(db: AsyncSession) -> Backlog:

@@ -7,6 +7,7 @@ from plinth.cli.doctor import (
     broken,
     database,
     ejected,
+    factors,
     machine,
     mail,
     redis,
@@ -39,4 +40,5 @@ async def _examine_services(services: ServiceUrls, workers: int) -> list[Finding
         await redis.check(services.redis_url),
         *await mail.examine(services.database_url, settings),
         *await addresses.examine(services.database_url, settings),
+        *await factors.examine(services.database_url, settings),
     ]

@@ -8,7 +8,7 @@ import typer
 
 keys = typer.Typer(
     name="keys",
-    help="Manage the keys that sign access tokens (KEYS_FILE).",
+    help="Manage the keys that sign access tokens (KEYS_FILE), and change SECRET_KEY.",
     no_args_is_help=True,
 )
 
@@ -80,6 +80,17 @@ def export_jwks() -> None:
     from plinth.cli.keys import actions
 
     actions.export()
+
+
+@keys.command()
+def reencrypt() -> None:
+    """Encrypt stored secrets with the current SECRET_KEY, and say whether earlier keys are needed.
+
+    Run it after a change of SECRET_KEY, with the old value in SECRET_KEY_FALLBACKS.
+    """
+    from plinth.cli.keys import reencryption
+
+    reencryption.run()
 
 
 @keys.command()
