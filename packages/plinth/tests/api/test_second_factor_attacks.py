@@ -304,9 +304,9 @@ async def test_recovery_codes_work_with_another_secret_key(
 
 
 def test_the_admin_shows_no_table_of_factors() -> None:
-    """An editable `factors` or `challenges` table bypasses step-up, mails, epochs and audit."""
+    """An editable table of factors or identities bypasses step-up, mails, epochs and audit."""
     shown = {model.__name__ for model in find_plain_models()}
-    assert not shown & {"Factor", "TotpSecret", "RecoveryCode", "Challenge"}
+    assert not shown & {"Factor", "TotpSecret", "RecoveryCode", "Challenge", "Identity", "Passkey"}
 
 
 async def test_tables_of_factors_are_404_in_the_admin(
