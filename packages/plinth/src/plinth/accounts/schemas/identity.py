@@ -24,7 +24,7 @@ CodeVerifier = Annotated[
 ]
 RedirectTo = Annotated[
     str,
-    StringConstraints(max_length=MAX_TOKEN_LENGTH),
+    StringConstraints(max_length=500),
     Field(description="One of `OIDC_REDIRECT_URLS`. It receives `code`, or `error`."),
 ]
 
@@ -42,10 +42,11 @@ class FlowToStart(BaseModel):
 class ProviderResponse(BaseModel):
     """The parameters of a provider's response (RFC 6749, section 4.1.2; RFC 9207)."""
 
-    state: Token | None = None
+    # Together at most MAX_QUERY_BYTES, so that each valid request has a response of the route.
+    state: Annotated[str, StringConstraints(max_length=128)] | None = None
     code: Token | None = None
-    error: Token | None = None
-    iss: Token | None = None
+    error: Annotated[str, StringConstraints(max_length=128)] | None = None
+    iss: Annotated[str, StringConstraints(max_length=255)] | None = None
 
 
 class LinkStarted(BaseModel):
