@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import signal
+from base64 import b32decode
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,13 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from time import time
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from plinth.security.totp import STEP_SECONDS, make_code
 from plinth.testing.databases import TestServices
 from plinth.testing.people import PASSWORD
 from tests.clients.conftest import AT_ONCE, npm
@@ -63,18 +66,24 @@ class Site:
         assert answer.status_code == 200, answer.text
 
     def execute(self, statement: str, *values: object) -> None:
-        async def run() -> None:
-            connection = await asyncpg.connect(self.database_url)
-            await connection.execute(statement, *values)
-            await connection.close()
+        self.fetch(statement, *values)
 
-        in_thread(run)
+    def fetch(self, statement: str, *values: object) -> Any:
+        """Return the first value."""
+
+        async def run() -> Any:
+            connection = await asyncpg.connect(self.database_url)
+            value = await connection.fetchval(statement, *values)
+            await connection.close()
+            return value
+
+        return in_thread(run)
 
     def let_time_pass(self, email: str) -> None:
         """Make the sessions of a user too old for changes, and the codes of the app unused."""
         of_user = "(SELECT id FROM users WHERE email = $1)"
         self.execute(
-            "UPDATE sessions SET authenticated_at = authenticated_at - interval '1 hour'"
+            "UPDATE sessions SET authenticated_at = now() - interval '1 hour'"
             f" WHERE user_id = {of_user}",
             email,
         )
@@ -86,6 +95,11 @@ class Site:
             " JOIN users u ON u.id = f.user_id WHERE u.email = $1)",
             email,
         )
+
+
+def make_app_code(secret: str) -> str:
+    """Return the present code of an app with the secret that the page shows."""
+    return make_code(b32decode(secret.replace(" ", "")), int(time()) // STEP_SECONDS)
 
 
 def in_thread(function: Callable[[], Awaitable[T]]) -> T:
@@ -102,6 +116,11 @@ def in_thread(function: Callable[[], Awaitable[T]]) -> T:
 def serving_site(
     services: TestServices, database_url: str, inbox: Inbox, folder: Path, **more: str
 ) -> Iterator[Site]:
+    """Serve an application with every way to sign in.
+
+    Args:
+        more: settings.
+    """
     port, log = find_free_port(), folder / "serve.log"
     origin = f"http://localhost:{port}"
     settings = {
@@ -113,6 +132,7 @@ def serving_site(
         "PROJECT_NAME": "Kestrel",
         "AUTH_COOKIES": "true",
         "EMAIL_CODES": "true",
+        "IMPERSONATION_MINUTES": "60",
         "API_ORIGIN": origin,
         "FRONTEND_URL": origin,
         "OIDC_REDIRECT_URLS": json.dumps([f"{origin}/account"]),
@@ -195,7 +215,8 @@ class Visit:
         """Check the accessibility and the width in both sizes, and take pictures."""
         for kind, (width, height) in SIZES.items():
             self.page.set_viewport_size({"width": width, "height": height})
-            self.watched.picture(f"account-{name}-{kind}")
+            is_whole = not self.page.locator("dialog[open]").count()
+            self.watched.picture(f"account-{name}-{kind}", whole=is_whole)
             scrolled = "document.documentElement.scrollWidth"
             assert self.page.evaluate(scrolled) <= width, f"{name} scrolls at {width} pixels"
             assert find_violations(self.page) == [], f"{name} at {width} pixels"

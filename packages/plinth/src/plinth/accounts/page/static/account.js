@@ -1,13 +1,12 @@
 /* The page /account. It calls the public API with cookies; the API decides everything. */
 
 const { api, url, passkeyOrigins } = document.body.dataset;
-const METHODS = {
-  password: "Password",
-  totp: "Code of an authenticator app",
-  recovery_code: "Recovery code",
-  passkey: "Passkey",
+const METHODS = { password: "Password", totp: "Authenticator app", recovery_code: "Recovery code", passkey: "Passkey" };
+const FIELDS = {
+  password: { label: "Password", type: "password", inputMode: "text", autocomplete: "current-password" },
+  totp: { label: "Code of the app", type: "text", inputMode: "numeric", autocomplete: "one-time-code" },
+  recovery_code: { label: "Recovery code", type: "text", inputMode: "text", autocomplete: "off" },
 };
-const AUTOCOMPLETE = { password: "current-password", totp: "one-time-code", recovery_code: "off" };
 const OIDC = "plinth-oidc"; // the entry of sessionStorage
 const hasPasskeys =
   passkeyOrigins.split(" ").includes(location.origin) &&
@@ -182,15 +181,10 @@ function setUpProof(place, methods) {
   method.replaceChildren(...usable.map((it) => new Option(METHODS[it], it)));
   find("[data-part=method]", place).hidden = usable.length < 2;
   method.onchange = () => {
-    const isPasskey = method.value === "passkey";
-    find("[data-part=secret]", place).hidden = secret.disabled = isPasskey;
-    find("[data-part=secret] span", place).textContent = METHODS[method.value];
-    Object.assign(secret, {
-      value: "",
-      type: method.value === "password" ? "password" : "text",
-      inputMode: method.value === "totp" ? "numeric" : "text",
-      autocomplete: AUTOCOMPLETE[method.value] ?? "off",
-    });
+    const { label, ...field } = FIELDS[method.value] ?? {};
+    find("[data-part=secret]", place).hidden = secret.disabled = !label;
+    find("[data-part=secret] span", place).textContent = label ?? "";
+    Object.assign(secret, { value: "", ...field });
   };
   method.onchange();
 }
@@ -210,6 +204,7 @@ async function usePasskey(options, more = {}) {
 }
 
 async function createPasskey(options) {
+  stopOffering();
   const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
   return (await navigator.credentials.create({ publicKey })).toJSON();
 }
@@ -217,9 +212,10 @@ async function createPasskey(options) {
 /** Let the browser offer passkeys in the e-mail field, until the user does something else. */
 async function offerPasskeys() {
   stopOffering();
-  if (!hasPasskeys || !(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
   const offer = (waiting = new AbortController());
   try {
+    if (!hasPasskeys || !(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
+    if (offer.signal.aborted) return;
     const options = await send("POST", "/auth/passkey/options");
     if (offer.signal.aborted) return;
     const renewal = setTimeout(offerPasskeys, options.timeout);
@@ -341,6 +337,8 @@ async function load() {
   showList("identities", identities, toIdentity, "No account connected yet.");
   showList("sessions", sessions, toSession, "");
   card("recovery").hidden = confirmed.length === 0;
+  card("passkeys").hidden = !hasPasskeys && confirmed.every((it) => it.kind !== "passkey");
+  find("[data-action=endOtherSessions]").hidden = sessions.length < 2;
 }
 
 function showProfile(sessions) {
