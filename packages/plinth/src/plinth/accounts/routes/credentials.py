@@ -62,8 +62,10 @@ async def verify_email(
     registered or signed in. Otherwise the response is 403 `not_signed_in`, and the token stays
     valid.
     """
+    # A superuser who impersonates the user has not signed in to the account.
+    signed_in_as = user.id if user and user.acting_user_id is None else None
     owner = await credentials.verify_email(
-        db, verification.token, signed_in_as=user.id if user else None, device=device.cookie
+        db, verification.token, signed_in_as=signed_in_as, device=device.cookie
     )
     device.remember(owner)
 

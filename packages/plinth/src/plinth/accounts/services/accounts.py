@@ -105,6 +105,8 @@ async def update_profile(
     """
     values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
     password, email = values.pop("password", None), values.pop("email", None)
+    if password or email:
+        authentication.refuse_impersonation()  # before the response depends on the password
     verified_hash = hashed = None
     if (password and password_for_password) or (email and password_for_email):
         verified_hash = await _verify_current_password(db, user_id, session_id, changes)

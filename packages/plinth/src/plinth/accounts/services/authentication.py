@@ -20,6 +20,7 @@ from plinth.db.reading import Readable
 from plinth.errors import PermissionDenied, PlinthError, RateLimited, Rejected, Unauthenticated
 from plinth.limits import Reservation
 from plinth.request.client import Client
+from plinth.request.context import current_request
 from plinth.security import devices
 from plinth.security.passwords import Verdict, verify_password
 
@@ -180,6 +181,16 @@ def is_recent(authenticated_at: datetime) -> bool:
     """
     age = datetime.now(UTC) - authenticated_at
     return -CLOCK_SKEW <= age <= timedelta(minutes=settings.STEP_UP_MINUTES)
+
+
+def refuse_impersonation() -> None:
+    """
+    Raises:
+        Impersonating: the current request is of a superuser who impersonates the user.
+    """
+    request = current_request()
+    if request and request.acting_user_id is not None:
+        raise Impersonating
 
 
 async def reject_changed_user(db: Database | AsyncSession, user_id: int) -> NoReturn:
