@@ -71,7 +71,6 @@ async def link(db: AsyncSession, caller: Principal, code: str, verifier: str) ->
         codes.record_refusal(db, proof.provider, "link code of another session", proof.user_id)
         raise OtherSession
     profile = proof.profile
-    await queries.identity.lock_subject(db, profile.issuer, profile.subject)
     known = await queries.identity.find(db, profile.issuer, profile.subject)
     if known is None:
         return await linking.add(db, user, proof.provider, profile)
