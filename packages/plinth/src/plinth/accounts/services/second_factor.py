@@ -195,7 +195,7 @@ async def step_up(
         )
         user = await accounts.lock_caller(db, caller.id, caller.session_id)
         if isinstance(secret, Assertion):
-            await assertion.use_for_step_up(db, user, secret)
+            await assertion.use_for_step_up(db, user, caller.session_id, secret)
         else:
             await factors.use_code(db, user, method, secret)
         after_commit(db, attempt.refund)

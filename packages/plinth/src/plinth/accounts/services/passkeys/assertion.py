@@ -1,5 +1,7 @@
 """Use a passkey: to sign in with nothing else, beside a password, or within a session."""
 
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
@@ -14,6 +16,7 @@ from plinth.accounts.services.passkeys.ceremony import (
     SIGN_IN,
     STEP_UP,
     consume,
+    hash_session,
     lifetime,
     reject,
     relying_party,
@@ -63,17 +66,20 @@ async def sign_in(database: Database, assertion: Assertion, client: Client) -> S
 
 async def begin_step_up(db: AsyncSession, caller: Principal) -> RequestOptions:
     user = await accounts.lock_caller(db, caller.id, caller.session_id)
-    token, _ = await challenges.add(db, STEP_UP, lifetime(), user=user)
+    browser_hash = hash_session(caller.session_id)
+    token, _ = await challenges.add(db, STEP_UP, lifetime(), user=user, browser_hash=browser_hash)
     return await passkey_options.for_account(db, user, token)
 
 
-async def use_for_step_up(db: AsyncSession, user: User, assertion: Assertion) -> None:
-    """Use a passkey of a user whose row is locked.
+async def use_for_step_up(
+    db: AsyncSession, user: User, session_id: UUID, assertion: Assertion
+) -> None:
+    """Use a passkey of a user whose row is locked, in the session of `begin_step_up`.
 
     Raises:
         InvalidPasskey
     """
-    token = await consume(db, STEP_UP, assertion.client_data, user)
+    token = await consume(db, STEP_UP, assertion.client_data, user, session_id)
     await use(db, user, assertion, token)
 
 

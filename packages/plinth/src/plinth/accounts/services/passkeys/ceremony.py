@@ -1,7 +1,9 @@
 """Parts of both ceremonies: the challenge, the relying party, and a refusal."""
 
+import hashlib
 from datetime import timedelta
 from typing import NoReturn
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,12 +29,17 @@ class InvalidPasskey(Rejected):
 
 
 async def consume(
-    db: AsyncSession, kind: str, client_data: bytes, user: User | None = None
+    db: AsyncSession,
+    kind: str,
+    client_data: bytes,
+    user: User | None = None,
+    session_id: UUID | None = None,
 ) -> ChallengeToken:
     """Use up the challenge that the browser signed, and return its token.
 
     Args:
         user: whose challenge it must be.
+        session_id: the session in which it must have begun.
 
     Raises:
         InvalidPasskey
@@ -45,12 +52,17 @@ async def consume(
     if token is None:
         reject(db, "wrong challenge", user)
     try:
-        pending = await challenges.consume(db, token, kind)
+        pending = await challenges.consume(db, token, kind, hash_session(session_id))
     except InvalidChallenge:
         reject(db, "wrong challenge", user)
     if pending.user_id != (user.id if user else None):
         reject(db, "wrong challenge", user)
     return token
+
+
+def hash_session(session_id: UUID | None) -> bytes | None:
+    """Return the `browser_hash` of a challenge that only one session can use."""
+    return hashlib.sha256(session_id.bytes).digest() if session_id else None
 
 
 def reject(db: AsyncSession, reason: str, user: User | None = None) -> NoReturn:

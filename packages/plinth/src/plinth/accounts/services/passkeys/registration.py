@@ -14,6 +14,7 @@ from plinth.accounts.services import challenges, factors
 from plinth.accounts.services.passkeys.ceremony import (
     REGISTER,
     consume,
+    hash_session,
     lifetime,
     reject,
     relying_party,
@@ -31,7 +32,8 @@ async def begin(db: AsyncSession, caller: Principal) -> CreationOptions:
         TooManyFactors
     """
     user = await factors.lock_to_add(db, caller)
-    token, _ = await challenges.add(db, REGISTER, lifetime(), user=user)
+    browser_hash = hash_session(caller.session_id)
+    token, _ = await challenges.add(db, REGISTER, lifetime(), user=user, browser_hash=browser_hash)
     return await passkey_options.for_new(db, user, token)
 
 
@@ -45,7 +47,7 @@ async def register(
         TooManyFactors
     """
     user = await factors.lock_to_add(db, caller)
-    token = await consume(db, REGISTER, registration.client_data, user)
+    token = await consume(db, REGISTER, registration.client_data, user, caller.session_id)
     factor_id = await add(db, user, name, registration, token)
     await factors.confirm_within_session(db, user, caller, factor_id, "passkey")
     return cast("Factor", await queries.factor.get(db, user.id, factor_id))
