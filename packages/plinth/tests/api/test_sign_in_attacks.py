@@ -78,6 +78,27 @@ async def test_an_identity_and_a_passkey_removed_at_once_leave_a_way_in(
     assert await second.fetchval(left) == 1
 
 
+async def test_a_sign_in_and_the_removal_of_its_identity_at_once_leave_no_session(
+    client: AsyncClient, provider: FakeProvider, people: People
+) -> None:
+    person = await people.enter(is_verified=True)
+    for number in range(5):
+        provider.user |= {"sub": f"ann-{number}"}
+        browser = Browser(client, provider)
+        linked = (await browser.link(person)).json()
+        code, path = (await browser.get_result())["code"], f"/users/me/identities/{linked['id']}"
+        signed_in, removed = await asyncio.gather(
+            browser.redeem(code), client.delete(path, headers=person.headers)
+        )
+        assert removed.status_code == 204, removed.text
+        if signed_in.status_code == 200 and (await read_me(client, signed_in)).status_code == 200:
+            assert (await get_me(client, signed_in))["id"] != person.id
+
+
+async def read_me(client: AsyncClient, tokens: Response) -> Response:
+    return await client.get("/users/me", headers=signed_in_as(tokens))
+
+
 async def test_step_up_without_a_password_names_a_method_that_exists(
     client: AsyncClient, people: People, second: asyncpg.Connection, inbox: Inbox
 ) -> None:
@@ -92,7 +113,7 @@ async def test_step_up_without_a_password_names_a_method_that_exists(
     ).status_code == 201
 
 
-async def test_an_address_that_another_account_waits_for_belongs_to_the_account_that_registered_it(
+async def test_a_pending_change_of_address_cannot_take_an_address_that_a_provider_registered(
     browser: Browser, people: People, inbox: Inbox, second: asyncpg.Connection
 ) -> None:
     waiting = await people.enter(is_verified=True)
