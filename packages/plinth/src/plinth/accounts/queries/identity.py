@@ -1,7 +1,6 @@
 """Identities: the accounts at identity providers that sign in a user."""
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -15,16 +14,6 @@ from plinth.security.passwords import NO_PASSWORD
 MAX_IDENTITIES = 10  # of one user
 
 
-class Known(NamedTuple):
-    """
-    Attributes:
-        user: read together with the identity, so that its `credential_epoch` covers it.
-    """
-
-    identity: Identity
-    user: User
-
-
 _owner = filter_by_email(select(User)).with_for_update()
 
 
@@ -34,14 +23,10 @@ async def lock_subject(db: AsyncSession, issuer: str, subject: str) -> None:
     await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
 
 
-async def find(db: AsyncSession, issuer: str, subject: str) -> Known | None:
-    found = (
-        select(Identity, User)
-        .join(User, User.id == Identity.user_id)
-        .where(Identity.issuer == issuer, Identity.subject == subject)
-    )
-    row = (await db.execute(found)).one_or_none()
-    return Known(*row) if row else None
+async def find(db: AsyncSession, issuer: str, subject: str) -> Identity | None:
+    found = select(Identity).where(Identity.issuer == issuer, Identity.subject == subject)
+    identity: Identity | None = await db.scalar(found)
+    return identity
 
 
 async def lock_owner(db: AsyncSession, email: str) -> User | None:
@@ -63,13 +48,16 @@ async def add(
     return identity
 
 
-async def record_use(db: AsyncSession, identity_id: UUID, provider: str, email: str | None) -> None:
-    await db.execute(
+async def record_use(db: AsyncSession, identity_id: UUID, provider: str, email: str | None) -> bool:
+    """Record a use. Return False if the identity has been removed."""
+    used = (
         update(Identity)
         .where(Identity.id == identity_id)
         .values(last_used_at=func.now(), provider=provider, email=email)
+        .returning(Identity.id)
         .execution_options(synchronize_session=False)
     )
+    return await db.scalar(used) is not None
 
 
 async def get_all(db: AsyncSession, user_id: int) -> Sequence[Identity]:

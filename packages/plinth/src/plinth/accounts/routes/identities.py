@@ -25,7 +25,14 @@ from plinth.accounts.schemas.identity import (
 )
 from plinth.accounts.services import throttle
 from plinth.accounts.services.identities import codes, flow, owned
-from plinth.errors import NotFound, PermissionDenied, RateLimited, Rejected, Unavailable
+from plinth.errors import (
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Rejected,
+    Unauthenticated,
+    Unavailable,
+)
 from plinth.http.problems import responses
 from plinth.request.cookies import find_only_cookie, name_cookie, set_cookie
 from plinth.resources.access import OWNER, PUBLIC, USER, access
@@ -103,7 +110,9 @@ async def receive_oidc(
 @public_router.post(
     "/token",
     response_model=TokenPair,
-    responses=responses(Rejected, PermissionDenied, RateLimited, Unavailable, NotFound),
+    responses=responses(
+        Rejected, Unauthenticated, PermissionDenied, RateLimited, Unavailable, NotFound
+    ),
 )
 @access(PUBLIC, queries=20)
 async def complete_oidc(

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.accounts import providers, queries
 from plinth.accounts.models import Identity, User
 from plinth.accounts.providers import Profile
-from plinth.accounts.services import accounts, audit, credentials
+from plinth.accounts.services import accounts, audit, authentication, credentials
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.accounts.services.mailbox import pre_hijacking
 from plinth.db.database import after_commit
@@ -50,15 +50,14 @@ async def find_or_create_user(db: AsyncSession, provider: str, profile: Profile)
         NotLinked: an account has the address, and it cannot be linked automatically.
         ProviderNotFound: the provider was removed from the settings.
         RegistrationClosed
+        WrongCredentials: the identity was removed during the request.
         Rejected: the username or the e-mail was taken during the request.
     """
     providers.find(provider)
     await queries.identity.lock_subject(db, profile.issuer, profile.subject)
     known = await queries.identity.find(db, profile.issuer, profile.subject)
     if known is not None:
-        _require_active(db, provider, known.user)
-        await queries.identity.record_use(db, known.identity.id, provider, profile.email)
-        return known.user
+        return await _use(db, provider, profile, known)
     if profile.email is None:
         _record(db, provider, "no usable e-mail address")
         raise EmailMissing
@@ -90,6 +89,15 @@ async def add(db: AsyncSession, user: User, provider: str, profile: Profile) -> 
         db, user, "identity_linked", page=credentials.FORGOT_PAGE, provider=provider
     )
     return identity
+
+
+async def _use(db: AsyncSession, provider: str, profile: Profile, known: Identity) -> User:
+    # Lock the user before the identity, as a removal does, to avoid a deadlock.
+    user = await accounts.get_locked(db, known.user_id)
+    _require_active(db, provider, user)
+    if not await queries.identity.record_use(db, known.id, provider, profile.email):
+        await authentication.reject_changed_user(db, user.id)
+    return user
 
 
 def _require_active(db: AsyncSession, provider: str, user: User) -> None:

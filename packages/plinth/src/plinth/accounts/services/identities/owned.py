@@ -74,9 +74,9 @@ async def link(db: AsyncSession, caller: Principal, code: str, verifier: str) ->
     known = await queries.identity.find(db, profile.issuer, profile.subject)
     if known is None:
         return await linking.add(db, user, proof.provider, profile)
-    if known.user.id != user.id:
+    if known.user_id != user.id:
         raise IdentityTaken
-    return known.identity
+    return known
 
 
 async def remove(db: AsyncSession, caller: Principal, identity_id: UUID) -> None:
