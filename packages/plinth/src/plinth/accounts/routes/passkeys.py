@@ -88,7 +88,7 @@ async def begin_passkey(db: DB, user: FreshUser) -> CreationOptions:
     status_code=201,
     responses=responses(PermissionDenied),
 )
-@access(USER, queries=20, fresh=True)
+@access(USER, queries=19, fresh=True)
 async def add_passkey(db: DB, user: FreshUser, passkey: PasskeyToAdd) -> Factor:
     """Add a passkey. It counts at once, and your other sessions end."""
     return await registration.register(db, user, passkey.name, passkey.credential.content)

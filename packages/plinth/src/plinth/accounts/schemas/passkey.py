@@ -8,7 +8,14 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
@@ -27,6 +34,11 @@ class _Base64Url:
         longest = (self.max_bytes * 4 + 2) // 3
         text = core_schema.str_schema(pattern=UNPADDED, max_length=longest)
         return core_schema.no_info_after_validator_function(decode, text)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | {"examples": ["AQIDBA"]}
 
 
 def decode(text: str) -> bytes:
