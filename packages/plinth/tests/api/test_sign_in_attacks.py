@@ -13,6 +13,7 @@ from plinth.config import settings
 from plinth.security.passwords import NO_PASSWORD
 from plinth.testing.outage import without_redis
 from plinth.testing.people import PASSWORD, People, Person
+from tests.api.test_races import WAITS_FOR_LOCK
 from tests.support.authenticator import Authenticator
 from tests.support.cookies import IN_COOKIES
 from tests.support.factors import enroll
@@ -78,7 +79,7 @@ async def test_an_identity_and_a_passkey_removed_at_once_leave_a_way_in(
     assert await second.fetchval(left) == 1
 
 
-async def test_a_sign_in_and_the_removal_of_its_identity_at_once_leave_no_session(
+async def test_a_sign_in_and_the_removal_of_its_identity_at_once_do_not_deadlock(
     client: AsyncClient, provider: FakeProvider, people: People
 ) -> None:
     person = await people.enter(is_verified=True)
@@ -93,6 +94,24 @@ async def test_a_sign_in_and_the_removal_of_its_identity_at_once_leave_no_sessio
         assert removed.status_code == 204, removed.text
         if signed_in.status_code == 200 and (await read_me(client, signed_in)).status_code == 200:
             assert (await get_me(client, signed_in))["id"] != person.id
+
+
+async def test_a_sign_in_that_waits_for_the_removal_of_its_identity_is_refused(
+    browser: Browser, people: People, second: asyncpg.Connection
+) -> None:
+    person = await people.enter(is_verified=True)
+    assert (await browser.link(person)).status_code == 201
+    code = (await browser.get_result())["code"]
+    async with second.transaction():
+        await second.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", person.id)
+        attempt = asyncio.create_task(browser.redeem(code))
+        for _ in range(500):
+            if await second.fetchval(WAITS_FOR_LOCK):
+                break
+            await asyncio.sleep(0.01)
+        await second.execute("DELETE FROM identities")
+        await second.execute("UPDATE users SET credential_epoch = credential_epoch + 1")
+    assert (await attempt).status_code == 401
 
 
 async def read_me(client: AsyncClient, tokens: Response) -> Response:

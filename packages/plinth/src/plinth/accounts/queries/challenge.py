@@ -1,5 +1,5 @@
-"""Pending sign-ins. A challenge is valid for one purpose and one browser, until it expires, is
-completed, or the credentials of its user change.
+"""Challenges, such as pending sign-ins. Each is valid for one purpose and one browser, until it
+expires, is completed, or the credentials of its user change.
 """
 
 from datetime import datetime, timedelta

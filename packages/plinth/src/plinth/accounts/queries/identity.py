@@ -6,15 +6,9 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.models import Factor, Identity, Passkey, User
-from plinth.accounts.queries.users import filter_by_email
-from plinth.security.addresses import lookup_keys
-from plinth.security.passwords import NO_PASSWORD
+from plinth.accounts.models import Factor, Identity, Passkey
 
 MAX_IDENTITIES = 10  # of one user
-
-
-_owner = filter_by_email(select(User)).with_for_update()
 
 
 async def lock_subject(db: AsyncSession, issuer: str, subject: str) -> None:
@@ -27,14 +21,6 @@ async def find(db: AsyncSession, issuer: str, subject: str) -> Identity | None:
     found = select(Identity).where(Identity.issuer == issuer, Identity.subject == subject)
     identity: Identity | None = await db.scalar(found)
     return identity
-
-
-async def lock_owner(db: AsyncSession, email: str) -> User | None:
-    """Return the account of an address, in any spelling, and lock the row."""
-    locked: User | None = await db.scalar(
-        _owner, {"keys": lookup_keys(email)}, execution_options={"populate_existing": True}
-    )
-    return locked
 
 
 async def add(
@@ -75,13 +61,6 @@ async def remove(db: AsyncSession, user_id: int, identity_id: UUID) -> Identity 
         await db.delete(identity)
         await db.flush()
     return identity
-
-
-async def needs_provider(db: AsyncSession, user_id: int) -> bool:
-    """Return whether only a provider can authenticate the user: there is no password."""
-    has_identity = select(Identity.id).where(Identity.user_id == user_id).exists()
-    found = select(User.id).where(User.id == user_id, User.hashed_password == NO_PASSWORD)
-    return await db.scalar(found.where(has_identity)) is not None
 
 
 async def has_way_in(db: AsyncSession, user_id: int, providers: Collection[str]) -> bool:

@@ -56,6 +56,7 @@ def filter_by_email(statement: Select[*Columns]) -> Select[*Columns]:
 
 
 _by_email = filter_by_email(select(User))
+_lock_by_email = _by_email.with_for_update()
 _count_query = Query(select(func.count().label("total")).select_from(User))
 _addresses = select(User.id, User.email, User.is_verified, User.email_canonical)
 _unusual_addresses = _addresses.where(User.email_canonical.regexp_match(UNUSUAL))
@@ -100,6 +101,15 @@ class CRUDUser(CRUDBase[User, UserCreate, UserUpdate | UserAdminUpdate]):
     async def get_by_email(self, db: AsyncSession, *, email: str) -> User | None:
         """Return the account of an address, in any spelling (`security/addresses.py`)."""
         account: User | None = await db.scalar(_by_email, {"keys": lookup_keys(email)})
+        return account
+
+    async def lock_by_email(self, db: AsyncSession, email: str) -> User | None:
+        """Return the account of an address, in any spelling, and lock the row."""
+        account: User | None = await db.scalar(
+            _lock_by_email,
+            {"keys": lookup_keys(email)},
+            execution_options={"populate_existing": True},
+        )
         return account
 
     async def get_by_username(self, db: AsyncSession, *, username: str) -> User | None:

@@ -167,11 +167,11 @@ async def find_step_up_methods(db: AsyncSession, user_id: int) -> list[str]:
     """
     if methods := await factor_methods.find_available(db, user_id):
         return methods
-    if await queries.identity.needs_provider(db, user_id):
+    if not await queries.user.lacks_password(db, user_id):
+        return ["password"]
+    if await queries.identity.get_all(db, user_id):
         return ["oidc"]
-    if settings.EMAIL_CODES and await queries.user.lacks_password(db, user_id):
-        return ["email_code"]
-    return ["password"]
+    return ["email_code"] if settings.EMAIL_CODES else ["password"]
 
 
 def is_recent(authenticated_at: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Pending sign-ins, which a second factor completes.
+"""Challenges: tokens of one purpose, such as a pending sign-in that a second factor completes.
 
 A token is the base64url encoding of 16 bytes of challenge id and 32 random bytes. The database has
 its hash, so the rows are enough while Redis is down.

@@ -66,18 +66,8 @@ async def materialize_reset(
         request_id: with `ip` and `user_agent`, the origin of the request, for the audit log.
     """
     begin_request(request_id, Client(ip, user_agent))
-    user = await queries.user.get_by_email(db, email=email)
-    if user is not None:
-        user = await queries.user.get(db, user.id, lock=True)
-    if user is None or not user.is_active:
-        audit.record(
-            db,
-            "password.reset_requested",
-            outcome="failure",
-            subject_id=user.id if user else None,
-            reason="no active account has this e-mail",
-        )
-        await queries.mail.remove(db, mail)
+    user = await lock_recipient(db, mail, email, "password.reset_requested")
+    if user is None:
         return
     issued = await one_time_tokens.issue(db, user, RESET, user.email)
     audit.record(db, "password.reset_requested", subject_id=user.id)
@@ -91,6 +81,25 @@ async def materialize_reset(
         token=issued.token,
         expires_at=issued.expires_at,
     )
+
+
+async def lock_recipient(db: AsyncSession, mail: LeasedMail, email: str, event: str) -> User | None:
+    """Return the active account of an address, and lock the row.
+
+    Without one, audit the failed event and remove the queued request.
+    """
+    user = await queries.user.lock_by_email(db, email)
+    if user is not None and user.is_active:
+        return user
+    audit.record(
+        db,
+        event,
+        outcome="failure",
+        subject_id=user.id if user else None,
+        reason="no active account has this e-mail",
+    )
+    await queries.mail.remove(db, mail)
+    return None
 
 
 async def reset_password(db: AsyncSession, token: str, password: str) -> User:

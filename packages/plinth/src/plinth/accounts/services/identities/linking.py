@@ -61,7 +61,7 @@ async def find_or_create_user(db: AsyncSession, provider: str, profile: Profile)
     if profile.email is None:
         _record(db, provider, "no usable e-mail address")
         raise EmailMissing
-    user = await queries.identity.lock_owner(db, profile.email)
+    user = await queries.user.lock_by_email(db, profile.email)
     if user is None:
         return await _register(db, provider, profile, profile.email)
     _require_linkable(db, provider, profile, user)

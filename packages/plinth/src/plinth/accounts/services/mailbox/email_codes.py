@@ -101,18 +101,8 @@ async def materialize(
         request_id: with `ip` and `user_agent`, the origin of the request, for the audit log.
     """
     begin_request(request_id, Client(ip, user_agent))
-    user = await queries.user.get_by_email(db, email=email)
-    if user is not None:
-        user = await queries.user.get(db, user.id, lock=True)
-    if user is None or not user.is_active:
-        audit.record(
-            db,
-            "email.code_requested",
-            outcome="failure",
-            subject_id=user.id if user else None,
-            reason="no active account has this e-mail",
-        )
-        await queries.mail.remove(db, mail)
+    user = await credentials.lock_recipient(db, mail, email, "email.code_requested")
+    if user is None:
         return
     if not await queries.challenge.assign(db, UUID(challenge_id), KIND, user):
         await queries.mail.remove(db, mail)
