@@ -12,9 +12,10 @@ from starlette_admin.routing import route
 from starlette_admin.views import CustomView
 
 from plinth.accounts.deps import Resources
-from plinth.accounts.queries import statistics
+from plinth.accounts.queries import factor, statistics
 from plinth.accounts.services import outbox
 from plinth.health.readiness import readiness_of
+from plinth.security.encryption import current_key_id
 
 DAYS = 30
 MAX_EVENTS = 8
@@ -42,6 +43,7 @@ class Dashboard(CustomView):
             "days": DAYS,
             "today": days[-1],
             "totals": await statistics.get_totals(db),
+            "factors": await factor.count(db, current_key_id()),
             "backlog": await outbox.count(db),
             "latest": await statistics.get_latest_events(db, limit=MAX_EVENTS),
             "health": await readiness_of(request.state.application).get(),

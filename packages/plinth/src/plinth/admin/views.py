@@ -10,6 +10,7 @@ from starlette_admin.actions import ActionSelection, action, row_action
 from starlette_admin.flash import flash
 from starlette_admin.types import RequestAction
 
+from plinth.accounts import queries
 from plinth.accounts.base_user import SEARCHED
 from plinth.accounts.models import Event, Mail, Session, User
 from plinth.accounts.schemas.from_columns import UserForm
@@ -28,6 +29,7 @@ class Users(Table):
     """Users. Only the owner of an account can change its password or e-mail."""
 
     icon = "fa-solid fa-users"
+    detail_template = "user_detail.html"
     columns = tuple(name for name in READABLE if not is_secret(COLUMNS[name]))
     exclude_fields_from_list = ("updated_at",)
     exclude_fields_from_edit = tuple(name for name in READABLE if name not in EDITABLE)
@@ -52,6 +54,15 @@ class Users(Table):
             case "resend":
                 return not obj.is_verified
         return await super().is_row_action_allowed_for_obj(request, name, obj)
+
+    async def serialize(
+        self, obj: Any, request: Request, *args: Any, **options: Any
+    ) -> dict[str, Any]:
+        shown: dict[str, Any] = await super().serialize(obj, request, *args, **options)
+        if request.state.action is RequestAction.DETAIL:
+            methods = await queries.identity.describe_methods(request.state.session, obj.id)
+            shown["_meta"]["sign_in_methods"] = methods
+        return shown
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         async with form_transaction(request, default_field="username") as db:

@@ -1,14 +1,30 @@
-"""Identities: the accounts at identity providers that sign in a user."""
+"""Identities, the accounts at identity providers that sign in a user, beside other methods."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, literal, null, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.models import Factor, Identity, Passkey
+from plinth.accounts.models import Factor, Identity, Passkey, RecoveryCode
 
 MAX_IDENTITIES = 10  # of one user
+
+
+class SignInMethod(NamedTuple):
+    """
+    Attributes:
+        kind: of the second factor, such as "totp", or "identity" or "recovery codes".
+        name: of the factor, the provider and address of the identity, or the number of codes.
+        created_at: None for recovery codes, as `last_used_at`.
+    """
+
+    kind: str
+    name: str
+    created_at: datetime | None
+    last_used_at: datetime | None
 
 
 async def lock_subject(db: AsyncSession, issuer: str, subject: str) -> None:
@@ -81,3 +97,21 @@ async def has_way_in(db: AsyncSession, user_id: int, providers: Collection[str])
         .exists()
     )
     return bool(await db.scalar(select(identity | passkey)))
+
+
+async def describe_methods(db: AsyncSession, user_id: int) -> Sequence[SignInMethod]:
+    """Return the confirmed factors and the identities of a user, oldest first, then the codes."""
+    factors = select(Factor.kind, Factor.name, Factor.created_at, Factor.last_used_at).where(
+        Factor.user_id == user_id, Factor.confirmed_at.is_not(None)
+    )
+    identities = select(
+        literal("identity"),
+        func.concat_ws(", ", Identity.provider, Identity.email),
+        Identity.created_at,
+        Identity.last_used_at,
+    ).where(Identity.user_id == user_id)
+    codes = select(
+        literal("recovery codes"), func.concat(func.count(), " left"), null(), null()
+    ).where(RecoveryCode.user_id == user_id)
+    methods = union_all(factors, identities, codes).order_by("created_at", "kind", "name")
+    return [SignInMethod(*row) for row in await db.execute(methods)]
