@@ -1,5 +1,6 @@
 """Sign-in by a real OpenID provider, over its own pages."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from secrets import token_urlsafe
@@ -61,9 +62,9 @@ async def submit(pages: AsyncClient, response: Response, login: str) -> Response
     return await pages.post(urljoin(str(response.url), form[1]), data=fields)
 
 
-async def sign_in(client: AsyncClient, pages: AsyncClient, login: str) -> Response:
+async def sign_in(client: AsyncClient, pages: AsyncClient, login: str, **query: str) -> Response:
     verifier = token_urlsafe(32)
-    query = {"redirect_to": TARGET, "code_challenge": make_challenge(verifier)}
+    query |= {"redirect_to": TARGET, "code_challenge": make_challenge(verifier)}
     started = await client.get("/auth/oidc/real/start", params=query)
     assert started.status_code == 303, started.text
     response = await sign_in_at(pages, started.headers["location"], login)
@@ -80,6 +81,17 @@ async def test_a_new_user_signs_in_and_again(client: AsyncClient, pages: AsyncCl
     assert (first["email"], first["is_verified"]) == ("ann@example.com", True)
     assert (first["username"], first["full_name"]) == ("ann", "Name of ann")
     assert await get_me(client, await sign_in(client, pages, "ann")) == first
+
+
+async def test_fresh_returns_the_time_of_the_last_authentication(
+    client: AsyncClient, pages: AsyncClient, second: asyncpg.Connection
+) -> None:
+    await sign_in(client, pages, "eve")
+    await asyncio.sleep(2)
+    assert (await sign_in(client, pages, "eve", fresh="true")).status_code == 200
+    is_silent = "SELECT authenticated_at < created_at - interval '1 second' FROM sessions"
+    silent = [row[0] for row in await second.fetch(f"{is_silent} ORDER BY created_at")]
+    assert silent == [False, True]
 
 
 async def test_a_verified_account_is_linked(

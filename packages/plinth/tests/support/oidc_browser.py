@@ -27,25 +27,25 @@ class Browser:
         asked = {"redirect_to": TARGET, "code_challenge": make_challenge(self.verifier)} | query
         return await self.client.get(f"/auth/oidc/{self.name}/start", params=asked)
 
-    async def authorize(self) -> dict[str, str]:
+    async def authorize(self, **query: str) -> dict[str, str]:
         """Start, sign in at the provider, and return the parameters of its response."""
-        started = await self.start()
+        started = await self.start(**query)
         assert started.status_code == 303, started.text
         return self.provider.authorize(started.headers["location"])
 
     async def call_back(self, response: dict[str, str], name: str | None = None) -> Response:
         return await self.client.get(f"/auth/oidc/{name or self.name}/callback", params=response)
 
-    async def get_result(self) -> dict[str, str]:
+    async def get_result(self, **query: str) -> dict[str, str]:
         """Go to the provider and back; return the parameters that the front end receives."""
-        return read_target(await self.call_back(await self.authorize()))
+        return read_target(await self.call_back(await self.authorize(**query)))
 
     async def redeem(self, code: str, verifier: str | None = None) -> Response:
         body = {"code": code, "code_verifier": verifier or self.verifier}
         return await self.client.post("/auth/oidc/token", json=body)
 
-    async def sign_in(self) -> Response:
-        result = await self.get_result()
+    async def sign_in(self, **query: str) -> Response:
+        result = await self.get_result(**query)
         assert "code" in result, result
         return await self.redeem(result["code"])
 

@@ -48,7 +48,8 @@ class Session(Base):
         aal: authenticator assurance level, 1 or 2 (NIST SP 800-63B). The trigger
             `require_second_factor` refuses level 1 if the user has a confirmed factor.
         amr: the authentication methods (RFC 8176), separated by spaces.
-        authenticated_at: the last sign-in or step-up; None means `created_at`.
+        authenticated_at: the last sign-in or step-up, or when an identity provider authenticated
+            the user; None means `created_at`.
         acting_user_id: the superuser who impersonates the user; None in the user's own sessions.
         acting_session_id: the session of that superuser. With it, this session ends.
     """

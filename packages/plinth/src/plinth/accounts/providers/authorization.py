@@ -20,15 +20,18 @@ class Authorization:
         nonce: the ID token must repeat it.
         verifier: the secret of PKCE, which the code is bound to.
         redirect_uri: our callback for this provider.
+        max_age: the provider must authenticate a user again whose last authentication is older, in
+            seconds (OpenID Connect Core 1.0, section 3.1.2.1); None to accept any.
     """
 
     nonce: str
     verifier: str
     redirect_uri: str
+    max_age: int | None = None
 
     @classmethod
-    def make(cls, redirect_uri: str) -> Self:
-        return cls(token_urlsafe(SECRET_BYTES), token_urlsafe(SECRET_BYTES), redirect_uri)
+    def make(cls, redirect_uri: str, max_age: int | None = None) -> Self:
+        return cls(token_urlsafe(SECRET_BYTES), token_urlsafe(SECRET_BYTES), redirect_uri, max_age)
 
     def make_url(self, endpoint: str, provider: Provider, scopes: Sequence[str], state: str) -> str:
         query = {
@@ -41,6 +44,8 @@ class Authorization:
             "code_challenge": make_challenge(self.verifier),
             "code_challenge_method": "S256",
         }
+        if self.max_age is not None:
+            query["max_age"] = str(self.max_age)
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def make_form(self, provider: Provider, code: str) -> dict[str, str]:

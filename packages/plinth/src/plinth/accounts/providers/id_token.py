@@ -10,6 +10,7 @@ from typing import Any
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
+from plinth.accounts.providers.authorization import Authorization
 from plinth.accounts.providers.discovery import ALGORITHMS, Jwk
 from plinth.accounts.providers.errors import ProviderRefused
 from plinth.config.providers import TENANT, Provider
@@ -23,12 +24,12 @@ FindKey = Callable[[str, str | None], Awaitable[Jwk]]
 
 
 async def read_id_token(
-    text: Any, provider: Provider, nonce: str, find_key: FindKey
+    text: Any, provider: Provider, authorization: Authorization, find_key: FindKey
 ) -> dict[str, Any]:
     """Return the claims of a valid token.
 
     Args:
-        nonce: of the request that began the sign-in.
+        authorization: the request that began the sign-in.
 
     Raises:
         ProviderRefused: each fault has its own reason.
@@ -36,8 +37,10 @@ async def read_id_token(
     """
     claims = await _open(text, find_key)
     _check_parties(claims, provider)
-    _check_times(claims, time.time())
-    sent = claims.get("nonce")
+    now = time.time()
+    _check_times(claims, now)
+    _check_authentication(claims.get("auth_time"), authorization.max_age, now)
+    sent, nonce = claims.get("nonce"), authorization.nonce
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), nonce.encode()):
         raise ProviderRefused("ID token: wrong nonce")
     check_subject(claims.get("sub"))
@@ -105,6 +108,17 @@ def _check_times(claims: dict[str, Any], now: float) -> None:
         raise ProviderRefused("ID token: from the future")
     if issued < now - MAX_AGE:
         raise ProviderRefused("ID token: issued too long ago")
+
+
+def _check_authentication(auth_time: Any, max_age: int | None, now: float) -> None:
+    if auth_time is None:
+        if max_age is not None:
+            raise ProviderRefused("ID token: no auth_time")
+        return
+    if type(auth_time) not in (int, float) or not 0 <= auth_time <= now + LEEWAY:
+        raise ProviderRefused("ID token: no valid auth_time")
+    if max_age is not None and auth_time < now - max_age - LEEWAY:
+        raise ProviderRefused("ID token: authenticated too long ago")
 
 
 def _parse(part: str) -> dict[str, Any]:

@@ -34,8 +34,9 @@ async def load_profile(provider: Provider, authorization: Authorization, code: s
     documents = documents_of(provider)
     metadata = await documents.get_metadata()
     tokens = await _redeem(provider, metadata, authorization, code)
-    nonce = authorization.nonce
-    claims = await read_id_token(tokens.get("id_token"), provider, nonce, documents.find_key)
+    token = tokens.get("id_token")
+    claims = await read_id_token(token, provider, authorization, documents.find_key)
+    auth_time = claims.get("auth_time")  # never of the userinfo endpoint, which is not checked
     if "email" not in claims and metadata.userinfo_endpoint:
         claims = await _add_userinfo(claims, metadata.userinfo_endpoint, tokens)
     username = claims.get("preferred_username")
@@ -46,6 +47,7 @@ async def load_profile(provider: Provider, authorization: Authorization, code: s
         email_verified=claims.get("email_verified"),
         username=None if "@" in str(username) else username,  # other users see it
         full_name=claims.get("name"),
+        auth_time=auth_time,
     )
 
 

@@ -1,5 +1,6 @@
 """The statements of a provider about an account."""
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +15,8 @@ class Profile(NamedTuple):
         email: None if the provider sent no address that an account can have.
         email_verified: whether the provider has verified the address.
         username: a proposal.
+        auth_time: when the provider authenticated the user, in seconds since 1970; None if it does
+            not state that.
     """
 
     issuer: str
@@ -22,6 +25,11 @@ class Profile(NamedTuple):
     email_verified: bool
     username: str | None
     full_name: str | None
+    auth_time: float | None = None
+
+    @property
+    def authenticated_at(self) -> datetime | None:
+        return None if self.auth_time is None else datetime.fromtimestamp(self.auth_time, UTC)
 
 
 _email, _username = TypeAdapter[str](Email), TypeAdapter[str](Username)
@@ -29,7 +37,14 @@ _full_name = TypeAdapter[str](FullName)
 
 
 def make_profile(
-    issuer: str, subject: str, *, email: Any, email_verified: Any, username: Any, full_name: Any
+    issuer: str,
+    subject: str,
+    *,
+    email: Any,
+    email_verified: Any,
+    username: Any,
+    full_name: Any,
+    auth_time: float | None = None,
 ) -> Profile:
     """
     Args:
@@ -43,6 +58,7 @@ def make_profile(
         email_verified=address is not None and email_verified is True,
         username=_clean(_username, username),
         full_name=_clean(_full_name, full_name),
+        auth_time=auth_time,
     )
 
 

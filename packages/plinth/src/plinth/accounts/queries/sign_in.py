@@ -1,7 +1,7 @@
 """The two statements of a sign-in: find the account of an e-mail, and start its session."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, cast
 from uuid import UUID
 
@@ -108,6 +108,10 @@ _values = {
     Session.user_agent: bindparam("user_agent", type_=Session.user_agent.type),
     Session.aal: bindparam("aal", type_=Integer),
     Session.amr: bindparam("amr", type_=Session.amr.type),
+    # LEAST ignores NULL.
+    Session.authenticated_at: func.least(
+        func.now(), bindparam("authenticated_at", type_=Session.authenticated_at.type)
+    ),
     Session.acting_user_id: bindparam("acting_user_id", type_=BigInteger),
     Session.acting_session_id: bindparam("acting_session_id", type_=Session.id.type),
 }
@@ -185,6 +189,7 @@ async def start_session(
     client: Client,
     lifetime: timedelta | None,
     event: Mapping[str, object],
+    authenticated_at: datetime | None = None,
     acting: Acting | None = None,
 ) -> StartedSession | None:
     """Start a session. Over `SESSIONS_PER_USER`, end the least recently used one.
@@ -197,6 +202,7 @@ async def start_session(
         amr: the methods, as in `Session`.
         lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default and at most.
         event: the audit event, written only with a `Database`.
+        authenticated_at: when the user authenticated; now by default and at the latest.
         acting: the superuser who impersonates the user. The session then ends no session of theirs.
 
     Returns:
@@ -210,6 +216,7 @@ async def start_session(
         "epoch": user.credential_epoch,
         "aal": aal,
         "amr": amr,
+        "authenticated_at": authenticated_at,
         **factor.policy(),
         "session_id": session_id,
         "token_hash": token_hash,

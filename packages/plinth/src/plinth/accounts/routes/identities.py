@@ -21,6 +21,7 @@ from plinth.accounts.schemas.identity import (
     OidcCode,
     ProviderName,
     ProviderResponse,
+    SignInToStart,
     Token,
 )
 from plinth.accounts.services import throttle
@@ -58,13 +59,14 @@ async def start_oidc(
     database: DatabaseDep,
     client: Client,
     provider: ProviderName,
-    target: Annotated[FlowToStart, Query()],
+    target: Annotated[SignInToStart, Query()],
 ) -> RedirectResponse:
     """Redirect the browser to the provider. After the sign-in, it returns to `redirect_to`."""
     await throttle.limit_provider("start", client)
     browser = _find_browser(request) or token_urlsafe(32)
     checked = codes.check_target(target.redirect_to, target.code_challenge)
-    return _redirect(await flow.start(database, provider, checked, browser), browser)
+    url = await flow.start(database, provider, checked, browser, fresh=target.fresh)
+    return _redirect(url, browser)
 
 
 @public_router.get(

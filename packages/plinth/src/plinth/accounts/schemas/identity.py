@@ -39,6 +39,16 @@ class FlowToStart(BaseModel):
     code_challenge: CodeChallenge
 
 
+class SignInToStart(FlowToStart):
+    fresh: Annotated[
+        bool,
+        Field(
+            description="Require that the provider authenticated the user within "
+            "`STEP_UP_MINUTES`. No effect for GitHub, which does not state the time."
+        ),
+    ] = False
+
+
 class ProviderResponse(BaseModel):
     """The parameters of a provider's response (RFC 6749, section 4.1.2; RFC 9207)."""
 

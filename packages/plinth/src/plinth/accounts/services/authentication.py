@@ -26,6 +26,7 @@ from plinth.security.passwords import Verdict, verify_password
 
 T = TypeVar("T")
 CLOCK_SKEW = timedelta(minutes=1)
+SIGN_IN_AGAIN = "Sign in again to continue, by /auth/oidc/{provider}/start with fresh=true"
 
 
 class WrongCredentials(Unauthenticated):
@@ -66,14 +67,14 @@ class StepUpRequired(PermissionDenied):
     """The session must authenticate again: `POST /auth/step-up` (RFC 9470).
 
     Args:
-        methods: those that `POST /auth/step-up` accepts for this account.
+        methods: see `find_step_up_methods`.
     """
 
     code = "step_up_required"
     detail = "Authenticate again to continue"
 
     def __init__(self, methods: Sequence[str]) -> None:
-        super().__init__()
+        super().__init__(SIGN_IN_AGAIN if "oidc" in methods else None)
         self.members = {"max_age": settings.STEP_UP_MINUTES * 60, "methods": list(methods)}
 
 
@@ -163,7 +164,7 @@ async def find_step_up_methods(db: AsyncSession, user_id: int) -> list[str]:
     """Return the methods with which this user can authenticate again.
 
     "oidc" and "email_code" are none of `POST /auth/step-up`: a user without a password and a factor
-    signs in again by the provider or by a code, which starts a new session.
+    signs in again by the provider (with `fresh=true`) or by a code, which starts a new session.
     """
     if methods := await factor_methods.find_available(db, user_id):
         return methods

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -102,6 +102,7 @@ async def complete_sign_in(
     *,
     token: SessionToken | None = None,
     lifetime: timedelta | None = None,
+    authenticated_at: datetime | None = None,
     acting: Principal | None = None,
 ) -> SignedIn:
     """Start a session for an authenticated user. Every sign-in ends here.
@@ -114,6 +115,7 @@ async def complete_sign_in(
             has assurance level 2.
         token: the token of the session; a new refresh token by default.
         lifetime: absolute lifetime; `SESSION_ABSOLUTE_DAYS` by default.
+        authenticated_at: when the user authenticated, if that was earlier; now by default.
         acting: the superuser who impersonates the user, in place of a second factor of the user.
             The session has the assurance level of theirs.
 
@@ -138,6 +140,7 @@ async def complete_sign_in(
         amr=amr,
         client=client,
         lifetime=lifetime,
+        authenticated_at=authenticated_at,
         event=audit.build_event("session.started", subject_id=user.id),
         acting=Acting(acting.id, acting.session_id) if acting else None,
     )

@@ -166,8 +166,8 @@ function ask({ title, text = "", label = "", value = "", button }) {
   });
 }
 
-function stepUp(methods) {
-  if (methods.includes("oidc")) throw new Error("Sign out, sign in again, and repeat this within a few minutes.");
+async function stepUp(methods) {
+  if (methods.includes("oidc")) return await signInAgain();
   const dialog = card("step-up");
   say(dialog, "");
   setUpProof(dialog, methods);
@@ -280,6 +280,22 @@ async function start() {
     return await showSignIn(error.status === 401 ? "" : describe(error));
   }
   if (isBack) await run(card("identities"), () => finishLink(query, flow));
+}
+
+async function openProvider(provider, more = {}) {
+  const query = new URLSearchParams({ ...(await beginProviderFlow(false)), ...more });
+  location.assign(`${api}/auth/oidc/${provider}/start?${query}`);
+}
+
+/** Leave the page for a new sign-in; the user then repeats the change. */
+async function signInAgain() {
+  const shown = findAll("[data-action=signInByProvider]").map((it) => it.dataset.provider);
+  const identity = (await send("GET", "/users/me/identities")).find((it) => shown.includes(it.provider));
+  if (!identity) throw new Error("Sign out, sign in again, and repeat this within a few minutes.");
+  const text = "Your last sign-in was a while ago. Sign in again with your provider, then repeat the change.";
+  await ask({ title: "Confirm that it is you", text, button: "Continue" });
+  await openProvider(identity.provider, { fresh: true });
+  throw new Cancelled();
 }
 
 async function beginProviderFlow(links) {
@@ -449,10 +465,7 @@ const actions = {
     stopOffering();
     await signIn("/auth/passkey", await usePasskey(await send("POST", "/auth/passkey/options")));
   },
-  async signInByProvider({ dataset }) {
-    const query = new URLSearchParams(await beginProviderFlow(false));
-    location.assign(`${api}/auth/oidc/${dataset.provider}/start?${query}`);
-  },
+  signInByProvider: ({ dataset }) => openProvider(dataset.provider),
   async requestEmailCode() {
     const field = find("#sign-in [name=email]");
     if (!field.value) {

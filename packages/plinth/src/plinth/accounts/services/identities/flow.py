@@ -47,11 +47,15 @@ class InvalidState(Rejected):
     commit_on_error = True  # keeps the audit event
 
 
-async def start(database: Database, name: str, target: Target, browser: str) -> str:
+async def start(
+    database: Database, name: str, target: Target, browser: str, *, fresh: bool = False
+) -> str:
     """Return the URL of the provider for a sign-in.
 
     Args:
         browser: the value of a cookie of the browser. Limit the calls per network.
+        fresh: require that the provider authenticated the user within `STEP_UP_MINUTES`. No effect
+            for GitHub, which does not state the time.
 
     Raises:
         ProviderNotFound
@@ -59,8 +63,9 @@ async def start(database: Database, name: str, target: Target, browser: str) -> 
         ProviderUnavailable
     """
     providers.find(name)
+    max_age = settings.STEP_UP_MINUTES * 60 if fresh else None
     async with database.transaction() as db:
-        authorization, state = await _add_state(db, name, target, browser, user=None)
+        authorization, state = await _add_state(db, name, target, browser, max_age=max_age)
     return await providers.make_url(providers.find(name), authorization, state)
 
 
@@ -130,13 +135,21 @@ async def complete(database: Database, code: str, verifier: str, client: Client)
     async with database.transaction() as db:
         proof = await codes.use_code(db, codes.SIGN_IN, code, verifier)
         user = await linking.find_or_create_user(db, proof.provider, proof.profile)
-        return await sessions.complete_sign_in(db, user, ("oidc",), client)
+        return await sessions.complete_sign_in(
+            db, user, ("oidc",), client, authenticated_at=proof.profile.authenticated_at
+        )
 
 
 async def _add_state(
-    db: AsyncSession, name: str, target: Target, browser: str, *, user: User | None
+    db: AsyncSession,
+    name: str,
+    target: Target,
+    browser: str,
+    *,
+    user: User | None = None,
+    max_age: int | None = None,
 ) -> tuple[Authorization, str]:
-    authorization = Authorization.make(f"{make_url_of(name)}/callback")
+    authorization = Authorization.make(f"{make_url_of(name)}/callback", max_age)
     content = {
         "provider": name,
         "target": asdict(target),

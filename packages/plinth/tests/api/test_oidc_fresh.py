@@ -1,0 +1,150 @@
+"""How recently a provider authenticated the user (OpenID Connect Core 1.0, section 3.1.2.1)."""
+
+from time import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+from httpx2 import AsyncClient, Response
+
+from plinth.config import settings
+from plinth.testing.people import People
+from tests.support.factors import enroll
+from tests.support.oidc_browser import Browser, read_target
+from tests.support.oidc_provider import REMOVED, FakeProvider
+
+HOUR = 3600
+
+
+async def add_app(browser: Browser, tokens: Response) -> Response:
+    """Call a route that requires a fresh session."""
+    assert tokens.status_code == 200, tokens.text
+    headers = {"Authorization": f"Bearer {tokens.json()['access_token']}"}
+    return await browser.client.post("/users/me/factors/totp", json={}, headers=headers)
+
+
+async def find_reason(second: asyncpg.Connection) -> str:
+    """Return the only audit reason of a refusal."""
+    (row,) = await second.fetch("SELECT reason FROM events WHERE event = 'identity.refused'")
+    return str(row["reason"].partition(": ")[2])
+
+
+async def test_a_silent_sign_in_is_not_fresh(
+    browser: Browser, provider: FakeProvider, second: asyncpg.Connection
+) -> None:
+    provider.claims = {"auth_time": int(time()) - HOUR}
+    refused = await add_app(browser, await browser.sign_in())
+    assert (refused.status_code, refused.json()["code"]) == (403, "step_up_required")
+    assert refused.json()["methods"] == ["oidc"]
+    assert "fresh=true" in refused.json()["detail"]
+    age = "SELECT extract(epoch FROM now() - authenticated_at) FROM sessions"
+    assert HOUR <= await second.fetchval(age) < HOUR + 60
+
+
+async def test_a_sign_in_with_fresh_authenticates_again(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    provider.claims = {"auth_time": int(time()) - HOUR}
+    assert (await add_app(browser, await browser.sign_in())).status_code == 403
+    provider.claims = {}
+    url = urlsplit((await browser.start(fresh="true")).headers["location"])
+    assert parse_qs(url.query)["max_age"] == [str(settings.STEP_UP_MINUTES * 60)]
+    added = await add_app(browser, await browser.sign_in(fresh="true"))
+    assert added.status_code == 201, added.text
+
+
+@pytest.mark.parametrize("query", [{}, {"fresh": "false"}])
+async def test_without_fresh_the_provider_decides(browser: Browser, query: dict[str, str]) -> None:
+    """A provider that does not state the time: the sign-in counts."""
+    url = urlsplit((await browser.start(**query)).headers["location"])
+    assert "max_age" not in parse_qs(url.query)
+    assert (await add_app(browser, await browser.sign_in(**query))).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "reason"),
+    [
+        (REMOVED, "no auth_time"),
+        (None, "no auth_time"),
+        (-HOUR, "authenticated too long ago"),
+        (-(10 * 60 + 62), "authenticated too long ago"),
+    ],
+)
+async def test_fresh_requires_a_recent_auth_time(
+    browser: Browser,
+    provider: FakeProvider,
+    second: asyncpg.Connection,
+    auth_time: Any,
+    reason: str,
+) -> None:
+    stated = int(time()) + auth_time if isinstance(auth_time, int) else auth_time
+    provider.claims = {"auth_time": stated}
+    assert await browser.get_result(fresh="true") == {"error": "provider_refused"}
+    assert await find_reason(second) == f"ID token: {reason}"
+    assert await second.fetchval("SELECT count(*) FROM users") == 0
+
+
+async def test_fresh_cannot_be_removed_from_the_url(
+    browser: Browser, provider: FakeProvider, second: asyncpg.Connection
+) -> None:
+    location = (await browser.start(fresh="true")).headers["location"]
+    response = provider.authorize(location.replace("max_age=", "x="))
+    result = read_target(await browser.call_back(response))
+    assert result == {"error": "provider_refused"}
+    assert await find_reason(second) == "ID token: no auth_time"
+
+
+async def test_an_authentication_within_the_leeway_is_accepted_and_is_not_fresh(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    provider.claims = {"auth_time": int(time()) - settings.STEP_UP_MINUTES * 60 - 30}
+    assert (await add_app(browser, await browser.sign_in(fresh="true"))).status_code == 403
+
+
+@pytest.mark.parametrize("query", [{}, {"fresh": "true"}])
+@pytest.mark.parametrize("auth_time", ["1", True, -1, [], {}, 1e300, int(time()) + HOUR])
+async def test_an_invalid_auth_time(
+    browser: Browser,
+    provider: FakeProvider,
+    second: asyncpg.Connection,
+    auth_time: Any,
+    query: dict[str, str],
+) -> None:
+    provider.claims = {"auth_time": auth_time}
+    assert await browser.get_result(**query) == {"error": "provider_refused"}
+    assert await find_reason(second) == "ID token: no valid auth_time"
+
+
+async def test_a_session_is_never_authenticated_later_than_now(
+    browser: Browser, provider: FakeProvider, second: asyncpg.Connection
+) -> None:
+    provider.claims = {"auth_time": time() + 50}
+    assert (await browser.sign_in(fresh="true")).status_code == 200
+    assert await second.fetchval("SELECT authenticated_at <= now() FROM sessions")
+
+
+async def test_only_the_id_token_states_the_time(browser: Browser, provider: FakeProvider) -> None:
+    provider.userinfo = {**provider.user, "auth_time": int(time())}
+    provider.user = {"sub": "ann-1"}
+    provider.claims = {"auth_time": REMOVED}
+    assert await browser.get_result(fresh="true") == {"error": "provider_refused"}
+    provider.userinfo["auth_time"] = "yesterday"
+    assert (await browser.sign_in()).status_code == 200
+
+
+async def test_a_second_factor_makes_a_silent_sign_in_fresh(
+    browser: Browser, provider: FakeProvider, people: People, second: asyncpg.Connection
+) -> None:
+    person = await people.enter(email="ann@example.com", is_verified=True)
+    app = await enroll(browser.client, second, person)
+    provider.claims = {"auth_time": int(time()) - HOUR}
+    pending = (await browser.sign_in()).json()
+    body = {"challenge": pending["challenge"], "code": app.code()}
+    signed_in = await browser.client.post("/auth/mfa", json=body)
+    assert (await add_app(browser, signed_in)).status_code == 201
+
+
+async def test_fresh_has_no_effect_for_github(client: AsyncClient, provider: FakeProvider) -> None:
+    browser = Browser(client, provider, "github")
+    assert (await add_app(browser, await browser.sign_in(fresh="true"))).status_code == 201
