@@ -8,6 +8,7 @@ import time
 from redis import exceptions as redis
 
 REPEAT_SECONDS = 60
+MAX_REASONS = 50  # such as one for each table without a privilege
 
 # SQLSTATE codes: PostgreSQL's documentation, appendix A.
 ADVICE_BY_SQLSTATE = {
@@ -91,7 +92,7 @@ def describe_connection_error(error: BaseException) -> str:
 
 
 class FaultLog:
-    """Log when a service becomes unusable, why (once a minute), and when it works again.
+    """Log when a service becomes unusable, each reason once a minute, and when it works again.
 
     Without it, each request would log the fault.
 
@@ -102,19 +103,21 @@ class FaultLog:
     def __init__(self, logger: logging.Logger, service: str) -> None:
         self._logger = logger
         self._service = service
-        self._sentence = ""
-        self._logged_at = 0.0
+        self._logged_at: dict[str, float] = {}
 
     def note(self, error: BaseException) -> None:
         sentence, now = describe_connection_error(error), time.monotonic()
-        if sentence != self._sentence or now - self._logged_at > REPEAT_SECONDS:
-            self._logger.warning("%s cannot be used: %s", self._service, sentence)
-            self._sentence, self._logged_at = sentence, now
+        if now - self._logged_at.get(sentence, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return
+        self._logger.warning("%s cannot be used: %s", self._service, sentence)
+        if len(self._logged_at) >= MAX_REASONS:
+            self._logged_at.clear()
+        self._logged_at[sentence] = now
 
     def clear(self) -> None:
-        if self._sentence:
+        if self._logged_at:
             self._logger.warning("%s can be used again", self._service)
-            self._sentence = ""
+            self._logged_at.clear()
 
 
 def _find_advice(error: BaseException) -> str:
