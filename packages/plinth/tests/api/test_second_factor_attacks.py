@@ -815,7 +815,7 @@ async def test_session_insert_of_the_old_release_during_enrollment_is_refused(
 async def test_a_refresh_does_not_make_a_session_fresh(
     client: AsyncClient, second: asyncpg.Connection, person: Person
 ) -> None:
-    await second.execute("UPDATE sessions SET created_at = now() - interval '1 hour'")
+    await make_stale(second, person)
     fresh = with_tokens(person, await refresh(client, person.tokens["refresh_token"]))
     answer = await client.post("/users/me/factors/totp", json={}, headers=fresh.headers)
     assert answer.json()["code"] == "step_up_required"
