@@ -64,11 +64,13 @@ def watched_folders() -> list[Path]:
 
 def _print_banner(api: str, services: ServiceUrls) -> None:
     database = describe(libpq_url(services.owner_url))
+    # Browsers allow passkeys on localhost, and not on an IP address.
+    account = f"{api}/account".replace("//127.0.0.1", "//localhost")
     print_facts(
         [
             ("API", api),
             ("Docs", f"{api}/docs"),
-            *([("Account", f"{api}/account")] if settings.has_account_page else []),
+            *([("Account", account)] if settings.has_account_page else []),
             *([("Admin", f"{api}/admin")] if settings.has_admin else []),
             ("PostgreSQL", f"psql {shlex.quote(database)}"),
             ("Valkey", _redis_command(services.redis_url)),
