@@ -394,14 +394,13 @@ async def test_requests_of_known_devices_are_limited_separately(
             for _ in range(4)
         ]
         assert statuses == [202, 202, 202, 429]
-    challenge, code = await ask_and_read_newest(client, inbox, person.email)
-    assert (await verify(client, challenge, code)).status_code == 200
-
-
-async def ask_and_read_newest(client: AsyncClient, inbox: Inbox, email: str) -> tuple[str, str]:
-    for _ in range(3):
-        await inbox.next(email, SUBJECT)
-    return await ask_and_read(client, inbox, email)
+    challenge = await ask(client, person.email)
+    # A code that a newer one overtook is not sent, so up to three others precede the newest.
+    statuses = []
+    while 200 not in statuses and len(statuses) < 4:
+        code = token_of(await inbox.next(person.email, SUBJECT))
+        statuses.append((await verify(client, challenge, code)).status_code)
+    assert statuses[-1] == 200
 
 
 async def test_wrong_codes_do_not_count_for_a_known_device(
