@@ -8,7 +8,6 @@ import time
 from redis import exceptions as redis
 
 REPEAT_SECONDS = 60
-MAX_REASONS = 50  # such as one for each table without a privilege
 
 # SQLSTATE codes: PostgreSQL's documentation, appendix A.
 ADVICE_BY_SQLSTATE = {
@@ -92,7 +91,8 @@ def describe_connection_error(error: BaseException) -> str:
 
 
 class FaultLog:
-    """Log when a service becomes unusable, each reason once a minute, and when it works again.
+    """Log when a service becomes unusable, each kind of reason once a minute, and when it works
+    again.
 
     Without it, each request would log the fault.
 
@@ -103,16 +103,16 @@ class FaultLog:
     def __init__(self, logger: logging.Logger, service: str) -> None:
         self._logger = logger
         self._service = service
-        self._logged_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}  # by advice, of which there are few
 
     def note(self, error: BaseException) -> None:
-        sentence, now = describe_connection_error(error), time.monotonic()
-        if now - self._logged_at.get(sentence, -REPEAT_SECONDS) < REPEAT_SECONDS:
+        advice, now = _find_advice(error), time.monotonic()
+        if now - self._logged_at.get(advice, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return
-        self._logger.warning("%s cannot be used: %s", self._service, sentence)
-        if len(self._logged_at) >= MAX_REASONS:
-            self._logged_at.clear()
-        self._logged_at[sentence] = now
+        self._logger.warning(
+            "%s cannot be used: %s", self._service, describe_connection_error(error)
+        )
+        self._logged_at[advice] = now
 
     def clear(self) -> None:
         if self._logged_at:
