@@ -55,7 +55,7 @@ EXPECTED: dict[Audience, dict[str, str]] = {
 }
 INVALID_VALUES = {bool: True, int: 424242, str: "2001-01-01T00:00:00Z"}
 PROTECTED_FIELDS = ("id", "owner_id", "version", "is_superuser", "hashed_password", "created_at")
-MAX_DECLARED_QUERIES = 21
+MAX_DECLARED_QUERIES = 20
 
 WRITES = [it for it in OPERATIONS if it.method != "GET" and it.body(JSON)]
 LISTS = [it for it in OPERATIONS if it.returns_list]
