@@ -69,10 +69,8 @@ def test_each_setting_has_a_comment() -> None:
 
 def test_shown_value_is_the_default() -> None:
     shown = uncommented()
-    # Settings without a default are shown with a value that fits compose.yaml, or with an example.
-    explained = {"POSTGRES_PASSWORD", "OIDC_PROVIDERS"} | {
-        name for name in Settings.model_fields if "_URL" in name
-    }
+    # Settings without a default are shown with a value that fits compose.yaml.
+    explained = {"POSTGRES_PASSWORD"} | {name for name in Settings.model_fields if "_URL" in name}
 
     for name, field in Settings.model_fields.items():
         if name not in explained and name in shown:

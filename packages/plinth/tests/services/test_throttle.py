@@ -94,11 +94,13 @@ CASES: dict[str, tuple[str, Attempt]] = {
     ),
     "LIMIT_FORGOT_ACCOUNT": (
         "forgot-account",
-        lambda it: throttle.limit_forgot_password(it.email, it.client, None),
+        lambda it: throttle.limit_mail_request("forgot", it.email, it.client, None),
     ),
     "LIMIT_FORGOT_IP": (
         "forgot-ip",
-        lambda it: throttle.limit_forgot_password(f"{uuid4().hex}@example.com", it.client, None),
+        lambda it: throttle.limit_mail_request(
+            "forgot", f"{uuid4().hex}@example.com", it.client, None
+        ),
     ),
     "LIMIT_VERIFY_ACCOUNT": ("verify-account", lambda it: throttle.limit_verification(it.user_id)),
     "LIMIT_MAIL_ADDRESS": ("mail-address", mail),

@@ -32,7 +32,7 @@ async def forgot_password(
     The response is the same whether or not the account exists.
     """
     known = await authentication.find_device(db, forgotten.email, device.cookie)
-    await throttle.limit_forgot_password(forgotten.email, client, known)
+    await throttle.limit_mail_request("forgot", forgotten.email, client, known)
     await credentials.request_reset(db, forgotten.email)
     return Accepted(message="If an account has this e-mail, a mail is on its way to it")
 

@@ -48,7 +48,7 @@ async def request_email_code(
     The response is the same whether or not the account exists. An earlier code becomes invalid.
     """
     known = await authentication.find_device(db, requested.email, device.cookie)
-    await throttle.limit_email_code(requested.email, client, known)
+    await throttle.limit_mail_request("code", requested.email, client, known)
     return await email_codes.request(db, requested.email)
 
 

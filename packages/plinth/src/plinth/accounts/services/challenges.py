@@ -118,10 +118,7 @@ async def find(
     Raises:
         InvalidChallenge
     """
-    pending = await queries.challenge.find(db, token.id, token.hash, kind, browser_hash)
-    if pending is None:
-        raise InvalidChallenge
-    return pending
+    return _require(await queries.challenge.find(db, token.id, token.hash, kind, browser_hash))
 
 
 async def consume(
@@ -132,10 +129,7 @@ async def consume(
     Raises:
         InvalidChallenge
     """
-    pending = await queries.challenge.consume(db, token.id, token.hash, kind, browser_hash)
-    if pending is None:
-        raise InvalidChallenge
-    return pending
+    return _require(await queries.challenge.consume(db, token.id, token.hash, kind, browser_hash))
 
 
 async def find_answerable(
@@ -146,12 +140,11 @@ async def find_answerable(
     Raises:
         InvalidChallenge
     """
-    pending = await queries.challenge.find_answerable(
-        db, token.id, token.hash, kind, max_attempts=max_attempts
+    return _require(
+        await queries.challenge.find_answerable(
+            db, token.id, token.hash, kind, max_attempts=max_attempts
+        )
     )
-    if pending is None:
-        raise InvalidChallenge
-    return pending
 
 
 async def count_attempt(
@@ -162,12 +155,11 @@ async def count_attempt(
     Raises:
         InvalidChallenge: it expired, was completed, or had `max_attempts` answers.
     """
-    pending = await queries.challenge.count_attempt(
-        db, token.id, token.hash, kind, max_attempts=max_attempts
+    return _require(
+        await queries.challenge.count_attempt(
+            db, token.id, token.hash, kind, max_attempts=max_attempts
+        )
     )
-    if pending is None:
-        raise InvalidChallenge
-    return pending
 
 
 def parse(text: str) -> ChallengeToken:
@@ -179,3 +171,9 @@ def parse(text: str) -> ChallengeToken:
     if token is None:
         raise InvalidChallenge
     return token
+
+
+def _require(pending: Pending | None) -> Pending:
+    if pending is None:
+        raise InvalidChallenge
+    return pending

@@ -13,6 +13,10 @@ from plinth.request.client import Client
 from plinth.security.addresses import canonical
 from plinth.security.devices import Account
 
+MailRequest = Literal["forgot", "code"]
+"""A password reset, or a code to sign in. Each has its own buckets."""
+ProviderStep = Literal["start", "callback", "token"]
+
 
 class KnownDevice(NamedTuple):
     """
@@ -59,7 +63,7 @@ async def limit_registration(client: Client) -> None:
     await reserve(*per_network("register-ip", settings.LIMIT_REGISTER_IP, client))
 
 
-async def limit_provider(step: Literal["start", "callback", "token"], client: Client) -> None:
+async def limit_provider(step: ProviderStep, client: Client) -> None:
     """Count a step of a sign-in by an identity provider for the client's network.
 
     Raises:
@@ -107,8 +111,10 @@ async def limit_unknown_refresh(client: Client) -> Reservation:
     )
 
 
-async def limit_forgot_password(email: str, client: Client, known: KnownDevice | None) -> None:
-    """Count a request for a password reset, which anyone can make for any address.
+async def limit_mail_request(
+    kind: MailRequest, email: str, client: Client, known: KnownDevice | None
+) -> None:
+    """Count a request for a mail to sign in, which anyone can make for any address.
 
     Raises:
         RateLimited
@@ -116,30 +122,12 @@ async def limit_forgot_password(email: str, client: Client, known: KnownDevice |
     account = canonical(email)
     if known is None:
         await reserve(
-            Bucket.of("forgot-account", settings.LIMIT_FORGOT_ACCOUNT, account),
-            *per_network("forgot-ip", settings.LIMIT_FORGOT_IP, client),
+            Bucket.of(f"{kind}-account", settings.LIMIT_FORGOT_ACCOUNT, account),
+            *per_network(f"{kind}-ip", settings.LIMIT_FORGOT_IP, client),
         )
     else:
         await reserve(
-            Bucket.of("forgot-device", settings.LIMIT_FORGOT_ACCOUNT, known.device, account)
-        )
-
-
-async def limit_email_code(email: str, client: Client, known: KnownDevice | None) -> None:
-    """Count a request for a code by mail, which anyone can make for any address.
-
-    Raises:
-        RateLimited
-    """
-    account = canonical(email)
-    if known is None:
-        await reserve(
-            Bucket.of("code-account", settings.LIMIT_FORGOT_ACCOUNT, account),
-            *per_network("code-ip", settings.LIMIT_FORGOT_IP, client),
-        )
-    else:
-        await reserve(
-            Bucket.of("code-device", settings.LIMIT_FORGOT_ACCOUNT, known.device, account)
+            Bucket.of(f"{kind}-device", settings.LIMIT_FORGOT_ACCOUNT, known.device, account)
         )
 
 
