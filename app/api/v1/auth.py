@@ -1,6 +1,7 @@
 """Registration. The library has the other routes under `/auth`.
 
-To close it, remove `auth.router` from PUBLIC in `app/api/v1/__init__.py`.
+To close it, remove `auth.router` from PUBLIC in `app/api/v1/__init__.py`, and set
+`"allow_registration": false` for each provider of `OIDC_PROVIDERS`.
 """
 
 from fastapi import APIRouter

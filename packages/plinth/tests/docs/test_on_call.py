@@ -2,11 +2,13 @@
 
 import ast
 import re
+from fnmatch import fnmatchcase
 
 import asyncpg
 import pytest
 
 from plinth.config import Settings
+from plinth.limits import Bucket
 from tests.support.environment import LIBRARY, ROOT
 
 PAGE = (ROOT / "docs/how-to/on-call.md").read_text()
@@ -18,6 +20,7 @@ SYMPTOMS = re.findall(
     r"^\| .* \| \[.*\]\(#([\w-]+)\) \|$", PAGE.partition("\n## ")[0], re.MULTILINE
 )
 OTHER_NAMES = {"SECRET_KEY", "MIGRATE_ON_START"}
+FILES = {"app.log", "compose.yaml"}
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +68,22 @@ def test_settings_exist() -> None:
     assert named - {*Settings.model_fields} - OTHER_NAMES == set()
 
 
+def test_the_commands_that_reset_limits_match_their_keys() -> None:
+    prefix = f"{Settings.model_fields['CACHE_PREFIX'].default}-limits:"
+    keys = [prefix + Bucket.of(name, "5/5m").key for name in ("login-ip", "login-all-devices")]
+    patterns = re.findall(r"--pattern ['\"](\S+)['\"]", PAGE)
+    assert len(patterns) == 2
+    assert all(fnmatchcase(key, it) for it in patterns for key in keys)
+
+
+def test_mails_are_sent_again_of_a_bounded_time_only() -> None:
+    (statement,) = (it for it in STATEMENTS if "SET dead_at = NULL" in it)
+    assert "WHERE dead_at >" in statement
+    assert statement in (ROOT / "docs/how-to/mail.md").read_text()
+
+
 def test_events_exist(texts: str) -> None:
-    events = {it for it in QUOTED if re.fullmatch(r"[a-z]+\.[a-z_]+", it)} - {"app.log"}
+    events = {it for it in QUOTED if re.fullmatch(r"[a-z]+\.[a-z_]+", it)} - FILES
     assert events
     assert [it for it in events if f"\n{it}\n" not in texts] == []
 
