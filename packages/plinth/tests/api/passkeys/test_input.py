@@ -8,12 +8,11 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.testing.people import People, Person
+from plinth.testing.people import Person
 from tests.api.test_second_factors import begin
 from tests.support.authenticator import Authenticator, decode, encode
 from tests.support.passkeys import (
     FACTORS,
-    add_passkey,
     begin_registration,
     begin_sign_in,
     check_refused,
@@ -22,16 +21,6 @@ from tests.support.passkeys import (
 )
 
 Options = dict[str, Any]
-
-
-@pytest.fixture
-async def person(people: People) -> Person:
-    return await people.enter(is_verified=True)
-
-
-@pytest.fixture
-async def passkey(client: AsyncClient, person: Person) -> Authenticator:
-    return await add_passkey(client, person)
 
 
 NESTED = b"\x81" * 6000

@@ -19,16 +19,6 @@ from tests.support.superuser import Superuser
 UNVERIFIED = replace(HONEST, flags=PRESENT)
 
 
-@pytest.fixture
-async def person(people: People) -> Person:
-    return await people.enter(is_verified=True)
-
-
-@pytest.fixture
-async def passkey(client: AsyncClient, person: Person) -> Authenticator:
-    return await add_passkey(client, person)
-
-
 async def test_rename(
     client: AsyncClient, people: People, person: Person, passkey: Authenticator
 ) -> None:

@@ -35,16 +35,6 @@ Options = dict[str, Any]
 WRONG_CHALLENGE = "passkey: wrong challenge"
 
 
-@pytest.fixture
-async def person(people: People) -> Person:
-    return await people.enter(is_verified=True)
-
-
-@pytest.fixture
-async def passkey(client: AsyncClient, person: Person) -> Authenticator:
-    return await add_passkey(client, person)
-
-
 # --- replay and races ---
 
 

@@ -1,10 +1,11 @@
 """Each refusal of a passkey has a reason in the audit log; the client gets the same error."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
 import pytest
-from httpx2 import AsyncClient
+from httpx2 import AsyncClient, Response
 
 from plinth.config import settings
 from plinth.testing.people import People, Person
@@ -74,16 +75,6 @@ REGISTRATIONS = [
 ]
 
 
-@pytest.fixture
-async def person(people: People) -> Person:
-    return await people.enter(is_verified=True)
-
-
-@pytest.fixture
-async def passkey(client: AsyncClient, person: Person) -> Authenticator:
-    return await add_passkey(client, person)
-
-
 @pytest.mark.parametrize(("reason", "lies"), REGISTRATIONS)
 async def test_a_refused_registration(
     client: AsyncClient, second: asyncpg.Connection, person: Person, reason: str, lies: Lies
@@ -95,42 +86,32 @@ async def test_a_refused_registration(
 
 @pytest.mark.parametrize(("reason", "lies"), USES.items())
 async def test_a_refused_sign_in(
-    client: AsyncClient,
-    second: asyncpg.Connection,
-    person: Person,
-    passkey: Authenticator,
-    reason: str,
-    lies: Lies,
+    client: AsyncClient, second: asyncpg.Connection, passkey: Authenticator, reason: str, lies: Lies
 ) -> None:
     check_refused(await sign_in(client, passkey, lies))
     assert await find_reasons(second) == [f"passkey: {reason}"]
     assert await second.fetchval("SELECT last_used_at FROM factors") is None
 
 
-@pytest.mark.parametrize(("reason", "lies"), USES.items())
-async def test_a_refused_second_factor(
-    client: AsyncClient,
-    second: asyncpg.Connection,
-    person: Person,
-    passkey: Authenticator,
-    reason: str,
-    lies: Lies,
-) -> None:
+async def use_as_second_factor(
+    client: AsyncClient, person: Person, passkey: Authenticator, lies: Lies
+) -> Response:
     pending = await begin(client, person)
-    check_refused(await complete(client, pending["challenge"], passkey, lies))
-    assert await find_reasons(second, person) == [f"passkey: {reason}"]
+    return await complete(client, pending["challenge"], passkey, lies)
 
 
+@pytest.mark.parametrize("use", [use_as_second_factor, step_up])
 @pytest.mark.parametrize(("reason", "lies"), USES.items())
-async def test_a_refused_step_up(
+async def test_a_refused_use_beside_a_password(
     client: AsyncClient,
     second: asyncpg.Connection,
     person: Person,
     passkey: Authenticator,
+    use: Callable[..., Awaitable[Response]],
     reason: str,
     lies: Lies,
 ) -> None:
-    check_refused(await step_up(client, person, passkey, lies))
+    check_refused(await use(client, person, passkey, lies))
     assert await find_reasons(second, person) == [f"passkey: {reason}"]
 
 

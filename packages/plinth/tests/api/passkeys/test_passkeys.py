@@ -38,16 +38,6 @@ UNVERIFIED = replace(HONEST, flags=PRESENT)
 SYNCED = PRESENT | VERIFIED | ELIGIBLE | BACKED_UP
 
 
-@pytest.fixture
-async def person(people: People) -> Person:
-    return await people.enter(is_verified=True)
-
-
-@pytest.fixture
-async def passkey(client: AsyncClient, person: Person) -> Authenticator:
-    return await add_passkey(client, person)
-
-
 async def find_session(second: asyncpg.Connection, person: Person) -> tuple[int, str]:
     """Return the level and the methods of the newest session."""
     row = await second.fetchrow(
