@@ -443,14 +443,10 @@ async def test_code_takes_over_an_unverified_account(
 
 
 async def test_code_removes_the_factor_of_an_unverified_account(
-    client: AsyncClient,
-    elsewhere: AsyncClient,
-    inbox: Inbox,
-    people: People,
-    second: asyncpg.Connection,
+    elsewhere: AsyncClient, inbox: Inbox, people: People, second: asyncpg.Connection
 ) -> None:
     stranger = await people.enter()
-    await enroll(client, second, stranger)
+    await enroll(elsewhere, second, stranger)
     challenge, code = await ask_and_read(elsewhere, inbox, stranger.email)
     assert (await verify(elsewhere, challenge, code)).status_code == 200
     assert await second.fetchval("SELECT count(*) FROM factors") == 0

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import signal
 from base64 import b32decode
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,8 @@ from plinth.security.totp import STEP_SECONDS, make_code
 from plinth.testing.databases import TestServices
 from plinth.testing.people import PASSWORD
 from tests.clients.conftest import AT_ONCE, npm
-from tests.support.browser import Watched
-from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
+from tests.support.browser import VirtualAuthenticator, Watched
+from tests.support.command import find_free_port, running, start_plinth
 from tests.support.environment import FINE_KEY
 from tests.support.mail_server import Inbox
 
@@ -34,15 +33,6 @@ AXE = "axe-core@4"
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 # The console reports each refusal of the API, such as `mfa_required`.
 REFUSED = "Failed to load resource: the server responded with a status of 4"
-DEVICE = {
-    "protocol": "ctap2",
-    "ctap2Version": "ctap2_1",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +133,8 @@ def serving_site(
         **more,
     }
     process = start_plinth("serve", "--port", str(port), log=log, **settings)
-    try:
-        wait_for_health(f"{origin}/api/v1/health")
+    with running(process, port, log):
         yield Site(origin, database_url, inbox)
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    assert "Traceback" not in log.read_text()
 
 
 @contextmanager
@@ -178,15 +160,7 @@ class Visit:
 
     def __init__(self, site: Site, watched: Watched) -> None:
         self.site, self.watched, self.page = site, watched, watched.page
-        self._cdp = self.page.context.new_cdp_session(self.page)
-        self._cdp.send("WebAuthn.enable")
-        added = self._cdp.send("WebAuthn.addVirtualAuthenticator", {"options": DEVICE})
-        self._device = added["authenticatorId"]
-
-    def touch_authenticator(self, *, touches: bool) -> None:
-        """Answer the requests of the page from now on, as the finger of the user does."""
-        values = {"authenticatorId": self._device, "enabled": touches}
-        self._cdp.send("WebAuthn.setAutomaticPresenceSimulation", values)
+        self.authenticator = VirtualAuthenticator(self.page, touches=False)
 
     def card(self, heading: str) -> Locator:
         return self.page.locator("section").filter(

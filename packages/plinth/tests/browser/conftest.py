@@ -5,9 +5,7 @@ They need a separate process, because Playwright runs its own event loop. The br
 """
 
 import asyncio
-import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -16,7 +14,7 @@ from playwright.sync_api import Browser
 from plinth.testing.databases import TestServices
 from plinth.testing.people import CHEAP_HASH
 from tests.support.browser import Watched, chromium, find_chromium
-from tests.support.command import PATIENCE, find_free_port, start_plinth, wait_for_health
+from tests.support.command import find_free_port, running, start_plinth
 
 SUPERUSER = "root@example.com"
 NAMES = ("bob", "carla", "dmitri", "emre", "fatima", "grace")
@@ -53,16 +51,8 @@ def origin(
         "PASSKEY_ORIGINS": f'["http://localhost:{port}"]',
     }
     process = start_plinth("serve", "--port", str(port), log=log, **settings)
-    try:
-        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health")
+    with running(process, port, log):
         yield f"http://127.0.0.1:{port}"
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    assert "Traceback" not in Path(log).read_text()
 
 
 @pytest.fixture(scope="session")

@@ -55,10 +55,10 @@ def get_recovery_codes(visit: Visit) -> list[str]:
 def add_passkey(visit: Visit, name: str) -> None:
     passkeys = visit.card("Passkeys")
     passkeys.get_by_role("button", name="Add a passkey").click()
-    visit.touch_authenticator(touches=True)
+    visit.authenticator.touch(touches=True)
     visit.answer("Name", name)
     expect(passkeys.get_by_role("alert")).to_contain_text("The passkey was added")
-    visit.touch_authenticator(touches=False)
+    visit.authenticator.touch(touches=False)
 
 
 def test_a_user_signs_in_and_manages_factors(visit: Visit, site: Site) -> None:
@@ -100,13 +100,13 @@ def test_a_user_signs_in_and_manages_factors(visit: Visit, site: Site) -> None:
     add_passkey(visit, "Laptop")
     visit.inspect("passkey")
     visit.sign_out()
-    visit.touch_authenticator(touches=True)
+    visit.authenticator.touch(touches=True)
     page.get_by_role("button", name="Sign in with a passkey").click()
     visit.expect_signed_in()
     page.context.clear_cookies()
     page.reload()  # the browser offers the passkey in the field, and its user takes it
     visit.expect_signed_in()
-    visit.touch_authenticator(touches=False)
+    visit.authenticator.touch(touches=False)
     visit.sign_out()
 
     visit.sign_in(email)
@@ -145,7 +145,7 @@ def test_an_old_session_authenticates_again_for_a_change(visit: Visit, site: Sit
     visit.card("Passkeys").get_by_role("button", name="Remove Laptop").click()
     visit.inspect("remove")
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
-    visit.touch_authenticator(touches=True)
+    visit.authenticator.touch(touches=True)
     dialog.locator("select").select_option("passkey")
     dialog.get_by_role("button", name="Continue").click()
     expect(visit.card("Passkeys").get_by_role("alert")).to_have_text("Laptop was removed.")

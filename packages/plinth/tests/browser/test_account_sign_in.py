@@ -215,13 +215,13 @@ def test_a_required_passkey_is_added_during_the_sign_in(
     with visiting(browser, strict_site) as visit:
         page = visit.page
         visit.sign_in(email)
-        visit.touch_authenticator(touches=True)
+        visit.authenticator.touch(touches=True)
         page.get_by_role("button", name="Use a passkey").click()
         visit.expect_signed_in()
-        visit.touch_authenticator(touches=False)
+        visit.authenticator.touch(touches=False)
         visit.sign_out()
         visit.sign_in(email)
         expect(page.get_by_role("heading", name="Second factor")).to_be_visible()
-        visit.touch_authenticator(touches=True)
+        visit.authenticator.touch(touches=True)
         page.get_by_role("button", name="Continue").click()
         visit.expect_signed_in()

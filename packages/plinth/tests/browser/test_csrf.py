@@ -1,6 +1,5 @@
 """Sessions in cookies in a browser: hostile pages of other origins, and the front end."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from plinth.testing.databases import TestServices
 from plinth.testing.people import PASSWORD
 from tests.browser.conftest import SUPERUSER
-from tests.support.command import PATIENCE, find_free_port, wait_for_health
+from tests.support.command import find_free_port, running
 from tests.support.environment import FINE_KEY, ROOT, bare_environment
 
 PERSON = "bob@example.com"
@@ -77,16 +76,8 @@ def ports(
         }
         port = find_free_port()
         process = start(port, log, settings)
-        try:
-            wait_for_health(f"http://127.0.0.1:{port}/api/v1/health")
+        with running(process, port, log):
             yield Ports(port, front_end, hostile)
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        assert "Traceback" not in log.read_text()
 
 
 def start(port: int, log: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from plinth.testing.people import PASSWORD
-from tests.support.browser import Watched
+from tests.support.browser import VirtualAuthenticator, Watched
 from tests.support.environment import ROOT
 from tests.support.pages import read_blocks
 
@@ -25,15 +25,6 @@ FETCH = """async ([path, body]) => {
     const answer = await fetch(`/api/v1${path}`, options)
     return answer.json()
 }"""
-INTERNAL = {
-    "protocol": "ctap2",
-    "ctap2Version": "ctap2_1",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
 
 
 class Device:
@@ -50,20 +41,9 @@ class Device:
         page.route(
             "**/passkey.js", lambda it: it.fulfill(body=script, content_type="text/javascript")
         )
-        self._cdp = page.context.new_cdp_session(page)
-        self._cdp.send("WebAuthn.enable")
-        added = self._cdp.send("WebAuthn.addVirtualAuthenticator", {"options": INTERNAL})
-        self._id = added["authenticatorId"]
+        self.authenticator = VirtualAuthenticator(page, touches=True)
         page.goto("/passkeys.html")
         page.wait_for_function("window.passkeys")
-
-    def verify_users(self, *, verifies: bool) -> None:
-        values = {"authenticatorId": self._id, "isUserVerified": verifies}
-        self._cdp.send("WebAuthn.setUserVerified", values)
-
-    def find_credentials(self) -> list[dict[str, Any]]:
-        found = self._cdp.send("WebAuthn.getCredentials", {"authenticatorId": self._id})
-        return list(found["credentials"])
 
     def call(self, name: str, *values: str) -> Any:
         return self.page.evaluate(CALL, [name, *values])
@@ -89,7 +69,7 @@ def test_a_passkey_signs_in_completes_and_steps_up(device: Device) -> None:
     token = device.sign_in_by_password("bob@example.com")["access_token"]
     added = device.call("addPasskey", token, "Laptop")
     assert (added["kind"], added["name"]) == ("passkey", "Laptop")
-    (credential,) = device.find_credentials()
+    (credential,) = device.authenticator.find_credentials()
     assert credential["isResidentCredential"]
 
     again = device.call("addPasskey", token, "Laptop")
@@ -118,7 +98,7 @@ def test_an_authenticator_that_does_not_verify_its_user_does_not_sign_in_alone(
 ) -> None:
     token = device.sign_in_by_password("emre@example.com")["access_token"]
     device.call("addPasskey", token, "Laptop")
-    device.verify_users(verifies=False)
+    device.authenticator.verify_users(verifies=False)
     assert device.call("signIn")["error"] == "NotAllowedError"
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.support.collector import collecting
 from tests.support.command import (
     PATIENCE,
     find_free_port,
+    running,
     start_plinth,
     wait_for_health,
     wait_for_log,
@@ -91,20 +91,13 @@ def check_until_its_end(
     workers: int = 1,
     metrics: int | None = None,
 ) -> None:
-    try:
+    with running(process, port, log):
         wait_for_log(log, STARTED, times=workers)  # one worker responds while another still starts
         answer = wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/full")
         assert json.loads(answer)["status"] == "healthy", log.read_text()
         if metrics:
             shown = wait_for_health(f"http://127.0.0.1:{metrics}/metrics")
             assert b'route="/api/v1/health/full"' in shown
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    assert "Traceback" not in log.read_text()
 
 
 def check_log(lines: list[str]) -> None:

@@ -1,15 +1,14 @@
 """The client of `make client`: its types, and a scenario against a running server."""
 
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from plinth.testing.people import PASSWORD
-from tests.clients.conftest import PATIENCE, check_npm
-from tests.support.command import find_free_port, plinth, start_plinth, wait_for_health
+from tests.clients.conftest import check_npm
+from tests.support.command import find_free_port, plinth, running, start_plinth
 from tests.support.environment import ROOT
 
 SUPERUSER = "root@example.com"
@@ -25,16 +24,8 @@ def origin(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     assert made.returncode == 0, made.stderr
     port, log = find_free_port(), tmp_path / "serve.log"
     process = start_plinth("serve", "--port", str(port), log=log, **settings)
-    try:
-        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health")
+    with running(process, port, log):
         yield f"http://127.0.0.1:{port}"
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    assert "Traceback" not in log.read_text()
 
 
 def test_the_document_passes_the_linter(client: Path) -> None:

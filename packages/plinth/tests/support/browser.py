@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
@@ -34,6 +35,41 @@ def chromium(program: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=QUIET)
         yield browser
         browser.close()
+
+
+class VirtualAuthenticator:
+    """An authenticator of the browser, without passkeys.
+
+    Args:
+        touches: answer the requests of the page, as the finger of the user does.
+    """
+
+    def __init__(self, page: Page, *, touches: bool) -> None:
+        options = {
+            "protocol": "ctap2",
+            "ctap2Version": "ctap2_1",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": touches,
+        }
+        self._cdp = page.context.new_cdp_session(page)
+        self._cdp.send("WebAuthn.enable")
+        added = self._cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        self._id = added["authenticatorId"]
+
+    def touch(self, *, touches: bool) -> None:
+        values = {"authenticatorId": self._id, "enabled": touches}
+        self._cdp.send("WebAuthn.setAutomaticPresenceSimulation", values)
+
+    def verify_users(self, *, verifies: bool) -> None:
+        values = {"authenticatorId": self._id, "isUserVerified": verifies}
+        self._cdp.send("WebAuthn.setUserVerified", values)
+
+    def find_credentials(self) -> list[dict[str, Any]]:
+        found = self._cdp.send("WebAuthn.getCredentials", {"authenticatorId": self._id})
+        return list(found["credentials"])
 
 
 class Watched:

@@ -3,11 +3,13 @@
 import os
 import pty
 import select
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -82,6 +84,21 @@ def start_plinth(*arguments: str, log: Path, **settings: str) -> subprocess.Pope
             stderr=output,
             start_new_session=True,
         )
+
+
+@contextmanager
+def running(process: subprocess.Popen[bytes], port: int, log: Path) -> Iterator[None]:
+    """Wait until a started server responds, and stop it at the end or after a failure."""
+    try:
+        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health")
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert "Traceback" not in log.read_text()
 
 
 def wait_for_health(url: str) -> bytes:
