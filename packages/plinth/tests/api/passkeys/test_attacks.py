@@ -147,11 +147,20 @@ async def test_a_registration_is_no_assertion(
     assert await find_reasons(second) == ["passkey: wrong type"]
 
 
+@pytest.mark.parametrize("of_this_session", [False, True])
 async def test_a_challenge_of_another_user_is_refused(
-    client: AsyncClient, second: asyncpg.Connection, people: People, person: Person
+    client: AsyncClient,
+    second: asyncpg.Connection,
+    people: People,
+    person: Person,
+    of_this_session: bool,
 ) -> None:
     stranger = await people.enter()
     theirs = await begin_registration(client, stranger)
+    if of_this_session:
+        # The binding to the session must not be the only protection.
+        session = "SELECT sha256(uuid_send(id)) FROM sessions WHERE user_id = $1"
+        await second.execute(f"UPDATE challenges SET browser_hash = ({session})", person.id)
     check_refused(await register(client, person, Authenticator(), options=theirs))
     assert await find_reasons(second, person) == [WRONG_CHALLENGE]
 
