@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -258,6 +259,33 @@ async def test_backup_can_be_restored_without_a_superuser(
     for statement in ("UPDATE events SET reason = 'x'", "DROP TABLE users"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await application.execute(statement)
+    assert plinth("db", "upgrade", **settings).returncode == 0
+
+
+def test_backup_from_before_a_new_table_is_restored_into_a_new_database(
+    services: TestServices, roles: Roles, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """As docs/how-to/deploy.md describes for a host."""
+    dump = str(tmp_path / "x.dump")
+    assert plinth("db", "backup", dump, **settings).returncode == 0
+    printed = plinth("db", "roles", **settings)
+    folder = postgres_bin()
+    assert folder
+    psql = [str(folder / "psql"), "-XqvON_ERROR_STOP=1"]
+    run([*psql, "-d", roles.owner, "-c", "CREATE TABLE added (id int)"], {}).check_returncode()
+    refused = plinth("db", "restore", dump, "--yes", **settings)
+    assert "restore into an empty database" in " ".join(refused.stderr.split())
+
+    name = urlsplit(roles.admin).path.removeprefix("/")
+    again = [f'DROP DATABASE "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"']
+    for statement in again:
+        run([*psql, "-d", services.server_url, "-c", statement], {}).check_returncode()
+    (tmp_path / "roles.sql").write_text(printed.stdout)
+    run([*psql, "-d", roles.admin, "-f", str(tmp_path / "roles.sql")], {}).check_returncode()
+    done = plinth("db", "restore", dump, "--yes", **settings)
+
+    assert done.returncode == 0, done.stderr
+    assert findings(settings)["roles"][0] == "fine"
     assert plinth("db", "upgrade", **settings).returncode == 0
 
 
