@@ -4,6 +4,7 @@ The types of schema fields are in `plinth.resources.fields`.
 """
 
 from plinth.resources.access import (
+    MEMBER,
     OWNER,
     OWNER_OR_DENIED,
     PUBLIC,
@@ -21,6 +22,7 @@ from plinth.resources.preconditions import NOT_MODIFIED_RESPONSE, Preconditions
 
 __all__ = [
     "DB",
+    "MEMBER",
     "NOT_MODIFIED_RESPONSE",
     "OWNER",
     "OWNER_OR_DENIED",

@@ -18,6 +18,7 @@ from plinth.health import root
 from plinth.http.problems import find_status
 from plinth.request.conventions import Failure
 from plinth.resources.access import (
+    MEMBER,
     OWNER,
     OWNER_OR_DENIED,
     PUBLIC,
@@ -52,6 +53,9 @@ EXPECTED: dict[Audience, dict[str, str]] = {
     | dict.fromkeys(("unverified", "other"), "forbidden")
     | NO_USER,
     SUPERUSER: dict.fromkeys(SIGNED_IN, "forbidden") | {"superuser": "allowed"} | NO_USER,
+    MEMBER: {"owner": "allowed"}
+    | dict.fromkeys(("unverified", "other", "superuser"), "hidden")
+    | NO_USER,
 }
 INVALID_VALUES = {bool: True, int: 424242, str: "2001-01-01T00:00:00Z"}
 PROTECTED_FIELDS = ("id", "owner_id", "version", "is_superuser", "hashed_password", "created_at")
