@@ -2,6 +2,7 @@
 
 A cell is the session that the attempt starts (`aal1`, `aal2`) or continues (`kept aal1`), `no
 session` for a success without one, or the code of the refusal (of the admin page, the status).
+It is the same for a client that gets its tokens in the body and for one that gets them in cookies.
 """
 
 import asyncio
@@ -16,11 +17,15 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
+from plinth.accounts.deps import Resources
 from plinth.config import Settings, settings
+from plinth.request.cookies import TRANSPORT_HEADER
 from plinth.security.tokens import read_access_token
 from plinth.testing.operations import find_operations
 from plinth.testing.people import People
 from tests.api.test_second_factor_attacks import wait_for_lock
+from tests.support.cookie_transport import COOKIE_ROUTES, CookieTransport
+from tests.support.cookies import make_app
 from tests.support.environment import ROOT
 from tests.support.factors import add_app, enroll
 from tests.support.mail_server import Inbox
@@ -43,6 +48,7 @@ identity provider      | aal1                | aal1                | mfa_require
 impersonation          | aal1                | aal1                | cannot_impersonate  | cannot_impersonate    | aal1       | aal1              | aal1              | cannot_impersonate
 step-up, password      | no session          | no session          | method_not_accepted | inactive_user         | no session | no session        | too_many_attempts | no session
 step-up, code          | method_not_accepted | method_not_accepted | no session          | inactive_user         | no session | no session        | too_many_attempts | method_not_accepted
+step-up, passkey       | no session          | no session          | no session          | inactive_user         | no session | invalid_passkey   | too_many_attempts | no session
 password reset         | no session          | no session          | no session          | invalid_token         | no session | no session        | too_many_attempts | no session
 verification link      | no session          | no session          | no session          | invalid_token         | no session | no session        | too_many_attempts | no session
 """  # noqa: E501 - a table
@@ -56,6 +62,13 @@ STATES = {
     "limited": "the limit is reached",
     "required": "`MFA_REQUIRED=all`, and no factor",
 }
+TRANSPORTS = ("body", "cookies")
+OWN_COOKIES = {"admin page"}
+CELLS = [
+    (way, state, transport)
+    for way, state, transport in product(WAYS, STATES, TRANSPORTS)
+    if transport == "body" or way not in OWN_COOKIES
+]
 WITHOUT_FACTOR = {"no factor", "unconfirmed", "required"}
 PAGE = ROOT / "docs" / "explanation" / "sign-in.md"
 CHANGE = "credential_epoch = credential_epoch + 1"
@@ -84,8 +97,23 @@ def running() -> Iterator[FakeProvider]:
 
 
 @pytest.fixture
-async def cell(
+def api(
+    request: pytest.FixtureRequest,
     app: FastAPI,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> FastAPI:
+    """The application, with `AUTH_COOKIES=true` where the tokens are in cookies."""
+    if request.getfixturevalue("transport") == "body":
+        return app
+    monkeypatch.setattr(settings, "AUTH_COOKIES", True)
+    return make_app(resources)
+
+
+@pytest.fixture
+async def cell(
+    api: FastAPI,
+    transport: str,
     client: AsyncClient,
     people: People,
     second: asyncpg.Connection,
@@ -98,10 +126,13 @@ async def cell(
     monkeypatch.setattr(settings, "OIDC_REDIRECT_URLS", [TARGET])
     monkeypatch.setattr(settings, "IMPERSONATION_MINUTES", 30)
     number = next(_addresses)
-    transport = ASGITransport(app, raise_app_exceptions=False, client=(f"203.0.113.{number}", 1))
+    network = ASGITransport(
+        api, raise_app_exceptions=False, client=(f"203.0.{number >> 8}.{number & 255}", 1)
+    )
+    browser = CookieTransport(network) if transport == "cookies" else network
     async with AsyncExitStack() as stack:
         stranger, pages = [
-            await stack.enter_async_context(AsyncClient(transport=transport, base_url=url))
+            await stack.enter_async_context(AsyncClient(transport=browser, base_url=url))
             for url in ("http://test/api/v1", "http://test")
         ]
         admin = await people.enter(is_superuser=True, is_verified=True)
@@ -182,7 +213,7 @@ def describe(response: Response, before: dict[str, int], after: dict[str, int]) 
     return "no session"
 
 
-@pytest.mark.parametrize(("way", "state"), [*product(WAYS, STATES)])
+@pytest.mark.parametrize(("way", "state", "transport"), CELLS)
 async def test_way_to_sign_in(
     cell: Cell, way: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +246,25 @@ def test_every_route_that_returns_tokens_is_a_way() -> None:
     }
     assert len(routes) > 5
     assert routes <= {way.route for way in WAYS.values()}
+
+
+def test_every_route_with_cookies_is_a_way(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Add a way, or to `COOKIE_ROUTES` the route that replaces one whose tokens are in the body."""
+    monkeypatch.setattr(settings, "AUTH_COOKIES", True)
+    routes = {
+        path.removeprefix(settings.API_V1_PREFIX)
+        for path, operations in make_app(resources).openapi()["paths"].items()
+        for operation in operations.values()
+        if any(it["name"] == TRANSPORT_HEADER for it in operation.get("parameters", ()))
+    }
+    ways = {way.route for name, way in WAYS.items() if name not in OWN_COOKIES}
+    assert len(routes) > 5
+    assert routes <= {COOKIE_ROUTES.get(it, it) for it in ways}
+    assert {(way, "cookies") for way in WAYS if way not in OWN_COOKIES} == {
+        (way, transport) for way, _, transport in CELLS if transport == "cookies"
+    }
 
 
 def test_documentation_has_the_same_table() -> None:

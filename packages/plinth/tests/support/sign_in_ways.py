@@ -16,7 +16,14 @@ from tests.support.factors import App
 from tests.support.mail_server import Inbox, token_of
 from tests.support.oidc_browser import Browser
 from tests.support.oidc_provider import FakeProvider
-from tests.support.passkeys import add_passkey, begin_factor, begin_sign_in, send_factor
+from tests.support.passkeys import (
+    add_passkey,
+    begin_factor,
+    begin_sign_in,
+    begin_step_up,
+    send_factor,
+    send_step_up,
+)
 from tests.support.superuser import Superuser
 
 WRONG, NEW = "Wrong-Horse-8", "Better-Horse-9"
@@ -29,7 +36,8 @@ class Cell:
     """
     Attributes:
         client: the owner's browser, a known device.
-        stranger: a browser without cookies at another address.
+        stranger: a browser without cookies at another address, which gets its tokens in the body
+            or, in `CookieTransport`, in cookies.
         admin: a superuser, in a session of assurance level 1.
         phone: the authenticator app, confirmed or not.
     """
@@ -152,6 +160,16 @@ def step_up_by_code(cell: Cell) -> Attempt:
     return Attempt(send(cell.code), send("abcdef"), is_one_step=True)
 
 
+async def step_up_by_passkey(cell: Cell) -> Attempt:
+    key = await add_passkey(cell.client, cell.person)
+    options = [await begin_step_up(cell.client, cell.person) for _ in range(2)]
+    right, wrong = key.get(options[0]), key.get(options[1], replace(HONEST, signature=b"x"))
+    return Attempt(
+        lambda: send_step_up(cell.stranger, cell.person, right),
+        lambda: send_step_up(cell.stranger, cell.person, wrong),
+    )
+
+
 async def password_reset(cell: Cell) -> Attempt:
     async def ask() -> Response:
         return await cell.stranger.post("/auth/password/forgot", json={"email": cell.person.email})
@@ -203,7 +221,7 @@ def impersonation(cell: Cell) -> Attempt:
     path = f"/users/{cell.person.id}/impersonation"
 
     async def send() -> Response:
-        return await cell.client.post(path, json={"reason": "test"}, headers=cell.admin.headers)
+        return await cell.stranger.post(path, json={"reason": "test"}, headers=cell.admin.headers)
 
     return Attempt(send, send, is_one_step=True)
 
@@ -234,6 +252,7 @@ WAYS = {
     "impersonation": Way("/users/{user_id}/impersonation", impersonation),
     "step-up, password": Way("/auth/step-up", step_up),
     "step-up, code": Way("/auth/step-up", step_up_by_code, needs_factor=True),
+    "step-up, passkey": Way("/auth/step-up", step_up_by_passkey),
     "password reset": Way("/auth/password/reset", password_reset),
     "verification link": Way("/auth/email/verify", verification_link),
 }
