@@ -92,16 +92,18 @@ def test_quoted_secrets_in_errors_are_redacted_and_escaped(pretty: bool) -> None
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
         "$argon2id$v=19$m=8,t=1,p=1$AAAA$BBBB",
         "$2b$12$abcdefghijklmnopqrstuv",
+        "plk_live_0a",
+        "plk_test_" + "a" * 22,
         "Zk3" * 20,
         "hunter2hunter2",
     ]
     with logging_to_memory(pretty=pretty) as log:
-        for text in hidden[:4]:
+        for text in hidden[:-1]:
             logging.getLogger("elsewhere").warning("cannot take %s", text)
         logger.warning("no", password="hunter2hunter2", url="redis://me:hunter2hunter2@host/0")
         logger.warning('sent {"password": "hunter2hunter2"} with Bearer hunter2hunter2')
         try:
-            raise make_validation_error(hidden[4])
+            raise make_validation_error(hidden[-1])
         except ValidationError:
             logger.exception("bad\x1b[31m\r\n00:00:00 [info] forged")
 
@@ -111,7 +113,9 @@ def test_quoted_secrets_in_errors_are_redacted_and_escaped(pretty: bool) -> None
     assert not any(line.startswith("00:00:00") for line in log.text.splitlines())
 
 
-@pytest.mark.parametrize("beginning", ["eyJ", "-eyJ", "eyJ.", "input_value=", "$argon2$", "://a:"])
+@pytest.mark.parametrize(
+    "beginning", ["eyJ", "-eyJ", "eyJ.", "input_value=", "$argon2$", "://a:", "plk_live_"]
+)
 def test_redaction_time_is_linear(beginning: str) -> None:
     """The time must be linear in the length; a scan from each beginning would take an hour."""
     many = beginning * (2**20 // len(beginning))

@@ -12,13 +12,16 @@ from structlog.typing import EventDict, WrappedLogger
 HIDDEN = "[hidden]"
 SHOWS_SECRETS = {"shows_secrets": True}
 """The `extra` of a log line that shows a secret on purpose, in development."""
-SECRET_NAMES = re.compile(r"password|secret|token|authorization|cookie|api_?key", re.IGNORECASE)
+SECRET_NAMES = re.compile(
+    r"password|secret|token|authorization|cookie|api_?key(?!_id)", re.IGNORECASE
+)
 NAMES = ("password", "secret", "token", "authorization", "cookie")
 # Patterns of secrets. A pattern is applied only if the text contains one of its words (in lower
 # case). The first group is text before the secret that stays. Each pattern takes linear time, since
 # a client may have sent a megabyte of partial matches.
 SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("eyj",), re.compile(r"()(?<![\w-])(?>[\w-]*?eyJ)[\w-]++\.[\w-]+\.[\w-]*")),  # a JWT
+    (("plk_",), re.compile(r"()plk_(?:live|test)_\w*")),  # an API key, or the beginning of one
     (("$",), re.compile(r"()\$(?:argon2|2[abxy]|pbkdf2|scrypt)[\w-]*\$[^\s'\"]+")),  # a hash
     (("://",), re.compile(r"(://)[^/\s:@]*:[^/\s@]+(?=@)")),  # a URL's user and password
     (

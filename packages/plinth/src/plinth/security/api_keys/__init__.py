@@ -1,0 +1,25 @@
+"""API keys: `plk_<live|test>_<id>_<secret>_<checksum>`.
+
+base62.py   numbers as digits and letters
+token.py    the parts of a key, its checksum and its hash
+"""
+
+from plinth.security.api_keys.token import (
+    PATTERN,
+    PREFIX,
+    ApiKeyToken,
+    find_environment,
+    looks_like_key,
+    make_api_key,
+    parse_api_key,
+)
+
+__all__ = [
+    "PATTERN",
+    "PREFIX",
+    "ApiKeyToken",
+    "find_environment",
+    "looks_like_key",
+    "make_api_key",
+    "parse_api_key",
+]

@@ -1,0 +1,89 @@
+"""The text of an API key.
+
+The parts have fixed lengths. The prefix and the checksum let a scanner of source code recognize a
+leaked key without a request, as for the tokens of GitHub. The checksum is no protection: everyone
+can compute it. It spares a query for mistyped and invented keys.
+
+Only a hash is stored: SHA-256 of the whole key, without a salt and without a secret of ours. A slow
+hash and a salt protect secrets that can be guessed, unlike 190 random bits. A keyed hash
+would end all keys with a change of `SECRET_KEY`. The hash covers the environment and the id, so
+that a key of one environment is no key of another one whose database is a copy.
+"""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+from zlib import crc32
+
+from plinth.config import settings
+from plinth.security.api_keys import base62
+
+PREFIX: Final = "plk_"
+LIVE, TEST = "live", "test"
+ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 22, 32, 6  # 128, 190 and 32 bits
+MAX_ID = 2**128 - 1
+PATTERN: Final = (
+    rf"{PREFIX}(?:{LIVE}|{TEST})"
+    rf"_[0-9A-Za-z]{{{ID_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH}}}_[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}"
+)
+"""A regular expression for scanners of secrets."""
+_FORMAT = re.compile(PATTERN, re.ASCII)
+LENGTH: Final = len(PREFIX) + len(LIVE) + ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH + 3
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ApiKeyToken:
+    """
+    Attributes:
+        text: the key; show it once, and store it nowhere.
+    """
+
+    id: UUID
+    hash: bytes
+    text: str
+
+
+def find_environment() -> str:
+    """Return the environment of the keys that this process issues and accepts."""
+    return LIVE if settings.ENVIRONMENT == "production" else TEST
+
+
+def looks_like_key(text: str) -> bool:
+    """Return whether a credential is meant to be an API key. No other token has this prefix."""
+    return text.startswith(PREFIX)
+
+
+def make_api_key(key_id: UUID) -> ApiKeyToken:
+    secret = "".join(secrets.choice(base62.ALPHABET) for _ in range(SECRET_LENGTH))
+    parts = (find_environment(), base62.encode(key_id.int, ID_LENGTH), secret)
+    body = f"{PREFIX}{'_'.join(parts)}"
+    text = f"{body}_{_checksum(body)}"
+    return ApiKeyToken(key_id, _hash(text), text)
+
+
+def parse_api_key(text: str) -> ApiKeyToken | None:
+    """Return the id and the hash of a key; None if the text is none of this environment.
+
+    The length is compared first, so that the work is bounded for any text.
+    """
+    if len(text) != LENGTH or _FORMAT.fullmatch(text) is None:
+        return None
+    body, _, checksum = text.rpartition("_")
+    _, environment, number, _ = body.split("_")
+    if environment != find_environment() or checksum != _checksum(body):
+        return None
+    key_id = base62.decode(number)
+    if key_id > MAX_ID:
+        return None
+    return ApiKeyToken(UUID(int=key_id), _hash(text), text)
+
+
+def _checksum(body: str) -> str:
+    return base62.encode(crc32(body.encode()), CHECKSUM_LENGTH)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
