@@ -7,7 +7,7 @@ from httpx2 import AsyncClient
 from plinth.config import settings
 from plinth.testing.people import People
 from tests.support.factors import enroll
-from tests.support.superuser import Superuser
+from tests.support.superuser import Superuser, challenge_of
 
 
 async def test_login_requires_the_code(
@@ -18,7 +18,7 @@ async def test_login_requires_the_code(
 
     page = await stranger.sign_in(root)
     assert page.status_code == 403
-    challenge = page.text.partition('name="challenge" value="')[2].partition('"')[0]
+    challenge = challenge_of(page)
     assert challenge
     assert 'name="password"' not in page.text
     assert (await stranger.get("/")).status_code == 303, "the password alone is not enough"

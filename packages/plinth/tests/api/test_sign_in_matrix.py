@@ -35,22 +35,24 @@ from tests.support.sign_in_ways import WAYS, Attempt, Cell, Send
 from tests.support.superuser import Superuser
 
 TABLE = """
-way                    | no factor           | unconfirmed         | confirmed           | inactive              | unverified | changed           | limited           | required
-password               | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | wrong_credentials | too_many_attempts | mfa_required
-password form          | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | wrong_credentials | too_many_attempts | mfa_required
-second factor          | invalid_challenge   | invalid_challenge   | aal2                | invalid_challenge     | aal2       | invalid_challenge | too_many_attempts | aal2
-second factor, passkey | aal2                | aal2                | aal2                | invalid_challenge     | aal2       | invalid_challenge | too_many_attempts | aal2
-passkey                | aal2                | aal2                | aal2                | inactive_user         | aal2       | aal2              | too_many_attempts | aal2
-refresh                | kept aal1           | kept aal1           | kept aal2           | invalid_refresh_token | kept aal1  | kept aal1         | too_many_attempts | mfa_required
-admin page             | aal1                | aal1                | 403                 | 400                   | aal1       | 401               | 429               | 403
-e-mail code            | aal1                | aal1                | mfa_required        | wrong_code            | aal1       | wrong_code        | too_many_attempts | mfa_required
-identity provider      | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | aal1              | too_many_attempts | mfa_required
-impersonation          | aal1                | aal1                | cannot_impersonate  | cannot_impersonate    | aal1       | aal1              | aal1              | cannot_impersonate
-step-up, password      | no session          | no session          | method_not_accepted | inactive_user         | no session | no session        | too_many_attempts | no session
-step-up, code          | method_not_accepted | method_not_accepted | no session          | inactive_user         | no session | no session        | too_many_attempts | method_not_accepted
-step-up, passkey       | no session          | no session          | no session          | inactive_user         | no session | invalid_passkey   | too_many_attempts | no session
-password reset         | no session          | no session          | no session          | invalid_token         | no session | no session        | too_many_attempts | no session
-verification link      | no session          | no session          | no session          | invalid_token         | no session | no session        | too_many_attempts | no session
+way                                | no factor           | unconfirmed         | confirmed           | inactive              | unverified | changed           | limited           | required
+password                           | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | wrong_credentials | too_many_attempts | mfa_required
+password form                      | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | wrong_credentials | too_many_attempts | mfa_required
+second factor                      | invalid_challenge   | invalid_challenge   | aal2                | invalid_challenge     | aal2       | invalid_challenge | too_many_attempts | aal2
+second factor, passkey             | aal2                | aal2                | aal2                | invalid_challenge     | aal2       | invalid_challenge | too_many_attempts | aal2
+passkey                            | aal2                | aal2                | aal2                | inactive_user         | aal2       | aal2              | too_many_attempts | aal2
+refresh                            | kept aal1           | kept aal1           | kept aal2           | invalid_refresh_token | kept aal1  | kept aal1         | too_many_attempts | mfa_required
+admin page                         | aal1                | aal1                | 403                 | 400                   | aal1       | 401               | 429               | 403
+admin page, second factor, passkey | aal2                | aal2                | aal2                | 400                   | aal2       | 400               | 429               | aal2
+admin page, passkey                | aal2                | aal2                | aal2                | 400                   | aal2       | aal2              | 429               | aal2
+e-mail code                        | aal1                | aal1                | mfa_required        | wrong_code            | aal1       | wrong_code        | too_many_attempts | mfa_required
+identity provider                  | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | aal1              | too_many_attempts | mfa_required
+impersonation                      | aal1                | aal1                | cannot_impersonate  | cannot_impersonate    | aal1       | aal1              | aal1              | cannot_impersonate
+step-up, password                  | no session          | no session          | method_not_accepted | inactive_user         | no session | no session        | too_many_attempts | no session
+step-up, code                      | method_not_accepted | method_not_accepted | no session          | inactive_user         | no session | no session        | too_many_attempts | method_not_accepted
+step-up, passkey                   | no session          | no session          | no session          | inactive_user         | no session | invalid_passkey   | too_many_attempts | no session
+password reset                     | no session          | no session          | no session          | invalid_token         | no session | no session        | too_many_attempts | no session
+verification link                  | no session          | no session          | no session          | invalid_token         | no session | no session        | too_many_attempts | no session
 """  # noqa: E501 - a table
 STATES = {
     "no factor": "no second factor",

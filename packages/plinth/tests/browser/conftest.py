@@ -16,7 +16,7 @@ from plinth.testing.people import CHEAP_HASH
 from tests.support.browser import Watched, chromium, find_chromium
 from tests.support.command import find_free_port, running, start_plinth
 
-SUPERUSER = "root@example.com"
+SUPERUSER, KEYHOLDER = "root@example.com", "helga@example.com"
 NAMES = ("bob", "carla", "dmitri", "emre", "fatima", "grace")
 A_MONTH = """
 INSERT INTO events (id, at, event, outcome, subject_id, personal)
@@ -80,6 +80,7 @@ async def _fill(database_url: str) -> None:
         " VALUES ($1, $2, $3, $4, $5)",
         [
             (SUPERUSER, "root", "Root Superuser", CHEAP_HASH, True),
+            (KEYHOLDER, "helga", None, CHEAP_HASH, True),
             ("ann@example.com", "ann", "Ann Other", CHEAP_HASH, False),
             *((f"{name}@example.com", name, None, CHEAP_HASH, False) for name in NAMES),
         ],

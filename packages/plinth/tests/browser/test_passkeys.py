@@ -30,7 +30,7 @@ FETCH = """async ([path, body]) => {
 class Device:
     """A page with the script of the documentation, and an authenticator without passkeys."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, origin: str = "") -> None:
         self.page = page
         (script,) = (
             block.text
@@ -42,7 +42,7 @@ class Device:
             "**/passkey.js", lambda it: it.fulfill(body=script, content_type="text/javascript")
         )
         self.authenticator = VirtualAuthenticator(page, touches=True)
-        page.goto("/passkeys.html")
+        page.goto(f"{origin}/passkeys.html")
         page.wait_for_function("window.passkeys")
 
     def call(self, name: str, *values: str) -> Any:

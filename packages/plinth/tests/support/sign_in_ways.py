@@ -11,7 +11,7 @@ import asyncpg
 from httpx2 import AsyncClient, Response
 
 from plinth.testing.people import Person
-from tests.support.authenticator import HONEST
+from tests.support.authenticator import HONEST, Authenticator
 from tests.support.factors import App
 from tests.support.mail_server import Inbox, token_of
 from tests.support.oidc_browser import Browser
@@ -24,7 +24,7 @@ from tests.support.passkeys import (
     send_factor,
     send_step_up,
 )
-from tests.support.superuser import Superuser
+from tests.support.superuser import Superuser, challenge_of
 
 WRONG, NEW = "Wrong-Horse-8", "Better-Horse-9"
 NO_CHALLENGE = "A" * 64
@@ -144,6 +144,29 @@ async def admin_page(cell: Cell) -> Attempt:
     )
 
 
+async def admin_page_after_password(cell: Cell) -> Attempt:
+    """Use a passkey in the second form of the page."""
+    await cell.second.execute("UPDATE users SET is_superuser = true WHERE id = $1", cell.person.id)
+    key = await add_passkey(cell.client, cell.person)
+    challenge = challenge_of(await cell.pages.sign_in(cell.person))
+    return await _use_on_admin_page(cell, key, challenge)
+
+
+async def admin_page_by_passkey(cell: Cell) -> Attempt:
+    await cell.second.execute("UPDATE users SET is_superuser = true WHERE id = $1", cell.person.id)
+    await cell.pages.get("/login")
+    return await _use_on_admin_page(cell, await add_passkey(cell.client, cell.person), "")
+
+
+async def _use_on_admin_page(cell: Cell, key: Authenticator, challenge: str) -> Attempt:
+    options = [(await cell.pages.begin_passkey(challenge)).json() for _ in range(2)]
+    right, wrong = key.get(options[0]), key.get(options[1], replace(HONEST, signature=b"x"))
+    return Attempt(
+        lambda: cell.pages.send_passkey(right, challenge),
+        lambda: cell.pages.send_passkey(wrong, challenge),
+    )
+
+
 def step_up(cell: Cell) -> Attempt:
     def send(text: str) -> Send:
         body = {"method": "password", "password": text}
@@ -247,6 +270,8 @@ WAYS = {
     "passkey": Way("/auth/passkey", passkey),
     "refresh": Way("/auth/refresh", refresh),
     "admin page": Way("/admin/login", admin_page),
+    "admin page, second factor, passkey": Way("/admin/login", admin_page_after_password),
+    "admin page, passkey": Way("/admin/login", admin_page_by_passkey),
     "e-mail code": Way("/auth/email-code/verify", email_code),
     "identity provider": Way("/auth/oidc/token", identity_provider),
     "impersonation": Way("/users/{user_id}/impersonation", impersonation),

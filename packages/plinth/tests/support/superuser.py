@@ -1,6 +1,8 @@
 """A client for the admin pages that behaves as a browser does."""
 
+import json
 import re
+from collections.abc import Mapping
 from html import unescape
 
 from httpx2 import AsyncClient, Response
@@ -8,6 +10,12 @@ from httpx2 import AsyncClient, Response
 from plinth.testing.people import Person
 
 CSRF = "starlette_admin_csrftoken"
+
+
+def challenge_of(page: Response) -> str:
+    """Return the challenge in the form of the second factor."""
+    challenge: str = page.text.partition('name="challenge" value="')[2].partition('"')[0]
+    return challenge
 
 
 class Superuser:
@@ -32,6 +40,20 @@ class Superuser:
     async def send_code(self, challenge: str, code: str) -> Response:
         """Send the second form of a sign-in with a second factor."""
         data = {"csrftoken": self.csrf, "challenge": challenge, "method": "totp", "code": code}
+        return await self.client.post("/admin/login", data=data)
+
+    async def begin_passkey(self, challenge: str = "") -> Response:
+        """Send the request of the button "Use a passkey"."""
+        headers = {"X-CSRFToken": self.csrf}
+        return await self.client.post(
+            "/admin/login/passkey", data={"challenge": challenge}, headers=headers
+        )
+
+    async def send_passkey(self, credential: Mapping[str, object], challenge: str = "") -> Response:
+        """Send the form with a passkey: with the challenge of a password, or alone."""
+        data = {"csrftoken": self.csrf, "credential": json.dumps(credential)}
+        if challenge:
+            data |= {"challenge": challenge, "methods": "passkey"}
         return await self.client.post("/admin/login", data=data)
 
     async def get(self, path: str, **query: str) -> Response:

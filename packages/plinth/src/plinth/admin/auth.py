@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from http import HTTPStatus
-from typing import NoReturn
-from uuid import uuid4
 
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 from starlette_admin.auth import AdminUser
@@ -19,37 +16,31 @@ from starlette_admin.helpers import index_url, safe_redirect_url
 
 from plinth.accounts.methods import METHODS
 from plinth.accounts.queries.factor import TWO_FACTORS
+from plinth.accounts.queries.passkey import PASSKEY
 from plinth.accounts.queries.principal import Principal, load_by_token
 from plinth.accounts.schemas.auth import Credentials
 from plinth.accounts.schemas.factor import SecondFactor
-from plinth.accounts.services import audit, authentication, second_factor, sessions
-from plinth.accounts.services.authentication import AuthenticatedUser, MfaRequired
+from plinth.accounts.services import sessions
+from plinth.accounts.services.authentication import MfaRequired
 from plinth.accounts.services.challenges import InvalidChallenge
+from plinth.accounts.services.passkeys.ceremony import InvalidPasskey
+from plinth.accounts.services.sessions import SignedIn
+from plinth.admin import sign_in
 from plinth.config import settings
-from plinth.db.database import Database, after_commit, release
-from plinth.errors import PermissionDenied, PlinthError
+from plinth.db.database import Database, release
+from plinth.errors import PlinthError
 from plinth.http.problems import describe
 from plinth.request.client import Client
 from plinth.request.context import current_request
 from plinth.request.cookies import find_cookie
 from plinth.security import devices
-from plinth.security.cookie_tokens import CookieToken, make_cookie_token, parse_cookie_token
+from plinth.security.cookie_tokens import parse_cookie_token
 
 COOKIE = "plinth_admin"
 NO_FACTOR = (
     "MFA_REQUIRED requires a second factor, and this account has none: add one in the application, "
     "by POST /auth/login and POST /auth/mfa/totp"
 )
-
-ONLY_PASSKEYS = (
-    "This page accepts no passkeys, and this account has no other second factor: add an "
-    "authenticator app or make recovery codes in the application"
-)
-
-
-class NotASuperuser(PermissionDenied):
-    detail = "Only superusers may sign in here"
-    commit_on_error = True  # keeps the audit event
 
 
 @dataclass
@@ -64,6 +55,9 @@ def actor(request: Request) -> Principal:
 
 
 class AdminAuth(BaseAuthProvider):
+    def __init__(self) -> None:
+        super().__init__(allow_routes=["passkey-options"])
+
     async def authenticate(self, request: Request) -> AdminUser | None:
         db: AsyncSession = request.state.session
         user = await _load_superuser(db, find_cookie(request.scope, COOKIE))
@@ -80,6 +74,7 @@ class AdminAuth(BaseAuthProvider):
 
         return [
             Route(self.login_path, login, methods=["GET", "POST"], name="login"),
+            Route("/login/passkey", _begin_passkey, methods=["POST"], name="passkey-options"),
             Route(self.logout_path, self._logout, methods=["POST"], name="logout"),
         ]
 
@@ -89,28 +84,27 @@ class AdminAuth(BaseAuthProvider):
         if not request.state.is_anonymous:
             return RedirectResponse(destination, HTTPStatus.SEE_OTHER)
         if request.method != "POST":
-            return templates.TemplateResponse(request, "login.html")
+            return _render(request, templates)
         form = dict(await request.form())
         try:
-            token, account = await self._sign_in(request, form)
+            signed_in = await self._sign_in(request, form)
         except (PlinthError, ValidationError) as error:
             return _render_error(request, templates, error, form)
         response = RedirectResponse(destination, HTTPStatus.SEE_OTHER)
-        _set_cookies(request, response, token, account)
+        _set_cookies(request, response, signed_in)
         return response
 
-    async def _sign_in(
-        self, request: Request, form: Mapping[str, object]
-    ) -> tuple[CookieToken, devices.Account]:
-        info = current_request()
-        client = info.client if info else Client(None, None)
-        device = find_cookie(request.scope, devices.COOKIE)
+    async def _sign_in(self, request: Request, form: Mapping[str, object]) -> SignedIn:
+        client, device = _find_client(), find_cookie(request.scope, devices.COOKIE)
         database: Database = request.state.resources.database
         await release(request.state.session)  # hold no connection while the password is hashed
+        if form.get("credential"):
+            used = sign_in.PasskeyForm.model_validate(form)
+            return await sign_in.by_passkey(database, used, client, device)
         if "challenge" in form:
-            return await complete_sign_in(database, SecondFactor(**form), client, device)
+            return await sign_in.by_code(database, SecondFactor(**form), client, device)
         sent = Credentials.model_validate({name: form.get(name) for name in ("email", "password")})
-        return await sign_in(database, sent.email, sent.password, client, device)
+        return await sign_in.by_password(database, sent.email, sent.password, client, device)
 
     async def _logout(self, request: Request) -> Response:
         user = actor(request)
@@ -119,51 +113,6 @@ class AdminAuth(BaseAuthProvider):
         response = RedirectResponse(request.url_for("admin:login"), HTTPStatus.SEE_OTHER)
         response.delete_cookie(COOKIE, path=request.scope["root_path"])
         return response
-
-
-async def sign_in(
-    database: Database, email: str, password: str, client: Client, device: str | None = None
-) -> tuple[CookieToken, devices.Account]:
-    """Start a session of a superuser, with the limits and errors of `sessions.sign_in`.
-
-    The session has no access or refresh token, and ends after `ADMIN_SESSION_HOURS`.
-
-    Raises:
-        NotASuperuser: the password is right.
-    """
-    authenticated = await authentication.authenticate_credentials(
-        database, email, password, client, device
-    )
-    if not authenticated.user.is_superuser:
-        await _reject(database, authenticated)
-    token = make_cookie_token(uuid4())
-    lifetime = timedelta(hours=settings.ADMIN_SESSION_HOURS)
-    start = sessions.complete_sign_in(
-        database, authenticated.user, ("password",), client, token=token, lifetime=lifetime
-    )
-    signed_in = await authentication.refund_on_success(authenticated, start)
-    return token, signed_in.account
-
-
-async def complete_sign_in(
-    database: Database, sent: SecondFactor, client: Client, device: str | None = None
-) -> tuple[CookieToken, devices.Account]:
-    """Complete the sign-in of a superuser with a second factor.
-
-    Raises:
-        PlinthError: see `second_factor.complete`.
-    """
-    token = make_cookie_token(uuid4())
-    signed_in = await second_factor.complete(
-        database,
-        second_factor.Proof(sent.challenge, sent.method, sent.code),
-        client,
-        device,
-        token=token,
-        lifetime=timedelta(hours=settings.ADMIN_SESSION_HOURS),
-        superusers_only=True,
-    )
-    return token, signed_in.account
 
 
 async def _load_superuser(db: AsyncSession, cookie: str | None) -> Principal | None:
@@ -179,19 +128,35 @@ async def _load_superuser(db: AsyncSession, cookie: str | None) -> Principal | N
     return user
 
 
-async def _reject(database: Database, authenticated: AuthenticatedUser) -> NoReturn:
-    user_id = authenticated.user.id
-    async with database.transaction() as db:
-        audit.record(
-            db,
-            "session.started",
-            outcome="failure",
-            actor_id=user_id,
-            subject_id=user_id,
-            reason="not a superuser, in the admin",
-        )
-        after_commit(db, authenticated.attempt.refund)
-        raise NotASuperuser
+async def _begin_passkey(request: Request) -> Response:
+    """Return the options for `navigator.credentials.get()`, as JSON."""
+    challenge = _read_text(dict(await request.form()), "challenge")
+    database: Database = request.state.resources.database
+    await release(request.state.session)
+    try:
+        options = await sign_in.begin_passkey(database, challenge, _find_client())
+    except PlinthError as error:
+        status, headers = describe(error)
+        return JSONResponse({"detail": error.detail}, status, headers)
+    return JSONResponse(options.model_dump(by_alias=True))
+
+
+def _find_client() -> Client:
+    info = current_request()
+    return info.client if info else Client(None, None)
+
+
+def _render(
+    request: Request,
+    templates: Jinja2Templates,
+    context: Mapping[str, object] | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    origins = {"passkey_origins": settings.PASSKEY_ORIGINS}
+    return templates.TemplateResponse(
+        request, "login.html", {**origins, **(context or {})}, status_code=status, headers=headers
+    )
 
 
 def _render_error(
@@ -205,23 +170,36 @@ def _render_error(
         detail = error.detail
     else:
         status, headers = HTTPStatus.UNPROCESSABLE_ENTITY, dict[str, str]()
-        detail = "Enter a code" if "challenge" in form else "Enter an e-mail and a password"
+        detail = _explain_validation(form)
     headers.pop("WWW-Authenticate", None)  # a bearer token does not help here
-    context = {"error": detail, "email": _read_text(form, "email")}
+    context: dict[str, object] = {"error": detail, "email": _read_text(form, "email")}
     if isinstance(error, MfaRequired):
-        context |= {"challenge": error.challenge, "error": _explain(error.methods)}
+        context["error"] = "" if error.methods else NO_FACTOR
+        context |= _offer(error.challenge, error.methods) if error.methods else {}
     elif not isinstance(error, InvalidChallenge):
-        context["challenge"] = _read_text(form, "challenge")
-    return templates.TemplateResponse(
-        request, "login.html", context, status_code=status, headers=headers
-    )
+        methods = _read_text(form, "methods").split() or list(METHODS)
+        context |= _offer(_read_text(form, "challenge"), methods)
+    return _render(request, templates, context, status, headers)
 
 
-def _explain(methods: Sequence[str]) -> str:
-    """Return why the form of the code would be of no use, or nothing."""
-    if not methods:
-        return NO_FACTOR
-    return "" if METHODS.keys() & set(methods) else ONLY_PASSKEYS
+def _explain_validation(form: Mapping[str, object]) -> str:
+    if form.get("credential"):
+        return InvalidPasskey.detail
+    return "Enter a code" if "challenge" in form else "Enter an e-mail and a password"
+
+
+def _offer(challenge: str, methods: Sequence[str]) -> dict[str, object]:
+    """Return what the form of the second factor shows.
+
+    Args:
+        methods: of the account. The form sends them back, only for the next form.
+    """
+    return {
+        "challenge": challenge,
+        "methods": " ".join(methods),
+        "codes": [it for it in METHODS if it in methods],
+        "has_passkey": PASSKEY in methods,
+    }
 
 
 def _read_text(form: Mapping[str, object], name: str) -> str:
@@ -229,14 +207,12 @@ def _read_text(form: Mapping[str, object], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _set_cookies(
-    request: Request, response: Response, token: CookieToken, account: devices.Account
-) -> None:
+def _set_cookies(request: Request, response: Response, signed_in: SignedIn) -> None:
     path = request.scope["root_path"]
     secure = not settings.is_development
     response.set_cookie(
         COOKIE,
-        token.text,
+        signed_in.token.text,
         max_age=settings.ADMIN_SESSION_HOURS * 3600,
         path=path,
         secure=secure,
@@ -245,7 +221,7 @@ def _set_cookies(
     )
     response.set_cookie(
         devices.COOKIE,
-        devices.remember(find_cookie(request.scope, devices.COOKIE), account),
+        devices.remember(find_cookie(request.scope, devices.COOKIE), signed_in.account),
         max_age=devices.SECONDS,
         path=path,
         secure=secure,

@@ -5,16 +5,14 @@ from dataclasses import replace
 import asyncpg
 import pytest
 from fastapi import FastAPI
-from httpx2 import ASGITransport, AsyncClient
+from httpx2 import AsyncClient
 
-from plinth.admin.auth import ONLY_PASSKEYS
 from plinth.config import settings
 from plinth.security.passwords import NO_PASSWORD
 from plinth.testing import outage
 from plinth.testing.people import People, Person
 from tests.support.authenticator import HONEST, PRESENT, Authenticator
 from tests.support.passkeys import FACTORS, add_passkey, sign_in
-from tests.support.superuser import Superuser
 
 UNVERIFIED = replace(HONEST, flags=PRESENT)
 
@@ -75,20 +73,6 @@ async def test_the_last_way_into_an_account_cannot_be_removed(
         return
     assert (gone.status_code, gone.json()["code"]) == (400, "last_way_in")
     assert (await sign_in(client, passkey)).status_code == 200
-
-
-async def test_the_admin_explains_that_it_accepts_no_passkeys(
-    app: FastAPI, client: AsyncClient, people: People
-) -> None:
-    person = await people.enter(is_superuser=True)
-    await add_passkey(client, person)
-    transport = ASGITransport(app, raise_app_exceptions=False)
-    async with AsyncClient(transport=transport, base_url="http://test") as browser:
-        page = await Superuser(browser).sign_in(person)
-        assert (page.status_code, ONLY_PASSKEYS in page.text) == (403, True)
-        await client.post("/users/me/recovery-codes", headers=person.headers)
-        page = await Superuser(browser).sign_in(person)
-        assert (page.status_code, ONLY_PASSKEYS in page.text) == (403, False)
 
 
 async def test_passkeys_work_while_redis_is_down(

@@ -1,5 +1,6 @@
 """Complete a sign-in with a second factor, and authenticate again within a session (step-up)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeAlias
@@ -27,7 +28,7 @@ from plinth.accounts.services.challenges import InvalidChallenge
 from plinth.accounts.services.passkeys import assertion, ceremony, registration
 from plinth.accounts.services.sessions import SessionToken, SignedIn
 from plinth.db.database import Database, after_commit, release
-from plinth.errors import PermissionDenied, RateLimited, Rejected
+from plinth.errors import RateLimited, Rejected
 from plinth.limits import Reservation
 from plinth.request.client import Client
 from plinth.security import devices
@@ -86,7 +87,7 @@ async def complete(
     *,
     token: SessionToken | None = None,
     lifetime: timedelta | None = None,
-    superusers_only: bool = False,
+    admit: Callable[[AsyncSession, User], None] | None = None,
 ) -> SignedIn:
     """Complete a pending sign-in with a second factor.
 
@@ -95,11 +96,11 @@ async def complete(
     Args:
         device: the value of the device cookie.
         token: with `lifetime`, as for `sessions.complete_sign_in`.
+        admit: raises an error if the user may not sign in here.
 
     Raises:
         InvalidChallenge: it expired or was completed, or the credentials changed.
         InvalidPasskey: the challenge stays valid.
-        PermissionDenied: with `superusers_only`, the user is not a superuser.
         RateLimited: too many wrong attempts for this account.
         WrongCode: the challenge stays valid.
     """
@@ -108,8 +109,8 @@ async def complete(
     async with database.transaction() as db:
         pending = await challenges.find(db, parsed)
         user = await _get(db, pending, lock=True)
-        if superusers_only and not user.is_superuser:
-            raise PermissionDenied("Only superusers may sign in here")
+        if admit:
+            admit(db, user)
         if await factor_methods.find_available(db, user.id):
             await _use(db, user, proof, parsed, pending)
             pending = await challenges.consume(db, parsed)

@@ -1,5 +1,7 @@
 """Use a passkey: to sign in with nothing else, beside a password, or within a session."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,13 +17,13 @@ from plinth.accounts.services.authentication import InactiveUser
 from plinth.accounts.services.passkeys.ceremony import (
     SIGN_IN,
     STEP_UP,
+    challenge_lifetime,
     consume,
     hash_session,
-    lifetime,
     reject,
     relying_party,
 )
-from plinth.accounts.services.sessions import SignedIn
+from plinth.accounts.services.sessions import SessionToken, SignedIn
 from plinth.db.database import Database, after_commit
 from plinth.request.client import Client
 from plinth.security import webauthn
@@ -36,12 +38,24 @@ async def begin_sign_in(database: Database, client: Client) -> RequestOptions:
     """
     await throttle.limit_passkey_options(client)
     async with database.transaction() as db:
-        token, _ = await challenges.add(db, SIGN_IN, lifetime())
+        token, _ = await challenges.add(db, SIGN_IN, challenge_lifetime())
     return passkey_options.for_any_account(token)
 
 
-async def sign_in(database: Database, assertion: Assertion, client: Client) -> SignedIn:
+async def sign_in(
+    database: Database,
+    assertion: Assertion,
+    client: Client,
+    *,
+    token: SessionToken | None = None,
+    lifetime: timedelta | None = None,
+    admit: Callable[[AsyncSession, User], None] | None = None,
+) -> SignedIn:
     """Sign in with a passkey that verified its user, and with nothing else.
+
+    Args:
+        token: with `lifetime`, as for `sessions.complete_sign_in`.
+        admit: raises an error if the user may not sign in here.
 
     Raises:
         InactiveUser: the passkey is right.
@@ -50,16 +64,20 @@ async def sign_in(database: Database, assertion: Assertion, client: Client) -> S
     """
     attempt = await throttle.limit_passkey(client)
     async with database.transaction() as db:
-        token = await consume(db, SIGN_IN, assertion.client_data)
+        challenge = await consume(db, SIGN_IN, assertion.client_data)
         owner_id = await queries.passkey.find_owner(db, assertion.credential_id)
         user = await queries.user.get(db, owner_id, lock=True) if owner_id else None
         if user is None:
             reject(db, "unknown credential")
-        await use(db, user, assertion, token, alone=True)
+        await use(db, user, assertion, challenge, alone=True)
         if not user.is_active:
             factors.record_failure(db, user.id, InactiveUser.detail)
             raise InactiveUser
-        signed_in = await sessions.complete_sign_in(db, user, ("passkey",), client)
+        if admit:
+            admit(db, user)
+        signed_in = await sessions.complete_sign_in(
+            db, user, ("passkey",), client, token=token, lifetime=lifetime
+        )
         after_commit(db, attempt.refund)
     return signed_in
 
@@ -67,7 +85,9 @@ async def sign_in(database: Database, assertion: Assertion, client: Client) -> S
 async def begin_step_up(db: AsyncSession, caller: Principal) -> RequestOptions:
     user = await accounts.lock_caller(db, caller.id, caller.session_id)
     browser_hash = hash_session(caller.session_id)
-    token, _ = await challenges.add(db, STEP_UP, lifetime(), user=user, browser_hash=browser_hash)
+    token, _ = await challenges.add(
+        db, STEP_UP, challenge_lifetime(), user=user, browser_hash=browser_hash
+    )
     return await passkey_options.for_account(db, user, token)
 
 

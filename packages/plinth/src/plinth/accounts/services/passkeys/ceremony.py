@@ -74,5 +74,5 @@ def relying_party() -> RelyingParty:
     return RelyingParty(settings.RP_ID, settings.PASSKEY_ORIGINS)
 
 
-def lifetime() -> timedelta:
+def challenge_lifetime() -> timedelta:
     return timedelta(minutes=settings.MFA_CHALLENGE_MINUTES)

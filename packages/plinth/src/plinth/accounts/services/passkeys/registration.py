@@ -13,9 +13,9 @@ from plinth.accounts.schemas.passkey import CreationOptions
 from plinth.accounts.services import challenges, factors
 from plinth.accounts.services.passkeys.ceremony import (
     REGISTER,
+    challenge_lifetime,
     consume,
     hash_session,
-    lifetime,
     reject,
     relying_party,
 )
@@ -33,7 +33,9 @@ async def begin(db: AsyncSession, caller: Principal) -> CreationOptions:
     """
     user = await factors.lock_to_add(db, caller)
     browser_hash = hash_session(caller.session_id)
-    token, _ = await challenges.add(db, REGISTER, lifetime(), user=user, browser_hash=browser_hash)
+    token, _ = await challenges.add(
+        db, REGISTER, challenge_lifetime(), user=user, browser_hash=browser_hash
+    )
     return await passkey_options.for_new(db, user, token)
 
 
