@@ -5,7 +5,7 @@ audit event in one transaction.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,9 @@ from starlette_admin.routing import route
 from plinth.admin.auth import AdminAuth
 from plinth.admin.dashboard import Dashboard
 from plinth.admin.middleware import ADMIN_PATH, AdminMiddleware
+from plinth.admin.organizations import Invitations, Memberships, Organizations
 from plinth.admin.resources import Resource, find_plain_models
+from plinth.admin.table import Table
 from plinth.admin.templating import LOADERS
 from plinth.admin.views import Events, Mails, Sessions, Users
 from plinth.config import settings
@@ -31,6 +33,15 @@ from plinth.http.assets import Assets
 from plinth.security.signing import derive_key
 
 HERE = Path(__file__).parent
+VIEWS: tuple[Callable[[], Table], ...] = (
+    Users,
+    Sessions,
+    Organizations,
+    Memberships,
+    Invitations,
+    Events,
+    Mails,
+)
 
 
 def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
@@ -53,8 +64,8 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
         timezone_config=TimezoneConfig(timezone_cookie_name=None, use_user_locale_timezone=False),
         favicon_url=lambda request: str(request.url_for("admin:static", path="icon.svg")),
     )
-    for view in (Users(), Sessions(), Events(), Mails()):
-        admin.add_view(view)
+    for view in VIEWS:
+        admin.add_view(view())
     for model in find_plain_models() if models is None else models:
         admin.add_view(Resource(model))
     assets = Assets(HERE / "static", Path(str(files("starlette_admin"))) / "static")

@@ -27,9 +27,10 @@ from plinth.accounts.models import (
 from plinth.accounts.services import audit
 from plinth.admin.table import Table, action_transaction, form_transaction
 from plinth.db.models import Base
+from plinth.organizations.models import Invitation, Membership, Organization, ReleasedSlug
 from plinth.resources.idempotency import IdempotencyKey
 
-MODELS_WITH_VIEWS = (Event, Mail, Session, User)
+MODELS_WITH_VIEWS = (Event, Invitation, Mail, Membership, Organization, Session, User)
 HIDDEN_MODELS = (  # internal, or secret
     Challenge,
     EarlierOneTimeToken,
@@ -39,6 +40,7 @@ HIDDEN_MODELS = (  # internal, or secret
     OneTimeToken,
     Passkey,
     RecoveryCode,
+    ReleasedSlug,
     SessionCleanup,
     TotpSecret,
 )

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from plinth.config.checks import complete, is_installed
 from plinth.config.deprecated import rename_deprecated
 from plinth.config.faults import read_value, validate_whole
+from plinth.config.organization_roles import OrganizationRoles
 from plinth.config.password_rules import PasswordRules
 from plinth.config.providers import Provider, ProviderName, RedirectUrl
 from plinth.config.services import ServiceSettings, drop_unneeded
@@ -57,8 +58,9 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
         allow_inf_nan=False,
     )
 
-    # Not read from the environment, because the OpenAPI document and its clients depend on it.
+    # Not read from the environment, because the OpenAPI document and its clients depend on them.
     PASSWORD_RULES: ClassVar[PasswordRules] = PasswordRules()
+    ORGANIZATION_ROLES: ClassVar[OrganizationRoles] = OrganizationRoles()
 
     PROJECT_NAME: str = "MyApp"
     VERSION: str = "1.0.0"

@@ -7,16 +7,20 @@ A constraint or index declares the error of its violation in its `info`:
     ForeignKeyConstraint(["project_id"], ["projects.id"], info={"refers": "project_id"})
 
 `violated` is a 400, which clients of the account routes expect; `conflict` is a 409; `refers` is a
-422 that names the field.
+422 that names the field. With None as the detail, the message of the database is the detail.
+
+A trigger raises an error with the name of a constraint, which its table declares:
+
+    {"info": {"raised": {"ck_memberships_last_owner": {"conflict": ("last_owner", None)}}}}
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from asyncpg import DataError, PostgresError
 from asyncpg import InterfaceError as DriverError
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -70,11 +74,11 @@ class ConstraintErrors:
 
     def __init__(self, metadata: MetaData) -> None:
         self._faults = FaultLog(logger, "the database")
-        self._by_name: dict[str, Callable[[], PlinthError]] = {
-            str(getattr(item, "name", None)): make_error
+        self._by_name: dict[str, Callable[[str], PlinthError]] = {
+            name: make_error
             for table in metadata.tables.values()
-            for item in (*table.constraints, *table.indexes)
-            if (make_error := _read_info(item.info))
+            for name, info in _find_infos(table)
+            if (make_error := _read_info(info))
         }
 
     def translate(self, error: Exception) -> PlinthError | None:
@@ -95,7 +99,7 @@ class ConstraintErrors:
 
     def _translate_postgres_error(self, cause: PostgresError) -> PlinthError | None:
         if make_error := self._by_name.get(getattr(cause, "constraint_name", None) or ""):
-            return make_error()
+            return make_error(str(cause))
         state = cause.sqlstate or ""
         if setting := TIMEOUT_SETTINGS.get(state):
             logger.warning("the database canceled a statement at its timeout (%s)", setting)
@@ -106,14 +110,20 @@ class ConstraintErrors:
         return kind() if kind else None
 
 
-def _read_info(info: Mapping[Any, Any]) -> Callable[[], PlinthError] | None:
+def _find_infos(table: Table) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    for item in (*table.constraints, *table.indexes):
+        yield str(getattr(item, "name", None)), item.info
+    yield from table.info.get("raised", {}).items()
+
+
+def _read_info(info: Mapping[Any, Any]) -> Callable[[str], PlinthError] | None:
     match info:
         case {"violated": (code, detail)}:
-            return lambda: Rejected(detail, code=code)
+            return lambda message: Rejected(detail or message, code=code)
         case {"conflict": (code, detail)}:
-            return lambda: Conflict(detail, code=code)
+            return lambda message: Conflict(detail or message, code=code)
         case {"refers": field}:
-            return lambda: InvalidField(
+            return lambda _: InvalidField(
                 field, "refers to a row that does not exist", kind="reference"
             )
     return None

@@ -12,7 +12,6 @@ The permission enforces: the dependency that authenticates the caller reads it f
 the request (`find_permission`).
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,11 +19,11 @@ from typing import Any, TypeVar
 
 from starlette.types import Scope
 
+from plinth.config.organization_roles import PERMISSION
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 ATTRIBUTE = "__access__"
-PERMISSION = re.compile(r"[a-z][a-z0-9_-]{0,62}:[a-z][a-z0-9_-]{0,62}")
-"""`<resource>:<action>`, for example `invoices:write`."""
 
 
 class Audience(StrEnum):
