@@ -47,6 +47,7 @@ admin page, second factor, passkey | aal2                | aal2                |
 admin page, passkey                | aal2                | aal2                | aal2                | 400                   | aal2       | aal2              | 429               | aal2
 e-mail code                        | aal1                | aal1                | mfa_required        | wrong_code            | aal1       | wrong_code        | too_many_attempts | mfa_required
 identity provider                  | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | aal1              | too_many_attempts | mfa_required
+identity provider, no time         | aal1                | aal1                | mfa_required        | inactive_user         | aal1       | aal1              | too_many_attempts | step_up_required
 impersonation                      | aal1                | aal1                | cannot_impersonate  | cannot_impersonate    | aal1       | aal1              | aal1              | cannot_impersonate
 step-up, password                  | no session          | no session          | method_not_accepted | inactive_user         | no session | no session        | too_many_attempts | no session
 step-up, code                      | method_not_accepted | method_not_accepted | no session          | inactive_user         | no session | no session        | too_many_attempts | method_not_accepted
@@ -65,7 +66,7 @@ STATES = {
     "required": "`MFA_REQUIRED=all`, and no factor",
 }
 TRANSPORTS = ("body", "cookies")
-OWN_COOKIES = {"admin page"}
+OWN_COOKIES = {name for name, way in WAYS.items() if way.route.startswith("/admin/")}
 CELLS = [
     (way, state, transport)
     for way, state, transport in product(WAYS, STATES, TRANSPORTS)

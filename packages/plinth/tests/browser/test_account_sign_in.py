@@ -15,7 +15,7 @@ from plinth.testing.databases import TestServices
 from plinth.testing.people import PASSWORD
 from tests.browser.account import Site, Visit, make_app_code, serving_site, visiting
 from tests.support.mail_server import Inbox, serving_mail
-from tests.support.oidc_provider import FakeProvider, serving_provider
+from tests.support.oidc_provider import REMOVED, FakeProvider, serving_provider
 
 IMPERSONATE = """async ([api, id]) => {
     const { csrf_token } = await (await fetch(`${api}/auth/cookies/csrf`)).json()
@@ -99,6 +99,28 @@ def test_a_user_registers_with_a_provider(visit: Visit, site: Site, provider: Fa
     apps.get_by_role("button", name="Add an app").click()
     visit.answer("Name", "Phone")
     expect(apps.get_by_role("img")).to_be_visible()
+    visit.sign_out()
+
+
+def test_a_provider_without_a_time_is_no_recent_sign_in(
+    visit: Visit, site: Site, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, email = visit.page, use_provider(provider, "ulla")
+    monkeypatch.setattr(provider, "claims", {"auth_time": REMOVED})
+    page.get_by_role("button", name="Continue with Heron").click()
+    visit.expect_signed_in()
+    visit.card("Authenticator apps").get_by_role("button", name="Add an app").click()
+    visit.answer("Name", "Phone")
+    page.get_by_role("dialog").get_by_role("button", name="Continue").click()
+    alert = page.locator("#sign-in").get_by_role("alert")
+    expect(alert).to_contain_text("did not confirm a recent sign-in. Sign in with a code by e-mail")
+    site.execute("UPDATE identities SET provider = 'removed' WHERE email = $1", email)
+    page.reload()
+    visit.expect_signed_in()
+    visit.card("Authenticator apps").get_by_role("button", name="Add an app").click()
+    visit.answer("Name", "Phone")
+    alert = visit.card("Authenticator apps").get_by_role("alert")
+    expect(alert).to_contain_text("Sign in with a code by e-mail, and continue")
     visit.sign_out()
 
 

@@ -86,12 +86,28 @@ async def test_a_new_user_signs_in_and_again(client: AsyncClient, pages: AsyncCl
 async def test_fresh_returns_the_time_of_the_last_authentication(
     client: AsyncClient, pages: AsyncClient, second: asyncpg.Connection
 ) -> None:
-    await sign_in(client, pages, "eve")
+    await sign_in(client, pages, "eve", fresh="true")
     await asyncio.sleep(2)
     assert (await sign_in(client, pages, "eve", fresh="true")).status_code == 200
     is_silent = "SELECT authenticated_at < created_at - interval '1 second' FROM sessions"
     silent = [row[0] for row in await second.fetch(f"{is_silent} ORDER BY created_at")]
     assert silent == [False, True]
+
+
+async def test_a_sign_in_without_a_time_needs_another_one_with_fresh(
+    client: AsyncClient, pages: AsyncClient
+) -> None:
+    """Without `max_age`, this provider omits `auth_time`, also just after its own sign-in."""
+
+    async def add_app(signed_in: Response) -> Response:
+        headers = {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
+        return await client.post("/users/me/factors/totp", json={}, headers=headers)
+
+    refused = await add_app(await sign_in(client, pages, "fay"))
+    assert refused.json()["code"] == "step_up_required"
+    assert refused.json()["providers"] == ["real"]
+    added = await add_app(await sign_in(client, pages, "fay", fresh="true"))
+    assert added.status_code == 201, added.text
 
 
 async def test_a_verified_account_is_linked(

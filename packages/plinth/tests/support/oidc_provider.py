@@ -139,7 +139,7 @@ class FakeProvider:
             "iat": int(time()),
             "exp": int(time()) + 300,
             "nonce": asked["nonce"],
-            **({"auth_time": int(time())} if "max_age" in asked else {}),
+            "auth_time": int(time()),
             **self.user,
             **self.claims,
         }

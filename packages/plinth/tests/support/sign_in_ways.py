@@ -15,7 +15,7 @@ from tests.support.authenticator import HONEST, Authenticator
 from tests.support.factors import App
 from tests.support.mail_server import Inbox, token_of
 from tests.support.oidc_browser import Browser
-from tests.support.oidc_provider import FakeProvider
+from tests.support.oidc_provider import REMOVED, FakeProvider
 from tests.support.passkeys import (
     add_passkey,
     begin_factor,
@@ -240,6 +240,11 @@ async def identity_provider(cell: Cell) -> Attempt:
     return Attempt(lambda: browser.redeem(code), lambda: browser.redeem(NO_CHALLENGE))
 
 
+async def untimed_identity_provider(cell: Cell) -> Attempt:
+    cell.provider.claims = {"auth_time": REMOVED}
+    return await identity_provider(cell)
+
+
 def impersonation(cell: Cell) -> Attempt:
     path = f"/users/{cell.person.id}/impersonation"
 
@@ -274,6 +279,7 @@ WAYS = {
     "admin page, passkey": Way("/admin/login", admin_page_by_passkey),
     "e-mail code": Way("/auth/email-code/verify", email_code),
     "identity provider": Way("/auth/oidc/token", identity_provider),
+    "identity provider, no time": Way("/auth/oidc/token", untimed_identity_provider),
     "impersonation": Way("/users/{user_id}/impersonation", impersonation),
     "step-up, password": Way("/auth/step-up", step_up),
     "step-up, code": Way("/auth/step-up", step_up_by_code, needs_factor=True),

@@ -162,8 +162,7 @@ async def get_fresh_user(request: Request, user: DirectUser) -> Principal:
     """
     if not authentication.is_recent(user.authenticated_at):
         async with resources_of(request).database.transaction() as db:
-            methods = await authentication.find_step_up_methods(db, user.id)
-        raise authentication.StepUpRequired(methods)
+            raise await authentication.build_step_up(db, user.id)
     return user
 
 

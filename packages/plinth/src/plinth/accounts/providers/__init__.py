@@ -4,6 +4,8 @@ The functions hold no database connection. `accounts/services/identities` decide
 account at a provider signs in.
 """
 
+from collections.abc import Iterable
+
 from plinth.accounts.providers import github, oidc
 from plinth.accounts.providers.authorization import Authorization, make_challenge
 from plinth.accounts.providers.errors import ProviderRefused, ProviderUnavailable
@@ -20,6 +22,7 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnavailable",
     "find",
+    "find_timed",
     "load_profile",
     "make_challenge",
     "make_url",
@@ -40,6 +43,15 @@ def find(name: str) -> Provider:
     if provider is None:
         raise ProviderNotFound
     return provider
+
+
+def find_timed(names: Iterable[str]) -> list[str]:
+    """Return the providers that can state when they authenticated the user. GitHub cannot.
+
+    An OpenID provider may omit the time, and is then refused a sign-in with `fresh=true`.
+    """
+    known = settings.OIDC_PROVIDERS
+    return [it for it in dict.fromkeys(names) if it in known and known[it].kind == "oidc"]
 
 
 async def make_url(provider: Provider, authorization: Authorization, state: str) -> str:

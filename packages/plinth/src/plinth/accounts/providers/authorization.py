@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from plinth.config.providers import Provider
 
 SECRET_BYTES = 32
+AUTH_TIME = '{"id_token":{"auth_time":{"essential":true}}}'  # OpenID Connect Core 1.0, section 5.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Authorization:
         }
         if self.max_age is not None:
             query["max_age"] = str(self.max_age)
+            query["claims"] = AUTH_TIME  # Google sends it only on request
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def make_form(self, provider: Provider, code: str) -> dict[str, str]:

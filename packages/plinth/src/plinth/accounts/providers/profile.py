@@ -16,7 +16,7 @@ class Profile(NamedTuple):
         email_verified: whether the provider has verified the address.
         username: a proposal.
         auth_time: when the provider authenticated the user, in seconds since 1970; None if it does
-            not state that.
+            not state that. A live session at the provider may have answered without the user.
     """
 
     issuer: str
@@ -28,8 +28,9 @@ class Profile(NamedTuple):
     auth_time: float | None = None
 
     @property
-    def authenticated_at(self) -> datetime | None:
-        return None if self.auth_time is None else datetime.fromtimestamp(self.auth_time, UTC)
+    def authenticated_at(self) -> datetime:
+        """When the user authenticated: in 1970, and so not recently, if that is not known."""
+        return datetime.fromtimestamp(self.auth_time or 0, UTC)
 
 
 _email, _username = TypeAdapter[str](Email), TypeAdapter[str](Username)

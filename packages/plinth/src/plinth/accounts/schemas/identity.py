@@ -44,7 +44,7 @@ class SignInToStart(FlowToStart):
         bool,
         Field(
             description="Require that the provider authenticated the user within "
-            "`STEP_UP_MINUTES`. No effect for GitHub, which does not state the time."
+            "`STEP_UP_MINUTES`. No effect for GitHub, whose sessions are never fresh."
         ),
     ] = False
 

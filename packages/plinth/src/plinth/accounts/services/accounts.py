@@ -8,7 +8,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.schemas.user import UserCreate, UserUpdate
 from plinth.accounts.services import audit, authentication, credentials, throttle
-from plinth.accounts.services.authentication import Impersonating, StepUpRequired
+from plinth.accounts.services.authentication import Impersonating
 from plinth.accounts.user_columns import find_words
 from plinth.cache import cached
 from plinth.db.database import after_commit, release
@@ -180,7 +180,7 @@ async def lock_caller(
     if recent and session.acting_user_id is not None:
         raise Impersonating
     if recent and session.has_factor and not authentication.is_recent(session.at):
-        raise StepUpRequired(await authentication.find_step_up_methods(db, user_id))
+        raise await authentication.build_step_up(db, user_id)
     return user
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import methods as factor_methods
-from plinth.accounts import queries
+from plinth.accounts import providers, queries
 from plinth.accounts.queries.sign_in import Candidate
 from plinth.accounts.services import audit, throttle
 from plinth.accounts.services.throttle import KnownDevice
@@ -26,7 +26,8 @@ from plinth.security.passwords import Verdict, verify_password
 
 T = TypeVar("T")
 CLOCK_SKEW = timedelta(minutes=1)
-SIGN_IN_AGAIN = "Sign in again to continue, by /auth/oidc/{provider}/start with fresh=true"
+PASSWORD_RESET = "password_reset"  # noqa: S105
+SIGN_IN_AGAIN = "Sign in again to continue, by one of the methods"
 
 
 class WrongCredentials(Unauthenticated):
@@ -64,18 +65,21 @@ class MfaRequired(PermissionDenied):
 
 
 class StepUpRequired(PermissionDenied):
-    """The session must authenticate again: `POST /auth/step-up` (RFC 9470).
-
-    Args:
-        methods: see `find_step_up_methods`.
-    """
+    """The session must authenticate again (RFC 9470); for "oidc", by one of `providers`."""
 
     code = "step_up_required"
     detail = "Authenticate again to continue"
 
-    def __init__(self, methods: Sequence[str]) -> None:
-        super().__init__(SIGN_IN_AGAIN if "oidc" in methods else None)
+    def __init__(self, methods: Sequence[str], providers: Sequence[str] = ()) -> None:
+        super().__init__(SIGN_IN_AGAIN if PASSWORD_RESET in methods else None)
         self.members = {"max_age": settings.STEP_UP_MINUTES * 60, "methods": list(methods)}
+        self.members |= {"providers": list(providers)} if providers else {}
+
+
+class FreshSignInRequired(StepUpRequired):
+    """The user authenticated too long ago to add the first second factor."""
+
+    commit_on_error = True  # keeps the account of a first sign-in, and the audit event
 
 
 class Impersonating(PermissionDenied):
@@ -160,19 +164,31 @@ async def refund_on_success(authenticated: AuthenticatedUser, sign_in: Awaitable
     return result
 
 
+async def build_step_up(
+    db: AsyncSession, user_id: int, error: type[StepUpRequired] = StepUpRequired
+) -> StepUpRequired:
+    methods = await find_step_up_methods(db, user_id)
+    return error(methods, await _find_timed_providers(db, user_id) if "oidc" in methods else ())
+
+
 async def find_step_up_methods(db: AsyncSession, user_id: int) -> list[str]:
     """Return the methods with which this user can authenticate again.
 
-    "oidc" and "email_code" are none of `POST /auth/step-up`: a user without a password and a factor
-    signs in again by the provider (with `fresh=true`) or by a code, which starts a new session.
+    "oidc" (with `fresh=true`), "email_code" and "password_reset" are none of `POST /auth/step-up`:
+    a user without a password and a factor signs in again, which starts a new session.
     """
     if methods := await factor_methods.find_available(db, user_id):
         return methods
     if not await queries.user.lacks_password(db, user_id):
         return ["password"]
-    if await queries.identity.get_all(db, user_id):
-        return ["oidc"]
-    return ["email_code"] if settings.EMAIL_CODES else ["password"]
+    methods = ["oidc"] if await _find_timed_providers(db, user_id) else []
+    methods += ["email_code"] if settings.EMAIL_CODES else []
+    return [*methods, PASSWORD_RESET]
+
+
+async def _find_timed_providers(db: AsyncSession, user_id: int) -> list[str]:
+    identities = await queries.identity.get_all(db, user_id)
+    return providers.find_timed(it.provider for it in identities)
 
 
 def is_recent(authenticated_at: datetime) -> bool:

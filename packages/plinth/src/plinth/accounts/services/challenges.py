@@ -15,7 +15,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.queries.challenge import Pending
 from plinth.accounts.services import audit, authentication
-from plinth.accounts.services.authentication import MfaRequired
+from plinth.accounts.services.authentication import FreshSignInRequired, MfaRequired
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Rejected
@@ -35,33 +35,53 @@ class InvalidChallenge(Rejected):
 
 
 async def require_factor(
-    db: Database | AsyncSession, user_id: int, epoch: int, amr: str
+    db: Database | AsyncSession,
+    user_id: int,
+    epoch: int,
+    amr: str,
+    authenticated_at: datetime | None = None,
 ) -> NoReturn:
     """Reject a sign-in that started no session, with a challenge if only a factor is missing.
 
     Args:
         epoch: the user's `credential_epoch` when they authenticated.
         amr: the completed methods.
+        authenticated_at: when they authenticated; now by default.
 
     Raises:
+        FreshSignInRequired: the user has no factor, and may not add one that long afterwards.
         MfaRequired
         WrongCredentials: the credentials or the active flag changed after authentication.
     """
     if isinstance(db, Database):
         async with db.transaction() as transaction:
-            await require_factor(transaction, user_id, epoch, amr)
+            await require_factor(transaction, user_id, epoch, amr, authenticated_at)
     user = await queries.user.get(db, user_id, lock=True)
     if user is None or not user.is_active or user.credential_epoch != epoch:
         await authentication.reject_changed_user(db, user_id)
-    raise await begin(db, user, amr)
+    methods = await factor_methods.find_available(db, user.id)
+    if not methods and authenticated_at and not authentication.is_recent(authenticated_at):
+        await _reject_old_sign_in(db, user.id)
+    raise await _begin(db, user, amr, methods)
 
 
-async def begin(db: AsyncSession, user: User, amr: str) -> MfaRequired:
+async def _reject_old_sign_in(db: AsyncSession, user_id: int) -> NoReturn:
+    """Refuse to let the session of someone else at a provider add the first factor."""
+    audit.record(
+        db,
+        "session.started",
+        outcome="failure",
+        subject_id=user_id,
+        reason="authenticated too long ago to add a second factor",
+    )
+    raise await authentication.build_step_up(db, user_id, FreshSignInRequired)
+
+
+async def _begin(db: AsyncSession, user: User, amr: str, methods: list[str]) -> MfaRequired:
     """Store a challenge for a user whose row is locked, and return the error that has its token."""
     lifetime = timedelta(minutes=settings.MFA_CHALLENGE_MINUTES)
     token, expires_at = await add(db, SIGN_IN, lifetime, user=user, amr=amr)
     audit.record(db, "session.challenged", actor_id=user.id, subject_id=user.id)
-    methods = await factor_methods.find_available(db, user.id)
     return MfaRequired(token.text, methods, int(expires_at.timestamp()))
 
 

@@ -120,7 +120,9 @@ async def complete_sign_in(
             The session has the assurance level of theirs.
 
     Raises:
-        CannotImpersonate: with `acting`, instead of the next two.
+        CannotImpersonate: with `acting`, instead of the next three.
+        FreshSignInRequired: the user needs a second factor, has none, and did not authenticate
+            recently enough to add one. The rest of the caller's transaction is committed as well.
         MfaRequired: the user needs a second factor. The challenge is stored, so the rest of the
             caller's transaction is committed as well.
         WrongCredentials: the credentials or the active flag changed after authentication. The
@@ -147,7 +149,8 @@ async def complete_sign_in(
     if started is None and acting:
         raise CannotImpersonate("This account needs a second factor: sign in with yours first")
     if started is None:
-        await challenges.require_factor(db, user.id, user.credential_epoch, amr)
+        epoch = user.credential_epoch
+        await challenges.require_factor(db, user.id, epoch, amr, authenticated_at)
     if not isinstance(db, Database):
         _record_start(db, user.id, token.session_id, started.surplus, acting)
     return SignedIn(started.user, token, devices.Account(user.id, started.credential_epoch))

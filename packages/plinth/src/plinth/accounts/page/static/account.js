@@ -52,7 +52,7 @@ async function call(method, path, body) {
       return await send(method, path, body);
     } catch (error) {
       if (attempt === 2) throw error;
-      if (error.code === "step_up_required") await stepUp(error.methods);
+      if (error.code === "step_up_required") await stepUp(error);
       else if (error.code === "invalid_csrf_token") await reloadForOtherUser();
       else if (error.status === 401 && csrfToken) await refresh();
       else throw error;
@@ -166,11 +166,11 @@ function ask({ title, text = "", label = "", value = "", button }) {
   });
 }
 
-async function stepUp(methods) {
-  if (methods.includes("oidc")) return await signInAgain();
+async function stepUp(error) {
+  if (error.methods.includes("password_reset")) return await signInAgain(error);
   const dialog = card("step-up");
   say(dialog, "");
-  setUpProof(dialog, methods);
+  setUpProof(dialog, error.methods);
   return openDialog(dialog, (resolve) => (pending = { resolve }));
 }
 
@@ -239,6 +239,7 @@ async function signIn(path, body) {
   try {
     await send("POST", path, body);
   } catch (error) {
+    if (error.code === "step_up_required") await signInAgain(error);
     if (error.code !== "mfa_required" || !error.challenge) throw error;
     pending = { challenge: error.challenge };
     showStep(error.methods.length ? "second-factor" : "enrollment");
@@ -283,26 +284,31 @@ async function start() {
 }
 
 async function openProvider(provider, more = {}) {
-  const query = new URLSearchParams({ ...(await beginProviderFlow(false)), ...more });
+  const query = new URLSearchParams({ ...(await beginProviderFlow(false, more.fresh)), ...more });
   location.assign(`${api}/auth/oidc/${provider}/start?${query}`);
 }
 
 /** Leave the page for a new sign-in; the user then repeats the change. */
-async function signInAgain() {
+async function signInAgain({ methods, providers = [] }) {
   const shown = findAll("[data-action=signInByProvider]").map((it) => it.dataset.provider);
-  const identity = (await send("GET", "/users/me/identities")).find((it) => shown.includes(it.provider));
-  if (!identity) throw new Error("Sign out, sign in again, and repeat this within a few minutes.");
+  const provider = providers.find((it) => shown.includes(it));
+  if (!provider) throw new Error(`Your last sign-in is not recent enough. ${describeMail(methods)}`);
   const text = "Your last sign-in was a while ago. Sign in again with your provider, then repeat the change.";
   await ask({ title: "Confirm that it is you", text, button: "Continue" });
-  await openProvider(identity.provider, { fresh: true });
+  await openProvider(provider, { fresh: true });
   throw new Cancelled();
 }
 
-async function beginProviderFlow(links) {
+function describeMail(methods) {
+  const way = methods.includes("email_code") ? "with a code by e-mail" : "after a password reset";
+  return `Sign in ${way}, and continue within a few minutes.`;
+}
+
+async function beginProviderFlow(links, fresh = false) {
   const bytes = crypto.getRandomValues(new Uint8Array(32));
   const verifier = encode(bytes);
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
-  sessionStorage.setItem(OIDC, JSON.stringify({ verifier, links }));
+  sessionStorage.setItem(OIDC, JSON.stringify({ verifier, links, fresh }));
   return { redirect_to: url, code_challenge: encode(new Uint8Array(hash)) };
 }
 
@@ -311,6 +317,10 @@ function encode(bytes) {
 }
 
 function readCode(query, flow) {
+  if (query.get("error") === "provider_refused" && flow.fresh) {
+    const methods = find("[data-action=requestEmailCode]") ? ["email_code"] : [];
+    throw new Error(`The provider did not confirm a recent sign-in. ${describeMail(methods)}`);
+  }
   if (!query.has("code")) throw new Error(`The provider did not confirm the sign-in (${query.get("error")}).`);
   return { code: query.get("code"), code_verifier: flow.verifier };
 }

@@ -55,7 +55,7 @@ async def start(
     Args:
         browser: the value of a cookie of the browser. Limit the calls per network.
         fresh: require that the provider authenticated the user within `STEP_UP_MINUTES`. No effect
-            for GitHub, which does not state the time.
+            for GitHub, which does not state the time: its sessions are never fresh.
 
     Raises:
         ProviderNotFound
@@ -126,6 +126,7 @@ async def complete(database: Database, code: str, verifier: str, client: Client)
     """Sign in with a code of `receive`. A new user is registered.
 
     Raises:
+        FreshSignInRequired
         InactiveUser
         InvalidChallenge: the code expired or was used.
         InvalidVerifier
