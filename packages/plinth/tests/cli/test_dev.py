@@ -57,12 +57,12 @@ def post(url: str, body: dict[str, str]) -> int:
 class Dev:
     """`plinth dev` with a data folder, from its start until Ctrl-C."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, **settings: str) -> None:
         self.port = port or find_free_port()
         self.api = f"http://127.0.0.1:{self.port}/api/v1"
         self.log = folder / f"dev-{uuid4().hex}.log"
         self.process = start_plinth(
-            "dev", "--port", str(self.port), log=self.log, DATA_DIR=str(folder)
+            "dev", "--port", str(self.port), log=self.log, DATA_DIR=str(folder), **settings
         )
 
     def wait(self) -> None:
@@ -141,6 +141,22 @@ def test_reload_keeps_the_servers_and_a_kill_frees_the_port(folder: Path) -> Non
     finally:
         assert after.end() == 0
     assert processes_of(folder) == []
+
+
+@pytest.mark.parametrize("api_origin", ["", "http://localhost:4321"])
+def test_pages_lead_to_the_port_unless_an_origin_is_set(folder: Path, api_origin: str) -> None:
+    settings = {"AUTH_COOKIES": "true"} | ({"API_ORIGIN": api_origin} if api_origin else {})
+    dev = Dev(folder, **settings)
+    try:
+        dev.wait()
+        with urlopen(f"http://127.0.0.1:{dev.port}/account", timeout=PATIENCE) as answer:
+            page = answer.read().decode()
+    finally:
+        dev.end()
+    expected = api_origin or f"http://localhost:{dev.port}"
+    assert f'data-url="{expected}/account"' in page
+    allowed = page.partition('data-passkey-origins="')[2].partition('"')[0].split()
+    assert expected in allowed
 
 
 def test_stop_during_start_leaves_no_processes(folder: Path) -> None:

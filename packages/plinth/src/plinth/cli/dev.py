@@ -1,6 +1,7 @@
 import os
 import shlex
 from pathlib import Path
+from socket import socket
 
 import typer
 
@@ -10,7 +11,7 @@ from plinth.cli.db.migrate import migrate
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import out, print_facts
 from plinth.cli.server import address, listening, serve_reloading, serve_workers
-from plinth.config import settings
+from plinth.config import bind, settings
 from plinth.config.urls.postgres_url import libpq_url
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.observability import logs
@@ -44,7 +45,20 @@ def _refuse_environment() -> str:
 def _serve(host: str, port: int, reload: bool) -> None:
     other = port + 1 if port < LAST_PORT else 8001
     hint = f"choose another one with `make dev PORT={other}` or `plinth dev --port {other}`."
-    with listening(host, port, hint=hint) as opened, running_services(settings) as services:
+    with listening(host, port, hint=hint) as opened:
+        _use_port(opened.getsockname()[1])
+        _serve_on(opened, reload)
+
+
+def _use_port(port: int) -> None:
+    """Let providers, passkeys and mails lead to the port, unless `API_ORIGIN` is set."""
+    if "API_ORIGIN" not in settings.model_fields_set:
+        os.environ["API_ORIGIN"] = f"http://localhost:{port}"
+        bind(type(settings))  # derives other settings from it
+
+
+def _serve_on(opened: socket, reload: bool) -> None:
+    with running_services(settings) as services:
         migrate(services)
         _print_banner(address(opened), services)
         if reload:
