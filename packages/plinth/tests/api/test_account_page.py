@@ -67,6 +67,17 @@ async def test_page_policy_permits_no_inline_code_frames_forms_or_other_hosts(
     assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=", page.text)
 
 
+@pytest.mark.parametrize(
+    "name", ["verify-email", "reset-password", "forgot-password", "email-code"]
+)
+async def test_links_in_mails_lead_to_the_page(client: AsyncClient, name: str) -> None:
+    page, linked = await client.get("/account"), await client.get(f"/account/{name}")
+    assert linked.text == page.text
+    assert linked.headers["referrer-policy"] == "no-referrer"
+    assert "script-src 'self';" in linked.headers["content-security-policy"]
+    assert (await client.get("/account/other")).status_code == 404
+
+
 async def test_names_in_the_page_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "PROJECT_NAME", "<script>Shop & Co</script>")
     async with open_client() as client:

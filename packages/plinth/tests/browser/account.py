@@ -124,7 +124,6 @@ def serving_site(
         "EMAIL_CODES": "true",
         "IMPERSONATION_MINUTES": "60",
         "API_ORIGIN": origin,
-        "FRONTEND_URL": origin,
         "OIDC_REDIRECT_URLS": json.dumps([f"{origin}/account"]),
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(inbox.port),
@@ -168,8 +167,8 @@ class Visit:
         )
 
     def sign_in(self, email: str, password: str = PASSWORD) -> None:
-        self.page.get_by_label("E-mail").fill(email)
-        self.page.get_by_label("Password", exact=True).fill(password)
+        self.page.locator("#sign-in").get_by_label("E-mail").fill(email)
+        self.page.locator("#sign-in").get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Sign in", exact=True).click()
 
     def sign_out(self) -> None:

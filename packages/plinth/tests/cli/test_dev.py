@@ -146,7 +146,7 @@ def test_reload_keeps_the_servers_and_a_kill_frees_the_port(folder: Path) -> Non
 @pytest.mark.parametrize("api_origin", ["", "http://localhost:4321"])
 def test_pages_lead_to_the_port_unless_an_origin_is_set(folder: Path, api_origin: str) -> None:
     settings = {"AUTH_COOKIES": "true"} | ({"API_ORIGIN": api_origin} if api_origin else {})
-    dev = Dev(folder, **settings)
+    dev = Dev(folder, None, **settings)
     try:
         dev.wait()
         with urlopen(f"http://127.0.0.1:{dev.port}/account", timeout=PATIENCE) as answer:

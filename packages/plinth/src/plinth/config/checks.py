@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAKE_A_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 BODY_OVERHEAD = 64 * 1024  # more than http/bounds counts per body
+ACCOUNT_PATH = "/account"
 PUBLIC_PASSWORD = "development-only"  # noqa: S105 - published in compose.yaml
 
 
@@ -90,7 +91,7 @@ def check_bodies(settings: "Settings") -> Iterator[Fault]:
 
 
 def check_root_path(settings: "Settings") -> Iterator[Fault]:
-    page = ["/account"] if settings.has_account_page else []
+    page = [ACCOUNT_PATH] if settings.has_account_page else []
     if clash := find_path_clash(settings.ROOT_PATH, settings.API_V1_PREFIX, *page):
         yield Fault("ROOT_PATH", clash)
 
@@ -109,9 +110,24 @@ def check_mail(settings: "Settings") -> Iterator[Fault]:
             is_ssl = isinstance(error, ssl.SSLError)
             reason = "it contains no certificates" if is_ssl else error.strerror
             yield Fault("SMTP_CA_FILE", f"SMTP_CA_FILE cannot be read ({reason})")
-    for name in ("MAIL_FROM", "FRONTEND_URL"):
+    needed = ["MAIL_FROM"] if _leads_to_account_page(settings) else ["MAIL_FROM", "FRONTEND_URL"]
+    for name in needed:
         if not settings.is_development and name not in settings.model_fields_set:
             yield Fault(name, f"{name} is not set, but mails need it: set it, or unset SMTP_HOST")
+
+
+def find_frontend(settings: "Settings") -> Iterator[Fault]:
+    """Let links in mails lead to the account page if there are no other pages."""
+    if _leads_to_account_page(settings):
+        settings.FRONTEND_URL = f"{settings.API_ORIGIN}{settings.ROOT_PATH}{ACCOUNT_PATH}"
+    yield from ()
+
+
+def _leads_to_account_page(settings: "Settings") -> bool:
+    is_known = settings.is_development or "API_ORIGIN" in settings.model_fields_set
+    return (
+        settings.has_account_page and is_known and "FRONTEND_URL" not in settings.model_fields_set
+    )
 
 
 def check_providers(settings: "Settings") -> Iterator[Fault]:
@@ -186,7 +202,8 @@ def find_relying_party(settings: "Settings") -> Iterator[Fault]:
         settings.RP_ID = urlsplit(settings.PASSKEY_ORIGINS[0]).hostname or ""
     if not is_set:
         if settings.is_development:
-            local = find_valid_origins(settings.RP_ID, settings.BACKEND_CORS_ORIGINS)
+            pages = [*settings.BACKEND_CORS_ORIGINS, settings.API_ORIGIN]
+            local = find_valid_origins(settings.RP_ID, pages)
             settings.PASSKEY_ORIGINS = [*{*settings.PASSKEY_ORIGINS, *local}]
         return
     valid = find_valid_origins(settings.RP_ID, settings.PASSKEY_ORIGINS)
@@ -244,6 +261,7 @@ CHECKS = (
     check_mail,
     check_providers,
     check_limits,
+    find_frontend,
     find_relying_party,
     check_extras,
 )

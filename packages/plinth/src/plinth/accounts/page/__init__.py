@@ -13,11 +13,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
 
+from plinth.accounts.services.credentials import FORGOT_PAGE, RESET_PAGE, VERIFY_PAGE
+from plinth.accounts.services.mailbox.email_codes import PAGE as EMAIL_CODE_PAGE
 from plinth.config import settings
+from plinth.config.checks import ACCOUNT_PATH
 from plinth.config.providers import GITHUB
 from plinth.http.assets import Assets
 
-PATH = "/account"
+LINKS = (VERIFY_PAGE, RESET_PAGE, FORGOT_PAGE, EMAIL_CODE_PAGE)
 FOLDER = Path(__file__).parent
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -27,21 +30,27 @@ POLICY = (
 
 
 def install(app: FastAPI) -> None:
-    """Add the page and its files, without entries in the OpenAPI document."""
+    """Add the page and its files, without entries in the OpenAPI document.
+
+    The links in mails lead to the page as well. Their tokens are in the fragment, which no server
+    gets, and the script sends them when the user presses a button.
+    """
     assets = Assets(FOLDER / "static")
     files = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
     template, context = files.get_template("account.html"), _make_context()
-    root = f"{settings.ROOT_PATH}{PATH}"
+    root = f"{settings.ROOT_PATH}{ACCOUNT_PATH}"
     page = template.render(context, asset=lambda name: f"{root}/assets/{assets.versioned(name)}")
 
     async def show(_: Request) -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
-    app.router.routes += [Route(PATH, show), Mount(f"{PATH}/assets", assets)]
+    paths = [ACCOUNT_PATH, *(f"{ACCOUNT_PATH}/{name}" for name in LINKS)]
+    app.router.routes += [Route(path, show) for path in paths]
+    app.router.routes.append(Mount(f"{ACCOUNT_PATH}/assets", assets))
 
 
 def _make_context() -> dict[str, Any]:
-    url = f"{settings.API_ORIGIN}{settings.ROOT_PATH}{PATH}"
+    url = f"{settings.API_ORIGIN}{settings.ROOT_PATH}{ACCOUNT_PATH}"
     return {
         "project": settings.PROJECT_NAME,
         "api": f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}",

@@ -8,16 +8,18 @@ const FIELDS = {
   recovery_code: { label: "Recovery code", type: "text", inputMode: "text", autocomplete: "off" },
 };
 const OIDC = "plinth-oidc"; // the entry of sessionStorage
-const hasPasskeys =
-  passkeyOrigins.split(" ").includes(location.origin) &&
-  Boolean(window.PublicKeyCredential?.parseRequestOptionsFromJSON);
+const EMAIL_CODE = "plinth-email-code"; // the entry of localStorage, since a link opens a new tab
+const { origin, pathname } = new URL(url);
+const noPasskeys = explainMissingPasskeys();
+const hasPasskeys = !noPasskeys;
 const find = (selector, root = document) => root.querySelector(selector);
 const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
 const card = (id) => document.getElementById(id);
 
 let csrfToken; // undefined: signed out
 let me;
-let pending; // of the sign-in: the challenge, or the address that a code was sent to
+let unconfirmed; // the token of a mail, to be sent after the sign-in
+let pending; // of the sign-in or a link: the challenge, or the address that a code was sent to
 let waiting; // the AbortController of the passkeys that the browser offers in the e-mail field
 let refreshing;
 
@@ -127,7 +129,7 @@ function showStep(id) {
 }
 
 async function showSignIn(text = "") {
-  csrfToken = me = pending = undefined;
+  csrfToken = me = pending = unconfirmed = undefined;
   showStep("sign-in");
   say(card("sign-in"), text);
   offerPasskeys();
@@ -177,7 +179,7 @@ async function stepUp(error) {
 function setUpProof(place, methods) {
   const { method, secret } = find("form", place).elements;
   const usable = methods.filter((it) => it in METHODS && (it !== "passkey" || hasPasskeys));
-  if (!usable.length) throw new Error("This browser cannot use your second factor. Use another browser.");
+  if (!usable.length) throw new Error(noPasskeys);
   method.replaceChildren(...usable.map((it) => new Option(METHODS[it], it)));
   find("[data-part=method]", place).hidden = usable.length < 2;
   method.onchange = () => {
@@ -196,6 +198,17 @@ async function readProof(form, passkeyPath, body) {
 }
 
 /* --- Passkeys --- */
+
+/** Return why this page cannot use passkeys, or nothing. */
+function explainMissingPasskeys() {
+  const allowed = passkeyOrigins.split(" ");
+  if (!allowed.includes(location.origin)) {
+    if (allowed.includes(origin)) return `Passkeys work only at ${url}: open the page there.`;
+    return `Passkeys work only at ${allowed.join(", ")}.`;
+  }
+  if (window.PublicKeyCredential?.parseRequestOptionsFromJSON) return "";
+  return "This browser cannot use passkeys. Use another browser.";
+}
 
 async function usePasskey(options, more = {}) {
   stopOffering();
@@ -261,27 +274,92 @@ async function enter() {
   card("signed-out").hidden = true;
   card("signed-in").hidden = find("header button").hidden = false;
   find("#signed-in h1").focus();
+  if (unconfirmed) await run(card("profile"), confirmWithinSession);
+}
+
+/** Continue the session of the cookies. */
+async function resume() {
+  await enter().catch(async (error) => {
+    if (error.status !== 401) throw error;
+    await send("POST", "/auth/cookies/refresh");
+    await enter();
+  });
 }
 
 async function start() {
   const query = new URLSearchParams(location.search);
+  const open = links[location.pathname.slice(pathname.length + 1)];
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
   const flow = JSON.parse(sessionStorage.getItem(OIDC) ?? "null");
   sessionStorage.removeItem(OIDC);
-  if (location.search) history.replaceState(null, "", location.pathname);
+  if (location.href !== location.origin + pathname) history.replaceState(null, "", pathname);
   for (const it of findAll("[data-needs=passkeys]")) it.hidden = !hasPasskeys;
+  for (const it of findAll("[data-show=passkey-note]")) Object.assign(it, { hidden: hasPasskeys, textContent: noPasskeys });
+  if (open) return await open(token);
   const isBack = flow && (query.has("code") || query.has("error"));
   if (isBack && !flow.links) return await finishProviderSignIn(query, flow);
   try {
-    await enter().catch(async (error) => {
-      if (error.status !== 401) throw error;
-      await send("POST", "/auth/cookies/refresh");
-      await enter();
-    });
+    await resume();
   } catch (error) {
     return await showSignIn(error.status === 401 ? "" : describe(error));
   }
   if (isBack) await run(card("identities"), () => finishLink(query, flow));
 }
+
+/* --- The links in mails. Each is used when its user presses a button, since scanners open links. --- */
+
+const links = {
+  "forgot-password": () => showForgotten(""),
+  async "reset-password"(token) {
+    if (!token) return showForgotten("The link is incomplete. Request another one.");
+    showStep("new-password");
+    pending = { token };
+  },
+  async "verify-email"(token) {
+    if (!token) return await showSignIn("The link is incomplete. Sign in to request another one.");
+    showStep("confirmation");
+    pending = { token };
+  },
+  async "email-code"(code) {
+    const requested = JSON.parse(localStorage.getItem(EMAIL_CODE) ?? "null");
+    if (!requested) {
+      return await showSignIn("Open the link in the browser in which you requested the code, or type the code there.");
+    }
+    showEmailCode(requested);
+    find("#email-code [name=code]").value = code ?? "";
+  },
+};
+
+function showForgotten(text) {
+  const email = find("#sign-in [name=email]").value;
+  showStep("forgotten");
+  find("#forgotten [name=email]").value = email;
+  say(card("forgotten"), text);
+}
+
+function showEmailCode(requested) {
+  showStep("email-code");
+  pending = requested;
+  find("#email-code b").textContent = requested.email;
+}
+
+/** Read the CSRF token of a session, if there is one. */
+async function readCsrfToken() {
+  const read = async () => (csrfToken = (await send("GET", "/auth/cookies/csrf")).csrf_token);
+  await read()
+    .catch(() => send("POST", "/auth/cookies/refresh").then(read))
+    .catch(() => {});
+}
+
+async function confirmWithinSession() {
+  const token = unconfirmed;
+  unconfirmed = undefined;
+  await call("POST", "/auth/email/verify", { token });
+  await load();
+  return "The address is confirmed.";
+}
+
+/* --- Providers --- */
 
 async function openProvider(provider, more = {}) {
   const query = new URLSearchParams({ ...(await beginProviderFlow(false, more.fresh)), ...more });
@@ -363,7 +441,6 @@ async function load() {
   showList("identities", identities, toIdentity, "No account connected yet.");
   showList("sessions", sessions, toSession, "");
   card("recovery").hidden = confirmed.length === 0;
-  card("passkeys").hidden = !hasPasskeys && confirmed.every((it) => it.kind !== "passkey");
   find("[data-action=endOtherSessions]").hidden = sessions.length < 2;
 }
 
@@ -484,12 +561,41 @@ const actions = {
     }
     const email = field.value;
     const { challenge } = await send("POST", "/auth/email-code", { email });
-    showStep("email-code");
-    pending = { challenge };
-    find("#email-code b").textContent = email;
+    localStorage.setItem(EMAIL_CODE, JSON.stringify({ challenge, email }));
+    showEmailCode({ challenge, email });
   },
-  signInByEmailCode: ({ elements }) =>
-    signIn("/auth/email-code/verify", { challenge: pending.challenge, code: elements.code.value }),
+  async signInByEmailCode({ elements }) {
+    await signIn("/auth/email-code/verify", { challenge: pending.challenge, code: elements.code.value });
+    localStorage.removeItem(EMAIL_CODE);
+  },
+  forgetPassword: () => showForgotten(""),
+  async requestReset({ elements }) {
+    return `${(await send("POST", "/auth/password/forgot", { email: elements.email.value })).message}.`;
+  },
+  async resetPassword({ elements }) {
+    try {
+      await send("POST", "/auth/password/reset", { token: pending.token, password: elements.password.value });
+    } catch (error) {
+      if (error.code !== "invalid_token") throw error;
+      return showForgotten(`${error.message}. Request another link.`);
+    }
+    await showSignIn();
+    say(card("sign-in"), "The password was set. Sign in with it.", "done");
+  },
+  async confirmEmail() {
+    const { token } = pending;
+    await readCsrfToken();
+    try {
+      await send("POST", "/auth/email/verify", { token });
+    } catch (error) {
+      if (error.code !== "not_signed_in") throw error;
+      await showSignIn("Sign in to the account that this address belongs to. Then the address is confirmed.");
+      unconfirmed = token;
+      return;
+    }
+    const place = await resume().then(() => card("profile"), () => showSignIn().then(() => card("sign-in")));
+    say(place, "The address is confirmed.", "done");
+  },
   async proveSecondFactor(form) {
     const { challenge } = pending;
     const proof = await readProof(form, "/auth/mfa/passkey/options", { challenge });
