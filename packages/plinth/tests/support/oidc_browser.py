@@ -55,14 +55,15 @@ class Browser:
         return await self.client.post(path, json=body, headers=person.headers)
 
     async def get_link_code(self, person: Person) -> str:
-        started = await self.start_link(person)
-        assert started.status_code == 201, started.text
-        opened = await self.client.get(
-            started.json()["url"].replace("http://localhost:8000", "http://test")
-        )
+        opened = await self.open_link(await self.start_link(person))
         assert opened.status_code == 303, opened.text
         response = self.provider.authorize(opened.headers["location"])
         return read_target(await self.call_back(response))["code"]
+
+    async def open_link(self, started: Response) -> Response:
+        assert started.status_code == 201, started.text
+        url = started.json()["url"].replace("http://localhost:8000", "http://test")
+        return await self.client.get(url)
 
     async def link(self, person: Person) -> Response:
         return await self.finish_link(person, await self.get_link_code(person))

@@ -75,7 +75,7 @@ async def start_oidc(
     response_class=RedirectResponse,
     responses=responses(Rejected, NotFound, RateLimited, Unavailable),
 )
-@access(PUBLIC, queries=4)
+@access(PUBLIC, queries=5)
 async def start_oidc_link(
     request: Request,
     database: DatabaseDep,

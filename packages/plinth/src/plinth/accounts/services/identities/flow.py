@@ -84,11 +84,12 @@ async def start_link(database: Database, name: str, ticket: str, browser: str) -
     providers.find(name)
     token = challenges.parse(ticket)
     async with database.transaction() as db:
+        # Lock the user before the challenge, as a deletion of the user does, to avoid a deadlock.
+        user = await codes.lock_user(db, await challenges.find(db, token, LINK))
         pending = await challenges.consume(db, token, LINK)
         content = challenges.open_content(token, LINK, pending)
         if content.pop("provider") != name:
             raise InvalidChallenge
-        user = await codes.lock_user(db, pending)
         authorization, state = await _add_state(db, name, Target(**content), browser, user=user)
     return await providers.make_url(providers.find(name), authorization, state)
 
