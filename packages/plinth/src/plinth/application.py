@@ -17,6 +17,7 @@ from plinth.config import SettingsError, fast_paths, settings
 from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
 from plinth.db.models import Base
+from plinth.db.privileges import check_role
 from plinth.db.schema.state import read_state
 from plinth.devservices.service_urls import running_services
 from plinth.errors import PlinthError
@@ -140,6 +141,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             rotations=DataLoader(partial(rotate_idle, database)),
         )
         await _warn_of_missing_migrations(database)
+        await check_role(database)
         if settings.MAIL_WORKER:
             from plinth.accounts.services.mail_worker import mail_worker  # noqa: PLC0415 - imports all of mail
 

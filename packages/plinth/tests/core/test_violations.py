@@ -153,6 +153,7 @@ async def test_deadlock_victim_is_contended(database: Database, playground: None
 
     async def cross(first: int, then: int) -> None:
         async with database.transaction() as db:
+            await db.execute(text("SET LOCAL ROLE NONE"))  # only a superuser may set the next one
             await db.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
             await db.execute(text("UPDATE playground SET size = 3 WHERE id = :id"), {"id": first})
             await met.wait()

@@ -9,6 +9,7 @@ from plinth.cli.output import out
 from plinth.cli.signals import ENDING
 from plinth.config import settings
 from plinth.db.database import Database
+from plinth.db.privileges import check_role
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.mail import describe_transport
 from plinth.observability import logs
@@ -27,6 +28,7 @@ async def _work(services: ServiceUrls) -> None:
         loop.add_signal_handler(number, stopped.set)
     database = Database(services.database_url, settings, load_metadata())
     try:
+        await check_role(database)
         async with mail_worker(database):
             out.print(f"Sending mail {describe_transport()}. Press Ctrl-C to stop.", markup=False)
             await stopped.wait()

@@ -21,6 +21,7 @@ from plinth.db.constraint_errors import ConstraintErrors
 from plinth.db.engine import BoundedPool, Pool, make_engine
 from plinth.db.reading import Query, Reader, read_all
 from plinth.db.reading.reader import AutocommitExecutor, SQLAlchemyExecutor
+from plinth.db.tenancy import current_tenant
 from plinth.errors import Contended, OutcomeUnknown, PlinthError
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Database:
         if fast_paths.are_on(fast_paths.READING):
             self._executor = AutocommitExecutor(self.engine, in_transactions=settings.DB_PGBOUNCER)
         else:
-            self._executor = SQLAlchemyExecutor(self._read_engine)
+            self._executor = SQLAlchemyExecutor(self._read_engine, self.engine)
         self._through_pgbouncer = settings.DB_PGBOUNCER
         self.reader = Reader(self._executor, self._constraint_errors.translate)
 
@@ -68,7 +69,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Open a session that is committed at the end of the block, or rolled back if it raises.
 
-        An error with `commit_on_error` is raised after a commit.
+        An error with `commit_on_error` is raised after a commit. Each statement has the tenant of
+        its context (`db/tenancy.py`), also in a transaction that a commit or `release` began.
 
         Raises:
             PlinthError: for an error of the database (`constraint_errors.py`); `Unavailable` if
@@ -92,7 +94,8 @@ class Database:
         Raises:
             PlinthError: as `transaction`.
         """
-        if self._through_pgbouncer or isinstance(self._executor, SQLAlchemyExecutor):
+        needs_transaction = self._through_pgbouncer or current_tenant() is not None
+        if needs_transaction or isinstance(self._executor, SQLAlchemyExecutor):
             async with self.transaction() as session:
                 return await read_all(session, query, **values)
         try:
@@ -125,7 +128,8 @@ class Database:
     @asynccontextmanager
     async def read_connection(self) -> AsyncIterator[AsyncConnection]:
         """Acquire a connection for reads outside a transaction, which saves BEGIN and ROLLBACK."""
-        async with self.translate_errors(), self._read_engine.connect() as connection:
+        engine = self._read_engine if current_tenant() is None else self.engine
+        async with self.translate_errors(), engine.connect() as connection:
             yield connection
 
     @asynccontextmanager

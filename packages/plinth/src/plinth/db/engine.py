@@ -22,6 +22,7 @@ from sqlalchemy.util import greenlet_spawn
 from plinth.config import Settings, fast_paths
 from plinth.db.connection_errors import FaultLog
 from plinth.db.driver import Connector, server_settings
+from plinth.db.tenancy import observe_tenant
 from plinth.errors import Unavailable
 from plinth.observability import metrics
 
@@ -223,6 +224,7 @@ def make_engine(url: str, settings: Settings, statement_seconds: float) -> Async
     event.listen(sync, "checkin", _record_use)
     event.listen(sync, "checkout", _check_alive)
     event.listen(sync, "handle_error", _invalidate_read_only_server)
+    observe_tenant(engine)
     if through_pgbouncer:
         statement = SET_TIMEOUTS.format_map(server_settings(timeouts))
         event.listen(sync, "begin", lambda connection: connection.exec_driver_sql(statement))

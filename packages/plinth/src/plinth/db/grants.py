@@ -4,7 +4,10 @@ The owner (`MIGRATION_DATABASE_URL`) grants them after each migration and each r
 """
 
 from plinth.config.urls.postgres_url import read_postgres_url
+from plinth.db.tenancy import MAINTENANCE_SETTING, TENANT_POLICY
 
+MAINTENANCE_POLICY = "tenant_maintenance"
+IS_MAINTENANCE = f"current_setting('{MAINTENANCE_SETTING}', true) = 'on'"
 SET_ROLE_NAME = "SELECT set_config('plinth.application_role', $1, true)"
 
 # The application may only add rows to `events`; it erases personal data through a function that
@@ -55,6 +58,44 @@ BEGIN
 END
 $$
 """
+
+
+# The policy names its role, so it is created again when a table has a new owner: after `plinth db
+# roles` or a restore.
+RENEW_MAINTENANCE_POLICIES = f"""
+DO $$
+DECLARE
+    owned regclass;
+BEGIN
+    FOR owned IN
+        SELECT class.oid FROM pg_class AS class JOIN pg_policy ON polrelid = class.oid
+        WHERE polname = '{TENANT_POLICY}' AND relowner = current_user::regrole AND NOT EXISTS (
+            SELECT FROM pg_policy WHERE polrelid = class.oid
+                AND polname = '{MAINTENANCE_POLICY}' AND relowner = ALL (polroles)
+        )
+    LOOP
+        EXECUTE format('DROP POLICY IF EXISTS {MAINTENANCE_POLICY} ON %s', owned);
+        EXECUTE format($policy${{policy}}$policy$, owned);
+    END LOOP;
+END
+$$
+"""  # noqa: S608 - constants
+
+
+def maintenance_policy(table: str, role: str) -> str:
+    """Return the SQL of the policy that lets the owner cross tenants, if it says so.
+
+    The policies bind the owner too (FORCE). It names the owner, because a second policy of the
+    application's role would prevent the use of an index.
+    """
+    return (
+        f"CREATE POLICY {MAINTENANCE_POLICY} ON {table} TO {role}"
+        f" USING ({IS_MAINTENANCE}) WITH CHECK ({IS_MAINTENANCE})"
+    )
+
+
+def renew_maintenance_policies() -> str:
+    return RENEW_MAINTENANCE_POLICIES.format(policy=maintenance_policy("%s", "CURRENT_ROLE"))
 
 
 def find_role(url: str) -> str:

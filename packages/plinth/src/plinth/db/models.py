@@ -65,6 +65,22 @@ class Owned:
     )
 
 
+class OrganizationOwned:
+    """Rows that belong to an organization and are deleted with it.
+
+    Policies of PostgreSQL hide them from other organizations; `op.enable_tenant_isolation` in the
+    table's migration creates these. A table that others refer to also needs
+    `UniqueConstraint("id", "organization_id")`, as with `Owned`.
+    """
+
+    organization_id: Mapped[int] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"),
+        index=True,
+        sort_order=-9,
+        info={"tenant": True},
+    )
+
+
 class Versioned:
     """A number that grows with each change of the row, for `ETag` and `If-Match`.
 

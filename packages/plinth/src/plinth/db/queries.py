@@ -15,6 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from plinth.config import settings
+from plinth.db.tenancy import is_tenant_statement
 from plinth.observability import metrics
 from plinth.observability.tracing import trace_query, tracing
 from plinth.request.context import current_request
@@ -39,7 +40,8 @@ def _begin(
 def _succeed(
     _conn: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool
 ) -> None:
-    record(statement, perf_counter() - context.started, failed=False)
+    if not is_tenant_statement(statement):
+        record(statement, perf_counter() - context.started, failed=False)
 
 
 def _fail(failure: ExceptionContext) -> None:

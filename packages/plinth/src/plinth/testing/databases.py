@@ -19,14 +19,26 @@ from sqlalchemy import event
 
 from plinth import devservices as embedded
 from plinth.config import settings
-from plinth.config.urls.postgres_url import libpq_url
+from plinth.config.urls.postgres_url import libpq_url, with_server_setting
 from plinth.db import migrations
 from plinth.db.database import Database
+from plinth.db.grants import GRANT
 from plinth.db.schema import steps
+from plinth.db.tenancy import is_tenant_statement
 
 T = TypeVar("T")
 
 ADVISORY_LOCK_ID = 0x74657374  # "test" in ASCII
+APPLICATION_ROLE = "plinth_test_application"
+CREATE_ROLE = f"""
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{APPLICATION_ROLE}') THEN
+        CREATE ROLE {APPLICATION_ROLE};
+    END IF;
+END
+$$
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,14 @@ def empty_database(services: TestServices, name: str, options: str = "") -> Iter
         on_server(services, lambda server: _drop(server, database))
 
 
+def as_application(url: str) -> str:
+    """Return the URL with the privileges of the application's role, as in production.
+
+    The session is still one of the superuser: `SET ROLE NONE` ends the restriction.
+    """
+    return with_server_setting(url, "role", APPLICATION_ROLE)
+
+
 def with_database(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
@@ -97,7 +117,8 @@ def recorded_statements(database: Database) -> Iterator[list[str]]:
     sent: list[str] = []
 
     def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
+        if not is_tenant_statement(statement):
+            sent.append(statement)
 
     # Without fast paths, the executor uses the engine, and has no `_fetch`.
     executor: Any = database._executor  # noqa: SLF001
@@ -138,7 +159,9 @@ async def _make_template(services: TestServices, server: asyncpg.Connection, tem
         await _drop(server, old["datname"])
     draft = f"{template}_draft"
     await server.execute(f'CREATE DATABASE "{draft}"')
-    await asyncio.to_thread(migrations.upgrade, with_database(services.server_url, draft))
+    await server.execute(CREATE_ROLE)
+    url = with_database(services.server_url, draft)
+    await asyncio.to_thread(migrations.upgrade, url, role=APPLICATION_ROLE)
     await server.execute(f'ALTER DATABASE "{draft}" RENAME TO "{template}"')
 
 
@@ -148,7 +171,8 @@ async def _drop(server: asyncpg.Connection, database: str) -> None:
 
 def _digest_of_migrations() -> str:
     files = [*sorted(Path("alembic/versions").glob("*.py")), *sorted(steps.FOLDER.rglob("*.sql"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    parts = [GRANT.encode(), *(file.read_bytes() for file in files)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 
 
 def on_server(services: TestServices, act: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:

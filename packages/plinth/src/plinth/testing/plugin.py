@@ -26,6 +26,7 @@ from plinth.db.database import Database
 from plinth.testing.answers import check_documented
 from plinth.testing.databases import (
     TestServices,
+    as_application,
     cloned_database,
     recorded_statements,
     test_services,
@@ -35,6 +36,7 @@ from plinth.testing.people import People
 from plinth.testing.rows import Rows
 from plinth.testing.scene import Scene, make_scene
 
+AS_SUPERUSER = "SET LOCAL ROLE NONE"
 DISABLE_TRIGGERS = "SET LOCAL session_replication_role = replica"  # one forbids to delete events
 # TRUNCATE creates new files for each table and index, which takes longer than most tests.
 DELETE_ALL_ROWS = """
@@ -75,15 +77,18 @@ def services() -> Iterator[TestServices]:
 
 @pytest.fixture(scope="session")
 def database_url(services: TestServices, worker_id: str) -> Iterator[str]:
-    """The URL of the worker's own database, at the newest migration."""
+    """The URL of the worker's own database, at the newest migration, for a superuser."""
     with cloned_database(services, worker_id) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 async def app(services: TestServices, database_url: str, worker_id: str) -> AsyncIterator[FastAPI]:
-    """The started application that `PLINTH_APP` or `pyproject.toml` names."""
-    settings.DATABASE_URL = database_url
+    """The started application that `PLINTH_APP` or `pyproject.toml` names.
+
+    As in production, its role cannot change the schema, and policies of tables apply to it.
+    """
+    settings.DATABASE_URL = as_application(database_url)
     settings.REDIS_URL = services.redis_url
     settings.CACHE_PREFIX = f"test-{services.run}-{worker_id}"
     app = load_application()
@@ -100,6 +105,7 @@ def resources(app: FastAPI) -> Resources:
 async def delete_all_rows(database: Database) -> None:
     async with database.transaction() as db:
         connection = await db.connection()
+        await connection.exec_driver_sql(AS_SUPERUSER)
         await connection.exec_driver_sql(DISABLE_TRIGGERS)
         await connection.exec_driver_sql(DELETE_ALL_ROWS)
     await clear_cache_pattern("*")

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from plinth.cli.atomic_write import atomic_write, refuse_existing
 from plinth.cli.connecting import database_errors
-from plinth.cli.db.facts import find_server
+from plinth.cli.db.facts import find_server, needs_maintenance
 from plinth.cli.db.programs import Program, Target, find_programs, first_error
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import err, out
 from plinth.config import settings
+from plinth.config.urls.postgres_url import libpq_url, with_server_setting
+from plinth.db.tenancy import MAINTENANCE_SETTING
 from plinth.devservices.service_urls import running_services
 
 POLL_SECONDS = 0.1
@@ -21,10 +23,11 @@ def run(file: Path | None, *, force: bool) -> None:
         url = services.owner_url
         with database_errors(url):
             major, name = asyncio.run(find_server(url))
+            maintained = asyncio.run(needs_maintenance(url))
         path = _choose_path(file, name, force=force)
         program = _find_pg_dump(major)
         with atomic_write(path) as draft:
-            _dump(program, Target.of(url), draft, path.name)
+            _dump(program, url, draft, path.name, maintained=maintained)
             draft.replace(path)
         out.print(f"Backed up {describe(url)} to {path} ({_size(path)})", markup=False)
 
@@ -48,8 +51,18 @@ def _find_pg_dump(server_major: int) -> Program:
     return program
 
 
-def _dump(program: Program, target: Target, draft: Path, name: str) -> None:
+def _dump(program: Program, url: str, draft: Path, name: str, *, maintained: bool) -> None:
+    """
+    Args:
+        maintained: the role may read all rows of tables with policies, if it declares maintenance.
+            pg_dump fails for other roles, because it never leaves out rows by default.
+    """
+    if maintained:
+        url = with_server_setting(libpq_url(url), MAINTENANCE_SETTING, "on")
+    target = Target.of(url)
     options: list[str | Path] = ["--format=custom", "--file", draft, "--dbname", target.url]
+    if maintained:
+        options.append("--enable-row-security")
     with tempfile.TemporaryFile("w+") as stderr, err.status("") as progress:
         process = subprocess.Popen([program.path, *options], env=target.environment, stderr=stderr)
         try:

@@ -8,6 +8,15 @@ import asyncpg
 from plinth.config import settings
 from plinth.config.urls.postgres_url import libpq_url
 from plinth.db.driver import Connector
+from plinth.db.grants import MAINTENANCE_POLICY
+
+NEEDS_MAINTENANCE = """
+SELECT bool_and(EXISTS (
+    SELECT FROM pg_policy
+    WHERE polrelid = class.oid AND polname = $1 AND current_user::regrole = ANY (polroles)
+))
+FROM pg_class AS class WHERE row_security_active(class.oid)
+"""
 
 
 @asynccontextmanager
@@ -27,6 +36,15 @@ async def find_server(url: str) -> tuple[int, str]:
             "SELECT current_setting('server_version_num')::int / 10000, current_database()"
         )
     return int(major), str(name)
+
+
+async def needs_maintenance(url: str) -> bool:
+    """Return whether policies hide rows from the role unless it declares maintenance.
+
+    False if it sees all rows anyway, or if a table lacks the policy that lets it.
+    """
+    async with connect_to(url) as connection:
+        return bool(await connection.fetchval(NEEDS_MAINTENANCE, MAINTENANCE_POLICY))
 
 
 async def find_tables(url: str) -> set[str]:

@@ -11,14 +11,24 @@ from plinth.cli.db.programs import Program, Target, find_programs, first_error
 from plinth.cli.failure import Failure, describe
 from plinth.cli.output import confirm, err, out, print_facts, warn
 from plinth.config import settings
-from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.db.grants import (
+    GRANT,
+    MAINTENANCE_POLICY,
+    SET_ROLE_NAME,
+    find_role,
+    renew_maintenance_policies,
+)
 from plinth.db.schema.state import read_state
 from plinth.devservices.service_urls import ServiceUrls, running_services
 
 TABLE = re.compile(r"^\d+; \d+ \d+ TABLE (\S+) (\S+) ", re.MULTILINE)
 EXTENSION = re.compile(r"^\d+; \d+ \d+ EXTENSION - (\S+) ", re.MULTILINE)
-# Extensions, which only a superuser may drop, and privileges, which `_grant` grants again.
-SKIPPED = re.compile(r"^\d+; \d+ \d+ (EXTENSION|COMMENT - EXTENSION|ACL|DEFAULT ACL) ")
+# Extensions, which only a superuser may drop, and what `_grant` creates again: privileges, and the
+# policies that name the owner.
+SKIPPED = re.compile(
+    r"^\d+; \d+ \d+ (EXTENSION|COMMENT - EXTENSION|ACL|DEFAULT ACL"
+    rf"|POLICY \S+ \S+ {MAINTENANCE_POLICY}) "
+)
 
 
 def run(file: Path, *, yes: bool) -> None:
@@ -97,6 +107,7 @@ async def _grant(url: str, role: str) -> None:
     async with connect_to(url) as connection, connection.transaction():
         await connection.execute(SET_ROLE_NAME, role)
         await connection.execute(GRANT)
+        await connection.execute(renew_maintenance_policies())
 
 
 async def _report(services: ServiceUrls, url: str) -> None:

@@ -12,6 +12,7 @@ from plinth.cli.failure import describe
 from plinth.config import Settings
 from plinth.config.urls.postgres_url import libpq_url
 from plinth.db.driver import Connector
+from plinth.db.privileges import ADVICE, describe_excess
 from plinth.devservices.service_urls import ServiceUrls
 
 NAME = "roles"
@@ -21,6 +22,8 @@ SELECT current_user AS role,
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
        pg_has_role(current_user, relowner, 'MEMBER') AS is_owner,
        pg_get_userbyid(relowner) AS owner,
+       (SELECT rolbypassrls FROM pg_roles WHERE rolname = current_user) AS bypasses_policies,
+       EXISTS (SELECT FROM pg_policy) AS has_policies,
        has_table_privilege(events.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') AS may_change_events,
        has_schema_privilege(relnamespace, 'CREATE') AS may_create,
        array(
@@ -47,6 +50,8 @@ async def examine(services: ServiceUrls, settings: Settings) -> list[Finding]:
 
 def check_application(facts: Any) -> Finding:
     role = facts["role"]
+    if facts["has_policies"] and (reason := _find_excess(facts)):
+        return broken(NAME, describe_excess(role, reason), ADVICE)
     if facts["is_superuser"] or facts["is_owner"]:
         kind = "is a superuser" if facts["is_superuser"] else "owns the tables"
         return doubtful(
@@ -64,6 +69,15 @@ def check_application(facts: Any) -> Finding:
             "privileges, or REVOKE those that were granted by hand.",
         )
     return fine(NAME, f"{role} uses the tables, {facts['owner']} owns them")
+
+
+def _find_excess(facts: Any) -> str | None:
+    reasons = {
+        "is_superuser": "is a superuser",
+        "bypasses_policies": "has BYPASSRLS",
+        "is_owner": "owns the tables",
+    }
+    return next((reason for fact, reason in reasons.items() if facts[fact]), None)
 
 
 def check_guards(facts: Any) -> Finding:

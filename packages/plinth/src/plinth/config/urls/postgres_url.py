@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import cycle, islice
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from plinth.config.urls.postgres_tls import TLS_OPTIONS, Tls, read_tls
 from plinth.config.urls.service_urls import MAX_PORT, find_url_fault, split_host, split_url
@@ -164,6 +164,17 @@ def read_postgres_url(url: str) -> PostgresUrl:
         | {name: number for name, number in numbers.items() if name in KEEPALIVE and number > 0},
         shuffles=given.get("load_balance_hosts") == "random",
     )
+
+
+def with_server_setting(url: str, name: str, value: str) -> str:
+    """Add a setting of the session to a URL in libpq's form, besides those it has."""
+    option = quote(f"-c {name}={value}")
+    parts = urlsplit(url)
+    pairs = parts.query.split("&") if parts.query else []
+    others = [it for it in pairs if not it.startswith("options=")]
+    given = [it for it in pairs if it.startswith("options=")] or ["options="]
+    separator = "" if given[-1] == "options=" else "%20"
+    return parts._replace(query="&".join([*others, f"{given[-1]}{separator}{option}"])).geturl()
 
 
 def libpq_url(url: str) -> str:

@@ -17,6 +17,7 @@ from plinth.db import queries
 from plinth.db.dataloader import DataLoader
 from plinth.db.engine import READ_ONLY, Pool
 from plinth.db.reading.query import Query, Statement, in_array, select_columns
+from plinth.db.tenancy import TenantLoader, current_tenant, fetch_for_tenant
 from plinth.errors import OutcomeUnknown
 
 ModelT = TypeVar("ModelT", bound=DeclarativeBase)
@@ -54,7 +55,7 @@ class AutocommitExecutor:
             seconds: the timeout; None uses the engine's.
         """
         if not self._in_transactions:
-            return await self._fetch(sql, values, seconds=seconds)
+            return await self._fetch(sql, values, tenant=current_tenant(), seconds=seconds)
         async with self._engine.connect() as connection, asyncio.timeout(seconds):
             return (await connection.exec_driver_sql(sql, tuple(values))).all()
 
@@ -72,11 +73,15 @@ class AutocommitExecutor:
         values: Sequence[Any],
         *,
         durably: bool = False,
+        tenant: int | None = None,
         seconds: float | None = None,
     ) -> Rows:
         pooled = await self._pool.acquire()
         connection = pooled.driver
-        fetch = connection.fetch_durably if durably else connection.fetch
+        if tenant is not None:
+            fetch = partial(fetch_for_tenant, connection, tenant)
+        else:
+            fetch = connection.fetch_durably if durably else connection.fetch
         started, failed = perf_counter(), True
         try:
             rows: Rows = await fetch(sql, *values, timeout=seconds)
@@ -84,7 +89,11 @@ class AutocommitExecutor:
         except BaseException as error:
             # After an error reported by the server, the connection is in a known state. After any
             # other error, including a cancellation, the server may still be sending.
-            refused = isinstance(error, PostgresError) and not connection.is_closed()
+            refused = (
+                isinstance(error, PostgresError)
+                and not connection.is_closed()
+                and not connection.is_in_transaction()
+            )
             if getattr(error, "sqlstate", None) == READ_ONLY:
                 await greenlet_spawn(self._pool.abandon_server, pooled, error)
             elif not refused:
@@ -105,15 +114,18 @@ class SQLAlchemyExecutor:
 
     Args:
         engine: in autocommit mode; through PgBouncer, with transactions.
+        tenant_engine: with transactions, for statements that have a tenant.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, tenant_engine: AsyncEngine) -> None:
         self._engine = engine
+        self._tenant_engine = tenant_engine
 
     async def execute(
         self, statement: Executable, values: Mapping[str, Any], *, seconds: float | None = None
     ) -> Rows:
-        async with self._engine.connect() as connection, asyncio.timeout(seconds):
+        engine = self._engine if current_tenant() is None else self._tenant_engine
+        async with engine.connect() as connection, asyncio.timeout(seconds):
             return (await connection.execute(statement, values)).all()
 
 
@@ -152,6 +164,9 @@ class SharedQuery:
 class Reader:
     """Run queries outside a transaction. Each sees what was committed when it was sent.
 
+    A query with a tenant (`db/tenancy.py`) runs in a transaction of its own, which costs two more
+    round trips.
+
     Args:
         translate: returns the domain error for an error of the database.
         seconds: the timeout of a query; None uses the engine's.
@@ -167,7 +182,7 @@ class Reader:
         self._translate = translate
         self._seconds = seconds
         self._by_id: dict[type[Any], DataLoader[int, Any]] = {}
-        self._shared: dict[SharedQuery, DataLoader[Run, Sequence[Any]]] = {}
+        self._shared: dict[SharedQuery, TenantLoader[Run, Sequence[Any]]] = {}
 
     async def all(self, query: Query, /, **values: Any) -> list[Any]:
         """
@@ -201,7 +216,7 @@ class Reader:
         loader = get_or_create(
             self._shared,
             query,
-            lambda: DataLoader(
+            lambda: TenantLoader(
                 partial(query.load, self),
                 max_concurrent=inf,
                 max_batch_size=MAX_RUNS_PER_STATEMENT,
@@ -221,7 +236,7 @@ class Reader:
     ) -> DataLoader[K, V]:
         """Return a loader whose concurrent lookups share a query, with a shorter timeout."""
         reader = Reader(self._executor, self._translate, MAX_LOOKUP_SECONDS)
-        return DataLoader(lambda keys: load(reader, keys))
+        return TenantLoader(lambda keys: load(reader, keys))
 
     async def get(self, model: type[ModelT], id: int) -> ModelT | None:  # noqa: A002
         """Return a row by its key. Concurrent calls share a query."""

@@ -15,6 +15,7 @@ from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Connection
 
 from plinth.db.schema import steps
+from plinth.db.schema.isolation import find_unprotected_tables
 from plinth.db.schema.operation import PlinthSchemaOp, find_version
 
 
@@ -32,7 +33,10 @@ def is_compared(item: Any, name: str | None, kind: str, _: bool, compare_to: obj
 def find_pending_step(
     context: AutogenContext, operations: UpgradeOps, _: Iterable[str | None]
 ) -> PriorityDispatchResult:
-    """Replace the differences with the pending step, which gets a separate migration."""
+    """Replace the differences with the pending step, which gets a separate migration.
+
+    Otherwise, add the operations that create missing policies.
+    """
     connection = context.connection
     assert connection is not None
     version, newest = find_version(connection), steps.newest()
@@ -43,6 +47,8 @@ def find_pending_step(
         )
     if version < newest:
         operations.ops[:] = [_write_step(connection, version, newest)]
+    else:
+        operations.ops += find_unprotected_tables(context)
     return PriorityDispatchResult.CONTINUE
 
 

@@ -23,7 +23,7 @@ from plinth.config import settings
 from plinth.config.urls.postgres_url import libpq_url
 from plinth.db.connection_errors import describe_connection_error
 from plinth.db.driver import Connector, server_settings
-from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role
+from plinth.db.grants import GRANT, SET_ROLE_NAME, find_role, renew_maintenance_policies
 from plinth.db.migrations import UnknownRevisionError
 from plinth.db.schema.autogenerate import is_compared, write_revision
 from plinth.db.schema.operation import find_version
@@ -33,6 +33,7 @@ from plinth.devservices.service_urls import running_services
 
 MIGRATION_LOCK_ID = 0x506C696E7468  # "Plinth"
 SET_STATEMENT_TIMEOUT = f"SET statement_timeout = '{settings.MIGRATION_TIMEOUT}s'"
+REFUSE_HIDDEN_ROWS = "SET row_security = off"
 SET_LOCK_TIMEOUT = f"SET lock_timeout = '{settings.MIGRATION_LOCK_TIMEOUT}s'"
 
 
@@ -73,6 +74,7 @@ def _print_sql(options: dict[str, Any]) -> None:
     with context.begin_transaction():
         context.execute(SET_STATEMENT_TIMEOUT)
         context.execute(SET_LOCK_TIMEOUT)
+        context.execute(REFUSE_HIDDEN_ROWS)
         context.run_migrations()
 
 
@@ -124,6 +126,8 @@ def _migrate(connection: Connection, role: str, options: dict[str, Any]) -> None
     connection.execute(text(SET_STATEMENT_TIMEOUT))
     connection.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK_ID})"))
     connection.execute(text(SET_LOCK_TIMEOUT))
+    # Refuse a data migration that would silently skip rows: it needs `op.maintenance()`.
+    connection.execute(text(REFUSE_HIDDEN_ROWS))
     connection.commit()
     context.configure(connection=connection, **options)
     with context.begin_transaction(), _unknown_revision_explained(connection):
@@ -131,6 +135,7 @@ def _migrate(connection: Connection, role: str, options: dict[str, Any]) -> None
         if _changes_schema():
             connection.exec_driver_sql(SET_ROLE_NAME, (role,))
             connection.exec_driver_sql(GRANT)
+            connection.exec_driver_sql(renew_maintenance_policies())
 
 
 @contextmanager
