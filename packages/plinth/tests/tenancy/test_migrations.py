@@ -96,18 +96,16 @@ def list_operations(migration: str) -> list[str]:
 def test_data_migration_declares_maintenance_or_fails(team: Team) -> None:
     team.write(f"{CREATE}\n    {FILL}\n    {ENABLE}")
     team.upgrade()
+    before = set((team.folder / "alembic/versions").glob("*.py"))
     team.write(RAISE)
-    with pytest.raises(DBAPIError, match="row-level security policy"):
-        team.upgrade()
-
-    team.write(f"with op.maintenance():\n        {RAISE}\n    {RAISE}")
-    newest = max((team.folder / "alembic/versions").iterdir(), key=lambda it: it.stat().st_mtime)
-    for path in (team.folder / "alembic/versions").iterdir():
-        if path != newest and RAISE in path.read_text():
-            path.write_text(path.read_text().replace(RAISE, "pass"))
-    with pytest.raises(DBAPIError, match="row-level security policy"):
-        team.upgrade()
-    newest.write_text(newest.read_text().replace(f"\n    {RAISE}", ""))
+    (migration,) = set((team.folder / "alembic/versions").glob("*.py")) - before
+    refused = migration.read_text()
+    in_maintenance = f"with op.maintenance():\n        {RAISE}"
+    for wrong in (RAISE, f"{in_maintenance}\n    {RAISE}"):
+        migration.write_text(refused.replace(RAISE, wrong))
+        with pytest.raises(DBAPIError, match="row-level security policy"):
+            team.upgrade()
+    migration.write_text(refused.replace(RAISE, in_maintenance))
     team.upgrade()
 
     assert ask(team.url, AMOUNTS) == [2, 3]
