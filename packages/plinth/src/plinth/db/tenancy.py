@@ -7,7 +7,7 @@ with policies have no rows and refuse each change. docs/how-to/tenant-isolation.
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import asyncpg
@@ -36,13 +36,9 @@ def current_tenant() -> int | None:
     return _current.get()
 
 
-def set_tenant(organization_id: int | None) -> Token[int | None]:
+def set_tenant(organization_id: int | None) -> None:
     """Set the tenant for the rest of the current request or task; see `tenant` for a block."""
-    return _current.set(organization_id)
-
-
-def reset_tenant(token: Token[int | None]) -> None:
-    _current.reset(token)
+    _current.set(organization_id)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plinth.config import settings
-from plinth.db.tenancy import reset_tenant, set_tenant
+from plinth.db.tenancy import tenant
 from plinth.http.lifespan import start_with_clear_errors
 from plinth.http.problems import problem, refuse_method
 from plinth.http.routes import RouteTable, belongs_to_mount, route_path, route_table
@@ -90,11 +90,8 @@ class RequestContextMiddleware:
             await send(message)
             request.sent_at = perf_counter()
 
-        before = set_tenant(None)
-        try:
+        with tenant(None):
             await self.app(scope, receive, send_with_headers)
-        finally:
-            reset_tenant(before)
 
 
 class ConventionsMiddleware:
