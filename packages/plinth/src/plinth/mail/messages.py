@@ -59,13 +59,14 @@ def render_message(
             second copy.
         written: the time for the Date header.
         context: the variables of the template. `page` and `token` become `link`; `expires_at`, in
-            Unix time, becomes `until`.
+            Unix time, becomes `until`. Templates also have `project` and `site`, `FRONTEND_URL`.
 
     Raises:
         ValueError: the recipient is not a valid address, or a value would break a header.
     """
     link = _make_link(context["page"], context.get("token")) if "page" in context else None
-    values = {"project": settings.PROJECT_NAME, "link": link, **context}
+    site = settings.FRONTEND_URL
+    values = {"project": settings.PROJECT_NAME, "site": site, "link": link, **context}
     if "expires_at" in context:
         values["until"] = _format_time(datetime.fromtimestamp(context["expires_at"], UTC))
     subject, text = _render_text(kind, values)
