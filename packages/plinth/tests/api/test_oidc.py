@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable
 
 import asyncpg
+import pytest
 from httpx2 import AsyncClient, Response
 
+from plinth.config import settings
 from plinth.testing.operations import find_operations
 from plinth.testing.people import People
 from tests.support.factors import enroll
@@ -93,16 +95,26 @@ async def test_link_list_and_remove(
     assert mails == ["identity_linked", "identity_removed"]
 
 
+@pytest.mark.parametrize("codes", [False, True])
 async def test_the_last_way_in_cannot_be_removed(
-    browser: Browser, second: asyncpg.Connection
+    browser: Browser,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    codes: bool,
 ) -> None:
+    """A code by mail is a way in."""
+    monkeypatch.setattr(settings, "EMAIL_CODES", codes)
     tokens = (await browser.sign_in()).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     identity = (await browser.client.get("/users/me/identities", headers=headers)).json()[0]
     path = f"/users/me/identities/{identity['id']}"
-    refused = await browser.client.delete(path, headers=headers)
-    assert (refused.status_code, refused.json()["code"]) == (400, "last_way_in")
-    assert await second.fetchval("SELECT count(*) FROM identities") == 1
+    response = await browser.client.delete(path, headers=headers)
+    assert await second.fetchval("SELECT count(*) FROM identities") == (0 if codes else 1)
+    if codes:
+        assert response.status_code == 204
+    else:
+        assert (response.status_code, response.json()["code"]) == (400, "last_way_in")
 
 
 async def test_step_up_of_a_user_without_password_is_a_new_sign_in(

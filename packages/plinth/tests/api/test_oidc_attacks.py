@@ -315,9 +315,13 @@ async def test_two_accounts_cannot_link_one_subject(
 
 
 async def test_of_two_ways_in_one_remains(
-    browser: Browser, provider: FakeProvider, second: asyncpg.Connection
+    browser: Browser,
+    provider: FakeProvider,
+    second: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two requests remove one identity each, at once, of an account without a password."""
+    monkeypatch.setattr(settings, "EMAIL_CODES", False)
     for number in range(5):
         provider.user |= {"sub": f"first-{number}", "email": f"race{number}@example.com"}
         tokens = (await browser.sign_in()).json()
@@ -344,6 +348,7 @@ async def test_a_removed_provider_is_no_way_in(
     second: asyncpg.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(settings, "EMAIL_CODES", False)
     tokens = (await browser.sign_in()).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     await second.execute(

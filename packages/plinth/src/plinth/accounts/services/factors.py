@@ -166,13 +166,16 @@ async def remove(db: AsyncSession, caller: Principal, factor_id: UUID) -> None:
 
 
 async def require_way_in(db: AsyncSession, user: User) -> None:
-    """
+    """Require that the account still has a way to sign in, after one was removed.
+
     Raises:
-        LastWayIn: the account has no password, no identity, and no passkey that signs in alone.
+        LastWayIn: the account has no password, gets no codes by mail, and has no identity and no
+            passkey that signs in alone.
     """
-    if user.hashed_password == NO_PASSWORD and not await queries.identity.has_way_in(
-        db, user.id, settings.OIDC_PROVIDERS
-    ):
+    gets_codes = settings.EMAIL_CODES and user.is_verified
+    if user.hashed_password != NO_PASSWORD or gets_codes:
+        return
+    if not await queries.identity.has_way_in(db, user.id, settings.OIDC_PROVIDERS):
         raise LastWayIn
 
 
