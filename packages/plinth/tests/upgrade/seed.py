@@ -5,6 +5,8 @@ from typing import Any
 
 from httpx2 import Client, Response
 
+from tests.support.schemas import ask
+
 PASSWORD = "Correct-Horse-7"
 EMAIL = "ann@example.com"
 PHONE = "+44 20 7946 0018"
@@ -57,6 +59,28 @@ def create_note(client: Client, headers: dict[str, str]) -> Response:
 
 def bearer(access_token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {access_token}"}
+
+
+def register(client: Client, name: str) -> dict[str, Any]:
+    """Register a user and return the credentials."""
+    credentials = {"email": f"{name}@example.com", "password": PASSWORD}
+    _json(client.post("/auth/register", json={**credentials, "username": name}), 201)
+    return credentials
+
+
+def add_superuser(client: Client, url: str) -> dict[str, str]:
+    """Return the headers of a new superuser's session."""
+    credentials = register(client, "root")
+    ask(url, "UPDATE users SET is_superuser = true WHERE username = 'root' RETURNING 1")
+    return bearer(_json(client.post("/auth/login", json=credentials), 200)["access_token"])
+
+
+def impersonate(client: Client, superuser: dict[str, str], email: str) -> dict[str, Any]:
+    """Return the tokens of a session in which the superuser acts as the user."""
+    found = client.get("/users/search", params={"q": email}, headers=superuser).json()
+    (user_id,) = [it["id"] for it in found]
+    path = f"/users/{user_id}/impersonation"
+    return _json(client.post(path, json={"reason": "test"}, headers=superuser), 201)
 
 
 def _json(response: Response, status: int) -> dict[str, Any]:

@@ -1,9 +1,30 @@
 """A project of an earlier release after `plinth upgrade`, as docs/how-to/upgrades.md promises."""
 
 from tests.support.mail_server import serving_mail, token_of
+from tests.support.schemas import ask
 from tests.upgrade.conftest import Upgrade
 from tests.upgrade.running import hash_files, run_plinth, serving, wait_until_sent
-from tests.upgrade.seed import EMAIL, PHONE, bearer, create_note, log_in, refresh
+from tests.upgrade.seed import (
+    EMAIL,
+    PHONE,
+    add_superuser,
+    bearer,
+    create_note,
+    impersonate,
+    log_in,
+    refresh,
+    register,
+)
+
+MINUTES_LEFT = """
+SELECT max(extract(epoch FROM greatest(expires_at, ends_at) - now()) / 60) FROM sessions
+WHERE acting_session_id IS NOT NULL
+"""
+ADD_PASSKEY = """
+INSERT INTO factors (user_id, kind, name, confirmed_at)
+SELECT id, 'passkey', 'key', now() FROM users WHERE username = 'ben' RETURNING 1
+"""
+REMOVE_PASSWORD = "UPDATE users SET hashed_password = '!' WHERE username = 'cai' RETURNING 1"
 
 
 def test_no_file_of_the_team_changed(upgrade: Upgrade) -> None:
@@ -94,3 +115,43 @@ def test_older_code_serves_on_the_new_schema(upgrade: Upgrade) -> None:
         assert note.status_code == 201, note.text
         refresh(client, tokens["refresh_token"])
         assert client.get("/health/version").status_code == 404
+
+
+def test_older_code_keeps_an_impersonation_only_until_it_expires(upgrade: Upgrade) -> None:
+    """It does not know `acting_session_id`, so set `IMPERSONATION_MINUTES` after the rollout."""
+    url = upgrade.servers["DATABASE_URL"]
+    with (
+        serving(upgrade.shop, **upgrade.servers, IMPERSONATION_MINUTES="30") as client,
+        serving(upgrade.before, **upgrade.servers) as older,
+    ):
+        admin = add_superuser(client, url)
+        acting = impersonate(client, admin, EMAIL)
+        headers = bearer(acting["access_token"])
+        assert client.get("/users/me", headers=headers).json()["email"] == EMAIL
+        assert client.post("/auth/logout", headers=admin).status_code == 204
+        assert client.get("/users/me", headers=headers).status_code == 401
+        assert older.get("/users/me", headers=headers).status_code == 200
+        change = {"password": "Other-Horse-8"}
+        assert older.patch("/users/me", json=change, headers=headers).status_code == 400
+        again = refresh(older, acting["refresh_token"])
+        assert client.get("/users/me", headers=bearer(again["access_token"])).status_code == 401
+    assert 0 < ask(url, MINUTES_LEFT)[0] <= 30
+
+
+def test_older_code_starts_no_session_without_the_factor(upgrade: Upgrade) -> None:
+    with serving(upgrade.before, **upgrade.servers) as older:
+        ben = register(older, "ben")
+        assert older.post("/auth/login", json=ben).status_code == 200
+        ask(upgrade.servers["DATABASE_URL"], ADD_PASSKEY)
+        refused = older.post("/auth/login", json=ben)
+        assert (refused.status_code, refused.json()["code"]) == (503, "contended")
+
+
+def test_older_code_refuses_an_account_without_a_password(upgrade: Upgrade) -> None:
+    """An identity provider or a passkey signs it in, which only newer code knows."""
+    with serving(upgrade.before, **upgrade.servers) as older:
+        cai = register(older, "cai")
+        ask(upgrade.servers["DATABASE_URL"], REMOVE_PASSWORD)
+        for password in (cai["password"], "!"):
+            refused = older.post("/auth/login", json=cai | {"password": password})
+            assert refused.status_code == 401, refused.text
