@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +15,7 @@ from plinth.db.tenancy import current_tenant, set_tenant, tenant
 from plinth.errors import PlinthError
 from tests.tenancy.notes import ADD, ALL, FAILING, OTHER, OURS, SHARED, Note
 
+PID = Query(select(func.pg_backend_pid().label("pid")))
 BY_ID = Query(select(Note.id, Note.organization_id).where(in_array(Note.id, "ids")))
 
 
@@ -127,8 +128,10 @@ async def fail_in_savepoint(db: AsyncSession) -> None:
 async def test_tenant_does_not_survive_an_error(pooled: Database) -> None:
     for _ in range(3):
         with tenant(OURS):
+            (before,) = await pooled.reader.all(PID)
             with pytest.raises(PlinthError):
                 await pooled.reader.all(FAILING)
+            assert await pooled.reader.all(PID) == [before], "the connection was closed"
             with pytest.raises(PlinthError):
                 async with pooled.transaction() as db:
                     await db.execute(text("SELECT 1 / 0"))

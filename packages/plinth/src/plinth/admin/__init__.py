@@ -27,8 +27,10 @@ from plinth.admin.organizations import Invitations, Memberships, Organizations
 from plinth.admin.resources import Resource, find_plain_models
 from plinth.admin.table import Table
 from plinth.admin.templating import LOADERS
+from plinth.admin.tenant import OrganizationChoice, OrganizationResource
 from plinth.admin.views import Events, Mails, Sessions, Users
 from plinth.config import settings
+from plinth.db.models import OrganizationOwned
 from plinth.http.assets import Assets
 from plinth.security.signing import derive_key
 
@@ -66,8 +68,12 @@ def install(app: FastAPI, models: Sequence[type[Any]] | None = None) -> None:
     )
     for view in VIEWS:
         admin.add_view(view())
-    for model in find_plain_models() if models is None else models:
-        admin.add_view(Resource(model))
+    shown = find_plain_models() if models is None else models
+    if any(issubclass(model, OrganizationOwned) for model in shown):
+        admin.add_view(OrganizationChoice())
+    for model in shown:
+        is_of_organization = issubclass(model, OrganizationOwned)
+        admin.add_view(OrganizationResource(model) if is_of_organization else Resource(model))
     assets = Assets(HERE / "static", Path(str(files("starlette_admin"))) / "static")
     admin.templates.env.globals["own_asset"] = lambda request, name: request.url_for(
         "admin:static", path=f"/{assets.versioned(name)}"

@@ -26,8 +26,10 @@ from plinth.accounts.services.challenges import InvalidChallenge
 from plinth.accounts.services.passkeys.ceremony import InvalidPasskey
 from plinth.accounts.services.sessions import SignedIn
 from plinth.admin import sign_in
+from plinth.admin.choice import read_choice
 from plinth.config import settings
 from plinth.db.database import Database, release
+from plinth.db.tenancy import set_tenant
 from plinth.errors import PlinthError
 from plinth.http.problems import describe
 from plinth.request.client import Client
@@ -66,6 +68,8 @@ class AdminAuth(BaseAuthProvider):
             return None
         if info := current_request():
             info.user_id, info.session_id = user.id, user.session_id
+        choice = request.state.organization = read_choice(request, user.session_id)
+        set_tenant(choice.id if choice else None)
         return Superuser(username=user.username, principal=user)
 
     def get_routes(self, templates: Jinja2Templates) -> list[Route]:

@@ -13,7 +13,13 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    InstrumentedAttribute,
+    Mapped,
+    mapped_column,
+    registry,
+)
 
 NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
@@ -79,6 +85,13 @@ class OrganizationOwned:
         sort_order=-9,
         info={"tenant": True},
     )
+
+
+def owner_column(model: type[Base]) -> InstrumentedAttribute[int] | None:
+    """Return the column with the owner of a row: an organization or a user, if it has one."""
+    if issubclass(model, OrganizationOwned):
+        return model.organization_id
+    return model.owner_id if issubclass(model, Owned) else None
 
 
 class Versioned:

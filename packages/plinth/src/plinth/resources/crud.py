@@ -9,9 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
-from plinth.db.models import NumberedBase, Owned
+from plinth.db.models import NumberedBase, OrganizationOwned, owner_column
 from plinth.db.reading import Readable, read_by_id
 from plinth.errors import Conflict, NotFound, PermissionDenied, VersionMismatch
 from plinth.resources.listing import Listing
@@ -82,7 +81,7 @@ class CRUDBase(Generic[ModelT, CreateT, UpdateT]):
 
 
 class Caller(Protocol):
-    """The user who sends a request."""
+    """The user who sends a request; for a table of organizations, a member."""
 
     @property
     def id(self) -> int: ...
@@ -108,7 +107,8 @@ class InUse(Conflict):
 class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
     """The queries of a resource. They flush and never commit.
 
-    If the table is `Owned`, users see and change their own rows, and superusers all rows.
+    If the table is `Owned`, users see and change their own rows, and superusers all rows. If it is
+    `OrganizationOwned`, members see and change the rows of the organization in the request's path.
 
     Args:
         listing: the sort orders, filters and search of its list; by default, only the key.
@@ -117,7 +117,8 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
             of 404.
 
     Raises:
-        ValueError: `deny_writes` for a table that is not `Owned`: everyone could change its rows.
+        ValueError: `deny_writes` for a table that is not `Owned`: everyone could change its rows;
+            or either option for a table of organizations.
     """
 
     def __init__(
@@ -132,8 +133,11 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         self.listing = listing or Listing(model, sort=("id",), default="id")
         self.rows: CRUDBase[ModelT, CreateT, UpdateT] = CRUDBase(model)
         self._denies_writes = deny_writes
-        self._is_owned = issubclass(model, Owned)
-        if deny_writes and not self._is_owned:
+        self._owner_column = owner_column(model)
+        self._is_of_organization = issubclass(model, OrganizationOwned)
+        if self._is_of_organization and (open_to_read or deny_writes):
+            raise ValueError(f"{model.__name__}: only members may read rows of an organization")
+        if deny_writes and self._owner_column is None:
             raise ValueError(
                 f"{model.__name__}: deny_writes=True needs an owner for each row: add Owned to the"
                 " bases of the model"
@@ -148,7 +152,10 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
         """
         row = self._require(await read_by_id(db, self.model, id))
         owner_id = self._readable_owner(viewer)
-        return self._require(row if owner_id is None or row.owner_id == owner_id else None)  # type: ignore[attr-defined]
+        if owner_id is None or self._owner_column is None:
+            return self._require(row)
+        is_theirs = row is not None and getattr(row, self._owner_column.key) == owner_id
+        return self._require(row if is_theirs else None)
 
     async def get_page(
         self, db: Readable, params: ListParams, *, viewer: Caller | None
@@ -163,7 +170,7 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
     async def create(
         self, db: AsyncSession, obj_in: CreateT, *, by: Caller, **columns: Any
     ) -> ModelT:
-        """Insert a row owned by `by`.
+        """Insert a row owned by `by`, or by the organization in which `by` is a member.
 
         Args:
             columns: values that the client does not send, such as `article_id=article.id`.
@@ -256,7 +263,10 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
 
     def _values(self, obj_in: CreateT, by: Caller, **columns: Any) -> dict[str, Any]:
         values = obj_in.model_dump() | columns
-        return values | {"owner_id": by.id} if self._is_owned else values
+        if self._owner_column is None:
+            return values
+        owner_id = by.organization_id if self._is_of_organization else by.id  # type: ignore[attr-defined]
+        return values | {self._owner_column.key: owner_id}
 
     def _readable_owner(self, viewer: Caller | None) -> int | None:
         """Return the only owner whose rows `viewer` may see; None for all owners."""
@@ -264,12 +274,16 @@ class CRUDResource(Generic[ModelT, CreateT, UpdateT]):
 
     def _owned_by(self, user: Caller | None) -> list[ColumnElement[bool]]:
         owner_id = self._owner(user)
-        if owner_id is None:
+        if owner_id is None or self._owner_column is None:
             return []
-        column: InstrumentedAttribute[int] = self.model.owner_id  # type: ignore[attr-defined]
-        return [column == owner_id]
+        return [self._owner_column == owner_id]
 
     def _owner(self, user: Caller | None) -> int | None:
-        if not self._is_owned or (user and user.is_superuser):
+        if self._owner_column is None:
             return None
-        return user.id if user else NO_USER
+        if user is None:
+            return NO_USER
+        if self._is_of_organization:
+            organization_id: int = user.organization_id  # type: ignore[attr-defined]
+            return organization_id
+        return None if user.is_superuser else user.id

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from plinth.db.models import Base
+from plinth.db.tenancy import current_tenant
 from plinth.errors import Conflict, InvalidField, Unauthenticated
 from plinth.request.context import current_request
 from plinth.resources.deps import DB
@@ -54,8 +55,8 @@ class StillInProgress(Conflict):
 class Idempotency:
     """Run the work of a route at most once per user and key, for 24 hours.
 
-    The route must depend on `CurrentUser` too. A repeated request gets the stored response. A
-    different request with the same key gets a 422.
+    The route must depend on `CurrentUser` or `Member` too. A repeated request gets the stored
+    response. A different request with the same key gets a 422.
     """
 
     def __init__(
@@ -124,7 +125,9 @@ class Idempotency:
 
     async def _fingerprint(self) -> bytes:
         url = self._request.url
-        request_line = f"{self._request.method} {url.path}?{url.query}\n".encode()
+        # A path contains the slug of an organization, which may change.
+        tenant = "" if (it := current_tenant()) is None else f" of {it}"
+        request_line = f"{self._request.method} {url.path}?{url.query}{tenant}\n".encode()
         return hashlib.sha256(request_line + await self._request.body()).digest()
 
 

@@ -94,7 +94,7 @@ class Listing(Generic[ModelT]):
         """Return the rows of one page.
 
         Args:
-            owner_id: only the rows of this user; None for all users.
+            owner_id: only the rows of this user or organization; None for all.
             total: number of rows on all pages, if known.
 
         Raises:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-from plinth.db.models import NumberedBase
+from plinth.db.models import NumberedBase, owner_column
 from plinth.db.reading import (
     Query,
     Readable,
@@ -36,6 +36,7 @@ from plinth.db.reading import (
     read_one,
     select_columns,
 )
+from plinth.db.tenancy import current_tenant
 from plinth.resources.conditions import (
     SortKey,
     bind,
@@ -76,7 +77,7 @@ class Order:
     def __init__(self, model: type[NumberedBase], sort: str) -> None:
         self.keys = tuple(_sort_keys(model, sort))
         self._sort = sort
-        self._belongs_to = _cursor_purpose(model.__tablename__)
+        self._table = model.__tablename__
         self._names = [key.column.key for key in self.keys]
         types: Any = tuple(key.column.type.python_type | None for key in self.keys)
         self._values: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[types])
@@ -86,7 +87,7 @@ class Order:
 
     def encrypt(self, values: Sequence[Any], *, backwards: bool) -> str:
         cursor = {"sort": self._sort, "backwards": backwards, "values": values}
-        encrypted = encrypt(cursor, belongs_to=self._belongs_to)
+        encrypted = encrypt(cursor, belongs_to=_cursor_purpose(self._table))
         return urlsafe_b64encode(encrypted).rstrip(b"=").decode()
 
     def read(self, values: Sequence[Any]) -> Sequence[Any]:
@@ -104,7 +105,7 @@ class Order:
 def decrypt_cursor(text: str, table: str) -> Cursor:
     """
     Raises:
-        ValueError: the text is not a cursor, or a cursor of another table.
+        ValueError: the text is not a cursor, or a cursor of another table or organization.
     """
     try:
         encrypted = urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -114,7 +115,8 @@ def decrypt_cursor(text: str, table: str) -> Cursor:
 
 
 def _cursor_purpose(table: str) -> str:
-    return f"cursor of {table}"
+    organization_id = current_tenant()
+    return f"cursor of {table}" + ("" if organization_id is None else f" of {organization_id}")
 
 
 def column_names(sort: str) -> list[str]:
@@ -137,7 +139,7 @@ class Shape(NamedTuple):
         edge: for each sort key, whether the position has a value (False: NULL); None for a page
             without a cursor.
         filters: names of the query parameters; for `__null` also the value.
-        is_owned: only the rows of one user.
+        is_owned: only the rows of one user or organization.
         size: the page size if it is the default; None for all other sizes.
     """
 
@@ -242,7 +244,7 @@ def _conditions(
     if shape.has_query and search is not None:
         conditions.append(contains_by_trigram(model, search, "query"))
     if shape.is_owned:
-        owner: Any = model.owner_id  # type: ignore[attr-defined]
+        owner: Any = owner_column(model)
         conditions.append(owner == bind("owner", owner.type))
     return conditions
 

@@ -73,6 +73,17 @@ class People:
         """Insert a user and sign them in."""
         return await self.sign_in(await self.add(**columns))
 
+    async def add_organization(self, slug: str) -> int:
+        """Insert an organization without members. Return its id."""
+        insert = "INSERT INTO organizations (slug, name) VALUES ($1, $1) RETURNING id"
+        organization_id: int = await self._connection.fetchval(insert, slug)
+        return organization_id
+
+    async def join(self, organization_id: int, person: Person, role: str) -> None:
+        """Make a person a member."""
+        insert = "INSERT INTO memberships (organization_id, user_id, role) VALUES ($1, $2, $3)"
+        await self._connection.execute(insert, organization_id, person.id, role)
+
     async def sign_in(self, person: Person) -> Person:
         """Return a copy of the person with the tokens of a new session."""
         response = await self.try_to_sign_in(person)
