@@ -8,10 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
@@ -23,6 +21,7 @@ from tests.support.command import (
     plinth,
     processes_of,
     start_plinth,
+    wait_for_health,
     wait_for_log,
 )
 from tests.support.environment import COMPLETE, LIBRARY, ROOT, bare_environment, python_path
@@ -67,14 +66,7 @@ class Dev:
 
     def wait(self) -> None:
         wait_for_log(self.log, "Ctrl-C to stop everything")
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until and self.process.poll() is None:
-            try:
-                with urlopen(f"{self.api}/health", timeout=1):
-                    return
-            except (URLError, OSError):
-                time.sleep(0.05)
-        pytest.fail(f"it did not serve:\n{self.log.read_text()}")
+        wait_for_health(f"{self.api}/health", self.process, self.log)
 
     def press_ctrl_c(self) -> int:
         """Send it to each process of the group, as a terminal does."""

@@ -60,6 +60,14 @@ def test_plain_uvicorn_has_the_same_logs_metrics_and_traces(
     assert [span for span in collector.spans if span.name == "GET /api/v1/health/full"]
 
 
+def test_wait_reports_the_log_of_a_server_that_ended(tmp_path: Path) -> None:
+    """And not that it did not respond, after `PATIENCE` seconds."""
+    port, log = find_free_port(), tmp_path / "serve.log"
+    process = start_plinth("serve", "--port", str(port), log=log, RP_ID="*")
+    with pytest.raises(pytest.fail.Exception, match=r"ended with 1:\n.*\n  RP_ID: "):
+        wait_for_health(f"http://127.0.0.1:{port}/", process, log)
+
+
 async def test_revocation_applies_on_all_workers_at_the_next_request(
     environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
 ) -> None:
@@ -67,7 +75,7 @@ async def test_revocation_applies_on_all_workers_at_the_next_request(
     url = f"http://127.0.0.1:{port}/api/v1"
     process = start_plinth("serve", "--port", str(port), "--workers", "2", log=log, **environment)
     try:
-        await asyncio.to_thread(wait_for_health, f"{url}/health")
+        await asyncio.to_thread(wait_for_health, f"{url}/health", process, log)
         each_anew = {"Connection": "close"}  # so that different workers respond
         async with AsyncClient(base_url=url, headers=each_anew, timeout=PATIENCE) as client:
             people = People(client, second)
@@ -93,10 +101,10 @@ def check_until_its_end(
 ) -> None:
     with running(process, port, log):
         wait_for_log(log, STARTED, times=workers)  # one worker responds while another still starts
-        answer = wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/full")
+        answer = wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/full", process, log)
         assert json.loads(answer)["status"] == "healthy", log.read_text()
         if metrics:
-            shown = wait_for_health(f"http://127.0.0.1:{metrics}/metrics")
+            shown = wait_for_health(f"http://127.0.0.1:{metrics}/metrics", process, log)
             assert b'route="/api/v1/health/full"' in shown
 
 

@@ -179,7 +179,7 @@ def test_commands_of_the_guide_start_the_service(machine: Machine, tmp_path: Pat
             stderr=output,
         )
     try:
-        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/ready")
+        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health/ready", process, log)
         running = Path(f"/proc/{process.pid}/environ").read_bytes()
     finally:
         process.terminate()

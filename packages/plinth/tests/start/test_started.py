@@ -23,8 +23,11 @@ REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 HEALTH = "/api/v1/health/ready"
 
 
+Server = tuple[subprocess.Popen[bytes], Path]  # and its log
+
+
 @contextmanager
-def serving(project: Project, *command: str | Path, **settings: str) -> Iterator[None]:
+def serving(project: Project, *command: str | Path, **settings: str) -> Iterator[Server]:
     log = project.folder / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -36,7 +39,7 @@ def serving(project: Project, *command: str | Path, **settings: str) -> Iterator
             start_new_session=True,
         )
     try:
-        yield
+        yield process, log
     finally:
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         process.wait(PATIENCE)
@@ -90,8 +93,8 @@ def test_make_dev_test_check_and_a_new_resource(
     shop = project.copy(empty_folder / "shop")
     port = find_free_port()
     began = time.monotonic()
-    with serving(shop, "make", "dev", f"PORT={port}"):
-        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
+    with serving(shop, "make", "dev", f"PORT={port}") as server:
+        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}", *server)
         measured(f"make dev answers after {time.monotonic() - began:.1f} s, from no .venv")
     assert "passed" in shop.run("make", "test")
 
@@ -122,8 +125,10 @@ def test_commands_of_the_guide_work_with_external_servers(
 
     shop.run(bin_folder / "alembic", "upgrade", "head", **servers)
     port = find_free_port()
-    with serving(shop, bin_folder / "uvicorn", "app.main:app", "--port", str(port), **servers):
-        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
+    with serving(
+        shop, bin_folder / "uvicorn", "app.main:app", "--port", str(port), **servers
+    ) as server:
+        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}", *server)
 
 
 def test_commands_of_the_guide_work_with_embedded_servers(
@@ -136,8 +141,8 @@ def test_commands_of_the_guide_work_with_embedded_servers(
 
     shop.run(bin_folder / "alembic", "upgrade", "head")
     port = find_free_port()
-    with serving(shop, bin_folder / "uvicorn", "app.main:app", "--port", str(port)):
-        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}")
+    with serving(shop, bin_folder / "uvicorn", "app.main:app", "--port", str(port)) as server:
+        wait_for_health(f"http://127.0.0.1:{port}{HEALTH}", *server)
     assert "passed" in shop.run(bin_folder / "pytest", "-q")
 
 

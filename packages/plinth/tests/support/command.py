@@ -90,7 +90,7 @@ def start_plinth(*arguments: str, log: Path, **settings: str) -> subprocess.Pope
 def running(process: subprocess.Popen[bytes], port: int, log: Path) -> Iterator[None]:
     """Wait until a started server responds, and stop it at the end or after a failure."""
     try:
-        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health")
+        wait_for_health(f"http://127.0.0.1:{port}/api/v1/health", process, log)
         yield
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
@@ -101,7 +101,8 @@ def running(process: subprocess.Popen[bytes], port: int, log: Path) -> Iterator[
     assert "Traceback" not in log.read_text()
 
 
-def wait_for_health(url: str) -> bytes:
+def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> bytes:
+    """Return the first successful response. Fail with the log if the process ends before."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
@@ -109,8 +110,11 @@ def wait_for_health(url: str) -> bytes:
                 found: bytes = answer.read()
                 return found
         except (URLError, OSError):
+            status = process.poll()
+            if status is not None:
+                pytest.fail(f"the server ended with {status}:\n{log.read_text()}")
             time.sleep(0.05)
-    pytest.fail(f"no response from {url} within {PATIENCE} seconds")
+    pytest.fail(f"no response from {url} within {PATIENCE} seconds:\n{log.read_text()}")
 
 
 def wait_for_log(log: Path, words: str, times: int = 1) -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from tests.support.command import find_free_port
+from tests.support.command import find_free_port, wait_for_health
 from tests.support.environment import COMPLETE, ROOT, bare_environment
 
 PATIENCE = 60  # seconds
@@ -83,7 +82,7 @@ def serving(
         )
     try:
         url = f"http://127.0.0.1:{port}/api/v1"
-        _wait_for(f"{url}/health/live", process, log)
+        wait_for_health(f"{url}/health/live", process, log)
         yield Serving(url, process, log)
     finally:
         with suppress(ProcessLookupError):
@@ -106,11 +105,3 @@ def status_of(url: str, seconds: float = 5) -> int:
         return error.code
     except (URLError, OSError):
         return 0
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while status_of(url, 1) != 200:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < until, log.read_text()
-        time.sleep(0.05)

@@ -63,7 +63,7 @@ def serving(project: Project, **settings: str) -> Iterator[Client]:
             start_new_session=True,
         )
     try:
-        wait_for_health(f"{url}/health/ready")
+        wait_for_health(f"{url}/health/ready", process, log)
         with Client(base_url=url) as client:
             yield client
     finally:
