@@ -2,15 +2,17 @@
 
 import asyncpg
 import pytest
+from httpx2 import AsyncClient
 
 from plinth.security.passwords import NO_PASSWORD
 from plinth.testing.people import People
 from tests.support.environment import ROOT
 from tests.support.pages import read_blocks
 
-(ACCOUNTS_WITH_CODES_ONLY,) = (
-    it.text for it in read_blocks(ROOT / "docs/how-to/email-codes.md") if it.kind == "sql"
-)
+
+def read_statement(page: str) -> str:
+    (statement,) = (it.text for it in read_blocks(ROOT / "docs/how-to" / page) if it.kind == "sql")
+    return statement
 
 
 @pytest.mark.parametrize("has_identity", [False, True])
@@ -28,4 +30,16 @@ async def test_accounts_that_need_codes_by_mail_are_counted(
             " VALUES ($1, 'google', 'https://accounts.google.com', '1')",
             person.id,
         )
-    assert await second.fetchval(ACCOUNTS_WITH_CODES_ONLY) == (0 if has_identity else 1)
+    assert await second.fetchval(read_statement("email-codes.md")) == (0 if has_identity else 1)
+
+
+async def test_removed_passwords_sign_no_user_in(
+    client: AsyncClient, people: People, second: asyncpg.Connection
+) -> None:
+    person = await people.enter()
+    await second.execute(read_statement("without-passwords.md"))
+    assert (await people.try_to_sign_in(person)).status_code == 401
+    assert (await client.get("/users/me", headers=person.headers)).status_code == 200
+    body = {"method": "password", "password": person.password}
+    refused = await client.post("/auth/step-up", json=body, headers=person.headers)
+    assert refused.json()["code"] == "method_not_accepted"

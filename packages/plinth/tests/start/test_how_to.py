@@ -46,6 +46,7 @@ EXECUTED = (
     "docs/how-to/test-route.md",
     "docs/how-to/user-columns.md",
     "docs/how-to/websocket.md",
+    "docs/how-to/without-passwords.md",
 )
 
 
