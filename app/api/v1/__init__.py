@@ -9,12 +9,18 @@ from fastapi import APIRouter, Depends
 
 from app.api.v1 import auth, health, users
 from plinth.accounts.deps import get_current_user
+from plinth.accounts.routes import api_keys, credentials, user_sessions
 from plinth.accounts.routes import auth as sessions
-from plinth.accounts.routes import credentials, user_sessions
 from plinth.errors import Rejected, Unauthenticated, Unavailable
 from plinth.http import responses
 
-PUBLIC = [auth.router, sessions.public_router, credentials.public_router, health.router]
+PUBLIC = [
+    auth.router,
+    sessions.public_router,
+    credentials.public_router,
+    api_keys.public_router,
+    health.router,
+]
 PRIVATE = [sessions.private_router, credentials.private_router, users.router, user_sessions.router]
 
 api_router = APIRouter()

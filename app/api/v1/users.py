@@ -28,7 +28,7 @@ _full, _public = TypeAdapter(list[UserResponse]), TypeAdapter(list[PublicUser])
 
 
 @router.get("/me", response_model=UserResponse)
-@access(USER, queries=1)
+@access(USER, queries=1, permission="profile:read")
 async def get_me(user: CurrentUser) -> Caller:
     return user
 

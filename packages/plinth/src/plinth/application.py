@@ -10,7 +10,9 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from plinth.accounts.deps import Resources
+from plinth.accounts.queries.api_key.principal import load_keys
 from plinth.accounts.queries.principal import load_principals
+from plinth.accounts.services.api_keys.usage import KeyUsage
 from plinth.accounts.services.rotation import rotate_idle
 from plinth.cache import cache
 from plinth.config import SettingsError, fast_paths, settings
@@ -54,6 +56,7 @@ from plinth.observability import logs
 from plinth.observability.tracing import FASTAPI_TELEMETRY_DISABLED, TracingMiddleware
 from plinth.request.conventions import ByPrefix, check_prefixes
 from plinth.request.cookies import replace_quadratic_parser
+from plinth.resources.access import find_permission
 from plinth.security import keys, passwords
 
 logger = logging.getLogger(__name__)
@@ -139,7 +142,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             database,
             principals=database.reader.batched(load_principals),
             rotations=DataLoader(partial(rotate_idle, database)),
+            api_keys=database.reader.batched(load_keys),
+            key_usage=KeyUsage(database),
         )
+        stack.push_async_callback(app.state.resources.key_usage.close)
         await _warn_of_missing_migrations(database)
         await check_role(database)
         if settings.MAIL_WORKER:
@@ -189,7 +195,9 @@ def create_app(router: APIRouter, *, conventions: ByPrefix | None = None) -> Fas
     app.state.conventions = conventions  # for the contract tests
     app.build_middleware_stack = partial(_build_stack, app)  # type: ignore[method-assign]
     problems.install(app)
-    openapi.install(app, conventions)
+    openapi.install(
+        app, conventions, find_permission=lambda endpoint: find_permission({"endpoint": endpoint})
+    )
     app.include_router(root.router)
     app.include_router(router, prefix=settings.API_V1_PREFIX)
     refuse_duplicates(app)

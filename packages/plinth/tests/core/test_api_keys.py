@@ -11,8 +11,10 @@ from plinth.security.api_keys import (
     PATTERN,
     ApiKeyToken,
     base62,
+    find_key_id,
     looks_like_key,
     make_api_key,
+    make_prefix,
     parse_api_key,
 )
 from plinth.security.api_keys.token import CHECKSUM_LENGTH, LENGTH, SECRET_LENGTH
@@ -32,6 +34,21 @@ def test_key_round_trip(key_id: UUID) -> None:
     assert (key.id, len(key.text)) == (key_id, LENGTH)
     assert looks_like_key(key.text)
     assert re.fullmatch(PATTERN, key.text)
+
+
+def test_id_is_found_in_the_beginning_of_a_key() -> None:
+    key = make_api_key(uuid4())
+    assert key.text.startswith(f"{make_prefix(key.id)}_")
+    assert find_key_id(make_prefix(key.id)) == key.id
+    assert find_key_id(key.text) == key.id
+    others = [
+        "",
+        "plk_test_",
+        make_prefix(key.id)[:-1],
+        f"{make_prefix(key.id)}a",
+        f"plk_live_{'z' * 22}",
+    ]
+    assert [text for text in others if find_key_id(text)] == []
 
 
 def test_secret_has_160_random_bits_at_least() -> None:

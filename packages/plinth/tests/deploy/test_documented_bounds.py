@@ -13,7 +13,7 @@ from plinth.accounts.queries import (
     rotation,
     session,
 )
-from plinth.accounts.schemas import auth
+from plinth.accounts.schemas import api_key, auth
 from plinth.cache import client
 from plinth.cli.users import files
 from plinth.config import Settings
@@ -26,9 +26,9 @@ from tests.support.environment import LIBRARY, ROOT
 
 ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.]*)\s*\|")
 MODULES = (
-    auth, challenge, client, devices, discovery, factor, fields, files, hash_shares, headers,
-    identity, one_time_token, passwords, problems, protocol, provider_http, listing, page_query,
-    rotation, session,
+    api_key, auth, challenge, client, devices, discovery, factor, fields, files, hash_shares,
+    headers, identity, one_time_token, passwords, problems, protocol, provider_http, listing,
+    page_query, rotation, session,
 )  # fmt: skip
 LIMIT = re.compile(r"^(MAX_\w+)\b.* = ", re.MULTILINE)
 BOUNDS = re.compile(r"MAX_\w*(SIZE|BYTES|FLIGHT)|(HEADER|BODY|WRITE)_TIMEOUT|DRAIN_SECONDS")

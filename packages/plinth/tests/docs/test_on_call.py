@@ -91,7 +91,7 @@ def test_events_exist(texts: str) -> None:
 def test_each_symptom_has_a_command_and_a_fix() -> None:
     sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
     anchors = {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-"): it for it in sections}
-    assert len(SYMPTOMS) == 10
+    assert len(SYMPTOMS) == 11
     for symptom in SYMPTOMS:
         text = sections[anchors[symptom]]
         assert "**Symptom.**" in text

@@ -30,9 +30,13 @@ NOTICES = {
     "identity_linked",
     "identity_removed",
     "impersonated",
+    "api_key_created",
+    "api_key_changed",
+    "api_key_revoked",
 }
 FILLING = {
     "minutes": "30",
+    "name": "CI",
     "reason": "x",
     "username": "ann",
     "page": "x",

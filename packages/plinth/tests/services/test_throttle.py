@@ -85,6 +85,11 @@ CASES: dict[str, tuple[str, Attempt]] = {
         lambda it: throttle.limit_second_factor(it.account, "totp", "a device"),
     ),
     "LIMIT_REGISTER_IP": ("register-ip", lambda it: throttle.limit_registration(it.client)),
+    "LIMIT_API_KEYS": ("api-key-user", lambda it: throttle.limit_api_keys(it.user_id)),
+    "LIMIT_API_KEY_REPORT_IP": (
+        "api-key-report-ip",
+        lambda it: throttle.limit_key_reports(it.client),
+    ),
     "LIMIT_OIDC_IP": ("oidc-start-ip", lambda it: throttle.limit_provider("start", it.client)),
     "LIMIT_PASSKEY_IP": ("passkey-ip", lambda it: throttle.limit_passkey(it.client)),
     "LIMIT_REFRESH_SESSION": ("refresh-session", lambda it: throttle.limit_refresh(it.session_id)),

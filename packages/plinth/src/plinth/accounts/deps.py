@@ -5,14 +5,16 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
-from fastapi.security import OAuth2PasswordBearer
-from starlette.requests import HTTPConnection
 
 from plinth.accounts import session_cookies
 from plinth.accounts.base_user import BaseUser
+from plinth.accounts.bearer import BearerToken, oauth2_scheme
+from plinth.accounts.queries.api_key.principal import ApiKeyPrincipal, KeyRow, SessionRequired
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.rotation import Rotation
 from plinth.accounts.services import authentication, sessions
+from plinth.accounts.services.api_keys.authentication import authenticate
+from plinth.accounts.services.api_keys.usage import KeyUsage
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.accounts.services.sessions import SignedIn, Tokens
 from plinth.accounts.session_cookies import Transport
@@ -23,8 +25,10 @@ from plinth.errors import PermissionDenied, Unauthenticated
 from plinth.http.openapi import optional_authentication
 from plinth.request.context import current_request
 from plinth.request.cookies import find_cookie
-from plinth.request.headers import find_header, is_cross_site
+from plinth.request.headers import is_cross_site
+from plinth.resources.access import find_permission
 from plinth.security import devices
+from plinth.security.api_keys import looks_like_key
 
 __all__ = [
     "BearerToken",
@@ -53,11 +57,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Objects with the lifetime of the process. `application.lifespan` sets them on `app.state`."""
+    """Objects with the lifetime of the process. `application.lifespan` sets them on `app.state`.
+
+    Attributes:
+        principals: loads the session of a request.
+        api_keys: loads the API key of a request.
+    """
 
     database: Database
     principals: DataLoader[UUID, Principal]
     rotations: DataLoader[Rotation, int]
+    api_keys: DataLoader[UUID, KeyRow]
+    key_usage: KeyUsage
 
 
 def resources_of(request: Request) -> Resources:
@@ -72,38 +83,34 @@ async def get_rotations(request: Request) -> DataLoader[Rotation, int]:
 Rotations = Annotated[DataLoader[Rotation, int], Depends(get_rotations)]
 
 
-class _Bearer(OAuth2PasswordBearer):
-    async def __call__(self, request: HTTPConnection) -> str | None:
-        """Return the token of the header, or else, with `AUTH_COOKIES`, that of the cookie.
-
-        Unlike the base class, do not build an object of all headers.
-        """
-        header = find_header(request.scope, b"authorization") or ""
-        scheme, _, token = header.partition(" ")
-        info = current_request()
-        expected = info.conventions.scheme if info else "Bearer"
-        if scheme.lower() == expected.lower():
-            return token.strip()
-        return session_cookies.find_access_token(request.scope) if settings.AUTH_COOKIES else None
-
-
-oauth2_scheme = _Bearer(
-    tokenUrl=f"{settings.ROOT_PATH}{settings.API_V1_PREFIX}/auth/token",
-    description="`username` is the e-mail. Leave `client_id` and `client_secret` empty.",
-    scheme_name="OAuth2PasswordBearer",
-    auto_error=False,
-)
-BearerToken = Annotated[str | None, Depends(oauth2_scheme)]
-
-
 async def get_current_user(request: Request, token: BearerToken) -> Principal:
+    """Return the user of the session, or of the API key if it may use the route.
+
+    Raises:
+        InactiveUser
+        PermissionDenied: see `api_keys.authentication.authenticate`.
+        Unauthenticated
+    """
     if token is None:
         raise Unauthenticated
+    if looks_like_key(token):
+        return await _authenticate_key(request, token)
     user = await sessions.authenticate(resources_of(request).principals, token)
     if info := current_request():
         info.user_id, info.session_id = user.id, user.session_id
         info.acting_user_id = user.acting_user_id
     return user
+
+
+async def _authenticate_key(request: Request, text: str) -> Principal:
+    resources, info = resources_of(request), current_request()
+    client, permission = info.client if info else None, find_permission(request.scope)
+    key = await authenticate(resources.api_keys, text, client, permission)
+    if info:
+        info.user_id, info.api_key_id = key.id, key.plinth_key_id
+    if key.plinth_key_is_unused_today:
+        resources.key_usage.note(key.plinth_key_id)
+    return key.to_principal()
 
 
 CurrentUser = Annotated[Principal, Depends(get_current_user)]
@@ -139,18 +146,21 @@ Superuser = Annotated[Principal, Depends(get_superuser)]
 
 
 async def get_direct_user(user: CurrentUser) -> Principal:
-    """Return the user, but not to a superuser who impersonates them.
+    """Return the user, but not to a superuser who impersonates them, and to no API key.
 
     Raises:
         Impersonating
+        SessionRequired
     """
+    if isinstance(user, ApiKeyPrincipal):
+        raise SessionRequired
     if user.acting_user_id is not None:
         raise authentication.Impersonating
     return user
 
 
 DirectUser = Annotated[Principal, Depends(get_direct_user)]
-"""The user, for routes that a superuser who impersonates them must not use."""
+"""The user, for routes that a superuser who impersonates them must not use, and no API key."""
 
 
 async def get_fresh_user(request: Request, user: DirectUser) -> Principal:

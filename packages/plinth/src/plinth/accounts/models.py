@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
+from plinth.accounts.api_key_model import ApiKey
 from plinth.accounts.base_user import load_user_model
 from plinth.accounts.factor_models import (
     Challenge,
@@ -223,6 +224,7 @@ else:
     User = load_user_model()
 
 __all__ = [
+    "ApiKey",
     "Challenge",
     "EarlierOneTimeToken",
     "Event",

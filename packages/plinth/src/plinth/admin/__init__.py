@@ -20,6 +20,7 @@ from starlette_admin.base import BaseAdmin
 from starlette_admin.i18n import TimezoneConfig
 from starlette_admin.routing import route
 
+from plinth.admin.api_keys import ApiKeys
 from plinth.admin.auth import AdminAuth
 from plinth.admin.dashboard import Dashboard
 from plinth.admin.middleware import ADMIN_PATH, AdminMiddleware
@@ -38,6 +39,7 @@ HERE = Path(__file__).parent
 VIEWS: tuple[Callable[[], Table], ...] = (
     Users,
     Sessions,
+    ApiKeys,
     Organizations,
     Memberships,
     Invitations,

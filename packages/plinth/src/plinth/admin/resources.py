@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
 from plinth.accounts.models import (
+    ApiKey,
     Challenge,
     EarlierOneTimeToken,
     Event,
@@ -30,7 +31,7 @@ from plinth.db.models import Base
 from plinth.organizations.models import Invitation, Membership, Organization, ReleasedSlug
 from plinth.resources.idempotency import IdempotencyKey
 
-MODELS_WITH_VIEWS = (Event, Invitation, Mail, Membership, Organization, Session, User)
+MODELS_WITH_VIEWS = (ApiKey, Event, Invitation, Mail, Membership, Organization, Session, User)
 HIDDEN_MODELS = (  # internal, or secret
     Challenge,
     EarlierOneTimeToken,

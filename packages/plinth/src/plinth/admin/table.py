@@ -16,7 +16,7 @@ from starlette_admin.contrib.sqla import ModelView
 from starlette_admin.contrib.sqla.converters import ModelConverter
 from starlette_admin.converters import converts
 from starlette_admin.exceptions import ActionFailed, FormValidationError
-from starlette_admin.fields import BaseField, DateTimeField, FloatField
+from starlette_admin.fields import BaseField, DateTimeField, FloatField, StringField
 from starlette_admin.types import RequestAction, RowActionsDisplayType
 
 from plinth.db.database import release
@@ -29,6 +29,10 @@ class _Converter(ModelConverter):
     @converts("Float")  # since SQLAlchemy 2.1, Float is not a subclass of Numeric
     def conv_float(self, *args: Any, **kwargs: Any) -> BaseField:
         return FloatField(**self._field_common(*args, **kwargs))
+
+    @converts("CIDR")
+    def conv_network(self, *args: Any, **kwargs: Any) -> BaseField:
+        return StringField(**self._field_common(*args, **kwargs))
 
 
 class Table(ModelView):

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from plinth.cli.api_keys.commands import api_keys
 from plinth.cli.audit.commands import audit
 from plinth.cli.db.commands import db
 from plinth.cli.keys.commands import keys
@@ -270,5 +271,6 @@ def remove(
 plinth.add_typer(scaffold)
 plinth.add_typer(db)
 plinth.add_typer(keys)
+plinth.add_typer(api_keys)
 plinth.add_typer(users)
 plinth.add_typer(audit)

@@ -96,6 +96,8 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     STEP_UP_MINUTES: Minutes = 10
     IMPERSONATION_MINUTES: Annotated[int, Field(ge=0, le=60)] = 0
     EMAIL_CODES: bool = False
+    API_KEYS_PER_USER: Annotated[int, Field(ge=0, le=1000)] = 50
+    API_KEY_MAX_DAYS: Days = 365
     RP_ID: Host = ""
     PASSKEY_ORIGINS: list[Origin] = []
     PASSWORD_RESET_MINUTES: Minutes = 30
@@ -139,6 +141,8 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     LIMIT_PASSKEY_IP: RateText = "60/5m"
     LIMIT_REGISTER_IP: RateText = "20/1h"
     LIMIT_OIDC_IP: RateText = "60/5m"
+    LIMIT_API_KEYS: RateText = "20/1d"
+    LIMIT_API_KEY_REPORT_IP: RateText = "30/5m"
     LIMIT_REFRESH_SESSION: RateText = "30/5m"
     LIMIT_REFRESH_UNKNOWN_IP: RateText = "20/5m"
     LIMIT_FORGOT_ACCOUNT: RateText = "3/30m"

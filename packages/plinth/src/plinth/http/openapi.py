@@ -1,6 +1,6 @@
 """The OpenAPI document, corrected where FastAPI's differs from the actual responses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
@@ -16,11 +16,14 @@ from plinth.http.routes import walk_routes
 from plinth.request.conventions import DEFAULT, ByPrefix, Conventions, find_conventions
 from plinth.request.cookies import ACCESS_COOKIE, CSRF_HEADER, TRANSPORT_HEADER, name_cookie
 
+RouteKey = tuple[str, str]
+"""The path and the method, in lower case."""
+FindPermission = Callable[[Callable[..., Any]], str | None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 REFERENCE = "#/components/schemas/"
 OPTIONAL = "__optional_authentication__"
-SESSION_COOKIE, CSRF_TOKEN = "sessionCookie", "csrfToken"
+SESSION_COOKIE, CSRF_TOKEN, API_KEY = "sessionCookie", "csrfToken", "apiKey"
 SAFE_METHODS = ("get", "head", "options")
 FIRST_ERROR, INVALID = 400, 422
 
@@ -47,16 +50,29 @@ def optional_authentication(dependency: F) -> F:
     return dependency
 
 
-def install(app: FastAPI, conventions: ByPrefix | None = None) -> None:
+def install(
+    app: FastAPI,
+    conventions: ByPrefix | None = None,
+    *,
+    find_permission: FindPermission = lambda _: None,
+) -> None:
+    """
+    Args:
+        find_permission: returns the permission of an endpoint, with which API keys can use it.
+    """
+
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _make(app, conventions or {})
+            permissions = _find_permissions(app, find_permission)
+            app.openapi_schema = _make(app, conventions or {}, permissions)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign] # FastAPI's documented way
 
 
-def _make(app: FastAPI, conventions: ByPrefix) -> dict[str, Any]:
+def _make(
+    app: FastAPI, conventions: ByPrefix, permissions: Mapping[RouteKey, str]
+) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -71,9 +87,11 @@ def _make(app: FastAPI, conventions: ByPrefix) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
             _describe_cookies(operation, is_safe=method in SAFE_METHODS)
+            _describe_api_keys(operation, is_reached=(path, method) in permissions)
             _describe_errors(operation, chosen)
             _describe_security(operation, chosen, is_optional=(path, method) in optional)
     components = document.setdefault("components", {})
+    _list_permissions(components.get("schemas"), sorted({*permissions.values()}))
     _define_schemas(document, components.setdefault("schemas", {}), conventions)
     _define_schemes(document, components, conventions)
     return document
@@ -99,6 +117,14 @@ def _describe_cookies(operation: dict[str, Any], *, is_safe: bool) -> None:
         operation["security"] = [*security, {SESSION_COOKIE: []} | csrf]
         if not is_safe:
             operation["responses"].setdefault("403", _problem("Forbidden"))
+
+
+def _describe_api_keys(operation: dict[str, Any], *, is_reached: bool) -> None:
+    """Add the key as a way to authenticate. Other private routes refuse it with 403."""
+    if security := operation.get("security"):
+        operation["responses"].setdefault("403", _problem("Forbidden"))
+        if is_reached:
+            operation["security"] = [*security, {API_KEY: []}]
 
 
 def _describe_errors(operation: dict[str, Any], conventions: Conventions) -> None:
@@ -128,13 +154,13 @@ def _describe_security(
 ) -> None:
     security = operation.get("security", [])
     if conventions.scheme != DEFAULT.scheme and security:
-        cookies = [it for it in security if SESSION_COOKIE in it]
-        security = [{conventions.scheme: []}, *cookies]
+        others = [it for it in security if SESSION_COOKIE in it or API_KEY in it]
+        security = [{conventions.scheme: []}, *others]
     # An empty list states explicitly that no authentication is required.
     operation["security"] = [{}, *security] if is_optional and security else security
 
 
-def _find_optional(app: FastAPI) -> set[tuple[str, str]]:
+def _find_optional(app: FastAPI) -> set[RouteKey]:
     """Return the path and method of each route that does not require authentication."""
     return {
         (route.path_format or "", method.lower())
@@ -142,6 +168,27 @@ def _find_optional(app: FastAPI) -> set[tuple[str, str]]:
         if not _requires_user(route.dependant)
         for method in route.methods or ()
     }
+
+
+def _find_permissions(app: FastAPI, find_permission: FindPermission) -> dict[RouteKey, str]:
+    """Return the permission of each route that declares one."""
+    return {
+        (route.path_format or "", method.lower()): permission
+        for route in walk_routes(app)
+        if route.endpoint and (permission := find_permission(route.endpoint))
+        for method in route.methods or ()
+    }
+
+
+def _list_permissions(part: Any, permissions: Sequence[str]) -> None:
+    """List the permissions of the application in each schema of one."""
+    if isinstance(part, dict):
+        if part.get("format") == "permission" and permissions:
+            part["enum"] = permissions
+        part = list(part.values())
+    if isinstance(part, list):
+        for item in part:
+            _list_permissions(item, permissions)
 
 
 def _requires_user(dependant: Dependant) -> bool:
@@ -187,6 +234,12 @@ def _define_schemes(
         cookie = name_cookie(ACCESS_COOKIE)
         schemes[SESSION_COOKIE] = {"type": "apiKey", "in": "cookie", "name": cookie}
         schemes[CSRF_TOKEN] = {"type": "apiKey", "in": "header", "name": CSRF_HEADER}
+    schemes[API_KEY] = {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A key of `POST /users/me/api-keys`, also accepted as a bearer token.",
+    }
     custom = {it.scheme for it in conventions.values()} - {DEFAULT.scheme}
     for scheme in custom & used:
         schemes[scheme] = {

@@ -80,6 +80,8 @@ def _log(request: RequestInfo, method: str, route: str, status: int, seconds: fl
     )
     if request.acting_user_id is not None:
         line["acting_user_id"] = request.acting_user_id
+    if request.api_key_id is not None:
+        line["api_key_id"] = str(request.api_key_id)
     if request.trace_id:
         line["trace_id"] = request.trace_id
     # Create the record directly: `logger.log` would inspect the stack for its caller.

@@ -31,6 +31,7 @@ class RequestInfo:
         conventions: authentication scheme and error format of the request.
         user_id: set after authentication, like `session_id`.
         acting_user_id: the superuser who impersonates the user, if any.
+        api_key_id: the API key with which the user authenticated, if any; it has no session.
         organization_id: the organization of the path, set after its member authenticated.
         queries: number of its own statements, without queries shared with other requests.
         status: status of the response, set when it starts.
@@ -43,6 +44,7 @@ class RequestInfo:
     user_id: int | None = None
     session_id: UUID | None = None
     acting_user_id: int | None = None
+    api_key_id: UUID | None = None
     organization_id: int | None = None
     template: str | None = None
     find_route: Callable[[], str | None] | None = None

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from fastapi import FastAPI
 from starlette.types import Scope
 
 from plinth.config.organization_roles import PERMISSION
+from plinth.http.routes import walk_routes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -94,6 +96,12 @@ def access(
 def get_access(endpoint: Callable[..., Any]) -> AccessDeclaration | None:
     declaration: AccessDeclaration | None = getattr(endpoint, ATTRIBUTE, None)
     return declaration
+
+
+def list_permissions(app: FastAPI) -> frozenset[str]:
+    """Return the permissions that the routes of an application declare."""
+    declarations = (get_access(route.endpoint) for route in walk_routes(app) if route.endpoint)
+    return frozenset(it.permission for it in declarations if it and it.permission)
 
 
 def find_permission(scope: Scope) -> str | None:

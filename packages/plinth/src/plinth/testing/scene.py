@@ -1,21 +1,29 @@
 """The users and rows with which the contract suite calls every route in every role."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import asyncpg
 from httpx2 import AsyncClient, Response
 
 from plinth.db.models import Base
 from plinth.resources.access import SUPERUSER
+from plinth.security.api_keys import make_api_key
 from plinth.testing.operations import FORM, JSON, Operation, Schema, skip_rule
 from plinth.testing.people import PASSWORD, People, Person
 
 MARK = "belongs-to-the-owner"
 """A text in the owner's rows. A response with it shows a row of the owner."""
 HELP = "Add one to `scene.known` in your own fixture `scene` (docs/how-to/testing.md)."
+ANY_SCOPE = "any:scope"
+"""A scope that no route declares."""
+ADD_KEY = """
+INSERT INTO api_keys (id, user_id, name, hash, scopes, expires_at, revoked_at)
+VALUES ($1, $2, 'contract', $3, $4, now() + interval '1 day', CASE WHEN $5 THEN now() END)
+"""
 REVOCATIONS = {
     "revoked": "UPDATE sessions SET revoked_at = now() WHERE user_id = $1",
     "deactivated": "UPDATE users SET is_active = false WHERE id = $1",
@@ -68,12 +76,40 @@ class Scene:
         """
         await self.prepare(operation, optional=optional)
         headers = await self.headers_of(role)
+        return await self._call(operation, headers, optional, extra)
+
+    async def call_with(self, operation: Operation, headers: Mapping[str, str]) -> Response:
+        """Call the operation on the owner's rows with the headers of another credential."""
+        await self.prepare(operation)
+        return await self._call(operation, headers, False, None)
+
+    async def _call(
+        self,
+        operation: Operation,
+        headers: Mapping[str, str],
+        optional: bool,
+        extra: Mapping[str, Any] | None,
+    ) -> Response:
         response = await self._send(operation, headers, optional, dict(extra or {}))
         if operation.writes_row and operation.path.endswith("}") and response.is_success:
             name = operation.path_parameters[-1]
             row = operation.extract_row(response.json())
             self.known[name] = row.get(_find_key(name, row), self.known[name])  # a slug may change
         return response
+
+    @property
+    def permissions(self) -> Set[str]:
+        """The permissions that routes of the application declare."""
+        declared = (it.declaration for it in self._operations)
+        return {it.permission for it in declared if it and it.permission}
+
+    async def add_key(self, scopes: Set[str], *, revoked: bool = False) -> Mapping[str, str]:
+        """Give the owner an API key and return its headers."""
+        token = make_api_key(uuid4())
+        await self._second.execute(
+            ADD_KEY, token.id, self.owner.id, token.hash, sorted(scopes), revoked
+        )
+        return {"X-API-Key": token.text}
 
     async def headers_of(self, role: str) -> Mapping[str, str]:
         """Return the headers of the role's user. Create the user on the first call."""
@@ -211,5 +247,6 @@ async def make_scene(
     owner = await people.enter(is_verified=True, full_name=MARK)
     scene = Scene(client, people, second, operations, owner)
     query = "SELECT id FROM sessions WHERE user_id = $1"
+    scene.known["scopes"] = sorted(scene.permissions)[:1] or [ANY_SCOPE]
     scene.known["session_id"] = await second.fetchval(query, owner.id)
     return scene

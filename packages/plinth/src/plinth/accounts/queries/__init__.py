@@ -1,6 +1,7 @@
 """The queries of accounts: `from plinth.accounts import queries`, `queries.user.get(db, id)`."""
 
 from plinth.accounts.queries import (
+    api_key,
     challenge,
     event,
     factor,
@@ -18,6 +19,7 @@ from plinth.accounts.queries.users import CRUDUser, user
 
 __all__ = [
     "CRUDUser",
+    "api_key",
     "challenge",
     "event",
     "factor",

@@ -14,7 +14,7 @@ from plinth.accounts.deps import (
     Superuser,
 )
 from plinth.accounts.models import Session
-from plinth.accounts.routes import identities, passkeys, second_factors
+from plinth.accounts.routes import api_keys, identities, passkeys, second_factors
 from plinth.accounts.schemas.auth import TokenPair
 from plinth.accounts.schemas.session import ImpersonationRequest, SessionOut
 from plinth.accounts.services import accounts, administration, sessions
@@ -29,6 +29,7 @@ router = APIRouter(prefix="/users", tags=["sessions"])
 router.include_router(second_factors.factors_router)
 router.include_router(identities.identities_router)
 router.include_router(passkeys.factors_router)
+router.include_router(api_keys.keys_router)
 
 
 @router.get("/me/sessions")

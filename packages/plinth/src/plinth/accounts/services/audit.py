@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.accounts import queries
 from plinth.accounts.models import Event
 from plinth.db.database import before_commit
-from plinth.request.context import current_request
+from plinth.request.context import RequestInfo, current_request
 
 Outcome = Literal["success", "failure"]
 SALT_BYTES = 16
@@ -65,6 +65,7 @@ def build_event(
     ip = request.client.ip if request else None
     user_agent = request.client.user_agent if request else None
     acting_id = request.acting_user_id if request else None
+    reason = _name_key(request, reason)
     salt = secrets.token_bytes(SALT_BYTES)
     return {
         "event": event,
@@ -79,6 +80,14 @@ def build_event(
         "salt": salt,
         "personal": digest_personal_data(salt, ip, user_agent),
     }
+
+
+def _name_key(request: RequestInfo | None, reason: str | None) -> str | None:
+    """Add the API key of the request. A column of its own would change the hashes of the chain."""
+    if request is None or request.api_key_id is None:
+        return reason
+    key = f"by API key {request.api_key_id}"
+    return f"{key}: {reason}" if reason else key
 
 
 def digest_personal_data(salt: bytes, ip: str | None, user_agent: str | None) -> bytes:

@@ -8,6 +8,7 @@ from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.queries.mail import LeasedMail
 from plinth.accounts.services import audit, one_time_tokens, outbox
+from plinth.accounts.services.api_keys import revocation
 from plinth.accounts.services.one_time_tokens import CHANGE, RESET, VERIFY, InvalidToken
 from plinth.accounts.user_columns import find_words
 from plinth.db.database import release
@@ -241,12 +242,13 @@ async def verify_email(
 
 
 async def remove_unproven(db: AsyncSession, user_id: int) -> None:
-    """Remove the factors and identities of a user whose address was never verified.
+    """Remove the factors, identities and API keys of a user whose address was never verified.
 
     Someone else may have registered the address and added them.
     """
     removed = await queries.factor.remove_all(db, user_id)
     removed += await queries.factor.remove_identities(db, user_id)
+    await revocation.revoke_all(db, user_id, reason="the address was unverified")
     if removed:
         audit.record(db, "factor.reset", subject_id=user_id, reason="the address was unverified")
 

@@ -136,6 +136,7 @@ class MailWorker:
             await queries.mail.purge(db, older_than=timedelta(days=settings.MAIL_KEEP_DAYS))
             await queries.one_time_token.purge(db)
             await idempotency.purge(db)
+            await queries.api_key.purge(db, keep=timedelta(days=settings.SESSION_KEEP_DAYS))
         self._purged_at = time.monotonic()
 
     async def _wait(self) -> None:

@@ -235,6 +235,24 @@ async def limit_passkey(client: Client) -> Reservation:
     return await reserve(*per_network("passkey-ip", settings.LIMIT_PASSKEY_IP, client))
 
 
+async def limit_api_keys(user_id: int) -> None:
+    """Count an API key that a user creates.
+
+    Raises:
+        RateLimited
+    """
+    await reserve(Bucket.of("api-key-user", settings.LIMIT_API_KEYS, str(user_id)))
+
+
+async def limit_key_reports(client: Client) -> None:
+    """Count a report of a key that was found.
+
+    Raises:
+        RateLimited
+    """
+    await reserve(*per_network("api-key-report-ip", settings.LIMIT_API_KEY_REPORT_IP, client))
+
+
 async def allows_challenge(user_id: int) -> bool:
     """Count a sign-in that waits for its second factor. Return whether it is within the limit."""
     try:

@@ -42,7 +42,7 @@ def _ask_and_run(
     """Find the user, ask the question if there is one, and act. Return the id and the result."""
     with running_services(settings) as services:
         with database_errors(services.database_url):
-            user_id, description = asyncio.run(_find(services, email_or_id))
+            user_id, description = asyncio.run(find_user(services, email_or_id))
         if question:
             confirm(f"{description}. {question}")
         with database_errors(services.database_url):
@@ -58,7 +58,7 @@ async def _reset_mfa(services: ServiceUrls, user_id: int) -> int:
             raise Failure(f"There is no user {user_id}.") from error
 
 
-async def _find(services: ServiceUrls, email_or_id: str) -> tuple[int, str]:
+async def find_user(services: ServiceUrls, email_or_id: str) -> tuple[int, str]:
     """Return the user's id, and a description for the confirmation."""
     user_id = int(email_or_id) if email_or_id.isascii() and email_or_id.isdigit() else None
     if user_id is not None and user_id > MAX_ID:

@@ -80,6 +80,7 @@ def _describe(span: Span, method: str, request: RequestInfo, status: int) -> Non
         "request.id": request.id,
         "user.id": str(request.user_id) if request.user_id else None,
         "session.id": str(request.session_id) if request.session_id else None,
+        "api_key.id": str(request.api_key_id) if request.api_key_id else None,
         "client.address": request.client.ip,
     }
     span.set_attributes({name: value for name, value in attributes.items() if value is not None})

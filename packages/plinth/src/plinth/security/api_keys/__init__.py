@@ -9,8 +9,10 @@ from plinth.security.api_keys.token import (
     PREFIX,
     ApiKeyToken,
     find_environment,
+    find_key_id,
     looks_like_key,
     make_api_key,
+    make_prefix,
     parse_api_key,
 )
 
@@ -19,7 +21,9 @@ __all__ = [
     "PREFIX",
     "ApiKeyToken",
     "find_environment",
+    "find_key_id",
     "looks_like_key",
     "make_api_key",
+    "make_prefix",
     "parse_api_key",
 ]

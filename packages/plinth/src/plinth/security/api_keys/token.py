@@ -30,6 +30,7 @@ PATTERN: Final = (
     rf"_[0-9A-Za-z]{{{ID_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH}}}_[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}"
 )
 """A regular expression for scanners of secrets."""
+_BEGINNING = re.compile(rf"{PREFIX}(?:{LIVE}|{TEST})_([0-9A-Za-z]{{{ID_LENGTH}}})(?:_|\Z)")
 _FORMAT = re.compile(PATTERN, re.ASCII)
 LENGTH: Final = len(PREFIX) + len(LIVE) + ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH + 3
 
@@ -51,6 +52,18 @@ def find_environment() -> str:
     return LIVE if settings.ENVIRONMENT == "production" else TEST
 
 
+def make_prefix(key_id: UUID) -> str:
+    """Return the beginning of the key with this id, by which its owner recognizes it."""
+    return f"{PREFIX}{find_environment()}_{base62.encode(key_id.int, ID_LENGTH)}"
+
+
+def find_key_id(text: str) -> UUID | None:
+    """Return the id in a key or in its beginning (`make_prefix`); None if it has none."""
+    if (match := _BEGINNING.match(text)) is None or (number := base62.decode(match[1])) > MAX_ID:
+        return None
+    return UUID(int=number)
+
+
 def looks_like_key(text: str) -> bool:
     """Return whether a credential is meant to be an API key. No other token has this prefix."""
     return text.startswith(PREFIX)
@@ -58,8 +71,7 @@ def looks_like_key(text: str) -> bool:
 
 def make_api_key(key_id: UUID) -> ApiKeyToken:
     secret = "".join(secrets.choice(base62.ALPHABET) for _ in range(SECRET_LENGTH))
-    parts = (find_environment(), base62.encode(key_id.int, ID_LENGTH), secret)
-    body = f"{PREFIX}{'_'.join(parts)}"
+    body = f"{make_prefix(key_id)}_{secret}"
     text = f"{body}_{_checksum(body)}"
     return ApiKeyToken(key_id, _hash(text), text)
 

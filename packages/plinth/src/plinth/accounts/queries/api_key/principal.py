@@ -1,0 +1,109 @@
+"""The principal of a request with an API key, read from the database each time."""
+
+from collections import namedtuple
+from collections.abc import Collection, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import UUID
+
+from sqlalchemy import Date, and_, cast, false, func, literal_column, null, or_, select, true
+
+from plinth.accounts.base_user import SESSION_FIELDS
+from plinth.accounts.models import ApiKey, User
+from plinth.accounts.queries.principal import Principal
+from plinth.accounts.user_columns import READABLE
+from plinth.db.reading import Query, Reader, in_array
+from plinth.errors import PermissionDenied
+
+
+class SessionRequired(PermissionDenied):
+    code = "session_required"
+    detail = "Sign in to continue: an API key has no session"
+
+
+def _require_session(_: object) -> NoReturn:
+    raise SessionRequired
+
+
+if TYPE_CHECKING:
+
+    class ApiKeyPrincipal(Principal):
+        """The user of a key, in a request with that key. It is never a superuser.
+
+        Reading a field of a session raises `SessionRequired`, so that code which assumes a session
+        refuses keys.
+        """
+
+    class KeyRow(Principal):
+        """The columns of `ApiKeyPrincipal`, and those of the key."""
+
+        plinth_key_id: UUID
+        plinth_key_hash: bytes
+        plinth_key_is_live: bool
+        plinth_key_is_unused_today: bool
+        plinth_key_scopes: Collection[str]
+        plinth_key_networks: Sequence[IPv4Network | IPv6Network]
+
+        def to_principal(self) -> ApiKeyPrincipal: ...
+
+else:
+    _OF_SESSION = [name for name in SESSION_FIELDS if name != "acting_user_id"]
+
+    class ApiKeyPrincipal(Principal):
+        __slots__ = ()
+        locals().update(dict.fromkeys(_OF_SESSION, property(_require_session)))
+
+    # Long names, since an application's user model may have a column `key_hash`.
+    _KEY_FIELDS = (
+        "plinth_key_id",
+        "plinth_key_hash",
+        "plinth_key_is_live",
+        "plinth_key_is_unused_today",
+        "plinth_key_scopes",
+        "plinth_key_networks",
+    )
+
+    class KeyRow(namedtuple("KeyRow", (*Principal._fields, *_KEY_FIELDS))):
+        __slots__ = ()
+
+        def to_principal(self) -> ApiKeyPrincipal:
+            return tuple.__new__(ApiKeyPrincipal, self[: len(Principal._fields)])
+
+
+def today() -> Any:
+    """Return the date in UTC."""
+    return cast(func.timezone("utc", func.now()), Date)
+
+
+# As in queries/principal.py. The flag of superusers is not read, so that no key has it.
+_user = (
+    select(*(getattr(User, name) for name in READABLE if name != "is_superuser"))
+    .where(User.id == ApiKey.user_id)
+    .offset(literal_column("0"))
+    .lateral("their_user")
+)
+_by_id = Query(
+    select(
+        *(false().label(name) if name == "is_superuser" else _user.c[name] for name in READABLE),
+        *(null().label(name) for name in SESSION_FIELDS),
+        ApiKey.id.label("plinth_key_id"),
+        ApiKey.hash.label("plinth_key_hash"),
+        and_(ApiKey.revoked_at.is_(None), ApiKey.expires_at > func.now()).label(
+            "plinth_key_is_live"
+        ),
+        or_(ApiKey.last_used_on.is_(None), ApiKey.last_used_on < today()).label(
+            "plinth_key_is_unused_today"
+        ),
+        ApiKey.scopes.label("plinth_key_scopes"),
+        ApiKey.networks.label("plinth_key_networks"),
+    )
+    .select_from(ApiKey)
+    .join(_user, true())
+    .where(in_array(ApiKey.id, "ids")),
+    KeyRow,
+)
+
+
+async def load_keys(reader: Reader, key_ids: Sequence[UUID]) -> Mapping[UUID, KeyRow]:
+    rows = await reader.all(_by_id, ids=key_ids)
+    return {row.plinth_key_id: row for row in rows}

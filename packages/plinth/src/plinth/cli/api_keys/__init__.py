@@ -1,0 +1,1 @@
+"""`plinth api-keys`. `commands.py` has the options, `actions.py` the implementation."""
