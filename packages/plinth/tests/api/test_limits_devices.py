@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from hashlib import sha256
+from hmac import digest
 from ipaddress import IPv4Address
 
 import asyncpg
@@ -17,12 +18,15 @@ from plinth.cache import cache
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import RateLimited
+from plinth.security.devices import COOKIE
 from plinth.testing.people import PASSWORD, People
+from tests.support.factors import enroll
 from tests.support.mail_server import Inbox, token_of
 from tests.support.superuser import Superuser
 
 From = Callable[[str], AsyncClient]
 WRONG = "Wrong-Horse-8"
+LEAKED_KEY = "leaked-secret-key-of-at-least-32-bytes-abc"
 CHANGES = {
     "password": "UPDATE users SET hashed_password = hashed_password || 'x'",
     "e-mail": "UPDATE users SET email = 'A' || email",
@@ -65,6 +69,51 @@ async def known_devices(at: From, email: str, count: int) -> list[AsyncClient]:
     for client in clients:
         assert (await log_in(client, email, PASSWORD)).status_code == 200
     return clients
+
+
+def forge_device(key: str, user_id: int, *, epoch: int = 0, number: int = 0) -> str:
+    """Return the cookie of a known device that anyone who has the key can make."""
+    device = f"{number:022}"
+    signed = f"{device}\0{user_id} {epoch}".encode()
+    signature = digest(digest(key.encode(), b"plinth known device", sha256), signed, sha256)
+    return f"{device}.{urlsafe_b64encode(signature[:16]).rstrip(b'=').decode()}"
+
+
+async def test_a_new_secret_key_ends_forged_devices(
+    at: From, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [LEAKED_KEY])  # it only decrypts
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ACCOUNT", "1/1d")
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ALL_DEVICES", "2/1d")
+    ann = await people.add()
+    statuses = {}
+    assert (await log_in(at(some_ip()), ann.email)).status_code == 401
+    for key in (LEAKED_KEY, settings.SECRET_KEY):
+        client = at(some_ip())
+        client.cookies.set(COOKIE, forge_device(key, ann.id))
+        statuses[key] = [int((await log_in(client, ann.email)).status_code) for _ in range(3)]
+    assert statuses == {
+        LEAKED_KEY: [429, 429, 429],
+        settings.SECRET_KEY: [401, 401, 429],  # the limit of all devices together
+    }
+
+
+async def test_forged_devices_share_a_limit_of_codes(
+    at: From, people: People, second: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMIT_LOGIN_ALL_DEVICES", "3/1d")
+    ann = await people.enter()
+    await enroll(at(some_ip()), second, ann)
+    epoch = await second.fetchval("SELECT credential_epoch FROM users WHERE id = $1", ann.id)
+    statuses = []
+    for number in range(5):
+        client = at(some_ip())
+        cookie = forge_device(settings.SECRET_KEY, ann.id, epoch=epoch, number=number)
+        client.cookies.set(COOKIE, cookie)
+        pending = (await log_in(client, ann.email, PASSWORD)).json()
+        body = {"challenge": pending["challenge"], "method": "totp", "code": "000000"}
+        statuses.append(int((await client.post("/auth/mfa", json=body)).status_code))
+    assert statuses == [400, 400, 400, 429, 429]
 
 
 async def test_password_change_voids_devices_collected_by_an_attacker(

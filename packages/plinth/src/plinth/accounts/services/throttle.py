@@ -180,8 +180,9 @@ async def limit_second_factor(account: Account, method: str, device: str | None)
 
     Counted for the account, so a new challenge gives no new attempts, and for the method, so wrong
     codes of an app do not use up those of the recovery codes. A device on which the account signed
-    in before has its own bucket: someone who knows the password cannot lock its owner out. A change
-    of the credentials starts a new bucket, but not a new day.
+    in before has its own bucket: someone who knows the password cannot lock its owner out. All
+    known devices share one more: with a leaked `SECRET_KEY`, any number can be forged. A change of
+    the credentials starts a new bucket, but not a new day.
 
     Args:
         device: the id of a known device.
@@ -194,6 +195,7 @@ async def limit_second_factor(account: Account, method: str, device: str | None)
         return await reserve(
             Bucket.of("mfa-device", settings.LIMIT_MFA, f"{account.key} {method} {device}"),
             Bucket.of("mfa-device-day", settings.LIMIT_MFA_DAY, f"{user} {device}"),
+            Bucket.of("mfa-all-devices", settings.LIMIT_LOGIN_ALL_DEVICES, user),
         )
     return await reserve(
         Bucket.of("mfa-account", settings.LIMIT_MFA, f"{account.key} {method}"),
