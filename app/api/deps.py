@@ -15,6 +15,7 @@ from plinth.accounts.deps import (
 )
 from plinth.accounts.deps import get_optional_user as get_current_user_optional
 from plinth.accounts.deps import get_superuser as get_current_active_superuser
+from plinth.organizations.deps import MemberPrincipal, get_member
 from plinth.resources import DB, Client, Limit, ReadDB, RowId, Skip, get_db
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CurrentUser",
     "Device",
     "Limit",
+    "Member",
     "OptionalUser",
     "ReadDB",
     "RowId",
@@ -43,10 +45,14 @@ if TYPE_CHECKING:
     class Caller(User, Principal):
         """The columns of `User` that are not secret, read-only, and `session_id`."""
 
+    class OrganizationMember(User, MemberPrincipal):
+        """As `Caller`, with `organization_id`, `organization_slug` and `role`."""
+
 else:
-    Caller = Principal
+    Caller, OrganizationMember = Principal, MemberPrincipal
 
 CurrentUser = Annotated[Caller, Depends(get_current_user)]
 OptionalUser = Annotated[Caller | None, Depends(get_current_user_optional)]
 Superuser = Annotated[Caller, Depends(get_current_active_superuser)]
 VerifiedUser = Annotated[Caller, Depends(get_verified_user)]
+Member = Annotated[OrganizationMember, Depends(get_member)]

@@ -15,7 +15,7 @@ from plinth.accounts import BaseUser
 from plinth.accounts.queries import event as events
 from plinth.accounts.schemas.event import EventOut
 from plinth.config import settings
-from plinth.errors import NotFound, PermissionDenied, RateLimited, Rejected
+from plinth.errors import Conflict, NotFound, PermissionDenied, RateLimited, Rejected
 from plinth.http import responses
 from plinth.resources import SUPERUSER, USER, ListParams, Page, access, list_params_for, show_page
 from plinth.resources.fields import SearchText, SerializeAsInstance
@@ -97,7 +97,9 @@ async def change_user(
 
 
 @router.delete(
-    "/{user_id}", status_code=204, responses=responses(Rejected, PermissionDenied, NotFound)
+    "/{user_id}",
+    status_code=204,
+    responses=responses(Rejected, PermissionDenied, NotFound, Conflict),
 )
 @access(SUPERUSER, queries=6)
 async def delete_user(db: DB, user: Superuser, user_id: RowId) -> None:

@@ -9,6 +9,7 @@ import pytest
 from plinth.accounts.services import throttle
 from plinth.config import Settings, SettingsError, load_settings
 from plinth.limits import sign_in
+from plinth.organizations.services import limits as organizations
 from plinth.rates import Rate, parse_rate
 from tests.support.environment import COMPLETE, ROOT
 
@@ -36,6 +37,9 @@ FIGURES = {
     "LIMIT_MAIL_ADDRESS_DAY": Rate(20, 86400),
     "LIMIT_FORGOT_IP": Rate(20, 3600),
     "LIMIT_VERIFY_ACCOUNT": Rate(10, 86400),
+    "LIMIT_ORGANIZATION_USER": Rate(10, 86400),
+    "LIMIT_INVITE_USER": Rate(50, 3600),
+    "LIMIT_INVITE_ORGANIZATION": Rate(200, 86400),
 }
 
 
@@ -107,7 +111,9 @@ def test_documented_table_has_each_limit_with_its_default() -> None:
 
 def test_documented_table_has_each_policy_name() -> None:
     counted: dict[str, set[str]] = {}
-    for policy, name in BUCKET.findall(inspect.getsource(throttle) + inspect.getsource(sign_in)):
+    for policy, name in BUCKET.findall(
+        "".join(map(inspect.getsource, (throttle, sign_in, organizations)))
+    ):
         counted.setdefault(name, set()).update(list_variants(policy))
     told = {name: policies for name, (_, policies) in TABLE.items() if name in counted}
     assert told == counted, "docs/reference/limits.md, Every rate limit"

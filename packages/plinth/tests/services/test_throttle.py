@@ -17,6 +17,7 @@ from plinth.accounts.services.throttle import KnownDevice
 from plinth.config import Settings, settings
 from plinth.db.database import Database
 from plinth.errors import RateLimited
+from plinth.organizations.services import limits as organizations
 from plinth.request.client import Client
 from plinth.request.context import begin_request
 from plinth.security.devices import Account
@@ -108,6 +109,18 @@ CASES: dict[str, tuple[str, Attempt]] = {
         ),
     ),
     "LIMIT_VERIFY_ACCOUNT": ("verify-account", lambda it: throttle.limit_verification(it.user_id)),
+    "LIMIT_ORGANIZATION_USER": (
+        "organization-user",
+        lambda it: organizations.limit_organizations(it.user_id),
+    ),
+    "LIMIT_INVITE_USER": (
+        "invite-user",
+        lambda it: organizations.limit_invitations(it.user_id, it.user_id),
+    ),
+    "LIMIT_INVITE_ORGANIZATION": (
+        "invite-organization",
+        lambda it: organizations.limit_invitations(it.user_id, it.user_id),
+    ),
     "LIMIT_MAIL_ADDRESS": ("mail-address", mail),
     "LIMIT_MAIL_ADDRESS_DAY": ("mail-address-day", mail),
 }

@@ -170,10 +170,18 @@ async def get_fresh_user(request: Request, user: DirectUser) -> Principal:
         Impersonating
         StepUpRequired
     """
+    await require_fresh(request, user)
+    return user
+
+
+async def require_fresh(request: Request, user: Principal) -> None:
+    """
+    Raises:
+        StepUpRequired: the session did not authenticate within `STEP_UP_MINUTES`.
+    """
     if not authentication.is_recent(user.authenticated_at):
         async with resources_of(request).database.transaction() as db:
             raise await authentication.build_step_up(db, user.id)
-    return user
 
 
 FreshUser = Annotated[Principal, Depends(get_fresh_user)]

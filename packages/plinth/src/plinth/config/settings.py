@@ -102,6 +102,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     PASSKEY_ORIGINS: list[Origin] = []
     PASSWORD_RESET_MINUTES: Minutes = 30
     EMAIL_VERIFY_HOURS: Hours = 24
+    INVITATION_DAYS: Days = 7
 
     API_ORIGIN: Origin = "http://localhost:8000"
     OIDC_PROVIDERS: Annotated[dict[ProviderName, Provider], Field(repr=False)] = {}
@@ -148,6 +149,9 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     LIMIT_FORGOT_ACCOUNT: RateText = "3/30m"
     LIMIT_FORGOT_IP: RateText = "20/1h"
     LIMIT_VERIFY_ACCOUNT: RateText = "10/1d"
+    LIMIT_ORGANIZATION_USER: RateText = "10/1d"
+    LIMIT_INVITE_USER: RateText = "50/1h"
+    LIMIT_INVITE_ORGANIZATION: RateText = "200/1d"
     LIMIT_MAIL_ADDRESS: RateText = "10/1h"
     LIMIT_MAIL_ADDRESS_DAY: RateText = "20/1d"
 

@@ -10,9 +10,10 @@ import asyncpg
 from httpx2 import AsyncClient, Response
 
 from plinth.db.models import Base
-from plinth.resources.access import SUPERUSER
+from plinth.resources.access import MEMBER, SUPERUSER
 from plinth.security.api_keys import make_api_key
 from plinth.testing.operations import FORM, JSON, Operation, Schema, skip_rule
+from plinth.testing.organizations import SceneOrganizations
 from plinth.testing.people import PASSWORD, People, Person
 
 MARK = "belongs-to-the-owner"
@@ -52,6 +53,8 @@ class Scene:
         self.owner = owner
         self._names = {"username": owner.username}  # only for paths: in a body it is already taken
         self._headers: dict[str, Mapping[str, str]] = {"anonymous": {}, "owner": owner.headers}
+        self._users = {"owner": owner.id}
+        self._organizations = SceneOrganizations(second)
         self.known: dict[str, Any] = {
             "user_id": owner.id,
             "q": MARK,
@@ -94,7 +97,9 @@ class Scene:
         if operation.writes_row and operation.path.endswith("}") and response.is_success:
             name = operation.path_parameters[-1]
             row = operation.extract_row(response.json())
-            self.known[name] = row.get(_find_key(name, row), self.known[name])  # a slug may change
+            old = self._find_value(operation, name)
+            new = row.get(_find_key(name, row), old)  # a slug may change
+            self._set_value(operation, name, new)
         return response
 
     @property
@@ -116,19 +121,40 @@ class Scene:
         if role not in self._headers:
             columns = {"is_verified": role != "unverified", "is_superuser": role == "superuser"}
             person = await self._people.enter(**columns)
-            self._headers[role] = person.headers
+            self._headers[role], self._users[role] = person.headers, person.id
             if change := REVOCATIONS.get(role):
                 await self._second.execute(change, person.id)
         return self._headers[role]
 
     async def prepare(self, operation: Operation, *, optional: bool = False) -> None:
         """Create the rows that the operation refers to. Skip the test if that is not possible."""
+        if operation.is_declared(MEMBER) and self._organizations.slug is None:
+            for role in ("member", "other"):
+                await self.headers_of(role)
+            await self._organizations.add(self._users, MARK)
         _, schema = operation.unwrap_schema(operation.body(JSON) or {})
         sent = schema.get("properties", ()) if optional else schema.get("required", ())
         references = [name for name in sent if name.endswith("_id")]
         for name in (*operation.path_parameters, *references):
-            if name not in self.known and name not in self._names:
+            if self._find_value(operation, name) is None:
                 self.known[name] = await self._create(operation, name)
+
+    def _find_value(self, operation: Operation, name: str) -> Any:
+        """Return the value of a path parameter or a reference, if it is known.
+
+        In the path of an organization, they are the organization and its role `member`.
+        """
+        if _names_organization(operation, name):
+            return self._organizations.slug
+        if name == "user_id" and operation.is_declared(MEMBER):
+            return self._users["member"]
+        return self._names.get(name) or self.known.get(name)
+
+    def _set_value(self, operation: Operation, name: str, value: Any) -> None:
+        if _names_organization(operation, name):
+            self._organizations.slug = value
+        else:
+            self.known[name] = value
 
     async def _create(self, operation: Operation, name: str) -> Any:
         """Create the row for `{name}` in a path or for a reference in a body. Return its key."""
@@ -154,8 +180,9 @@ class Scene:
     def creators_of(self, name: str) -> list[Operation]:
         """Return the routes that POST to the collection before `{name}` in a path."""
         marker = f"{{{name}}}"
-        paths = [it.path for it in self._operations]
-        collections = {it.partition(marker)[0].rstrip("/") for it in paths if marker in it}
+        others = [it for it in self._operations if not _names_organization(it, name)]
+        paths = [it.path for it in others if marker in it.path]
+        collections = {it.partition(marker)[0].rstrip("/") for it in paths}
         return [
             it
             for it in self._operations
@@ -188,7 +215,7 @@ class Scene:
     ) -> Response:
         path = operation.path
         for name in operation.path_parameters:
-            value = self._names.get(name) or self.known[name]
+            value = self._find_value(operation, name)
             path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
         query = {
             name: self.known.get(name, operation.example(name, item["schema"]))
@@ -229,6 +256,10 @@ def _find_key(name: str, row: Mapping[str, Any]) -> str:
     """Return the property for `{name}` in a path, such as `slug` for `comment_slug`."""
     candidates = (name, name.rpartition("_")[2])
     return next((it for it in candidates if it in row), "id" if name.endswith("id") else name)
+
+
+def _names_organization(operation: Operation, name: str) -> bool:
+    return name == "slug" and operation.is_declared(MEMBER)
 
 
 def find_referenced_table(name: str) -> str | None:

@@ -3,11 +3,12 @@
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, literal_column, select, true
+from sqlalchemy import ColumnElement, and_, func, literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import join as orm_join
 
 from plinth.accounts.base_user import SESSION_FIELDS, BaseUser
 from plinth.accounts.models import Session, User
@@ -44,22 +45,21 @@ _user = (
     .offset(literal_column("0"))
     .lateral("their_user")
 )
-_principals = (
-    select(
-        *(_user.c[name] for name in READABLE),
-        Session.id.label("session_id"),
-        and_(
-            is_live(_user.c.session_epoch),
-            is_own_or_acting(_user.c.is_superuser),
-        ).label("session_is_live"),
-        Session.aal,
-        Session.amr,
-        func.coalesce(Session.authenticated_at, Session.created_at).label("authenticated_at"),
-        Session.acting_user_id,
-    )
-    .select_from(Session)
-    .join(_user, true())
+COLUMNS: Sequence[ColumnElement[Any]] = (
+    *(_user.c[name] for name in READABLE),
+    Session.id.label("session_id"),
+    and_(
+        is_live(_user.c.session_epoch),
+        is_own_or_acting(_user.c.is_superuser),
+    ).label("session_is_live"),
+    Session.aal.label("aal"),
+    Session.amr.label("amr"),
+    func.coalesce(Session.authenticated_at, Session.created_at).label("authenticated_at"),
+    Session.acting_user_id.label("acting_user_id"),
 )
+SESSIONS = orm_join(Session, _user, true())
+"""Each session with its user, from which `COLUMNS` are selected."""
+_principals = select(*COLUMNS).select_from(SESSIONS)
 by_session = Query(_principals.where(in_array(Session.id, "ids")), Principal)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,7 +24,9 @@ from plinth.security import devices
 from plinth.security.refresh_tokens import (
     make_refresh_token,
 )
-from plinth.security.tokens import issue_access_token, read_access_token
+from plinth.security.tokens import AccessToken, issue_access_token, read_access_token
+
+PrincipalT = TypeVar("PrincipalT", bound=Principal)
 
 
 class SessionNotFound(NotFound):
@@ -164,7 +166,16 @@ async def authenticate(principals: DataLoader[UUID, Principal], access_token: st
         InactiveUser: the session is live, but its user is inactive.
     """
     token = read_access_token(access_token)
-    principal = await principals.get(token.session_id)
+    return check(await principals.get(token.session_id), token)
+
+
+def check(principal: PrincipalT | None, token: AccessToken) -> PrincipalT:
+    """Return the principal that was read for an access token.
+
+    Raises:
+        Unauthenticated: it does not exist, or is of another user, or its session has ended.
+        InactiveUser: the session is live, but its user is inactive.
+    """
     if principal is None or principal.id != token.user_id:
         raise Unauthenticated
     if not principal.session_is_live:

@@ -182,6 +182,7 @@ class Reader:
         self._translate = translate
         self._seconds = seconds
         self._by_id: dict[type[Any], DataLoader[int, Any]] = {}
+        self._loaders: dict[Any, DataLoader[Any, Any]] = {}
         self._shared: dict[SharedQuery, TenantLoader[Run, Sequence[Any]]] = {}
 
     async def all(self, query: Query, /, **values: Any) -> list[Any]:
@@ -234,9 +235,15 @@ class Reader:
     def batched(
         self, load: Callable[["Reader", Sequence[K]], Awaitable[Mapping[K, V]]]
     ) -> DataLoader[K, V]:
-        """Return a loader whose concurrent lookups share a query, with a shorter timeout."""
-        reader = Reader(self._executor, self._translate, MAX_LOOKUP_SECONDS)
-        return TenantLoader(lambda keys: load(reader, keys))
+        """Return a loader whose concurrent lookups share a query, with a shorter timeout.
+
+        All callers with the same `load` get the same loader.
+        """
+        loader = self._loaders.get(load)
+        if loader is None:
+            reader = Reader(self._executor, self._translate, MAX_LOOKUP_SECONDS)
+            loader = self._loaders[load] = TenantLoader(lambda keys: load(reader, keys))
+        return loader
 
     async def get(self, model: type[ModelT], id: int) -> ModelT | None:  # noqa: A002
         """Return a row by its key. Concurrent calls share a query."""

@@ -10,6 +10,7 @@ and how to skip one for a route.
 
 from plinth.testing.contract.access import *  # noqa: F403
 from plinth.testing.contract.api_keys import *  # noqa: F403
+from plinth.testing.contract.dependencies import *  # noqa: F403
 from plinth.testing.contract.migrations import *  # noqa: F403
 from plinth.testing.contract.openapi import *  # noqa: F403
 from plinth.testing.contract.robustness import *  # noqa: F403

@@ -1,20 +1,10 @@
 """Access rules: each route declares who may use it, and a call in every role confirms it."""
 
-from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
-
 import pytest
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import iter_route_contexts
 from httpx2 import Response
 
-from plinth import project
-from plinth.accounts.deps import get_current_user, get_fresh_user
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.errors import PlinthError, Unauthenticated
-from plinth.health import root
 from plinth.http.problems import find_status
 from plinth.request.conventions import Failure
 from plinth.resources.access import (
@@ -28,12 +18,10 @@ from plinth.resources.access import (
     AccessDeclaration,
     Audience,
 )
-from plinth.resources.deps import get_db
 from plinth.testing.operations import JSON, Operation, find_operations, skip_rule
 from plinth.testing.people import People
 from plinth.testing.scene import MARK, Scene
 
-API = f"{project.find_package()}.api.v1"
 OPERATIONS = find_operations()
 ERROR_OUTCOMES = {Unauthenticated(): "unauthenticated", InactiveUser(): "inactive"}
 NO_USER = {
@@ -54,10 +42,11 @@ EXPECTED: dict[Audience, dict[str, str]] = {
     | dict.fromkeys(("unverified", "other"), "forbidden")
     | NO_USER,
     SUPERUSER: dict.fromkeys(SIGNED_IN, "forbidden") | {"superuser": "allowed"} | NO_USER,
-    MEMBER: {"owner": "allowed"}
+    MEMBER: {"owner": "allowed", "member": "allowed"}
     | dict.fromkeys(("unverified", "other", "superuser"), "hidden")
     | NO_USER,
 }
+WITHOUT_PERMISSION = {"member": "forbidden"}
 INVALID_VALUES = {bool: True, int: 424242, str: "2001-01-01T00:00:00Z"}
 PROTECTED_FIELDS = ("id", "owner_id", "version", "is_superuser", "hashed_password", "created_at")
 MAX_DECLARED_QUERIES = 20
@@ -99,15 +88,19 @@ async def test_access_matches_declaration(scene: Scene, operation: Operation) ->
             )
     assert wrong == {}, (
         f"{operation} declares {operation.declaration.audience}, but a role gets another outcome. "
-        "Depend on the matching type (CurrentUser, VerifiedUser, Superuser), select the row by "
-        "its owner, or change @access."
+        "Depend on the matching type (CurrentUser, VerifiedUser, Superuser, Member), select the "
+        "row by its owner or organization, or change @access."
     )
 
 
 def find_expected(declaration: AccessDeclaration, path: str) -> dict[str, str]:
     """Return the outcome for each role."""
-    is_of_caller = declaration.audience is OWNER and "/me/" in path  # superusers have their own
-    return EXPECTED[declaration.audience] | ({"superuser": "hidden"} if is_of_caller else {})
+    expected = EXPECTED[declaration.audience]
+    if declaration.audience is OWNER and "/me/" in path:
+        return expected | {"superuser": "hidden"}  # superusers have their own
+    if declaration.audience is MEMBER and declaration.permission is not None:
+        return expected | WITHOUT_PERMISSION
+    return expected
 
 
 def find_outcome(operation: Operation, response: Response, expected: str) -> str:
@@ -231,64 +224,3 @@ def actor(operation: Operation) -> str:
     assert operation.declaration
     roles = {PUBLIC: "anonymous", SUPERUSER: "superuser"}
     return roles.get(operation.declaration.audience, "owner")
-
-
-@every
-def test_route_is_private_unless_listed_as_public(operation: Operation) -> None:
-    is_public = operation.route.endpoint in find_public_endpoints()
-    authenticates = any(
-        it.call is get_current_user for it in walk_dependencies(operation.route.dependant)
-    )
-    assert authenticates != is_public, (
-        f"{operation} must either authenticate or be public: list its router in PRIVATE of {API}, "
-        "or in PUBLIC if anyone may use it"
-    )
-
-
-@every
-def test_private_routes_require_authentication(operation: Operation) -> None:
-    is_public = operation.route.endpoint in find_public_endpoints()
-    authenticates = any(it.dependency is get_current_user for it in operation.route.dependencies)
-    assert authenticates != is_public, (
-        f"{operation}: include each router of PRIVATE in {API} with "
-        "`dependencies=[Depends(get_current_user)]`"
-    )
-
-
-@every
-def test_freshness_matches_declaration(operation: Operation) -> None:
-    declares = bool(operation.declaration and operation.declaration.fresh)
-    requires = any(it.call is get_fresh_user for it in walk_dependencies(operation.route.dependant))
-    assert declares == requires, (
-        f"{operation}: a route with `fresh=True` in `@access` takes the user as `FreshUser`, and "
-        "no other route does"
-    )
-
-
-@every
-def test_commit_precedes_response(operation: Operation) -> None:
-    sessions = [it for it in walk_dependencies(operation.route.dependant) if it.call is get_db]
-    assert all(it.scope == "function" for it in sessions), (
-        f"{operation} commits after the response: declare the session as `db: DB`, imported from "
-        "app/api/deps.py"
-    )
-
-
-def find_public_endpoints() -> set[Any]:
-    """Return the endpoints of `PUBLIC` in the application's `api/v1`, and of the library's root."""
-    package = project.find_package()
-    exists = find_spec(package) and find_spec(f"{package}.api") and find_spec(API)
-    public = getattr(import_module(API), "PUBLIC", None) if exists else None
-    if public is None:
-        pytest.skip(f"{API} has no list PUBLIC, so it is unknown which routes may be public")
-    return {
-        context.endpoint
-        for router in (root.router, *public)
-        for context in iter_route_contexts(router.routes)
-    }
-
-
-def walk_dependencies(dependant: Dependant) -> Iterator[Dependant]:
-    yield dependant
-    for dependency in dependant.dependencies:
-        yield from walk_dependencies(dependency)

@@ -16,8 +16,8 @@ from plinth.testing.contract.access import (
     every,
     find_outcome,
     is_response_of,
-    walk_dependencies,
 )
+from plinth.testing.contract.dependencies import walk_dependencies
 from plinth.testing.operations import Operation, skip_rule
 from plinth.testing.scene import ANY_SCOPE, Scene
 

@@ -1,0 +1,101 @@
+"""Dependencies that authenticate a member of an organization, for use as types:
+`member: Member`."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from plinth.accounts.deps import BearerToken, require_fresh, resources_of
+from plinth.accounts.services import authentication
+from plinth.db.tenancy import set_tenant
+from plinth.errors import Unauthenticated
+from plinth.organizations.models import MAX_SLUG_LENGTH
+from plinth.organizations.queries.member import MemberPrincipal, load_members
+from plinth.organizations.services import members
+from plinth.organizations.services.roles import OrganizationNotFound, require_permission
+from plinth.request.context import current_request
+from plinth.resources.access import find_permission
+
+__all__ = [
+    "DirectMember",
+    "FreshMember",
+    "Member",
+    "MemberPrincipal",
+    "get_direct_member",
+    "get_fresh_member",
+    "get_member",
+]
+
+SLUG = re.compile(rf"[a-z0-9-]{{1,{MAX_SLUG_LENGTH}}}")
+NO_SLUG = ""
+"""The slug of no organization."""
+
+
+async def get_member(
+    request: Request,
+    slug: Annotated[str, Path(description="The organization, in lower case.")],
+    token: BearerToken,
+) -> MemberPrincipal:
+    """Return the user of the session, who is a member of the organization of the path, and whose
+    role has the permission that the route declares.
+
+    One query, which concurrent requests share, reads the session, the user and the membership. The
+    rest of the request has the organization as its tenant (`db/tenancy.py`).
+
+    Raises:
+        OrganizationNotFound: it does not exist, or the user is no member of it.
+        PermissionMissing
+        PlinthError: as `plinth.accounts.deps.get_current_user`.
+    """
+    if token is None:
+        raise Unauthenticated
+    loader = resources_of(request).database.reader.batched(load_members)
+    valid_slug = slug if SLUG.fullmatch(slug) else NO_SLUG
+    member = await members.authenticate(loader, token, valid_slug)
+    if info := current_request():
+        info.user_id, info.session_id = member.id, member.session_id
+        info.acting_user_id = member.acting_user_id
+        info.organization_id = member.organization_id
+    if member.organization_id is None:
+        raise OrganizationNotFound
+    set_tenant(member.organization_id)
+    if (permission := find_permission(request.scope)) is not None:
+        require_permission(member, permission)
+    return member
+
+
+Member = Annotated[MemberPrincipal, Depends(get_member)]
+"""A member of the organization of the path `/organizations/{slug}`. Declare it: `@access(MEMBER)`.
+"""
+
+
+async def get_direct_member(member: Member) -> MemberPrincipal:
+    """Return the member, but not to a superuser who impersonates them.
+
+    Raises:
+        Impersonating
+    """
+    if member.acting_user_id is not None:
+        raise authentication.Impersonating
+    return member
+
+
+DirectMember = Annotated[MemberPrincipal, Depends(get_direct_member)]
+"""The member, for routes that a superuser who impersonates them must not use."""
+
+
+async def get_fresh_member(request: Request, member: DirectMember) -> MemberPrincipal:
+    """Return the member if the session authenticated within `STEP_UP_MINUTES`.
+
+    Raises:
+        Impersonating
+        StepUpRequired
+    """
+    await require_fresh(request, member)
+    return member
+
+
+FreshMember = Annotated[MemberPrincipal, Depends(get_fresh_member)]
+"""The member of a session that authenticated recently. Declare it: `@access(MEMBER, fresh=True)`.
+"""

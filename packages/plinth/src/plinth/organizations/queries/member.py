@@ -1,0 +1,79 @@
+"""The member of a request: the session, its user and the membership, in one query."""
+
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Text, and_, column, func, select
+from sqlalchemy import Uuid as UuidType
+from sqlalchemy.orm import join, outerjoin
+
+from plinth.accounts.models import Session
+from plinth.accounts.queries.principal import COLUMNS, SESSIONS, Principal
+from plinth.db.reading import Query, Reader, array_param
+from plinth.organizations.models import Membership, Organization
+
+MEMBER_FIELDS = ("organization_id", "organization_slug", "role")
+MemberKey = tuple[UUID, str]
+"""The id of a session, and the slug of an organization."""
+
+# A column of the application's users may have the name of a field of the membership, such as
+# `role`. The field then is the membership's.
+_own = tuple(it for it in COLUMNS if it.key not in MEMBER_FIELDS)
+
+if TYPE_CHECKING:
+
+    class MemberPrincipal(Principal):
+        """The user, the session and the membership of a request.
+
+        It has the columns of `Principal`, except those of the names below.
+
+        Attributes:
+            organization_id: the organization of the path.
+            role: the user's role in it, a name of `Settings.ORGANIZATION_ROLES`.
+        """
+
+        organization_id: int
+        organization_slug: str
+        role: str
+
+else:
+    MemberPrincipal = namedtuple("MemberPrincipal", (*(it.key for it in _own), *MEMBER_FIELDS))
+
+_keys = (
+    func.unnest(array_param("session_ids", UuidType()), array_param("slugs", Text()))
+    .table_valued(column("session_id", UuidType()), column("slug", Text()), name="keys")
+    .render_derived()
+)
+_members = Query(
+    select(
+        *_own,
+        Membership.organization_id.label("organization_id"),
+        _keys.c.slug.label("organization_slug"),
+        Membership.role.label("role"),
+    ).select_from(
+        outerjoin(
+            outerjoin(
+                join(_keys, SESSIONS, Session.id == _keys.c.session_id),
+                Organization,
+                Organization.slug == _keys.c.slug,
+            ),
+            Membership,
+            and_(
+                Membership.organization_id == Organization.id,
+                Membership.user_id == Session.user_id,
+            ),
+        )
+    ),
+    MemberPrincipal,
+)
+
+
+async def load_members(
+    reader: Reader, keys: Sequence[MemberKey]
+) -> Mapping[MemberKey, MemberPrincipal]:
+    """Return the principal of each session. `organization_id` is None if the user is no member."""
+    session_ids, slugs = zip(*keys, strict=True)
+    rows = await reader.all(_members, session_ids=session_ids, slugs=slugs)
+    return {(row.session_id, row.organization_slug): row for row in rows}
