@@ -45,6 +45,7 @@ VALUES: dict[str, str] = json.loads((GOLDEN.with_name("persisted_values.json")).
 SESSION = UUID("8c1f64e4-6e0d-4c4b-9d3e-2f7d1b0a5c11")
 PURPOSES = (
     "plinth admin cookies",
+    "plinth event checkpoint",
     "plinth known device",
     "plinth limits",
     "plinth refresh token mark",

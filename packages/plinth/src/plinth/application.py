@@ -20,6 +20,7 @@ from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
 from plinth.db.models import Base
 from plinth.db.privileges import check_role
+from plinth.db.retention import retention_worker
 from plinth.db.schema.state import read_state
 from plinth.devservices.service_urls import running_services
 from plinth.errors import PlinthError
@@ -150,8 +151,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await check_role(database)
         if settings.MAIL_WORKER:
             from plinth.accounts.services.mail_worker import mail_worker  # noqa: PLC0415 - imports all of mail
+            from plinth.accounts.services.retention import RULES  # noqa: PLC0415
 
             await stack.enter_async_context(mail_worker(database))
+            await stack.enter_async_context(retention_worker(database, RULES))
         if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
             from plinth.observability.tracing.otlp import sending_traces  # noqa: PLC0415 - costs 0.2 s
 

@@ -11,9 +11,10 @@ from plinth.accounts import queries
 from plinth.accounts.queries import rotation as crud_rotation
 from plinth.accounts.queries import session as crud_session
 from plinth.accounts.queries import statistics
-from plinth.accounts.services.mail_worker import SessionCleaner
+from plinth.accounts.services.retention import RULES
 from plinth.accounts.services.sessions import end_all
 from plinth.db.database import Database
+from plinth.db.retention import RetentionWorker
 from plinth.security.refresh_tokens import parse_refresh_token
 from plinth.testing.databases import recorded_statements
 from plinth.testing.people import PASSWORD, People, Person
@@ -184,9 +185,9 @@ async def test_sessions_beyond_max_ended_at_once_end_and_are_cleaned_up(
     assert await status_of(client, ann) == 401
     here = await people.sign_in(ann)
 
-    cleaner = SessionCleaner(database)
+    worker = RetentionWorker(database, RULES)
     for _ in range(20):
-        await cleaner.clean_batch()
+        await worker.run_batches()
     assert await second.fetchrow(marked, ann.id) == (5, 6), "those that are marked are kept a while"
     assert await second.fetchval("SELECT count(*) FROM session_cleanups") == 0
     assert [await status_of(client, it) for it in (here, ben)] == [200, 200]
@@ -247,9 +248,9 @@ async def test_sessions_of_a_deleted_user_are_dead_and_cleaned_up(
     async with database.transaction() as db:
         assert await queries.session.count_live(db) == 1
         assert (await statistics.get_totals(db)).live_sessions == 1
-    cleaner = SessionCleaner(database)
+    worker = RetentionWorker(database, RULES)
     for _ in range(10):
-        await cleaner.clean_batch()
+        await worker.run_batches()
     assert await second.fetchval(left, ann.id) == 0
     assert await status_of(client, root) == 200
 
@@ -274,10 +275,10 @@ async def test_cleanup_deletes_only_sessions_ended_before_the_retention_period(
     orphan = await people.enter()
     await second.execute("DELETE FROM users WHERE id = $1", orphan.id)
 
-    cleaner = SessionCleaner(database)
-    while await cleaner.clean_batch():
+    worker = RetentionWorker(database, RULES)
+    while await worker.run_batches():
         pass
-    assert not await cleaner.clean_batch(), "not again before an hour is over"
+    assert not await worker.run_batches(), "not again before an hour is over"
     left = await second.fetch("SELECT user_id FROM sessions ORDER BY 1")
     assert [row["user_id"] for row in left] == [live.id, lately.id]
     assert await status_of(client, live) == 200
@@ -292,13 +293,13 @@ async def test_concurrent_workers_share_the_cleanup(
         await second.execute(ANOTHER, ann.id, 500)
         await second.execute(INCREMENT, ann.id)
         await second.execute("INSERT INTO session_cleanups VALUES ($1)", ann.id)
-        cleaners = [SessionCleaner(database) for _ in range(8)]
+        workers = [RetentionWorker(database, RULES) for _ in range(8)]
 
-        async def clean(cleaner: SessionCleaner) -> None:
-            while await cleaner.clean_batch():
+        async def clean(worker: RetentionWorker) -> None:
+            while await worker.run_batches():
                 pass
 
-        await asyncio.gather(*map(clean, cleaners))
+        await asyncio.gather(*map(clean, workers))
         assert await second.fetchval("SELECT count(*) FROM sessions") == 0
         assert await second.fetchval("SELECT count(*) FROM session_cleanups") == 0
 

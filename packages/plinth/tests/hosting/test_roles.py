@@ -30,6 +30,10 @@ FORBIDDEN = [
     "UPDATE events SET ip = NULL, user_agent = NULL, salt = NULL",
     "DELETE FROM events",
     "TRUNCATE events",
+    "INSERT INTO event_checkpoints VALUES (1, 'x', now(), now(), 'x')",
+    "UPDATE event_checkpoints SET hash = 'x'",
+    "DELETE FROM event_checkpoints",
+    "TRUNCATE event_checkpoints",
     "ALTER TABLE events DISABLE TRIGGER ALL",
     "DROP TRIGGER refuse_event_change ON events",
     "CREATE TRIGGER t BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION chain_event()",
@@ -171,11 +175,11 @@ async def test_application_role_cannot_change_the_schema_or_audit_log(
     for statement in FORBIDDEN:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await application.execute(statement)
-    granted = await superuser.fetchval(
-        "SELECT has_function_privilege('pg_monitor', oid, 'EXECUTE') FROM pg_proc"
-        " WHERE proname = 'erase_event_traces'"
+    granted = await superuser.fetch(
+        "SELECT proname, has_function_privilege('pg_monitor', oid, 'EXECUTE') FROM pg_proc"
+        " WHERE proname IN ('erase_event_traces', 'prune_events', 'resign_event_checkpoint')"
     )
-    assert granted is False, "the erasure is the application's alone"
+    assert [allowed for _, allowed in granted] == [False] * 3, "the application's alone"
     await use_a_later_table(settings, application)
 
 

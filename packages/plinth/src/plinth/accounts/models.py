@@ -217,6 +217,30 @@ class Event(Base):
 Index("ix_events_subject_id", Event.subject_id, Event.id.desc())
 Index("ix_events_at", Event.at, postgresql_using="brin")
 
+
+class EventCheckpoint(Base):
+    """The end of the deleted part of the audit log, from which `plinth audit verify` starts.
+
+    There is one row at most. Only the database functions `prune_events` and
+    `resign_event_checkpoint` write it.
+
+    Attributes:
+        last_id: of the deleted events, which are those from 1 on.
+        hash: of the last deleted event.
+        newest_at: the time of the last deleted event.
+        deleted_at: the time of the deletion.
+        signature: of the other columns (`accounts/services/retention/checkpoints.py`).
+    """
+
+    __tablename__ = "event_checkpoints"
+
+    last_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32), info={"secret": False})
+    newest_at: Mapped[datetime]
+    deleted_at: Mapped[datetime]
+    signature: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+
 if TYPE_CHECKING:
     from plinth.accounts.base_user import BaseUser as User
 else:
@@ -228,6 +252,7 @@ __all__ = [
     "Challenge",
     "EarlierOneTimeToken",
     "Event",
+    "EventCheckpoint",
     "Factor",
     "Identity",
     "Mail",

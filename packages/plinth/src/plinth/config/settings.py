@@ -29,6 +29,7 @@ from plinth.config.types import (
     Count,
     Days,
     EarlierKey,
+    EventDays,
     Hidden,
     Host,
     Hours,
@@ -81,6 +82,7 @@ class Settings(ServiceSettings, BaseSettings):  # BaseSettings for ruff, which r
     SESSION_ABSOLUTE_DAYS: Days = 90
     SESSIONS_PER_USER: Annotated[int, Field(ge=1, le=1000)] = 100
     SESSION_KEEP_DAYS: Days = 30
+    EVENT_KEEP_DAYS: EventDays = 0
     LOGIN_FAILURE_MS: Annotated[int, Field(ge=0, le=60_000)] = 400
     ARGON2_MEMORY_KIB: Annotated[int, Field(ge=8, le=MAX_MEMORY_KIB)] = 19456
     ARGON2_TIME_COST: Annotated[int, Field(ge=1, le=MAX_PASSES)] = 2

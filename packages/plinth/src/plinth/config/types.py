@@ -123,6 +123,14 @@ def _read_network(value: Any) -> IPv4Network | IPv6Network:
     return network
 
 
+def _check_event_days(days: int) -> int:
+    if 0 < days < MIN_EVENT_DAYS:
+        raise ValueError(f"must be 0, which keeps events for ever, or at least {MIN_EVENT_DAYS}")
+    return days
+
+
+MIN_EVENT_DAYS = 30  # the database function `prune_events` refuses to delete younger events
+
 # security/passwords.py refuses to verify stored hashes with more.
 MAX_MEMORY_KIB, MAX_PASSES = 256 * 1024, 10
 
@@ -134,6 +142,7 @@ Seconds = Annotated[float, Field(ge=0.001, le=86_400)]
 Minutes = Annotated[int, Field(ge=1, le=527_040)]
 Hours = Annotated[int, Field(ge=1, le=8_784)]
 Days = Annotated[int, Field(ge=1, le=3_660)]
+EventDays = Annotated[int, Field(ge=0, le=36_600), AfterValidator(_check_event_days)]
 
 RateText = Annotated[str, AfterValidator(check_rate)]
 Host = Annotated[str, AfterValidator(_check_host)]

@@ -10,21 +10,29 @@ MAINTENANCE_POLICY = "tenant_maintenance"
 IS_MAINTENANCE = f"current_setting('{MAINTENANCE_SETTING}', true) = 'on'"
 SET_ROLE_NAME = "SELECT set_config('plinth.application_role', $1, true)"
 
-# The application may only add rows to `events`; it erases personal data through a function that
-# records the erasure. It gets no privilege to alter a table, a function or a trigger.
+# The application may only add rows to `events`. It erases personal data and deletes old rows by
+# functions that record it. It gets no privilege to alter a table, a function or a trigger.
 GRANT = """
 DO $$
 DECLARE
     role_name text := current_setting('plinth.application_role');
     schema_name text := current_schema();
-    erase regprocedure := to_regprocedure(
-        'erase_event_traces(bigint, bigint, uuid, text, text, inet, text, bytea, bytea)'
-    );
+    changes regprocedure[] := array_remove(ARRAY[
+        to_regprocedure(
+            'erase_event_traces(bigint, bigint, uuid, text, text, inet, text, bytea, bytea)'
+        ),
+        to_regprocedure(
+            'prune_events(bigint, bigint, bytea, timestamptz, timestamptz, bytea, text, bytea,'
+            ' bytea)'
+        ),
+        to_regprocedure('resign_event_checkpoint(bigint, bytea)')
+    ], NULL);
+    change regprocedure;
     rights text := 'SELECT, INSERT, UPDATE, DELETE';
 BEGIN
-    IF erase IS NOT NULL THEN
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', erase);
-    END IF;
+    FOREACH change IN ARRAY changes LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', change);
+    END LOOP;
     IF role_name = '' OR role_name = current_user
         OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name)
     THEN
@@ -49,9 +57,13 @@ BEGIN
     IF to_regclass('events') IS NOT NULL THEN
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE, TRIGGER ON events FROM %I', role_name);
     END IF;
-    IF erase IS NOT NULL THEN
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', erase, role_name);
+    IF to_regclass('event_checkpoints') IS NOT NULL THEN
+        EXECUTE format('REVOKE ALL ON event_checkpoints FROM %I', role_name);
+        EXECUTE format('GRANT SELECT ON event_checkpoints TO %I', role_name);
     END IF;
+    FOREACH change IN ARRAY changes LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', change, role_name);
+    END LOOP;
     IF to_regprocedure('plinth_schema_version()') IS NOT NULL THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION plinth_schema_version() TO %I', role_name);
     END IF;

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from asyncpg import LockNotAvailableError
 from fastapi import Depends, Header, Request, Response
 from pydantic import TypeAdapter
-from sqlalchemy import ForeignKey, LargeBinary, String, delete, func, update
+from sqlalchemy import ForeignKey, LargeBinary, String, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -175,7 +175,3 @@ async def store_answer(db: AsyncSession, user_id: int, key: str, answer: bytes) 
         .values(answer=answer)
         .execution_options(synchronize_session=False)
     )
-
-
-async def purge(db: AsyncSession) -> None:
-    await db.execute(delete(IdempotencyKey).where(_is_expired))

@@ -1,7 +1,7 @@
 """Signatures by HMAC-SHA-256 (RFC 2104), with a key for each purpose.
 
 Each key is derived from `SECRET_KEY` and the purpose, so that a signature is valid for one purpose
-only.
+only. `verify` also accepts the keys of `SECRET_KEY_FALLBACKS`, for signatures that are stored.
 """
 
 import hmac
@@ -15,8 +15,24 @@ from plinth.config import settings
 SIGNATURE_BYTES: Final = 32
 
 
-def derive_key(purpose: str) -> bytes:
-    return hmac.digest(settings.SECRET_KEY.encode(), purpose.encode(), "sha256")
+def derive_key(purpose: str, secret: str | None = None) -> bytes:
+    """
+    Args:
+        secret: by default `SECRET_KEY`.
+    """
+    return hmac.digest((secret or settings.SECRET_KEY).encode(), purpose.encode(), "sha256")
+
+
+def sign(purpose: str, message: bytes) -> bytes:
+    return hmac.digest(derive_key(purpose), message, "sha256")
+
+
+def verify(purpose: str, message: bytes, signature: bytes) -> bool:
+    """Return whether `SECRET_KEY` or an earlier one signed the message."""
+    return any(
+        hmac.compare_digest(hmac.digest(derive_key(purpose, secret), message, "sha256"), signature)
+        for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    )
 
 
 class Signer:

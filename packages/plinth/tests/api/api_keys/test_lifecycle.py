@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from plinth.accounts.queries import api_key as queries
 from plinth.accounts.services import accounts
 from plinth.accounts.services.api_keys import revocation
 from plinth.accounts.services.mailbox import pre_hijacking
+from plinth.accounts.services.retention import RULES
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.resources.access import list_permissions
@@ -314,8 +314,8 @@ async def test_ended_keys_are_purged_after_a_time(
     }
     for name, end in ends.items():
         await second.execute(f"UPDATE api_keys SET {end} WHERE name = $1", name)
-    async with database.transaction() as db:
-        await queries.purge(db, keep=timedelta(days=30))
+    (rule,) = (rule for rule in RULES if rule.table == "api_keys")
+    assert [count async for count in rule.batches(database)] == [2]
     names = [row["name"] for row in await second.fetch("SELECT name FROM api_keys ORDER BY name")]
     assert names == ["2", "3"]
     assert (await client.get("/users/me", headers=header(keys[3]))).status_code == 200

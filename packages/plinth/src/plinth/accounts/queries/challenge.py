@@ -209,20 +209,3 @@ async def _remove_oldest(db: AsyncSession, user_id: int, kind: str, *, keep: UUI
         .where(Challenge.id.in_(oldest), Challenge.id != keep)
         .execution_options(synchronize_session=False)
     )
-
-
-async def remove_expired(db: AsyncSession, *, limit: int) -> int:
-    """Delete a batch of expired challenges and return how many there were."""
-    batch = (
-        select(Challenge.id)
-        .where(Challenge.expires_at <= func.now())
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    removed = await db.scalars(
-        delete(Challenge)
-        .where(Challenge.id.in_(batch))
-        .returning(Challenge.id)
-        .execution_options(synchronize_session=False)
-    )
-    return len(removed.all())

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
     Insert,
@@ -18,7 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plinth.accounts.models import Event, User
+from plinth.accounts.models import Event, EventCheckpoint, User
+from plinth.db.database import Database
+from plinth.db.reading import Query
 
 # An insert into the table, not the class: it skips the ORM's work for each row.
 _events = cast("Table", Event.__table__)
@@ -38,6 +41,21 @@ _ERASURE_ARGUMENTS = (
     "user_agent",
     "salt",
     "personal",
+)
+_PRUNE_TYPES = {
+    "previous_id": _events.c.id.type,
+    **{column.name: column.type for column in EventCheckpoint.__table__.c},
+    "reason": _events.c.reason.type,
+    "salt": _events.c.salt.type,
+    "personal": _events.c.personal.type,
+}
+_prune_query = Query(
+    select(
+        func.prune_events(
+            *(bindparam(name, type_=type_) for name, type_ in _PRUNE_TYPES.items()),
+            type_=BigInteger,
+        ).label("count")
+    )
 )
 _columns = [column for column in _events.c if column.server_default is None]  # no trigger sets it
 
@@ -84,9 +102,9 @@ async def get_of(db: AsyncSession, subject_id: int, *, skip: int, limit: int) ->
     return (await db.scalars(events)).all()
 
 
-async def stream(db: AsyncSession, *, batch: int = 1000) -> AsyncIterator[Event]:
-    """Yield all events by id. Only one batch is in memory."""
-    last_id = 0
+async def stream(db: AsyncSession, *, after: int = 0, batch: int = 1000) -> AsyncIterator[Event]:
+    """Yield the events after an id, in the order of their ids. Only one batch is in memory."""
+    last_id = after
     while rows := (
         await db.scalars(select(Event).where(Event.id > last_id).order_by(Event.id).limit(batch))
     ).all():
@@ -99,6 +117,39 @@ async def stream(db: AsyncSession, *, batch: int = 1000) -> AsyncIterator[Event]
 async def get_last_id(db: AsyncSession) -> int:
     """Return the id of the last event, or 0 for an empty log."""
     return await db.scalar(select(func.max(Event.id))) or 0
+
+
+async def find_checkpoint(db: AsyncSession) -> EventCheckpoint | None:
+    """Return the checkpoint, or None if no event was deleted."""
+    newest = select(EventCheckpoint).order_by(EventCheckpoint.last_id.desc()).limit(1)
+    checkpoint: EventCheckpoint | None = await db.scalar(
+        newest, execution_options={"populate_existing": True}
+    )
+    return checkpoint
+
+
+async def prune(database: Database, **arguments: object) -> int | None:
+    """Delete the events up to a new checkpoint, store it, and add an event `events.pruned`.
+
+    A database function does this, because the application's role has no DELETE privilege on events.
+    The statement is its own transaction, so that the lock of the chain is held only until the
+    database has committed.
+
+    Args:
+        arguments: see `_PRUNE_TYPES`.
+
+    Returns:
+        The number of deleted events; 0 if another process has deleted them; None while another
+        process deletes events.
+    """
+    (row,) = await database.execute_autocommit(_prune_query, **arguments)
+    count: int | None = row.count
+    return count
+
+
+async def resign_checkpoint(db: AsyncSession, last_id: int, signature: bytes) -> None:
+    """Replace the signature of the checkpoint."""
+    await db.scalar(select(func.resign_event_checkpoint(last_id, signature)))
 
 
 async def has_user(db: AsyncSession, user_id: int) -> bool:

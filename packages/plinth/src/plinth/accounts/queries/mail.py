@@ -161,15 +161,6 @@ async def replace_sealed(db: AsyncSession, mail_id: UUID, sealed: bytes) -> None
     await _update(db, Mail.id == mail_id, sealed=sealed)
 
 
-async def purge(db: AsyncSession, *, older_than: timedelta) -> None:
-    """Delete sent and failed mails that were created before `older_than`."""
-    statement = delete(Mail).where(
-        Mail.created_at < func.now() - older_than,
-        or_(Mail.sent_at.is_not(None), Mail.dead_at.is_not(None)),
-    )
-    await db.execute(statement.execution_options(synchronize_session=False))
-
-
 async def count(db: AsyncSession) -> Backlog:
     waiting = await db.execute(select(func.count(), func.min(Mail.created_at)).where(*_is_waiting))
     dead = await db.scalar(select(func.count()).where(Mail.dead_at.is_not(None)))

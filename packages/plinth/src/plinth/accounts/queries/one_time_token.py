@@ -157,13 +157,6 @@ async def void(db: AsyncSession, user_id: int, purpose: str | None = None) -> No
     await db.execute(statement.execution_options(synchronize_session=False))
 
 
-async def purge(db: AsyncSession) -> None:
-    """Delete expired tokens."""
-    for table in (EarlierOneTimeToken, OneTimeToken):
-        statement = delete(table).where(table.expires_at < func.now())
-        await db.execute(statement.execution_options(synchronize_session=False))
-
-
 def _usable(token_hash: bytes, purposes: Sequence[str]) -> Sequence[ColumnExpressionArgument[bool]]:
     has_token = OneTimeToken.id.in_(_select_newest_id(token_hash))
     return (has_token, OneTimeToken.purpose.in_(purposes), *_is_valid)

@@ -1,4 +1,4 @@
-"""The worker of the outbox, run by the server or by `plinth worker`. It also deletes old rows.
+"""The worker of the outbox, run by the server or by `plinth worker`.
 
 A worker leases a mail, sends it outside of a transaction, and then saves the result. Delivery is at
 least once: a mail is sent again, with the same Message-ID, if the process dies or loses the
@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,15 +25,12 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import PlinthError, RateLimited
 from plinth.mail import NeverDeliverable, NotDelivered, is_configured, render_message, send
-from plinth.resources import idempotency
 
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 10  # for the mails in progress when the process stops
 SENDING_SHARE = 0.8  # of the lease; the rest is a margin for delays
 RETRY_FACTOR, MAX_RETRY_SECONDS = 5, 6 * 3600
-PURGE_INTERVAL_SECONDS = 3600
-SCAN_INTERVAL_SECONDS = 3600  # from the end of one scan of the sessions to the start of the next
 SAVE_RETRY_SECONDS = 0.5
 MAX_ERROR_LENGTH = 500
 
@@ -68,8 +64,6 @@ class MailWorker:
         self._is_stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsaved_results = 0
-        self._purged_at = -float(PURGE_INTERVAL_SECONDS)
-        self._sessions = SessionCleaner(database)
 
     async def run(self) -> None:
         if not is_configured():
@@ -79,9 +73,6 @@ class MailWorker:
                 self._wake.clear()
                 try:
                     await self._start_due_mails()
-                    await self._purge()
-                    if await self._sessions.clean_batch():
-                        self._wake.set()  # continue with the next batch after the due mails
                 except PlinthError:
                     logger.warning("the database is unavailable: mails stay in the outbox")
                 except Exception:
@@ -128,16 +119,6 @@ class MailWorker:
         except PlinthError:
             return False
         return True
-
-    async def _purge(self) -> None:
-        if time.monotonic() - self._purged_at < PURGE_INTERVAL_SECONDS:
-            return
-        async with self._database.transaction() as db:
-            await queries.mail.purge(db, older_than=timedelta(days=settings.MAIL_KEEP_DAYS))
-            await queries.one_time_token.purge(db)
-            await idempotency.purge(db)
-            await queries.api_key.purge(db, keep=timedelta(days=settings.SESSION_KEEP_DAYS))
-        self._purged_at = time.monotonic()
 
     async def _wait(self) -> None:
         """Wait for a mail of this process, a finished task, or the next poll of the outbox."""
@@ -252,35 +233,3 @@ def _clean(error: str) -> str:
     """Return one printable line: a mail server's reply may contain anything."""
     line = " ".join(error.split())
     return "".join(char for char in line if char.isprintable())[:MAX_ERROR_LENGTH]
-
-
-class SessionCleaner:
-    """Deletes ended sessions in small transactions. Several processes may do so concurrently."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._after: UUID | None = queries.session_cleanup.FIRST_ID
-        self._scanned_at = 0.0
-
-    async def clean_batch(self) -> bool:
-        """Delete one batch: of a user in `session_cleanups`, else of the hourly scan of the table.
-
-        Returns:
-            Whether there may be more to delete now.
-
-        Raises:
-            PlinthError: the database is unavailable.
-        """
-        async with self._database.transaction() as db:
-            if await queries.session_cleanup.clean_user(db):
-                return True
-        if self._after is None:
-            if time.monotonic() - self._scanned_at < SCAN_INTERVAL_SECONDS:
-                return False
-            self._after = queries.session_cleanup.FIRST_ID
-        keep = timedelta(days=settings.SESSION_KEEP_DAYS)
-        async with self._database.transaction() as db:
-            self._after = await queries.session_cleanup.clean_range(db, self._after, keep=keep)
-            await queries.challenge.remove_expired(db, limit=queries.session_cleanup.BATCH_SIZE)
-        self._scanned_at = time.monotonic()
-        return self._after is not None

@@ -103,3 +103,15 @@ def restore(
     from plinth.cli.db.restore import run
 
     run(file, yes=yes)
+
+
+@db.command()
+def prune() -> None:
+    """Delete old rows now, by the same rules as the worker.
+
+    These are ended sessions, sent mails, expired tokens and keys, and, with EVENT_KEEP_DAYS, audit
+    events. Safe to run beside the servers and the worker.
+    """
+    from plinth.cli.db.prune import run
+
+    run()

@@ -56,6 +56,12 @@ cache_failures = Counter(
 limits_hit = Counter(
     "plinth_limits_hit", "Attempts refused with 429, by limit.", ["limit"], registry=None
 )
+retention_deleted = Counter(
+    "plinth_retention_deleted",
+    "Old rows that this process deleted, by table.",
+    ["table"],
+    registry=None,
+)
 
 INSTRUMENTS = (
     request_seconds,
@@ -68,6 +74,7 @@ INSTRUMENTS = (
     cache_lookups,
     cache_failures,
     limits_hit,
+    retention_deleted,
 )
 
 # Create these series at the start: `rate` misses the first event of a new series.

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import ApiKey, User
@@ -100,10 +100,3 @@ async def record_use(db: AsyncSession, key_ids: Collection[UUID]) -> None:
         .values(last_used_on=today())
         .execution_options(synchronize_session=False)
     )
-
-
-async def purge(db: AsyncSession, *, keep: timedelta) -> None:
-    """Delete the keys that were revoked or expired longer ago than `keep`."""
-    limit = func.now() - keep
-    ended = or_(ApiKey.revoked_at < limit, ApiKey.expires_at < limit)
-    await db.execute(delete(ApiKey).where(ended).execution_options(synchronize_session=False))
