@@ -158,7 +158,7 @@ def test_no_token_of_a_link_is_in_the_log(visit: Visit, site: Site, folder: Path
 
 
 def test_a_page_on_an_origin_without_passkeys_names_the_one_with(visit: Visit, site: Site) -> None:
-    page, email = visit.page, site.register("ulla")
+    page, email = visit.page, site.register("wilma")
     other = site.origin.replace("localhost", "127.0.0.1")
     visit.watched.origin = "http://"
     page.goto(f"{other}/account")

@@ -116,7 +116,7 @@ async def receive_oidc(
         Rejected, Unauthenticated, PermissionDenied, RateLimited, Unavailable, NotFound
     ),
 )
-@access(PUBLIC, queries=20)
+@access(PUBLIC, queries=19)
 async def complete_oidc(
     database: DatabaseDep, proof: OidcCode, client: Client, delivery: Delivery
 ) -> Delivered:

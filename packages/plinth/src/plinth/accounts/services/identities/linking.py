@@ -64,9 +64,10 @@ async def find_or_create_user(db: AsyncSession, provider: str, profile: Profile)
     user = await queries.user.lock_by_email(db, profile.email)
     if user is None:
         return await _register(db, provider, profile, profile.email)
-    known = await queries.identity.find(db, profile.issuer, profile.subject)
-    if known is not None and known.user_id == user.id:  # the user has linked it meanwhile
-        return await _use(db, provider, profile, known)
+    if user.is_verified:  # otherwise `claim` removes what was linked meanwhile
+        known = await queries.identity.find(db, profile.issuer, profile.subject)
+        if known is not None and known.user_id == user.id:
+            return await _use(db, provider, profile, known)
     _require_linkable(db, provider, profile, user)
     _require_active(db, provider, user)
     if user.is_verified:
