@@ -13,15 +13,13 @@ OWNER = "owner"
 class OrganizationRoles:
     """The roles of an application: `Settings.ORGANIZATION_ROLES`.
 
-    An owner has every permission, also those that are declared later.
+    An owner has every permission, also those that are declared later::
 
-    ```python
-    ORGANIZATION_ROLES = OrganizationRoles(
-        admin={*OrganizationRoles.ADMIN, "invoices:read", "invoices:write"},
-        member={*OrganizationRoles.MEMBER, "invoices:read"},
-        accountant={"invoices:read", "invoices:write"},
-    )
-    ```
+        ORGANIZATION_ROLES = OrganizationRoles(
+            admin={*OrganizationRoles.ADMIN, "invoices:read", "invoices:write"},
+            member={*OrganizationRoles.MEMBER, "invoices:read"},
+            accountant={"invoices:read", "invoices:write"},
+        )
 
     Args:
         admin: the permissions of the role `admin`.
