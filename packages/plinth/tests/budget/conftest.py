@@ -12,6 +12,7 @@ from bench.stage import Stage
 from bench.targets import BARE, EVERYTHING, OURS, make_bare, make_ours
 from plinth.config import settings
 from plinth.testing.databases import TestServices, cloned_database
+from tests.budget.keys import add_keys
 from tests.support.measured import measured, pytest_terminal_summary
 
 __all__ = ["measured", "pytest_terminal_summary"]
@@ -33,6 +34,7 @@ def stage(
     }
     with cloned_database(services, f"budget_{worker_id}") as url:
         people = asyncio.run(seed(url, USERS))
+        asyncio.run(add_keys(url, people))
         yield Stage(QUICK, people, USERS, url, 0, folder, given)
 
 

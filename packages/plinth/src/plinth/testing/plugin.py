@@ -119,6 +119,7 @@ async def database(resources: Resources) -> AsyncIterator[Database]:
     """
     await delete_all_rows(resources.database)
     yield resources.database
+    await resources.key_usage.close()  # a later statement would count in another test
     await delete_all_rows(resources.database)
 
 

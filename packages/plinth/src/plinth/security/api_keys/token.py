@@ -14,6 +14,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 from zlib import crc32
@@ -25,6 +26,7 @@ PREFIX: Final = "plk_"
 LIVE, TEST = "live", "test"
 ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 22, 32, 6  # 128, 190 and 32 bits
 MAX_ID = 2**128 - 1
+MAX_CACHED_IDS = 4096
 PATTERN: Final = (
     rf"{PREFIX}(?:{LIVE}|{TEST})"
     rf"_[0-9A-Za-z]{{{ID_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH}}}_[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}"
@@ -59,9 +61,8 @@ def make_prefix(key_id: UUID) -> str:
 
 def find_key_id(text: str) -> UUID | None:
     """Return the id in a key or in its beginning (`make_prefix`); None if it has none."""
-    if (match := _BEGINNING.match(text)) is None or (number := base62.decode(match[1])) > MAX_ID:
-        return None
-    return UUID(int=number)
+    match = _BEGINNING.match(text)
+    return _read_id(match[1]) if match else None
 
 
 def looks_like_key(text: str) -> bool:
@@ -87,10 +88,16 @@ def parse_api_key(text: str) -> ApiKeyToken | None:
     _, environment, number, _ = body.split("_")
     if environment != find_environment() or checksum != _checksum(body):
         return None
-    key_id = base62.decode(number)
-    if key_id > MAX_ID:
+    if (key_id := _read_id(number)) is None:
         return None
-    return ApiKeyToken(UUID(int=key_id), _hash(text), text)
+    return ApiKeyToken(key_id, _hash(text), text)
+
+
+@lru_cache(maxsize=MAX_CACHED_IDS)
+def _read_id(part: str) -> UUID | None:
+    """Cached, since it takes a third of the time of a key. The id is no secret."""
+    number = base62.decode(part)
+    return UUID(int=number) if number <= MAX_ID else None
 
 
 def _checksum(body: str) -> str:

@@ -6,7 +6,20 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
-from sqlalchemy import Date, and_, cast, false, func, literal_column, null, or_, select, true
+from sqlalchemy import (
+    Date,
+    and_,
+    cast,
+    false,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.types import NullType
 
 from plinth.accounts.base_user import SESSION_FIELDS
 from plinth.accounts.models import ApiKey, User
@@ -94,8 +107,9 @@ _by_id = Query(
         or_(ApiKey.last_used_on.is_(None), ApiKey.last_used_on < today()).label(
             "plinth_key_is_unused_today"
         ),
-        ApiKey.scopes.label("plinth_key_scopes"),
-        ApiKey.networks.label("plinth_key_networks"),
+        # Without SQLAlchemy's conversion of arrays: asyncpg returns lists.
+        type_coerce(ApiKey.scopes, NullType).label("plinth_key_scopes"),
+        type_coerce(ApiKey.networks, NullType).label("plinth_key_networks"),
     )
     .select_from(ApiKey)
     .join(_user, true())
