@@ -2,31 +2,29 @@
 
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request, Response
 
 from plinth.accounts import session_cookies
 from plinth.accounts.base_user import BaseUser
 from plinth.accounts.bearer import BearerToken, oauth2_scheme
-from plinth.accounts.queries.api_key.principal import ApiKeyPrincipal, KeyRow, SessionRequired
+from plinth.accounts.loaders import Resources as Resources  # noqa: PLC0414 - exported
+from plinth.accounts.loaders import authenticate_key
+from plinth.accounts.loaders import resources_of as resources_of  # noqa: PLC0414 - exported
+from plinth.accounts.queries.api_key.principal import ApiKeyPrincipal, SessionRequired
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.rotation import Rotation
 from plinth.accounts.services import authentication, sessions
-from plinth.accounts.services.api_keys.authentication import authenticate
-from plinth.accounts.services.api_keys.usage import KeyUsage
 from plinth.accounts.services.authentication import InactiveUser
 from plinth.accounts.services.sessions import SignedIn, Tokens
 from plinth.accounts.session_cookies import Transport
 from plinth.config import settings
-from plinth.db.database import Database
 from plinth.db.dataloader import DataLoader
 from plinth.errors import PermissionDenied, Unauthenticated
 from plinth.http.openapi import optional_authentication
 from plinth.request.context import current_request
 from plinth.request.cookies import find_cookie
 from plinth.request.headers import is_cross_site
-from plinth.resources.access import find_permission
 from plinth.security import devices
 from plinth.security.api_keys import looks_like_key
 
@@ -55,27 +53,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """Objects with the lifetime of the process. `application.lifespan` sets them on `app.state`.
-
-    Attributes:
-        principals: loads the session of a request.
-        api_keys: loads the API key of a request.
-    """
-
-    database: Database
-    principals: DataLoader[UUID, Principal]
-    rotations: DataLoader[Rotation, int]
-    api_keys: DataLoader[UUID, KeyRow]
-    key_usage: KeyUsage
-
-
-def resources_of(request: Request) -> Resources:
-    resources: Resources = request.app.state.resources
-    return resources
-
-
 async def get_rotations(request: Request) -> DataLoader[Rotation, int]:
     return resources_of(request).rotations
 
@@ -88,29 +65,18 @@ async def get_current_user(request: Request, token: BearerToken) -> Principal:
 
     Raises:
         InactiveUser
-        PermissionDenied: see `api_keys.authentication.authenticate`.
+        PermissionDenied: see `api_keys.authentication.check`.
         Unauthenticated
     """
     if token is None:
         raise Unauthenticated
     if looks_like_key(token):
-        return await _authenticate_key(request, token)
+        return await authenticate_key(request, token)
     user = await sessions.authenticate(resources_of(request).principals, token)
     if info := current_request():
         info.user_id, info.session_id = user.id, user.session_id
         info.acting_user_id = user.acting_user_id
     return user
-
-
-async def _authenticate_key(request: Request, text: str) -> Principal:
-    resources, info = resources_of(request), current_request()
-    client, permission = info.client if info else None, find_permission(request.scope)
-    key = await authenticate(resources.api_keys, text, client, permission)
-    if info:
-        info.user_id, info.api_key_id = key.id, key.plinth_key_id
-    if key.plinth_key_is_unused_today:
-        resources.key_usage.note(key.plinth_key_id)
-    return key.to_principal()
 
 
 CurrentUser = Annotated[Principal, Depends(get_current_user)]

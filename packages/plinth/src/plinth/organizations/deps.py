@@ -7,15 +7,20 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from plinth.accounts.deps import BearerToken, require_fresh, resources_of
+from plinth.accounts.loaders import accept_key
+from plinth.accounts.queries.api_key.principal import SessionRequired
 from plinth.accounts.services import authentication
+from plinth.accounts.services.api_keys import authentication as api_keys
 from plinth.db.tenancy import set_tenant
 from plinth.errors import Unauthenticated
 from plinth.organizations.models import MAX_SLUG_LENGTH
 from plinth.organizations.queries.member import MemberPrincipal, load_members
+from plinth.organizations.queries.member_key import ApiKeyMember, load_member_keys
 from plinth.organizations.services import members
 from plinth.organizations.services.roles import OrganizationNotFound, require_permission
 from plinth.request.context import current_request
 from plinth.resources.access import find_permission
+from plinth.security.api_keys import looks_like_key
 
 __all__ = [
     "DirectMember",
@@ -37,8 +42,8 @@ async def get_member(
     slug: Annotated[str, Path(description="The organization, in lower case.")],
     token: BearerToken,
 ) -> MemberPrincipal:
-    """Return the user of the session, who is a member of the organization of the path, and whose
-    role has the permission that the route declares.
+    """Return the user of the session or of the API key, who is a member of the organization of the
+    path, and whose role has the permission that the route declares.
 
     One query, which concurrent requests share, reads the session, the user and the membership. The
     rest of the request has the organization as its tenant (`db/tenancy.py`).
@@ -50,18 +55,34 @@ async def get_member(
     """
     if token is None:
         raise Unauthenticated
-    loader = resources_of(request).database.reader.batched(load_members)
     valid_slug = slug if SLUG.fullmatch(slug) else NO_SLUG
-    member = await members.authenticate(loader, token, valid_slug)
-    if info := current_request():
-        info.user_id, info.session_id = member.id, member.session_id
-        info.acting_user_id = member.acting_user_id
-        info.organization_id = member.organization_id
+    authenticate = _authenticate_key if looks_like_key(token) else _authenticate_session
+    member = await authenticate(request, token, valid_slug)
     if member.organization_id is None:
         raise OrganizationNotFound
     set_tenant(member.organization_id)
     if (permission := find_permission(request.scope)) is not None:
         require_permission(member, permission)
+    return member
+
+
+async def _authenticate_session(request: Request, token: str, slug: str) -> MemberPrincipal:
+    loader = resources_of(request).database.reader.batched(load_members)
+    member = await members.authenticate(loader, token, slug)
+    if info := current_request():
+        info.user_id, info.session_id = member.id, member.session_id
+        info.acting_user_id = member.acting_user_id
+        info.organization_id = member.organization_id
+    return member
+
+
+async def _authenticate_key(request: Request, text: str, slug: str) -> MemberPrincipal:
+    """Return the member of an API key. Its right is that of the scopes and of the role."""
+    token = api_keys.read(text)
+    loader = resources_of(request).database.reader.batched(load_member_keys)
+    member = accept_key(request, await loader.get((token.id, slug)), token).to_principal()
+    if info := current_request():
+        info.organization_id = member.organization_id
     return member
 
 
@@ -71,11 +92,14 @@ Member = Annotated[MemberPrincipal, Depends(get_member)]
 
 
 async def get_direct_member(member: Member) -> MemberPrincipal:
-    """Return the member, but not to a superuser who impersonates them.
+    """Return the member, but not to a superuser who impersonates them, and to no API key.
 
     Raises:
         Impersonating
+        SessionRequired
     """
+    if isinstance(member, ApiKeyMember):
+        raise SessionRequired
     if member.acting_user_id is not None:
         raise authentication.Impersonating
     return member

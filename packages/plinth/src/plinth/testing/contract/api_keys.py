@@ -11,17 +11,18 @@ from plinth.accounts.deps import (
     get_superuser,
 )
 from plinth.errors import Unauthenticated
-from plinth.resources.access import MEMBER
+from plinth.organizations.deps import get_direct_member, get_member
 from plinth.testing.contract.access import (
     every,
     find_outcome,
     is_response_of,
 )
 from plinth.testing.contract.dependencies import walk_dependencies
-from plinth.testing.operations import Operation, skip_rule
+from plinth.testing.operations import Operation
 from plinth.testing.scene import ANY_SCOPE, Scene
 
-SESSIONS_ONLY = (get_direct_user, get_superuser)
+REQUIRING = {get_current_user, get_member}
+SESSIONS_ONLY = {get_direct_user, get_superuser, get_direct_member}
 
 
 @every
@@ -29,8 +30,6 @@ async def test_api_key_reaches_only_routes_of_its_scopes(
     scene: Scene, operation: Operation
 ) -> None:
     assert operation.declaration
-    if operation.declaration.audience is MEMBER:
-        skip_rule(operation, "a key of a user has no role in an organization")
     permission = operation.declaration.permission
     others = {ANY_SCOPE} | scene.permissions - {permission}
     keys = {  # the last one may delete the row
@@ -53,12 +52,12 @@ async def test_api_key_reaches_only_routes_of_its_scopes(
 
 def find_key_outcome(operation: Operation, kind: str) -> str:
     dependencies = {it.call for it in walk_dependencies(operation.route.dependant)}
-    if not {get_current_user, get_optional_user} & dependencies:
+    if not (REQUIRING | {get_optional_user}) & dependencies:
         return "allowed"  # without authentication
     if kind == "revoked key":
-        return "unauthenticated" if get_current_user in dependencies else "allowed"
+        return "unauthenticated" if REQUIRING & dependencies else "allowed"
     assert operation.declaration
-    reaches = operation.declaration.permission and not dependencies & {*SESSIONS_ONLY}
+    reaches = operation.declaration.permission and not dependencies & SESSIONS_ONLY
     return "allowed" if kind == "key with the scope" and reaches else "refused"
 
 

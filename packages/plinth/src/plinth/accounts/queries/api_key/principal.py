@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     Date,
     and_,
     cast,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.orm import join
 from sqlalchemy.types import NullType
 
 from plinth.accounts.base_user import SESSION_FIELDS
@@ -38,6 +40,19 @@ def _require_session(_: object) -> NoReturn:
     raise SessionRequired
 
 
+KEY_FIELDS = (  # long names, since an application's users may have a column `key_hash`
+    "plinth_key_id",
+    "plinth_key_hash",
+    "plinth_key_is_live",
+    "plinth_key_is_unused_today",
+    "plinth_key_scopes",
+    "plinth_key_networks",
+)
+REFUSING = dict.fromkeys(
+    (name for name in SESSION_FIELDS if name != "acting_user_id"), property(_require_session)
+)
+"""The fields of a session, for the class of a principal without one."""
+
 if TYPE_CHECKING:
 
     class ApiKeyPrincipal(Principal):
@@ -47,8 +62,8 @@ if TYPE_CHECKING:
         refuses keys.
         """
 
-    class KeyRow(Principal):
-        """The columns of `ApiKeyPrincipal`, and those of the key."""
+    class KeyColumns(Principal):
+        """The user of a key, and the columns of the key."""
 
         plinth_key_id: UUID
         plinth_key_hash: bytes
@@ -57,26 +72,16 @@ if TYPE_CHECKING:
         plinth_key_scopes: Collection[str]
         plinth_key_networks: Sequence[IPv4Network | IPv6Network]
 
+    class KeyRow(KeyColumns):
         def to_principal(self) -> ApiKeyPrincipal: ...
 
 else:
-    _OF_SESSION = [name for name in SESSION_FIELDS if name != "acting_user_id"]
 
     class ApiKeyPrincipal(Principal):
         __slots__ = ()
-        locals().update(dict.fromkeys(_OF_SESSION, property(_require_session)))
+        locals().update(REFUSING)
 
-    # Long names, since an application's user model may have a column `key_hash`.
-    _KEY_FIELDS = (
-        "plinth_key_id",
-        "plinth_key_hash",
-        "plinth_key_is_live",
-        "plinth_key_is_unused_today",
-        "plinth_key_scopes",
-        "plinth_key_networks",
-    )
-
-    class KeyRow(namedtuple("KeyRow", (*Principal._fields, *_KEY_FIELDS))):
+    class KeyRow(namedtuple("KeyRow", (*Principal._fields, *KEY_FIELDS))):
         __slots__ = ()
 
         def to_principal(self) -> ApiKeyPrincipal:
@@ -95,27 +100,26 @@ _user = (
     .offset(literal_column("0"))
     .lateral("their_user")
 )
-_by_id = Query(
-    select(
-        *(false().label(name) if name == "is_superuser" else _user.c[name] for name in READABLE),
-        *(null().label(name) for name in SESSION_FIELDS),
-        ApiKey.id.label("plinth_key_id"),
-        ApiKey.hash.label("plinth_key_hash"),
-        and_(ApiKey.revoked_at.is_(None), ApiKey.expires_at > func.now()).label(
-            "plinth_key_is_live"
-        ),
-        or_(ApiKey.last_used_on.is_(None), ApiKey.last_used_on < today()).label(
-            "plinth_key_is_unused_today"
-        ),
-        # Without SQLAlchemy's conversion of arrays: asyncpg returns lists.
-        type_coerce(ApiKey.scopes, NullType).label("plinth_key_scopes"),
-        type_coerce(ApiKey.networks, NullType).label("plinth_key_networks"),
-    )
-    .select_from(ApiKey)
-    .join(_user, true())
-    .where(in_array(ApiKey.id, "ids")),
-    KeyRow,
+COLUMNS: Sequence[ColumnElement[Any]] = (
+    *(false().label(name) if name == "is_superuser" else _user.c[name] for name in READABLE),
+    *(null().label(name) for name in SESSION_FIELDS),
 )
+"""The columns of `ApiKeyPrincipal`."""
+KEY_COLUMNS: Sequence[ColumnElement[Any]] = (
+    ApiKey.id.label("plinth_key_id"),
+    ApiKey.hash.label("plinth_key_hash"),
+    and_(ApiKey.revoked_at.is_(None), ApiKey.expires_at > func.now()).label("plinth_key_is_live"),
+    or_(ApiKey.last_used_on.is_(None), ApiKey.last_used_on < today()).label(
+        "plinth_key_is_unused_today"
+    ),
+    # Without SQLAlchemy's conversion of arrays: asyncpg returns lists.
+    type_coerce(ApiKey.scopes, NullType).label("plinth_key_scopes"),
+    type_coerce(ApiKey.networks, NullType).label("plinth_key_networks"),
+)
+KEYS = join(ApiKey, _user, true())
+"""Each key with its user, from which `COLUMNS` and `KEY_COLUMNS` are selected."""
+_keys = select(*COLUMNS, *KEY_COLUMNS).select_from(KEYS)
+_by_id = Query(_keys.where(in_array(ApiKey.id, "ids")), KeyRow)
 
 
 async def load_keys(reader: Reader, key_ids: Sequence[UUID]) -> Mapping[UUID, KeyRow]:

@@ -7,14 +7,17 @@ only routes that declare a permission, which its scopes must include.
 import hmac
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from uuid import UUID
+from typing import TYPE_CHECKING, TypeVar
 
-from plinth.accounts.queries.api_key.principal import KeyRow
 from plinth.accounts.services.authentication import InactiveUser
-from plinth.db.dataloader import DataLoader
 from plinth.errors import PermissionDenied, Unauthenticated
 from plinth.request.client import Client
-from plinth.security.api_keys import parse_api_key
+from plinth.security.api_keys import ApiKeyToken, parse_api_key
+
+if TYPE_CHECKING:
+    from plinth.accounts.queries.api_key.principal import KeyColumns
+
+KeyColumnsT = TypeVar("KeyColumnsT", bound="KeyColumns")
 
 
 class KeyNotAllowed(PermissionDenied):
@@ -37,10 +40,21 @@ class NetworkNotAllowed(PermissionDenied):
     detail = "This API key cannot be used from this address"
 
 
-async def authenticate(
-    keys: DataLoader[UUID, KeyRow], text: str, client: Client | None, permission: str | None
-) -> KeyRow:
-    """Return the key of a request and its user.
+def read(text: str) -> ApiKeyToken:
+    """
+    Raises:
+        Unauthenticated: the key is malformed, or of another environment.
+    """
+    token = parse_api_key(text)
+    if token is None:
+        raise Unauthenticated
+    return token
+
+
+def check(
+    key: KeyColumnsT | None, token: ApiKeyToken, client: Client | None, permission: str | None
+) -> KeyColumnsT:
+    """Return the key that was read for a token, if it may be used.
 
     Args:
         client: the client of the request, as the rate limits see it.
@@ -50,12 +64,8 @@ async def authenticate(
         InactiveUser: the key is valid, but its user is inactive.
         KeyNotAllowed: the route declares no permission, or the key does not have it.
         NetworkNotAllowed
-        Unauthenticated: the key is malformed, unknown, expired or revoked.
+        Unauthenticated: the key is unknown, expired or revoked.
     """
-    token = parse_api_key(text)
-    if token is None:
-        raise Unauthenticated
-    key = await keys.get(token.id)
     if key is None or not hmac.compare_digest(key.plinth_key_hash, token.hash):
         raise Unauthenticated
     if not key.plinth_key_is_live:
