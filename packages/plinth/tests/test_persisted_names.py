@@ -9,16 +9,18 @@ import json
 import os
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
+from plinth.accounts.models import EventCheckpoint
 from plinth.accounts.queries.user_import import ADVISORY_LOCK_ID
 from plinth.accounts.services import one_time_tokens
 from plinth.accounts.services.accounts import count_users
-from plinth.accounts.services.audit import digest_personal_data
+from plinth.accounts.services.audit import checkpoints, digest_personal_data
 from plinth.accounts.services.mail_worker import MATERIALIZERS
 from plinth.accounts.session_cookies import REFRESH_COOKIE
 from plinth.admin import auth
@@ -173,6 +175,17 @@ def test_queued_mails() -> None:
     sealed = bytes.fromhex(VALUES["mail"])
     content = decrypt(sealed, belongs_to="mail email_verify to ann@example.com")
     assert content == {"page": "verify-email"}
+
+
+def test_signature_of_a_checkpoint() -> None:
+    checkpoint = EventCheckpoint(
+        last_id=7,
+        hash=bytes(32),
+        newest_at=datetime(2026, 1, 1, tzinfo=UTC),
+        deleted_at=datetime(2027, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+        signature=bytes.fromhex(VALUES["event_checkpoint_signature"]),
+    )
+    assert checkpoints.is_signed(checkpoint)
 
 
 def test_hashes_of_the_audit_log() -> None:

@@ -2,13 +2,15 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from plinth.cli.doctor import Level, fine, machine, values
+from plinth.cli.doctor import Level, fine, machine, tables, values
 from plinth.config import load_settings
 from plinth.db.database import Database
+from plinth.db.retention import TableSize
 from plinth.request.cookies import HAS_QUADRATIC_PARSER
 from plinth.testing.databases import TestServices, empty_database
 from tests.support.command import plinth
@@ -30,7 +32,9 @@ async def test_healthy_setup_has_no_broken_checks(
 ) -> None:
     found = checks(environment)
     assert not [name for name, (level, _) in found.items() if level == "broken"]
-    assert {"database", "migrations", "Redis", "clock", "SECRET_KEY"} <= set(found)
+    assert {"database", "migrations", "Redis", "clock", "SECRET_KEY", "tables", "retention"} <= set(
+        found
+    )
 
 
 def test_database_behind_is_reported_with_the_command(
@@ -153,3 +157,42 @@ def test_misspelled_setting_is_reported(name: str, meant: str | None) -> None:
     finding = values.check_names(load_settings(**{name: "x"}))
     assert finding.level is (Level.DOUBTFUL if meant else Level.FINE)
     assert f"{name} (for {meant}?)" in finding.text or meant is None
+
+
+GIB = 1024**3
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "size", "days", "level", "advice"),
+    [
+        ("events", 9_999_999, GIB, 0, Level.FINE, ""),
+        ("events", 10_000_000, GIB, 0, Level.DOUBTFUL, "Set EVENT_KEEP_DAYS"),
+        ("events", 0, 10 * GIB, 0, Level.DOUBTFUL, "Set EVENT_KEEP_DAYS"),
+        ("events", 10_000_000, GIB, 30, Level.FINE, ""),
+        ("sessions", 10_000_000, GIB, 0, Level.DOUBTFUL, "lower SESSION_KEEP_DAYS"),
+    ],
+)
+def test_large_table_is_reported(
+    table: str, rows: int, size: int, days: int, level: Level, advice: str
+) -> None:
+    facts = tables.Facts([TableSize(table, rows, size // 2, size // 2)], None)
+    found = tables.check_sizes(facts, load_settings(EVENT_KEEP_DAYS=days))
+    assert (found.level, advice in found.advice) == (level, True)
+    assert f"{table} has about {rows:,} rows, " in found.text
+
+
+@pytest.mark.parametrize(
+    ("age", "days", "level"),
+    [(400, 0, Level.FINE), (31.5, 30, Level.FINE), (32.5, 30, Level.DOUBTFUL)],
+)
+def test_overdue_events_are_reported(age: float, days: int, level: Level) -> None:
+    oldest = datetime.now(UTC) - timedelta(days=age)
+    facts = tables.Facts([], oldest)
+    found = tables.check_events(facts, load_settings(EVENT_KEEP_DAYS=days))
+    assert found.level == level
+
+
+def test_sizes_have_units() -> None:
+    sizes = [1, 2048, 3 * 1024**2, 4 * GIB, 5000 * GIB]
+    shown = [tables.show_bytes(size) for size in sizes]
+    assert shown == ["1 B", "2 kB", "3 MB", "4.0 GB", "5000.0 GB"]

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from plinth.accounts.services.audit import digest_personal_data
 from plinth.db.schema import steps
 from plinth.devservices import postgres_bin
 from plinth.testing.databases import TestServices
@@ -21,6 +22,7 @@ from plinth.testing.people import Person
 from tests.support.command import plinth
 from tests.support.environment import ROOT
 from tests.support.mail_server import serving_mail
+from tests.support.old_rows import SALT, load_events
 from tests.support.roles import Roles, libpq_variables, two_roles
 from tests.support.serving import serving
 from tests.support.superuser import Superuser
@@ -51,6 +53,7 @@ FORBIDDEN = [
     "COPY users TO PROGRAM 'true'",
     "TRUNCATE users",
 ]
+ADD_EVENT = "INSERT INTO events (event, outcome, salt, personal) VALUES ('x', 'y', $1, $2)"
 ROOT_LOGIN = {"email": "root@example.com", "password": "a-Plinth-4-root"}
 
 
@@ -183,6 +186,38 @@ async def test_application_role_cannot_change_the_schema_or_audit_log(
     await use_a_later_table(settings, application)
 
 
+async def test_application_role_deletes_old_events_only_by_the_function_and_with_a_key(
+    settings: dict[str, str], application: asyncpg.Connection, superuser: asyncpg.Connection
+) -> None:
+    await load_events(superuser, 1, count=20)
+    await application.execute(ADD_EVENT, SALT, digest_personal_data(SALT, None, None))
+    done = plinth("db", "prune", **settings, EVENT_KEEP_DAYS="30")
+    assert done.returncode == 0, done.stderr
+    assert await application.fetchval("SELECT last_id FROM event_checkpoints") == 20
+    assert plinth("audit", "verify", **settings).returncode == 0
+
+    for age in ("29 days", "-1 days"):  # also with a clock that is ahead
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="younger than 30 days"):
+            await forge_checkpoint(superuser, application, age)
+    await forge_checkpoint(superuser, application, "31 days")
+    found = plinth("audit", "verify", **settings)
+    assert found.returncode == 1
+    assert "the signature of the checkpoint of event 21 is wrong" in found.stderr
+
+
+async def forge_checkpoint(
+    superuser: asyncpg.Connection, application: asyncpg.Connection, age: str
+) -> None:
+    """Call the function without the key, for an event of this age."""
+    async with superuser.transaction():
+        await superuser.execute("SET LOCAL session_replication_role = replica")
+        await superuser.execute("UPDATE events SET at = now() - $1::text::interval", age)
+    await application.execute(
+        "SELECT prune_events(20, id, hash, at, now(), $1, 'x', 's', 'p') FROM events WHERE id = 21",
+        bytes(32),
+    )
+
+
 async def test_application_role_can_read_the_schema_version(
     settings: dict[str, str], application: asyncpg.Connection
 ) -> None:
@@ -226,6 +261,11 @@ async def test_doctor_checks_the_roles(
     found = findings(settings)
     assert (found["audit log"][0], found["roles"][0]) == ("broken", "doubtful")
     assert "may change events" in found["roles"][1]
+
+    await superuser.execute(f'REVOKE UPDATE ON events FROM "{roles.names[1]}"')
+    assert findings(settings)["roles"][0] == "fine"
+    await superuser.execute(f'GRANT DELETE ON event_checkpoints TO "{roles.names[1]}"')
+    assert "may change events" in findings(settings)["roles"][1]
 
     one_role = {name: it for name, it in settings.items() if name != "MIGRATION_DATABASE_URL"}
     found = findings(one_role | {"DATABASE_URL": roles.owner})

@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from plinth.accounts.services.retention import RULES
+from plinth.config import SettingsError, load_settings
 from plinth.db import retention
 from plinth.db.database import Database
 from plinth.db.retention import RetentionError, RetentionRule, RetentionWorker, retention_worker
 from plinth.observability import metrics
 from plinth.testing.people import People
 from plinth.testing.rows import Rows
+from tests.support.command import PATIENCE, start_plinth
 from tests.support.logs import logging_to_memory
+from tests.support.metrics import scrape, shown_metrics
 
 # Each adds a row of the user $1 that is $2 days old.
 INSERT_MAIL = """
@@ -182,3 +186,33 @@ async def test_worker_ends_during_a_long_sweep(
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 3600)
     async with asyncio.timeout(30), retention_worker(database, [RetentionRule("a", two_batches)]):
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("days", [1, 29, -1])
+def test_events_are_kept_for_30_days_at_least(days: int) -> None:
+    with pytest.raises(SettingsError, match="EVENT_KEEP_DAYS"):
+        load_settings(EVENT_KEEP_DAYS=days)
+    assert [load_settings(EVENT_KEEP_DAYS=it).EVENT_KEEP_DAYS for it in (0, 30)] == [0, 30]
+
+
+async def test_worker_process_deletes_old_rows(
+    people: People, second: asyncpg.Connection, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ann = await people.add()
+    await second.execute(INSERT_KEY, ann.id, 2)
+    worker = start_plinth("worker", log=tmp_path / "worker.log", **environment)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while await second.fetchval("SELECT count(*) FROM idempotency_keys"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    finally:
+        worker.terminate()
+        code = await asyncio.to_thread(worker.wait, PATIENCE)
+    assert code == 0, (tmp_path / "worker.log").read_text()
+
+
+async def test_sizes_of_tables_are_metrics(database: Database) -> None:
+    async with shown_metrics(database) as port:
+        found = await scrape(port)
+    for rule in RULES:
+        assert found.value("plinth_table_bytes", table=rule.table), rule.table

@@ -10,7 +10,7 @@ import asyncpg
 
 PACKAGE = "plinth"
 EVENT = re.compile(
-    r"(account|email|factor|invitation|mail|membership|organization|password|recovery_codes?|session|superuser|user|users)\.(?!id$)[a-z_]+"
+    r"(account|email|events|factor|invitation|mail|membership|organization|password|recovery_codes?|session|superuser|user|users)\.(?!id$)[a-z_]+"
 )
 
 CATALOG = """

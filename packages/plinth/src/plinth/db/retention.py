@@ -26,7 +26,9 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
 )
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.db.database import Database
 from plinth.db.models import Base
@@ -43,6 +45,11 @@ RETRY_SECONDS = 60
 INTERVAL_SECONDS = 3600
 SHUTDOWN_SECONDS = 5
 EPOCH = datetime.fromtimestamp(0, UTC)
+
+SIZES = """
+SELECT relname, greatest(reltuples, 0)::bigint, pg_table_size(oid), pg_indexes_size(oid)
+FROM pg_class WHERE oid IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)
+"""
 
 Batches = Callable[[Database], AsyncIterator[int]]
 
@@ -63,6 +70,29 @@ class RetentionRule:
     table: str
     batches: Batches
     interval_seconds: float = INTERVAL_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """
+    Attributes:
+        rows: as estimated by the last ANALYZE or VACUUM.
+    """
+
+    table: str
+    rows: int
+    table_bytes: int
+    index_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        return self.table_bytes + self.index_bytes
+
+
+async def get_sizes(db: AsyncSession, rules: Sequence[RetentionRule]) -> list[TableSize]:
+    """Return the sizes of the rules' tables, largest first."""
+    rows = await db.execute(text(SIZES), {"tables": [rule.table for rule in rules]})
+    return sorted((TableSize(*row) for row in rows), key=lambda size: size.bytes, reverse=True)
 
 
 def in_order_of(

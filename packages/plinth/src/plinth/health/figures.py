@@ -10,8 +10,10 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from plinth.accounts import queries
+from plinth.accounts.services.retention import RULES
 from plinth.config import settings
 from plinth.db.database import Database
+from plinth.db.retention import get_sizes
 from plinth.errors import PlinthError
 from plinth.observability.metrics.server import serving_metrics
 from plinth.security import passwords
@@ -19,13 +21,14 @@ from plinth.security import passwords
 TIMEOUT_SECONDS = 5  # for event loop and database together
 CACHE_SECONDS = 15  # counting sessions reads many rows
 
-Figures = Mapping[str, float]
+Figures = Mapping[str, float | Mapping[str, float]]
 
 DATABASE_METRICS = {
     "plinth_sessions_active": "Active sessions.",
     "plinth_outbox_waiting": "Mails that wait for delivery.",
     "plinth_outbox_dead": "Mails that could not be delivered, until they are deleted.",
     "plinth_outbox_oldest_seconds": "Age of the oldest waiting mail; 0 if no mail waits.",
+    "plinth_table_bytes": "Bytes of a table that retention limits, with its indexes.",
 }
 
 
@@ -35,18 +38,21 @@ def shown(database: Database, port: int) -> AbstractAsyncContextManager[int]:
     return serving_metrics(settings.METRICS_HOST, port, [ProcessFigures(database), shared])
 
 
-async def take(database: Database) -> dict[str, float]:
-    """Return the database metrics by name; none if the database does not respond."""
+async def take(database: Database) -> dict[str, float | Mapping[str, float]]:
+    """Return the database metrics by name; none if the database does not respond.
+
+    A mapping has the values by table.
+    """
     try:
         async with database.transaction() as db:
             sessions = await queries.session.count_live(db)
             outbox = await queries.mail.count(db)
+            sizes = {size.table: float(size.bytes) for size in await get_sizes(db, RULES)}
     except PlinthError:
         return {}
     age = (datetime.now(UTC) - outbox.oldest).total_seconds() if outbox.oldest else 0
-    return dict(
-        zip(DATABASE_METRICS, (sessions, outbox.waiting, outbox.dead, max(age, 0)), strict=True)
-    )
+    values = sessions, outbox.waiting, outbox.dead, max(age, 0), sizes
+    return dict(zip(DATABASE_METRICS, values, strict=True))
 
 
 class ProcessFigures(Collector):
@@ -110,7 +116,7 @@ class SharedFigures(Collector):
         )
         for name, text in self._descriptions.items():
             if name in figures:
-                yield GaugeMetricFamily(name, text, figures[name])
+                yield _make_gauge(name, text, figures[name])
 
     def _read(self) -> tuple[float, Figures]:
         submitted, began = monotonic(), [0.0]
@@ -133,3 +139,12 @@ class SharedFigures(Collector):
             self._last = (monotonic(), figures) if figures else None
             return figures
         return self._last[1]
+
+
+def _make_gauge(name: str, text: str, figure: float | Mapping[str, float]) -> GaugeMetricFamily:
+    if not isinstance(figure, Mapping):
+        return GaugeMetricFamily(name, text, figure)
+    gauge = GaugeMetricFamily(name, text, labels=["table"])
+    for table, value in figure.items():
+        gauge.add_metric([table], value)
+    return gauge

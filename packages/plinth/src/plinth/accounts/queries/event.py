@@ -1,6 +1,7 @@
 """Queries of the audit log."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -117,6 +118,12 @@ async def stream(db: AsyncSession, *, after: int = 0, batch: int = 1000) -> Asyn
 async def get_last_id(db: AsyncSession) -> int:
     """Return the id of the last event, or 0 for an empty log."""
     return await db.scalar(select(func.max(Event.id))) or 0
+
+
+async def find_oldest_time(db: AsyncSession) -> datetime | None:
+    """Return the time of the first event that retention has not deleted."""
+    time: datetime | None = await db.scalar(select(Event.at).order_by(Event.id).limit(1))
+    return time
 
 
 async def find_checkpoint(db: AsyncSession) -> EventCheckpoint | None:

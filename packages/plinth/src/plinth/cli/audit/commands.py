@@ -8,11 +8,6 @@ import typer
 audit = typer.Typer(name="audit", help="Verify the audit log.", no_args_is_help=True)
 
 
-@audit.callback()
-def _group() -> None:
-    pass  # without a callback, typer replaces a group of one command with the command
-
-
 def parse_head(text: str) -> str:
     """Return the hash of a head such as `412:9f3c…`, or of a hash alone."""
     match = re.fullmatch(r"(?:\d{1,19}:)?([0-9a-f]{64})", text.strip().lower())
@@ -42,3 +37,18 @@ def verify(
     from plinth.cli.audit.verify import run
 
     run(expect, as_json=as_json)
+
+
+@audit.command()
+def accept(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Sign the checkpoint of deleted events again, although no known key verifies it.
+
+    Run it if the SECRET_KEY that signed it is lost, or after an attack that you have examined.
+    Records an event. After a change of SECRET_KEY, run `plinth keys reencrypt` instead.
+    """
+    from plinth.cli.audit.accept import run
+
+    run(yes=yes)

@@ -12,6 +12,7 @@ from plinth.cli.doctor import (
     mail,
     redis,
     roles,
+    tables,
     values,
 )
 from plinth.config import settings
@@ -41,4 +42,5 @@ async def _examine_services(services: ServiceUrls, workers: int) -> list[Finding
         *await mail.examine(services.database_url, settings),
         *await addresses.examine(services.database_url, settings),
         *await factors.examine(services.database_url, settings),
+        *await tables.examine(services.database_url, settings),
     ]

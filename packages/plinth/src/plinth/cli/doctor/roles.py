@@ -24,7 +24,10 @@ SELECT current_user AS role,
        pg_get_userbyid(relowner) AS owner,
        (SELECT rolbypassrls FROM pg_roles WHERE rolname = current_user) AS bypasses_policies,
        EXISTS (SELECT FROM pg_policy) AS has_policies,
-       has_table_privilege(events.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') AS may_change_events,
+       has_table_privilege(events.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') OR EXISTS (
+           SELECT FROM pg_class AS checkpoints WHERE oid = to_regclass('event_checkpoints')
+               AND has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER')
+       ) AS may_change_events,
        has_schema_privilege(relnamespace, 'CREATE') AS may_create,
        array(
            SELECT tgname::text FROM pg_trigger

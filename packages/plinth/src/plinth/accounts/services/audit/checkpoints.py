@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries
 from plinth.accounts.models import Event, EventCheckpoint
+from plinth.accounts.services.audit.recording import record
 from plinth.security import signing
 
 PURPOSE = "plinth event checkpoint"
+ACCEPTED = "events.checkpoint_accepted"
 
 
 def create(last: Event) -> EventCheckpoint:
@@ -42,6 +44,21 @@ async def resign(db: AsyncSession) -> Literal["current", "signed", "unknown key"
         return "current"
     await queries.event.resign_checkpoint(db, checkpoint.last_id, signature)
     return "signed"
+
+
+async def accept(db: AsyncSession) -> int | None:
+    """Sign the checkpoint although no known key verifies it, and record an event.
+
+    Returns:
+        The id of the last deleted event, or None without a checkpoint.
+    """
+    checkpoint = await queries.event.find_checkpoint(db)
+    if checkpoint is None:
+        return None
+    signature = signing.sign(PURPOSE, _serialize(checkpoint))
+    await queries.event.resign_checkpoint(db, checkpoint.last_id, signature)
+    record(db, ACCEPTED, subject_id=None, reason=f"1 to {checkpoint.last_id}")
+    return checkpoint.last_id
 
 
 def _serialize(checkpoint: EventCheckpoint) -> bytes:
