@@ -19,8 +19,12 @@ SERVER_CONNECTIONS = 3  # fewer than clients, so that clients share them
 
 
 @contextmanager
-def own_pgbouncer(folder: Path, server: OwnPostgres) -> Iterator[str]:
-    """Start it in transaction mode and yield its URL."""
+def own_pgbouncer(folder: Path, server: OwnPostgres, role: str = USER) -> Iterator[str]:
+    """Start it in transaction mode and yield its URL.
+
+    Args:
+        role: of its connections to the server.
+    """
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
         pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
@@ -28,7 +32,7 @@ def own_pgbouncer(folder: Path, server: OwnPostgres) -> Iterator[str]:
     settings = folder / "pgbouncer.ini"
     settings.write_text(
         f"""[databases]
-{DATABASE} = host=127.0.0.1 port={server.port} user={USER}
+{DATABASE} = host=127.0.0.1 port={server.port} user={role}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
