@@ -13,6 +13,7 @@ TABLES = {
     "genre": "title:str:80",
     "album": "name:str:80 --owned",
     "review": "stars:int --owned --public",
+    "ledger": "name:str:80 --org",
 }
 TYPES = {
     **{name: name for name in ("str", "text", "int", "float", "decimal", "bool", "date")},
@@ -20,16 +21,17 @@ TYPES = {
     "ref to unowned": "ref:genres",
     "ref to owned": "ref:albums",
     "ref to owned public": "ref:reviews",
+    "ref to org": "ref:ledgers",
     "ref to users": "ref:users",
     "ref to itself": "ref:{plural}",
 }
 PRESENCES = ("required", "optional", "default", "optional with default")
-# Add ownership by an organization once `plinth new` supports it.
 OWNERSHIPS = {
     "neither": (),
     "public": ("--public",),
     "owned": ("--owned",),
     "owned public": ("--owned", "--public"),
+    "org": ("--org",),
 }
 # Sorting and filtering are not options; they follow from the type, and generated tests use them.
 RULES = ("plain", "unique", "unique together", "search", "unique and search", "secret")
@@ -87,6 +89,7 @@ class Combination:
         reasons = {
             "a reference has no default": self.is_reference and has_default,
             "add --owned": self.type == "ref to owned" and "owned" not in self.ownership,
+            "add --org": self.type == "ref to org" and self.ownership != "org",
             "cannot refer to another": self.type == "ref to itself" and self.presence == "required",
             "nulls are never equal": self.type == "ref to itself" and (self.is_unique or together),
             "the second row with the default": self.is_unique and has_default,

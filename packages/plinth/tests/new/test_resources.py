@@ -1,4 +1,4 @@
-"""Three resources of `plinth new`, one after another.
+"""Four resources of `plinth new`, one after another.
 
 The generated code passes all checks. The generated tests fail if the code is broken.
 `plinth remove` restores the checkout.
@@ -27,8 +27,12 @@ COMMANDS = [
         "category name:str:80 slug:str:40 weight:float=0.5 is_open:bool=true extra:json={} "
         "--public --search name --unique slug"
     ),
+    (
+        "invoice number:str:30 amount:int due:date? parent:ref:invoices? payer:ref:users? --org "
+        "--search number --unique number"
+    ),
 ]
-TESTS = ["tests/api/test_projects.py", "tests/api/test_notes.py", "tests/api/test_categories.py"]
+TESTS = [f"tests/api/test_{name}.py" for name in ("projects", "notes", "categories", "invoices")]
 
 
 def test_resources_are_written(checkout: Checkout, measured: Measured) -> None:
@@ -54,7 +58,7 @@ def test_resources_pass_their_generated_tests(checkout: Checkout) -> None:
 
 
 def test_resources_pass_the_tests_of_the_project(checkout: Checkout) -> None:
-    names = f"projects or notes or categories or {CHEAP_RULES}"
+    names = f"projects or notes or categories or invoices or {CHEAP_RULES}"
     check(checkout.pytest("-n", "2", "-k", names, "tests/test_contract.py", *OF_SOURCES))
 
 
@@ -88,6 +92,9 @@ SUPERUSERS = "test_categories.py::test_only_superusers_can_write"
 VERSIONS = "test_notes.py::test_if_match"
 UNIQUE = "test_notes.py::test_unique_title"
 SECRET = "test_projects.py::test_token_is_stored_and_never_shown"
+PERMISSIONS = "test_invoices.py::test_members_without_the_permission_are_refused"
+ORG_KEY = """            ["parent_id", "organization_id"],
+            ["invoices.id", "invoices.organization_id"],"""
 BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
     "all may read": (
         "app/crud/note.py",
@@ -164,6 +171,26 @@ BREAKS: dict[str, tuple[str, Callable[[str], str], str]] = {
         replaced('"name": FilterKind', '"token": FilterKind.EQUALS, "name": FilterKind'),
         SECRET,
     ),
+    "an invoice of another organization": (
+        "alembic/versions/*_invoices.py",
+        replaced(ORG_KEY, '["parent_id"], ["invoices.id"],'),
+        "test_invoices.py::test_parent_id_must_exist",
+    ),
+    "no policies": (
+        "alembic/versions/*_invoices.py",
+        replaced('    op.enable_tenant_isolation("invoices")\n', ""),
+        "../test_contract.py::test_tables_of_organizations_are_isolated",
+    ),
+    "all members read": (
+        "app/api/v1/invoices.py",
+        replaced(', permission="invoices:read"', ""),
+        PERMISSIONS,
+    ),
+    "all members write": (
+        "app/api/v1/invoices.py",
+        replaced(', permission="invoices:write"', ""),
+        PERMISSIONS,
+    ),
     "a search of one column": (
         "app/models/note.py",
         replaced("COALESCE(notes.body, '')", "''"),
@@ -221,10 +248,10 @@ def test_removing_all_resources_restores_the_checkout(
 ) -> None:
     with empty_database(services, "resources") as url:
         check(checkout.plinth("db", "upgrade", DATABASE_URL=url))
-        newest = checkout.plinth("remove", "category", "--yes", DATABASE_URL=url)
+        newest = checkout.plinth("remove", "invoice", "--yes", DATABASE_URL=url)
         assert newest.returncode == 1
         assert "undo it first by plinth db downgrade" in newest.stderr
-        for name in ("category", "note", "project"):
+        for name in ("invoice", "category", "note", "project"):
             check(checkout.plinth("db", "downgrade", DATABASE_URL=url))
             check(checkout.plinth("remove", name, "--yes", DATABASE_URL=url))
     assert check(checkout.run("git", "status", "--short")) == ""

@@ -199,6 +199,9 @@ def new(
     owned: Annotated[
         bool, typer.Option("--owned", help="Give each row to the user who created it.")
     ] = False,
+    org: Annotated[
+        bool, typer.Option("--org", help="Give each row to an organization; only members see it.")
+    ] = False,
     public: Annotated[
         bool, typer.Option("--public", help="Allow reading without signing in.")
     ] = False,
@@ -209,7 +212,8 @@ def new(
         list[str] | None,
         typer.Option(
             metavar="A[,B]",
-            help="Columns whose values must be unique, per owner with --owned. Repeatable.",
+            help="Columns whose values must be unique, per owner with --owned or --org. "
+            "Repeatable.",
         ),
     ] = None,
     secret: Annotated[
@@ -233,7 +237,8 @@ def new(
     """Generate a resource: model, schemas, queries, routes, migration and tests.
 
     By default, signed-in users read and superusers write. With --owned, only the owner of a row
-    reads and writes it. Files that you changed are not overwritten.
+    reads and writes it. With --org, the rows belong to organizations, which policies of
+    PostgreSQL isolate, and a member's role decides. Files that you changed are not overwritten.
     """
     from plinth.cli.new import create
 
@@ -242,6 +247,7 @@ def new(
         fields or (),
         plural=plural,
         owned=owned,
+        org=org,
         public=public,
         search=search,
         unique=unique or (),

@@ -255,7 +255,8 @@ class Scene:
 def _find_key(name: str, row: Mapping[str, Any]) -> str:
     """Return the property for `{name}` in a path, such as `slug` for `comment_slug`."""
     candidates = (name, name.rpartition("_")[2])
-    return next((it for it in candidates if it in row), "id" if name.endswith("id") else name)
+    found = (it for it in candidates if row.get(it) is not None)  # null: a row that refers to none
+    return next(found, "id" if name.endswith("id") else name)
 
 
 def _names_organization(operation: Operation, name: str) -> bool:

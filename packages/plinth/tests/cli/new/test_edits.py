@@ -118,9 +118,13 @@ def test_add_and_remove_restore_an_import_exactly(source: str) -> None:
 
 @pytest.mark.parametrize("name", ["ab", "zzzz", "a_name_that_is_rather_long"])
 @pytest.mark.parametrize("path", listed.FILES, ids=str)
-def test_add_and_remove_restore_the_application_modules_exactly(path: Path, name: str) -> None:
+@pytest.mark.parametrize("org", [False, True])
+def test_add_and_remove_restore_the_application_modules_exactly(
+    path: Path, name: str, org: bool
+) -> None:
     before = (ROOT / path).read_text()
     plural, model = f"{name}s", class_name(name)
-    added = listed.enter(path, before, name=name, plural=plural, model=model, public=True)
-    removed = listed.strike(path, tidy(added), name=name, plural=plural, model=model)
+    given = {"name": name, "plural": plural, "model": model}
+    added = listed.enter(path, before, **given, public=not org, org=org)
+    removed = listed.strike(path, tidy(added), **given)
     assert tidy(removed) == before

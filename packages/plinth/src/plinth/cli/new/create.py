@@ -25,6 +25,7 @@ def run(
     unique: Sequence[str],
     secret: str | None = None,
     shown: str | None = None,
+    org: bool = False,
     dry_run: bool,
 ) -> None:
     """
@@ -44,6 +45,7 @@ def run(
         unique=unique,
         secret=secret,
         shown=shown,
+        org=org,
     )
     _refuse_clashes(root, resource, tables)
     changes = plan_new(root, resource)
@@ -55,6 +57,7 @@ def run(
         plan.carry_out(root, changes)
         plan.show_names(changes)
         _explain(name, resource)
+        _explain_permissions(resource)
         out.print("Next: plinth db upgrade, then make check")
 
 
@@ -85,6 +88,7 @@ def plan_new(root: Path, resource: Resource) -> list[Change]:
             plural=resource.plural,
             model=resource.model,
             public=resource.is_public,
+            org=resource.is_org,
         )
         if new != old:
             _refuse_unclean(root, path, new, new := checkout.tidy(root, path, new))
@@ -116,6 +120,15 @@ def _explain(name: str, resource: Resource) -> None:
             )
 
 
+def _explain_permissions(resource: Resource) -> None:
+    if resource.is_org:
+        out.print(
+            f"Owners may use the routes. Give other roles {resource.path}:read and "
+            f"{resource.path}:write by ORGANIZATION_ROLES in app/core/config.py.",
+            markup=False,
+        )
+
+
 def _refuse_clashes(root: Path, resource: Resource, tables: Tables) -> None:
     own = render.places(resource.name, resource.plural)
     if resource.plural in tables and not (root / own["model"]).exists():
@@ -125,7 +138,8 @@ def _refuse_clashes(root: Path, resource: Resource, tables: Tables) -> None:
         declared = f'__tablename__ = "{resource.plural}"'
         if path != own["tests"] and declared in file.read_text(encoding="utf-8"):
             raise Failure(f"NAME: {path} has a table {resource.plural}; choose another name.")
-    prefix = re.compile(rf"""prefix=["']/{resource.path}["'/]""")
+    url = f"organizations/{{slug}}/{resource.path}" if resource.is_org else resource.path
+    prefix = re.compile(rf"""prefix=["']/{re.escape(url)}["'/]""")
     for file in sorted((root / "app/api").rglob("*.py")):
         path = file.relative_to(root)
         if path != own["routes"] and prefix.search(file.read_text(encoding="utf-8")):

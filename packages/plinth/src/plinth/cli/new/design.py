@@ -16,6 +16,7 @@ from plinth.cli.new.words import (
     pluralize,
     singular_of,
 )
+from plinth.db.schema.isolation import is_organization_owned
 
 MIN_UNIQUE_VALUES = 100
 
@@ -34,6 +35,7 @@ def design(
     unique: Sequence[str],
     secret: str | None = None,
     shown: str | None = None,
+    org: bool = False,
 ) -> Resource:
     """
     Args:
@@ -43,6 +45,11 @@ def design(
     Raises:
         Failure: an argument is invalid; the message names it.
     """
+    if org and (owned or public):
+        raise Failure(
+            f"--org and {'--owned' if owned else '--public'} exclude each other: only the members "
+            "of an organization see its rows."
+        )
     if plural is None:
         name, plural = name_and_plural(name)
     check_resource_name(name)
@@ -57,7 +64,7 @@ def design(
         plural=plural,
         fields=fields,
         targets=[
-            _target(field, tables, plural, owned=owned, public=public)
+            _target(field, tables, plural, owned=owned, public=public, org=org)
             for field in fields
             if field.table
         ],
@@ -65,6 +72,7 @@ def design(
         is_public=public,
         search=_searched(by_name, search),
         unique=_unique_rules(by_name, unique, plural),
+        is_org=org,
     )
     if all(field.table == plural for field in fields):
         raise Failure(
@@ -123,28 +131,49 @@ def _refuse_duplicates(names: Sequence[str], kind: str) -> None:
             raise Failure(f"{name}: {kind} cannot be there twice.")
 
 
-def _target(field: Field, tables: Tables, plural: str, *, owned: bool, public: bool) -> Target:
+def _target(
+    field: Field, tables: Tables, plural: str, *, owned: bool, public: bool, org: bool
+) -> Target:
     spec = f"{field.name}:ref:{field.table}"
+    owner = "organization_id" if org else "owner_id"
     if field.table == plural and not field.is_optional:
         raise Failure(f"{spec}: the first of the {plural} cannot refer to another; write {spec}?")
     if field.table == plural:
-        return Target(field, plural, is_private=owned and not public, is_itself=True)
+        is_private = org or (owned and not public)
+        return Target(field, plural, is_private, is_itself=True, owner_column=owner)
     table = tables.get(field.table or "")
     if table is None or not _can_be_referred_to(table):
         names = sorted(name for name, table in tables.items() if _can_be_referred_to(table))
         raise Failure(f"{spec}: no such table; choose one of {', '.join(names)}.")
-    is_private = any(
-        {column.name for column in constraint.columns} == {"id", "owner_id"}
-        for constraint in table.constraints
-        if isinstance(constraint, UniqueConstraint)
-    )
-    if is_private and not owned:
+    private_owner = _find_private_owner(table)
+    if private_owner == "owner_id" and not owned:
         raise Failure(
             f"{spec}: {table.name} belong to their owners, and a table without owners would show "
             "them to all users: add --owned."
         )
+    if private_owner == "organization_id" and not org:
+        raise Failure(
+            f"{spec}: {table.name} belong to organizations, and only their rows may refer to them: "
+            "add --org."
+        )
+    is_private = private_owner is not None
     is_theirs = table.name == "users" or (not is_private and "owner_id" in table.columns)
-    return Target(field, table.name, is_private, goes_with_users=is_theirs)
+    return Target(field, table.name, is_private, goes_with_users=is_theirs, owner_column=owner)
+
+
+def _find_private_owner(table: Table) -> str | None:
+    """Return the column with the owner of a row, if only rows of the same owner may refer to it."""
+    if is_organization_owned(table):
+        return "organization_id"
+    for constraint in table.constraints:
+        columns = (
+            {column.name for column in constraint.columns}
+            if isinstance(constraint, UniqueConstraint)
+            else set()
+        )
+        if columns == {"id", "owner_id"}:
+            return "owner_id"
+    return None
 
 
 def _can_be_referred_to(table: Table) -> bool:

@@ -11,7 +11,9 @@ ROUTES = Path("app/api/v1/__init__.py")
 FILES = (MODELS, CRUD, ROUTES)
 
 
-def enter(path: Path, text: str, *, name: str, plural: str, model: str, public: bool) -> str:
+def enter(
+    path: Path, text: str, *, name: str, plural: str, model: str, public: bool, org: bool
+) -> str:
     """Return the text of a module with the resource added.
 
     Raises:
@@ -27,7 +29,7 @@ def enter(path: Path, text: str, *, name: str, plural: str, model: str, public: 
         text = add_import(text, "app.api.v1", plural)
         if public:
             text = add_to_list(text, "PUBLIC", f"{plural}.reading")
-        return add_to_list(text, "PRIVATE", f"{plural}.router")
+        return add_to_list(text, "MEMBERS" if org else "PRIVATE", f"{plural}.router")
     except (Failure, SyntaxError) as error:
         raise Failure(f"{path} cannot be extended: {error}.") from error
 
@@ -52,7 +54,7 @@ def _strike(path: Path, text: str, name: str, plural: str, model: str) -> str:
         text = remove_import(text, f"app.crud.{name}", name)
         return remove_from_list(text, "__all__", f'"{name}"')
     text = remove_import(text, "app.api.v1", plural)
-    for variable in ("PUBLIC", "PRIVATE"):
+    for variable in ("PUBLIC", "PRIVATE", *(["MEMBERS"] if "MEMBERS" in text else [])):
         for router in ("reading", "router"):
             text = remove_from_list(text, variable, f"{plural}.{router}")
     return text

@@ -20,7 +20,7 @@ class Target:
     """The table that a field refers to.
 
     Attributes:
-        is_private: only the owner of a row may refer to it.
+        is_private: only the owner of a row may refer to it, a user or an organization.
         goes_with_users: its rows belong to users, and rows of other users may refer to them.
         is_itself: it is the table of the field.
     """
@@ -30,6 +30,7 @@ class Target:
     is_private: bool
     goes_with_users: bool = False
     is_itself: bool = False
+    owner_column: str = "owner_id"
 
     @property
     def column(self) -> str:
@@ -37,11 +38,12 @@ class Target:
 
     @property
     def columns(self) -> list[str]:
-        return [self.column, "owner_id"] if self.is_private else [self.column]
+        return [self.column, self.owner_column] if self.is_private else [self.column]
 
     @property
     def referred(self) -> list[str]:
-        return [f"{self.table}.id", *([f"{self.table}.owner_id"] if self.is_private else [])]
+        owner = [f"{self.table}.{self.owner_column}"] if self.is_private else []
+        return [f"{self.table}.id", *owner]
 
     @property
     def ondelete(self) -> str | None:
@@ -60,6 +62,8 @@ class Resource:
     """
     Attributes:
         plural: the plural of the name, and the table.
+        is_owned: each row belongs to a user.
+        is_org: each row belongs to an organization.
         search: the columns that `q` searches.
         unique: groups of columns with a unique constraint each.
     """
@@ -72,6 +76,7 @@ class Resource:
     is_public: bool
     search: Sequence[Field]
     unique: Sequence[Sequence[Field]]
+    is_org: bool = False
 
     @cached_property
     def model(self) -> str:
@@ -92,7 +97,19 @@ class Resource:
 
     @cached_property
     def is_private(self) -> bool:
-        return self.is_owned and not self.is_public
+        return self.is_org or (self.is_owned and not self.is_public)
+
+    @cached_property
+    def owner_column(self) -> str | None:
+        return "organization_id" if self.is_org else "owner_id" if self.is_owned else None
+
+    @cached_property
+    def owner_table(self) -> str:
+        return "organizations" if self.is_org else "users"
+
+    @cached_property
+    def mixin(self) -> str:
+        return "OrganizationOwned, " if self.is_org else "Owned, " if self.is_owned else ""
 
     @cached_property
     def article(self) -> str:
@@ -110,10 +127,11 @@ class Resource:
 
     @cached_property
     def index_prefix(self) -> list[str]:
-        return ["owner_id"] if self.is_private else []
+        return [self.owner_column] if self.is_private and self.owner_column else []
 
     def unique_columns(self, fields: Sequence[Field]) -> list[str]:
-        return [*(["owner_id"] if self.is_owned else []), *(field.column for field in fields)]
+        owner = [self.owner_column] if self.owner_column else []
+        return [*owner, *(field.column for field in fields)]
 
     def in_datetime(self, source: str) -> str:
         """Qualify the types `date` and `datetime` if a column shadows them."""
@@ -192,6 +210,8 @@ class Resource:
 
     @cached_property
     def access(self) -> str:
+        if self.is_org:
+            return "Members whose role has the permission may read or write, others get a 404"
         if self.is_owned:
             others = "anyone may read" if self.is_public else "others get a 404"
             return f"Owners and superusers may read and write, {others}"
@@ -227,10 +247,11 @@ class Resource:
     def _identifiers(self) -> list[str]:
         keys = [target.columns for target in self.targets]
         unique = [self.unique_columns(fields) for fields in self.unique]
+        owner = self.owner_column or "owner_id"
         return [
-            f"uq_{self.plural}_id_owner_id",
+            f"uq_{self.plural}_id_{owner}",
             f"ix_{self.plural}_search_trgm",
-            *(f"ix_{self.plural}_{name}" for name in (*self.indexes, "owner_id")),
+            *(f"ix_{self.plural}_{name}" for name in (*self.indexes, owner)),
             *(f"ix_{self.plural}_{field.column}" for field in self.fields if field.is_indexed),
             *(f"fk_{self.plural}_{'_'.join(columns)}" for columns in keys),
             *(f"uq_{self.plural}_{'_'.join(columns)}" for columns in unique),

@@ -16,7 +16,9 @@ from plinth.resources.crud import snake_case
 MAX_LENGTH = 40
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
-GENERATED_COLUMNS = {"id", "owner_id", "version", "created_at", "updated_at"}
+GENERATED_COLUMNS = {
+    "id", "owner_id", "organization_id", "version", "created_at", "updated_at",
+}  # fmt: skip
 # PostgreSQL's hidden columns of every table.
 SYSTEM_COLUMNS = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 # A column of that name would shadow the type in the annotations of later columns.

@@ -8,6 +8,8 @@ from sqlalchemy.orm import configure_mappers
 
 from plinth.cli.application import load_application
 from plinth.db.models import Base, sounds_secret
+from plinth.db.schema.isolation import is_organization_owned
+from plinth.db.tenancy import TENANT_POLICY
 
 load_application()  # imports the models
 TABLES = Base.metadata.tables
@@ -72,6 +74,20 @@ async def check_trigger(connection: asyncpg.Connection, column: str, trigger: st
     assert having == tables, (
         f"create the trigger {trigger} in the migration of each table with a column {column}: "
         f"missing in {sorted(tables - having)}, superfluous in {sorted(having - tables)}"
+    )
+
+
+async def test_tables_of_organizations_are_isolated(second: asyncpg.Connection) -> None:
+    rows = await second.fetch(
+        "SELECT relname FROM pg_class JOIN pg_policy ON polrelid = pg_class.oid"
+        " WHERE polname = $1 AND relrowsecurity AND relforcerowsecurity",
+        TENANT_POLICY,
+    )
+    owned = {name for name, table in TABLES.items() if is_organization_owned(table)}
+    exposed = sorted(owned - {row["relname"] for row in rows})
+    assert exposed == [], (
+        "add op.enable_tenant_isolation(TABLE) to the migration of these tables with "
+        "OrganizationOwned: members of each organization could see the rows of all"
     )
 
 
