@@ -151,6 +151,7 @@ def test_each_table_has_a_view_or_a_reason_to_have_none() -> None:
             "Passkey",
             "RecoveryCode",
             "ReleasedSlug",
+            "ServiceAccount",
             "SessionCleanup",
             "TotpSecret",
         },

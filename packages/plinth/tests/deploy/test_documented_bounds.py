@@ -19,6 +19,7 @@ from plinth.cli.users import files
 from plinth.config import Settings
 from plinth.http import problems, protocol
 from plinth.http.bounds import overload, request_limits
+from plinth.organizations.services import service_accounts
 from plinth.request import headers
 from plinth.resources import fields, listing, page_query
 from plinth.security import devices, hash_shares, passwords
@@ -28,7 +29,7 @@ ROW = re.compile(r"\| `(?P<name>\w+)`(?: (?P<part>[\w/-]+))? \|\s*(?P<value>[\d.
 MODULES = (
     api_key, auth, challenge, client, devices, discovery, factor, fields, files, hash_shares,
     headers, identity, one_time_token, passwords, problems, protocol, provider_http, listing,
-    page_query, rotation, session,
+    page_query, rotation, service_accounts, session,
 )  # fmt: skip
 LIMIT = re.compile(r"^(MAX_\w+)\b.* = ", re.MULTILINE)
 BOUNDS = re.compile(r"MAX_\w*(SIZE|BYTES|FLIGHT)|(HEADER|BODY|WRITE)_TIMEOUT|DRAIN_SECONDS")

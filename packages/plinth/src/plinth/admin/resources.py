@@ -28,7 +28,13 @@ from plinth.accounts.models import (
 from plinth.accounts.services import audit
 from plinth.admin.table import Table, action_transaction, form_transaction
 from plinth.db.models import Base
-from plinth.organizations.models import Invitation, Membership, Organization, ReleasedSlug
+from plinth.organizations.models import (
+    Invitation,
+    Membership,
+    Organization,
+    ReleasedSlug,
+    ServiceAccount,
+)
 from plinth.resources.idempotency import IdempotencyKey
 
 MODELS_WITH_VIEWS = (ApiKey, Event, Invitation, Mail, Membership, Organization, Session, User)
@@ -42,6 +48,7 @@ HIDDEN_MODELS = (  # internal, or secret
     Passkey,
     RecoveryCode,
     ReleasedSlug,
+    ServiceAccount,
     SessionCleanup,
     TotpSecret,
 )

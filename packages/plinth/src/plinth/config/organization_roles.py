@@ -40,6 +40,8 @@ class OrganizationRoles:
             "members:write",
             "invitations:read",
             "invitations:write",
+            "service_accounts:read",
+            "service_accounts:write",
         }
     )
     """The permissions of the role `admin` on the routes of the library."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     PrimaryKeyConstraint,
@@ -19,6 +20,7 @@ from plinth.db.models import Base, NumberedBase, Timestamped
 
 MAX_SLUG_LENGTH = 50
 SLUG_TAKEN = ("slug_taken", "Another organization has, or recently had, this slug")
+SERVICE_OWNER = ("service_account_owner", "A service account cannot be an owner")
 
 
 class Organization(Timestamped, NumberedBase):
@@ -60,7 +62,14 @@ class Membership(Base):
             "user_id",
             info={"conflict": ("already_member", "This user is a member already")},
         ),
-        {"info": {"raised": {"ck_memberships_last_owner": {"conflict": ("last_owner", None)}}}},
+        {
+            "info": {
+                "raised": {
+                    "ck_memberships_last_owner": {"conflict": ("last_owner", None)},
+                    "ck_memberships_service_owner": {"conflict": SERVICE_OWNER},
+                }
+            }
+        },
     )
 
     organization_id: Mapped[int] = mapped_column(
@@ -74,6 +83,38 @@ class Membership(Base):
 
 
 Index("ix_memberships_user_id", Membership.user_id, Membership.organization_id)
+
+
+class ServiceAccount(Base):
+    """A user of an organization who cannot sign in, and uses the API by keys.
+
+    The trigger `refuse_service_session` refuses a session of the user, and `refuse_service_owner`
+    the role of an owner. When the membership ends, `delete_service_user` deletes the user with all
+    keys.
+    """
+
+    __tablename__ = "service_accounts"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "user_id"],
+            ["memberships.organization_id", "memberships.user_id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    organization_id: Mapped[int]
+    name: Mapped[str] = mapped_column(String(100))
+    created_by: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+Index(
+    "ix_service_accounts_organization_id",
+    ServiceAccount.organization_id,
+    ServiceAccount.created_at,
+    ServiceAccount.user_id,
+)
 
 
 class Invitation(NumberedBase):

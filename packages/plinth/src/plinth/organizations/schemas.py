@@ -98,6 +98,23 @@ class MemberUpdate(BaseModel):
     role: RoleName
 
 
+class ServiceAccountCreate(BaseModel):
+    name: Label
+    role: RoleName
+
+
+class ServiceAccountOut(BaseModel):
+    """
+    Attributes:
+        id: the id of its user, also in events and of the member.
+    """
+
+    id: int
+    name: str
+    role: str
+    created_at: datetime
+
+
 class OwnershipTransfer(BaseModel):
     user_id: Annotated[RowRef, Field(description="The member who becomes an owner.")]
 

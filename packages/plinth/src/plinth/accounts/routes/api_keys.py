@@ -37,7 +37,9 @@ async def list_api_keys(
     db: DB, user: CurrentUser, skip: Skip = 0, limit: Limit = settings.MAX_PAGE_SIZE
 ) -> list[ApiKeyOut]:
     """List your API keys that were not revoked, newest first."""
-    return [_show(it) for it in await queries.api_key.get_all(db, user.id, skip=skip, limit=limit)]
+    return [
+        show_key(it) for it in await queries.api_key.get_all(db, user.id, skip=skip, limit=limit)
+    ]
 
 
 @keys_router.post("", status_code=201, responses=responses(Rejected, PermissionDenied, RateLimited))
@@ -49,7 +51,7 @@ async def create_api_key(
     lifecycle.check_scopes(key.scopes, list_permissions(request.app))
     values = key.model_dump(exclude={"expires_in_days"})
     row, text = await lifecycle.create(db, user, values, key.expires_in_days)
-    return NewApiKeyOut(**_show(row).model_dump(), key=text)
+    return NewApiKeyOut(**show_key(row).model_dump(), key=text)
 
 
 @keys_router.patch("/{key_id}", responses=responses(PermissionDenied, NotFound))
@@ -60,7 +62,7 @@ async def change_api_key(
     """Change the name, the scopes or the networks of an API key. Its lifetime stays."""
     if changes.scopes is not MISSING:
         lifecycle.check_scopes(changes.scopes, list_permissions(request.app))
-    return _show(await lifecycle.change(db, user, key_id, changes.model_dump()))
+    return show_key(await lifecycle.change(db, user, key_id, changes.model_dump()))
 
 
 @keys_router.delete("/{key_id}", status_code=204, responses=responses(PermissionDenied, NotFound))
@@ -81,7 +83,7 @@ async def report_api_key(db: DB, found: FoundApiKey, client: Client) -> None:
     await lifecycle.revoke_reported(db, found.key)
 
 
-def _show(row: ApiKey) -> ApiKeyOut:
+def show_key(row: ApiKey) -> ApiKeyOut:
     return ApiKeyOut(
         id=row.id,
         name=row.name,

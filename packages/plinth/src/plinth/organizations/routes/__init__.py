@@ -5,7 +5,7 @@
 
 from fastapi import APIRouter
 
-from plinth.organizations.routes import invitations, members, organizations
+from plinth.organizations.routes import invitations, members, organizations, service_accounts
 
 router = APIRouter()
 router.include_router(organizations.router)
@@ -15,5 +15,6 @@ member_router = APIRouter()
 member_router.include_router(organizations.member_router)
 member_router.include_router(members.router)
 member_router.include_router(invitations.member_router)
+member_router.include_router(service_accounts.router)
 
 __all__ = ["member_router", "router"]

@@ -58,15 +58,27 @@ async def create(
     """
     await throttle.limit_api_keys(caller.id)
     user = await accounts.lock_caller(db, caller.id, caller.session_id, recent=True)
-    if await queries.api_key.count_live(db, user.id) >= settings.API_KEYS_PER_USER:
+    key = await add(db, user.id, values, days, created_by=caller.id)
+    await _notify(db, user, "api_key_created", key.row.name)
+    return key
+
+
+async def add(
+    db: AsyncSession, user_id: int, values: Mapping[str, Any], days: int, *, created_by: int
+) -> NewApiKey:
+    """Create a key of a user. A lock of the caller's makes concurrent calls wait.
+
+    Raises:
+        TooManyApiKeys
+    """
+    if await queries.api_key.count_live(db, user_id) >= settings.API_KEYS_PER_USER:
         raise TooManyApiKeys
     token = make_api_key(uuid4())
-    stored = {"id": token.id, "user_id": user.id, "hash": token.hash, "created_by": caller.id}
+    stored = {"id": token.id, "user_id": user_id, "hash": token.hash, "created_by": created_by}
     row = await queries.api_key.add(db, {**values, **stored}, days=days)
     audit.record(
-        db, "api_key.created", subject_id=user.id, reason=f"{row.id}: {', '.join(row.scopes)}"
+        db, "api_key.created", subject_id=user_id, reason=f"{row.id}: {', '.join(row.scopes)}"
     )
-    await _notify(db, user, "api_key_created", row.name)
     return NewApiKey(row, token.text)
 
 
