@@ -263,3 +263,17 @@ async def test_a_removed_provider_is_no_way_to_authenticate_again(
     monkeypatch.setattr(settings, "OIDC_PROVIDERS", {})
     monkeypatch.setattr(settings, "EMAIL_CODES", False)
     assert (await add_app(browser, signed_in)).json()["methods"] == ["password_reset"]
+
+
+async def test_a_silent_sign_in_without_a_factor_names_the_password(
+    browser: Browser, provider: FakeProvider, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no session that the password could renew, so the user signs in again with it."""
+    person = await people.add(email="ann@example.com", is_verified=True)
+    monkeypatch.setattr(settings, "MFA_REQUIRED", "all")
+    provider.claims = {"auth_time": REMOVED}
+    refused = (await browser.sign_in()).json()
+    assert (refused["code"], refused["methods"]) == ("step_up_required", ["password"])
+    assert refused["detail"] == "Sign in again to continue, by one of the methods"
+    pending = (await people.try_to_sign_in(person)).json()
+    assert (pending["code"], pending["methods"]) == ("mfa_required", [])

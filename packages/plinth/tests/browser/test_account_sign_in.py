@@ -204,11 +204,27 @@ def strict_site(
     services: TestServices,
     database_url: str,
     inbox: Inbox,
+    provider: FakeProvider,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     folder: Path = tmp_path_factory.mktemp("account")
-    with serving_site(services, database_url, inbox, folder, MFA_REQUIRED="all") as site:
+    providers = json.dumps({"heron": {**provider.settings, "link_verified": True}})
+    more = {"MFA_REQUIRED": "all", "OIDC_PROVIDERS": providers}
+    with serving_site(services, database_url, inbox, folder, **more) as site:
         yield site
+
+
+def test_a_silent_sign_in_without_a_factor_names_the_password(
+    browser: Browser, strict_site: Site, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = strict_site.register("xenia")
+    strict_site.execute("UPDATE users SET is_verified = true WHERE email = $1", email)
+    use_provider(provider, "xenia")
+    monkeypatch.setattr(provider, "claims", {"auth_time": REMOVED})
+    with visiting(browser, strict_site, provider.url) as visit:
+        visit.page.get_by_role("button", name="Continue with Heron").click()
+        alert = visit.page.locator("#sign-in").get_by_role("alert")
+        expect(alert).to_contain_text("not recent enough. Sign in with your password, and continue")
 
 
 def test_a_required_app_is_added_during_the_sign_in(browser: Browser, strict_site: Site) -> None:

@@ -79,6 +79,7 @@ class StepUpRequired(PermissionDenied):
 class FreshSignInRequired(StepUpRequired):
     """The user authenticated too long ago to add the first second factor."""
 
+    detail = SIGN_IN_AGAIN  # there is no session that `POST /auth/step-up` could renew
     commit_on_error = True  # keeps the account of a first sign-in, and the audit event
 
 

@@ -370,16 +370,17 @@ async function openProvider(provider, more = {}) {
 async function signInAgain({ methods, providers = [] }) {
   const shown = findAll("[data-action=signInByProvider]").map((it) => it.dataset.provider);
   const provider = providers.find((it) => shown.includes(it));
-  if (!provider) throw new Error(`Your last sign-in is not recent enough. ${describeMail(methods)}`);
+  if (!provider) throw new Error(`Your last sign-in is not recent enough. ${describeSignIn(methods)}`);
   const text = "Your last sign-in was a while ago. Sign in again with your provider, then repeat the change.";
   await ask({ title: "Confirm that it is you", text, button: "Continue" });
   await openProvider(provider, { fresh: true });
   throw new Cancelled();
 }
 
-function describeMail(methods) {
-  const way = methods.includes("email_code") ? "with a code by e-mail" : "after a password reset";
-  return `Sign in ${way}, and continue within a few minutes.`;
+function describeSignIn(methods) {
+  const ways = { password: "with your password", email_code: "with a code by e-mail" };
+  const method = methods.find((it) => it in ways);
+  return `Sign in ${ways[method] ?? "after a password reset"}, and continue within a few minutes.`;
 }
 
 async function beginProviderFlow(links, fresh = false) {
@@ -397,7 +398,7 @@ function encode(bytes) {
 function readCode(query, flow) {
   if (query.get("error") === "provider_refused" && flow.fresh) {
     const methods = find("[data-action=requestEmailCode]") ? ["email_code"] : [];
-    throw new Error(`The provider did not confirm a recent sign-in. ${describeMail(methods)}`);
+    throw new Error(`The provider did not confirm a recent sign-in. ${describeSignIn(methods)}`);
   }
   if (!query.has("code")) throw new Error(`The provider did not confirm the sign-in (${query.get("error")}).`);
   return { code: query.get("code"), code_verifier: flow.verifier };
