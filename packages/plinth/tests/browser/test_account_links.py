@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,20 @@ def test_a_link_has_the_code_to_sign_in(visit: Visit, site: Site, browser: Brows
     visit.inspect("email-code-link")
     page.get_by_role("button", name="Sign in", exact=True).click()
     visit.expect_signed_in()
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_an_expired_code_leaves_no_address_in_the_browser(visit: Visit, site: Site) -> None:
+    page, email = visit.page, site.register("yvonne")
+    page.locator("#sign-in").get_by_label("E-mail").fill(email)
+    page.get_by_role("button", name="Send a code by e-mail").click()
+    expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
+    page.goto(f"{site.origin}/account")
+    assert page.evaluate("localStorage.length") == 1, "the link may open in another tab"
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(minutes=11))
+    page.goto(f"{site.origin}/account/email-code#token=12345678")
+    alert = page.locator("#sign-in").get_by_role("alert")
+    expect(alert).to_contain_text("in which you requested the code")
     assert page.evaluate("localStorage.length") == 0
 
 

@@ -292,6 +292,7 @@ async function start() {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
   const flow = JSON.parse(sessionStorage.getItem(OIDC) ?? "null");
   sessionStorage.removeItem(OIDC);
+  readRequestedCode(); // removes an expired one
   if (location.href !== location.origin + pathname) history.replaceState(null, "", pathname);
   for (const it of findAll("[data-needs=passkeys]")) it.hidden = !hasPasskeys;
   for (const it of findAll("[data-show=passkey-note]")) Object.assign(it, { hidden: hasPasskeys, textContent: noPasskeys });
@@ -321,7 +322,7 @@ const links = {
     pending = { token };
   },
   async "email-code"(code) {
-    const requested = JSON.parse(localStorage.getItem(EMAIL_CODE) ?? "null");
+    const requested = readRequestedCode();
     if (!requested) {
       return await showSignIn("Open the link in the browser in which you requested the code, or type the code there.");
     }
@@ -335,6 +336,14 @@ function showForgotten(text) {
   showStep("forgotten");
   find("#forgotten [name=email]").value = email;
   say(card("forgotten"), text);
+}
+
+/** Return the address and the challenge of the code that this browser requested, until it expires. */
+function readRequestedCode() {
+  const requested = JSON.parse(localStorage.getItem(EMAIL_CODE) ?? "null");
+  if (requested?.expires_at > Date.now() / 1000) return requested;
+  localStorage.removeItem(EMAIL_CODE); // the next user of the browser must not see the address
+  return null;
 }
 
 function showEmailCode(requested) {
@@ -561,9 +570,9 @@ const actions = {
       throw new Error("Enter your e-mail first.");
     }
     const email = field.value;
-    const { challenge } = await send("POST", "/auth/email-code", { email });
-    localStorage.setItem(EMAIL_CODE, JSON.stringify({ challenge, email }));
-    showEmailCode({ challenge, email });
+    const requested = { ...(await send("POST", "/auth/email-code", { email })), email };
+    localStorage.setItem(EMAIL_CODE, JSON.stringify(requested));
+    showEmailCode(requested);
   },
   async signInByEmailCode({ elements }) {
     await signIn("/auth/email-code/verify", { challenge: pending.challenge, code: elements.code.value });
