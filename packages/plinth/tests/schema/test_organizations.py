@@ -68,6 +68,28 @@ async def test_other_members_may_go(
     assert await second.fetchval("SELECT count(*) FROM memberships") == 1
 
 
+async def test_two_leaving_owners_wait_for_each_other(
+    rows: Rows, second: asyncpg.Connection, people: People, owner: int, database_url: str
+) -> None:
+    acme = await add_organization(rows, second, "acme", owner)
+    other = (await people.add()).id
+    await add_member(second, acme, other, "owner")
+    leave = "DELETE FROM memberships WHERE user_id = $1"
+    third = await asyncpg.connect(database_url)
+    try:
+        first = second.transaction()
+        await first.start()
+        await second.execute(leave, owner)
+        waiting = asyncio.create_task(third.execute(leave, other))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        await first.commit()
+        with pytest.raises(asyncpg.CheckViolationError, match=f"{LAST_OWNER}acme"):
+            await waiting
+    finally:
+        await third.close()
+
+
 @pytest.mark.parametrize(
     "release",
     ["DELETE FROM organizations", "UPDATE organizations SET slug = 'newer'"],

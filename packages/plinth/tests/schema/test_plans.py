@@ -18,6 +18,7 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
 from plinth.db.reading import Query, in_array
+from plinth.organizations.queries.member import by_membership
 from plinth.resources.pages import ListParams
 from plinth.testing.databases import TestServices, cloned_database
 
@@ -34,6 +35,13 @@ SIGN_IN = """
     ORDER BY id LIMIT 1000
 """
 
+ORGANIZE = """
+    INSERT INTO organizations (slug, name)
+    SELECT 'company-' || n, n FROM generate_series(1, 1000) n;
+    INSERT INTO memberships (organization_id, user_id, role)
+    SELECT 1 + users.id % 1000, users.id, 'owner' FROM users
+"""
+
 
 @pytest.fixture(scope="module")
 def crowded(services: TestServices, worker_id: str) -> Iterator[str]:
@@ -46,7 +54,8 @@ async def many(crowded: str) -> AsyncIterator[Database]:
     connection = await asyncpg.connect(crowded)
     await connection.execute(SEED)
     await connection.execute(SIGN_IN)
-    await connection.execute("VACUUM ANALYZE users, sessions")
+    await connection.execute(ORGANIZE)
+    await connection.execute("VACUUM ANALYZE users, sessions, organizations, memberships")
     await connection.close()
     database = Database(crowded, settings, Base.metadata)
     yield database
@@ -132,6 +141,20 @@ async def test_principal_lookup_uses_primary_keys_only(
     plan = json.loads(await plain.fetchval(run))[0]["Plan"]
     # The second one is the superuser of an impersonation, which is not looked up for this session.
     assert list(find_rows_read(plan, by="pk_users")) == [1, 0]
+
+
+async def test_member_lookup_uses_indexes_only(many: Database, plain: asyncpg.Connection) -> None:
+    await plain.execute("SET plan_cache_mode = force_generic_plan")
+    await plain.execute(f"PREPARE whose AS {by_membership.sql}")
+    key, slug = await plain.fetchrow(
+        "SELECT sessions.id, slug FROM sessions JOIN memberships USING (user_id)"
+        " JOIN organizations ON organizations.id = organization_id ORDER BY user_id DESC LIMIT 1"
+    )
+    run = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE whose('{{{key}}}', '{{{slug}}}')"
+    plan = json.loads(await plain.fetchval(run))[0]["Plan"]
+    assert list(find_rows_read(plan, by="uq_organizations_slug")) == [1]
+    assert {"pk_memberships", "ix_memberships_user_id"} & set(find_indexes(plan))
+    assert "Seq Scan" not in set(find_values(plan, "Node Type"))
 
 
 def find_rows_read(plan: dict[str, Any], *, by: str) -> Iterator[float]:

@@ -192,7 +192,7 @@ def test_each_use_is_derived_from_the_columns(shop: Shop) -> None:
     own = ["phone", "country", "level", "balance", "born", "extra", "tags", "plan", "network"]
     own += ["newsletter"]
     ours = ["email", "username", "full_name", "is_active", "is_superuser", "is_verified"]
-    assert found["exported"] == ["id", *ours, "created_at", *own]
+    assert found["exported"] == ["id", *ours, "created_at", *own, "memberships"]
     assert found["with hashes"] == [*found["exported"], "hashed_password"]
     assert found["admin"] == ["id", *ours, "created_at", "updated_at", *own]
     assert found["principal"] == [*found["admin"], *SESSION_FIELDS]

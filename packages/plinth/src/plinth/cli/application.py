@@ -21,6 +21,7 @@ def load_metadata() -> MetaData:
     package = project.find_package()
     if find_spec(package) and find_spec(f"{package}.models"):
         import_module(f"{package}.models")
+    import_module("plinth.organizations.models")  # not all applications import it
     return Base.metadata
 
 

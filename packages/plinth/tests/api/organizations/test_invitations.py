@@ -1,5 +1,6 @@
 """Invitations: the token, the verified address, the inviter, one use."""
 
+import hashlib
 from datetime import timedelta
 
 import asyncpg
@@ -9,7 +10,7 @@ from httpx2 import AsyncClient, Response
 from plinth.config import settings
 from plinth.testing.people import People, Person
 from tests.support.mail_server import Inbox, text_of, token_of
-from tests.support.organizations import Company, code_of, make_stale
+from tests.support.organizations import Company, code_of, found, make_stale
 
 INVITED = "Guest@example.com"
 
@@ -64,8 +65,8 @@ async def test_mail_names_the_organization_and_the_inviter(
     assert f"{settings.FRONTEND_URL}/accept-invitation#token=" in text_of(mail)
     token = token_of(mail)
     assert token not in invited.text
-    stored = await second.fetchval("SELECT invitations::text FROM invitations")
-    assert token not in stored
+    stored = await second.fetchval("SELECT token_hash FROM invitations")
+    assert stored == hashlib.sha256(token.encode()).digest()
 
 
 async def test_stranger_with_the_token_does_not_join(
@@ -92,6 +93,31 @@ async def test_invited_user_without_the_token_does_not_join(
 ) -> None:
     for wrong in ("A" * 43, token[:-1], token + "A", token.swapcase()):
         assert code_of(await accept(client, guest, wrong)) == (400, "invalid_invitation")
+
+
+async def test_token_of_another_invitation_is_of_its_address(
+    company: Company, client: AsyncClient, guest: Person, token: str, inbox: Inbox
+) -> None:
+    """Two people have invitations; neither token opens the other one."""
+    other = await invite(company, inbox, company.owner, "admin", email="other@example.com")
+    assert code_of(await accept(client, guest, other)) == (403, "invited_other_address")
+    assert (await accept(client, guest, token)).json()["role"] == "member"
+
+
+async def test_invitation_of_another_organization_is_not_found(
+    company: Company,
+    client: AsyncClient,
+    people: People,
+    second: asyncpg.Connection,
+    guest: Person,
+    token: str,
+) -> None:
+    other = await found(client, people, second, "other")
+    invitation = await second.fetchval("SELECT id FROM invitations")
+    refused = await other.call("DELETE", f"/invitations/{invitation}", other.owner)
+    assert code_of(refused) == (404, "invitation_not_found")
+    assert (await other.call("GET", "/invitations", other.owner)).json() == []
+    assert (await accept(client, guest, token)).status_code == 200
 
 
 async def test_expired_invitation_is_refused(

@@ -1,5 +1,7 @@
 """Members: their roles, who may change them, and the last owner."""
 
+import asyncio
+
 import asyncpg
 import pytest
 from httpx2 import AsyncClient
@@ -8,6 +10,8 @@ from plinth.config import OrganizationRoles, Settings
 from plinth.testing.people import People
 from tests.support.organizations import Company, code_of, found, make_stale
 
+WAITS_FOR_LOCK = """SELECT count(*) > 0 FROM pg_locks
+    WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"""
 ROLES = OrganizationRoles(
     admin={*OrganizationRoles.ADMIN, "invoices:read", "invoices:write"},
     member={*OrganizationRoles.MEMBER, "invoices:read"},
@@ -161,6 +165,25 @@ async def test_member_of_another_organization_is_not_found(
         refused = await other.call(method, f"/members/{victim.id}", company.owner, body)
         assert code_of(refused) == (404, "organization_not_found")
     assert (await other.roles())[victim.id] == "member"
+
+
+async def test_request_that_waits_for_a_demotion_is_refused(
+    company: Company, second: asyncpg.Connection
+) -> None:
+    """The request was authenticated before the change, and waits for the organization's row."""
+    admin, member = await company.enter("admin"), await company.enter("member")
+    async with second.transaction():
+        lock = "SELECT FROM organizations WHERE id = $1 FOR NO KEY UPDATE"
+        await second.execute(lock, company.id)
+        change = "UPDATE memberships SET role = 'member' WHERE user_id = $1"
+        await second.execute(change, admin.id)
+        path = f"/members/{member.id}"
+        waiting = asyncio.create_task(company.call("DELETE", path, admin))
+        while not await second.fetchval(WAITS_FOR_LOCK):
+            await asyncio.sleep(0.01)
+            assert not waiting.done(), "it did not wait for the organization's row"
+    assert code_of(await waiting) == (403, "permission_denied")
+    assert member.id in await company.roles()
 
 
 async def test_role_of_another_organization_gives_no_permission(

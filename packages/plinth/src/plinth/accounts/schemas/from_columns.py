@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     MISSING,
@@ -169,6 +169,7 @@ class ImportedColumns(BaseModel):
     Attributes:
         created_at: the time of the import by default.
         id: ignored, since the database assigns ids. Exports contain it.
+        memberships: ignored, like `id`: the organizations may not exist here.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -179,16 +180,30 @@ class ImportedColumns(BaseModel):
     is_superuser: Flag = False
     created_at: Moment | None = None
     id: fields.Line | int | None = None
+    memberships: Any = None
 
     @property
     def email_canonical(self) -> str:
         return canonical(self.email)
 
 
+class ExportedMembership(BaseModel):
+    """
+    Attributes:
+        organization: the slug.
+    """
+
+    organization: str
+    role: str
+
+
 class ExportedUser(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: int
+
+    if TYPE_CHECKING:  # the last field, after the columns
+        memberships: list[ExportedMembership]
 
 
 def exported_user(*, hashes: bool) -> type[ExportedUser]:
@@ -216,6 +231,7 @@ _ignored: Any = {name: (Any, None) for name in EXPORTED if name not in {*IMPORTE
 ImportedUser = create_model("ImportedUser", __base__=ImportedColumns, **_imported, **_ignored)
 
 _exported_columns: Any = {name: (Any, ...) for name in EXPORTED if name != "id"}
+_exported_columns.setdefault("memberships", (list[ExportedMembership], []))
 _exported = create_model("ExportedUser", __base__=ExportedUser, **_exported_columns)
 _exported_with_hash = create_model(
     "ExportedUserWithHash", __base__=_exported, hashed_password=(str, ...)

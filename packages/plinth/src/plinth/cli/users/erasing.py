@@ -5,13 +5,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from plinth.accounts import queries
-from plinth.accounts.services import accounts, administration, factors
+from plinth.accounts.services import accounts, factors
 from plinth.accounts.services.administration import ErasureResult
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
 from plinth.cli.output import confirm, out
 from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
+from plinth.organizations.services import personal_data
 from plinth.resources.fields import MAX_ID
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ async def _erase(services: ServiceUrls, user_id: int) -> ErasureResult:
     async with connected(services) as database:
         try:
             async with database.transaction() as db:
-                return await administration.erase(db, user_id)
+                return await personal_data.erase_user(db, user_id)
         except accounts.UserNotFound as error:
             raise Failure(f"There is no data of a user {user_id}.") from error
 

@@ -15,6 +15,7 @@ from plinth.cli.users.commands import Format
 from plinth.cli.users.files import STANDARD, find_format
 from plinth.config import settings
 from plinth.devservices.service_urls import ServiceUrls, running_services
+from plinth.organizations.services import personal_data
 
 STEP = 1000
 
@@ -42,7 +43,8 @@ async def _write(services: ServiceUrls, target: TextIO, kind: Format, *, hashes:
     count = 0
     async with connected(services) as database, database.transaction() as db:
         with err.status("") as progress:
-            async for user in bulk.export_users(db, hashes=hashes):
+            users = bulk.export_users(db, hashes=hashes)
+            async for user in personal_data.add_memberships(db, users):
                 write(user)
                 count += 1
                 if count % STEP == 0:

@@ -96,3 +96,9 @@ async def purge(db: AsyncSession, organization_id: int) -> None:
         Invitation.organization_id == organization_id, Invitation.expires_at <= func.now()
     )
     await db.execute(statement.execution_options(synchronize_session=False))
+
+
+async def remove_to(db: AsyncSession, email_canonical: str) -> None:
+    """Delete the invitations of all organizations to an address."""
+    statement = delete(Invitation).where(Invitation.email_canonical == email_canonical)
+    await db.execute(statement.execution_options(synchronize_session=False))

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Text, and_, column, func, select
+from sqlalchemy import Text, column, func, join, literal_column, outerjoin, select, true
 from sqlalchemy import Uuid as UuidType
-from sqlalchemy.orm import join, outerjoin
 
 from plinth.accounts.models import Session
 from plinth.accounts.queries.principal import COLUMNS, SESSIONS, Principal
@@ -21,6 +20,7 @@ MemberKey = tuple[UUID, str]
 # A column of the application's users may have the name of a field of the membership, such as
 # `role`. The field then is the membership's.
 _own = tuple(it for it in COLUMNS if it.key not in MEMBER_FIELDS)
+_own_names = tuple(str(it.key) for it in _own)
 
 if TYPE_CHECKING:
 
@@ -39,33 +39,39 @@ if TYPE_CHECKING:
         role: str
 
 else:
-    MemberPrincipal = namedtuple("MemberPrincipal", (*(it.key for it in _own), *MEMBER_FIELDS))
+    MemberPrincipal = namedtuple("MemberPrincipal", (*_own_names, *MEMBER_FIELDS))
 
 _keys = (
     func.unnest(array_param("session_ids", UuidType()), array_param("slugs", Text()))
     .table_valued(column("session_id", UuidType()), column("slug", Text()), name="keys")
     .render_derived()
 )
-_members = Query(
+# OFFSET 0 forces a lookup by key, as in `accounts/queries/principal.py`. Without it, PostgreSQL may
+# scan the sessions or the organizations.
+_principal = (
+    select(*_own)
+    .select_from(SESSIONS)
+    .where(Session.id == _keys.c.session_id)
+    .offset(literal_column("0"))
+    .lateral("principal")
+)
+_membership = (
+    select(Membership.organization_id, Membership.role)
+    .join(Organization, Organization.id == Membership.organization_id)
+    .where(
+        Organization.slug == _keys.c.slug,
+        Membership.user_id == _principal.c.id,
+    )
+    .offset(literal_column("0"))
+    .lateral("membership")
+)
+by_membership = Query(
     select(
-        *_own,
-        Membership.organization_id.label("organization_id"),
+        *(_principal.c[name] for name in _own_names),
+        _membership.c.organization_id,
         _keys.c.slug.label("organization_slug"),
-        Membership.role.label("role"),
-    ).select_from(
-        outerjoin(
-            outerjoin(
-                join(_keys, SESSIONS, Session.id == _keys.c.session_id),
-                Organization,
-                Organization.slug == _keys.c.slug,
-            ),
-            Membership,
-            and_(
-                Membership.organization_id == Organization.id,
-                Membership.user_id == Session.user_id,
-            ),
-        )
-    ),
+        _membership.c.role,
+    ).select_from(outerjoin(join(_keys, _principal, true()), _membership, true())),
     MemberPrincipal,
 )
 
@@ -75,5 +81,5 @@ async def load_members(
 ) -> Mapping[MemberKey, MemberPrincipal]:
     """Return the principal of each session. `organization_id` is None if the user is no member."""
     session_ids, slugs = zip(*keys, strict=True)
-    rows = await reader.all(_members, session_ids=session_ids, slugs=slugs)
+    rows = await reader.all(by_membership, session_ids=session_ids, slugs=slugs)
     return {(row.session_id, row.organization_slug): row for row in rows}
