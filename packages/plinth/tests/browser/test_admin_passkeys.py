@@ -41,6 +41,11 @@ def test_superuser_signs_in_with_a_passkey(watched: Watched) -> None:
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     sign_out(page)
 
+    page.context.clear_cookies(name="starlette_admin_csrftoken")
+    passkey.click()
+    expect(page.get_by_role("alert")).to_contain_text("reload it and try again")
+    page.reload()
+
     device.authenticator.verify_users(verifies=False)
     passkey.click()
     expect(page.get_by_role("alert")).to_contain_text("you cancelled")

@@ -21,8 +21,8 @@ async function usePasskey() {
     headers: { "X-CSRFToken": csrftoken.value },
     body: new URLSearchParams({ challenge: challenge?.value ?? "" }),
   });
-  const content = await response.json();
-  if (!response.ok) throw new Error(content.detail);
+  const content = await response.json().catch(() => ({})); // an invalid CSRF token gets plain text
+  if (!response.ok) throw new Error(content.detail ?? "The page has expired: reload it and try again.");
   const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(content);
   const used = await navigator.credentials.get({ publicKey });
   credential.value = JSON.stringify(used.toJSON());
