@@ -86,6 +86,9 @@ async def test_unknown_transport_is_refused(site: AsyncClient, person: Person) -
     for value in ("Cookie", "cookies", "", "bearer"):
         response = await site.post("/auth/login", json=body, headers={"X-Auth-Transport": value})
         assert response.json()["code"] == "unknown_transport", value
+    refresh = await Page(site).post("/auth/cookies/refresh")
+    assert (refresh.status_code, refresh.json()["code"]) == (400, "unknown_transport")
+    assert refresh.json()["detail"] == "Send the header X-Auth-Transport with the value `cookie`"
 
 
 async def test_second_factor_completes_in_cookies(

@@ -190,3 +190,9 @@ async def test_malformed_json_body_is_422(client: AsyncClient) -> None:
 
         assert answer.status_code == 422
         assert answer.json()["detail"] == "The body is not valid JSON"
+
+
+async def test_missing_body_is_422(client: AsyncClient) -> None:
+    answer = await client.post("/auth/login")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "The request has no body"

@@ -336,11 +336,14 @@ METADATA: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", METADATA)
 async def test_a_wrong_discovery_document(
-    browser: Browser, provider: FakeProvider, name: str
+    browser: Browser, provider: FakeProvider, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider.metadata = METADATA[name]
     refused = await browser.start()
     assert (refused.status_code, refused.json()["code"]) == (400, "provider_refused")
+    assert "no sign-in can start: discovery document: " in caplog.text, "the log has the reason"
+    if name == "another issuer":
+        assert f"the issuer is 'https://evil.example', not '{provider.url}'" in caplog.text
 
 
 async def huge(_: Request) -> Response:

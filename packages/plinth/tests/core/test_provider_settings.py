@@ -109,6 +109,22 @@ def test_a_name_that_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> N
     assert find_faults(monkeypatch, {name: GOOGLE}).startswith("OIDC_PROVIDERS")
 
 
+@pytest.mark.parametrize(
+    ("providers", "message"),
+    [
+        ({"Goo gle": GOOGLE}, "OIDC_PROVIDERS Goo gle: the name of a provider begins with a lower"),
+        ({"a": "https://a"}, "OIDC_PROVIDERS a: must be a JSON object"),
+        ({"a": {**GOOGLE, "scopes": "email"}}, "OIDC_PROVIDERS a.scopes: must be a JSON list"),
+        ({"a": {**GOOGLE, "link_verified": "si"}}, "OIDC_PROVIDERS a.link_verified: must be true"),
+        ({"a": {**GOOGLE, "link_verfied": True}}, "OIDC_PROVIDERS a.link_verfied: does not exist"),
+    ],
+)
+def test_message_is_about_json(
+    monkeypatch: pytest.MonkeyPatch, providers: dict[str, Any], message: str
+) -> None:
+    assert find_faults(monkeypatch, providers).startswith(message)
+
+
 TARGETS_REFUSED = [
     "http://app.example.com/signed-in",
     "javascript:alert(1)",

@@ -37,6 +37,9 @@ _signer = Signer("plinth csrf token")
 _csrf_header = CSRF_HEADER.lower().encode()
 
 
+TRANSPORT_REQUIRED = f"Send the header {TRANSPORT_HEADER} with the value `{COOKIE}`"
+
+
 class UnknownTransport(Rejected):
     code = "unknown_transport"
     detail = f"{TRANSPORT_HEADER} must be `{COOKIE}`, with AUTH_COOKIES=true, or be left out"

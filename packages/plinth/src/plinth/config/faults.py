@@ -13,6 +13,18 @@ COLLECTIONS = (list, tuple, set, frozenset, dict)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NOT_UTF8 = re.compile(r"[\ud800-\udfff]")  # how Python represents such bytes of the environment
 KIND = "setting"
+JSON_LIST = 'must be a JSON list, such as ["one", "two"]'
+JSON_OBJECT = 'must be a JSON object, such as {"name": "value"}'
+MESSAGES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": JSON_OBJECT,
+    "extra_forbidden": "does not exist: correct or remove it",
+    "list_type": JSON_LIST,
+    "model_type": JSON_OBJECT,
+    "tuple_type": JSON_LIST,
+}
+"""For types of Pydantic errors whose own messages are about Python."""
 
 
 class Fault(NamedTuple):
@@ -41,8 +53,8 @@ def read_value(field: FieldInfo, value: Any) -> Any:
             return json.loads(value)
         except ValueError:
             if get_origin(field.annotation) is dict:
-                raise ValueError('must be a JSON object, such as {"name": "value"}') from None
-            raise ValueError('must be a JSON list, such as ["one", "two"]') from None
+                raise ValueError(JSON_OBJECT) from None
+            raise ValueError(JSON_LIST) from None
     if CONTROL.search(value):
         raise ValueError(
             "contains a line break or another control character. `echo` adds one to a secret: use "
@@ -93,7 +105,8 @@ def read_faults(error: ValidationError) -> list[Fault]:
 def _describe(detail: Any, name: str, path: list[int | str]) -> str:
     if detail["type"] == KIND:
         return str(detail["msg"])
-    message = detail["msg"].removeprefix("Value error, ")
+    message = MESSAGES.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
+    path = [part for part in path if part != "[key]"]  # Pydantic's mark for the key of an object
     item = f" item {path[0] + 1}" if path and isinstance(path[0], int) else ""
     if path and isinstance(path[0], str):
         item = f" {'.'.join(map(str, path))}"

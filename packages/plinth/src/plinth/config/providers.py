@@ -21,6 +21,7 @@ from plinth.config.types import PagesUrl
 TENANT = "{tenantid}"
 GITHUB = "https://github.com"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
 NATIVE = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)+:/{0,3}[\w.~/-]+", re.ASCII)  # RFC 8252, 7.1
 
 
@@ -38,6 +39,15 @@ def is_encrypted(url: str, *, is_development: bool) -> bool:
         return False
     local = parts.scheme == "http" and is_development and is_loopback(url)
     return parts.scheme == "https" or local
+
+
+def _check_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(
+            "the name of a provider begins with a lower-case letter, and has 1 to 50 lower-case "
+            "letters, digits and hyphens"
+        )
+    return text
 
 
 def _check_issuer(text: str) -> str:
@@ -61,7 +71,7 @@ _url = TypeAdapter[str](PagesUrl)
 
 IssuerUrl = Annotated[str, StringConstraints(max_length=255), AfterValidator(_check_issuer)]
 RedirectUrl = Annotated[str, AfterValidator(_check_redirect)]
-ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
+ProviderName = Annotated[str, AfterValidator(_check_name)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 

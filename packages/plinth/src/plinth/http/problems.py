@@ -193,6 +193,8 @@ async def _handle_validation(_: Request, error: Exception) -> Response:
     ]
     if fields[0]["type"] == "json_invalid":
         return _field_problem(fields, "The body is not valid JSON")
+    if (fields[0]["loc"], fields[0]["type"]) == (["body"], "missing"):
+        return _field_problem(fields, "The request has no body")
     return _field_problem(fields)
 
 

@@ -16,6 +16,7 @@ from plinth.config.providers import TENANT, Provider, is_encrypted
 CACHE_SECONDS = 3600.0
 MIN_REFETCH_SECONDS = 60.0  # between two requests because of an unknown key
 MAX_KEYS = 100
+MAX_REASON_LENGTH = 255  # characters of a value of the provider
 MIN_MODULUS_LENGTH = 342  # base64url characters of 2048 bits
 ALGORITHMS = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", "")),
@@ -124,8 +125,11 @@ def documents_of(provider: Provider) -> Documents:
 async def _fetch_metadata(provider: Provider) -> Metadata:
     base = provider.issuer.replace(TENANT, "common").rstrip("/")
     document = await request_json("GET", f"{base}/.well-known/openid-configuration")
-    if not isinstance(document, dict) or document.get("issuer") != provider.issuer:
-        raise ProviderRefused("discovery document of another issuer")
+    if not isinstance(document, dict):
+        raise ProviderRefused("discovery document: not an object")
+    if document.get("issuer") != provider.issuer:
+        found = repr(document.get("issuer"))[:MAX_REASON_LENGTH]
+        raise ProviderRefused(f"discovery document: the issuer is {found}, not {provider.issuer!r}")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     if not isinstance(methods, list):
         raise ProviderRefused("discovery document: token_endpoint_auth_methods_supported")

@@ -21,7 +21,7 @@ private_router = APIRouter(prefix="/cookies")
 
 async def get_refresh_cookie(request: Request, transport: Transport = None) -> str:
     if not session_cookies.requests_cookies(request.scope, transport):
-        raise session_cookies.UnknownTransport
+        raise session_cookies.UnknownTransport(session_cookies.TRANSPORT_REQUIRED)
     token = session_cookies.find_refresh_token(request.scope)
     if token is None:
         raise InvalidRefreshToken

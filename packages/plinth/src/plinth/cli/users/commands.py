@@ -90,8 +90,8 @@ def reset_mfa(
 ) -> None:
     """Remove the second factors of a user who lost them.
 
-    Removes the recovery codes as well, ends all sessions and notifies the user. First make sure
-    that the person who asks is the owner of the account.
+    Removes the recovery codes as well, ends all sessions, and notifies the user if the address is
+    verified. First make sure that the person who asks is the owner of the account.
     """
     from plinth.cli.users import erasing
 

@@ -32,7 +32,7 @@ def reset_mfa(email_or_id: str, *, yes: bool) -> None:
         "and ends all sessions. Continue?"
     )
     user_id, removed = _ask_and_run(_reset_mfa, email_or_id, None if yes else question)
-    out.print(f"Removed {removed} second factors of user {user_id} and ended all sessions.")
+    out.print(f"Second factors of user {user_id} removed: {removed}. All sessions have ended.")
 
 
 def _ask_and_run(

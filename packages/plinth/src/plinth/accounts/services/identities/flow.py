@@ -9,6 +9,7 @@ account before step 3. No database connection is held while a provider is awaite
 """
 
 import hashlib
+import logging
 import re
 from dataclasses import asdict
 from datetime import timedelta
@@ -34,6 +35,8 @@ from plinth.config import settings
 from plinth.db.database import Database
 from plinth.errors import Rejected
 from plinth.request.client import Client
+
+logger = logging.getLogger(__name__)
 
 STATE, LINK = "oidc_state", "oidc_link"
 STATE_LIFETIME = timedelta(minutes=10)
@@ -66,7 +69,7 @@ async def start(
     max_age = settings.STEP_UP_MINUTES * 60 if fresh else None
     async with database.transaction() as db:
         authorization, state = await _add_state(db, name, target, browser, max_age=max_age)
-    return await providers.make_url(providers.find(name), authorization, state)
+    return await _make_url(name, authorization, state)
 
 
 async def start_link(database: Database, name: str, ticket: str, browser: str) -> str:
@@ -91,7 +94,16 @@ async def start_link(database: Database, name: str, ticket: str, browser: str) -
         if content.pop("provider") != name:
             raise InvalidChallenge
         authorization, state = await _add_state(db, name, Target(**content), browser, user=user)
-    return await providers.make_url(providers.find(name), authorization, state)
+    return await _make_url(name, authorization, state)
+
+
+async def _make_url(name: str, authorization: Authorization, state: str) -> str:
+    try:
+        return await providers.make_url(providers.find(name), authorization, state)
+    except ProviderRefused as error:
+        # No user has sent anything yet: the settings or the documents of the provider are wrong.
+        logger.warning("OIDC_PROVIDERS %s: no sign-in can start: %s", name, error.reason)
+        raise
 
 
 async def receive(
