@@ -35,6 +35,7 @@ AddHeaders = Callable[[RawHeaders], RawHeaders]
 
 VARY_ORIGIN = (b"vary", b"Origin")
 VARY_COOKIE = (b"vary", b"Cookie")
+VARY_API_KEY = (b"vary", b"X-API-Key")
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 # For API responses, which browsers must not render, run or cache (OWASP REST cheat sheet). CORS
@@ -166,16 +167,17 @@ class CORSMiddleware(cors.CORSMiddleware):
 
 
 def vary_by_client(headers: RawHeaders) -> RawHeaders:
-    """Return `Vary`, so that caches share no response between origins or cookie sessions.
+    """Return `Vary`, so that caches share no response between origins, cookie sessions or API keys.
 
     A cache shares no response to a request with `Authorization` (RFC 9111, section 3.5). Cookies
-    need `Vary` for the same.
+    and `X-API-Key` need `Vary` for the same.
     """
     cookie = (VARY_COOKIE,) if settings.AUTH_COOKIES else ()
+    credentials = (VARY_API_KEY, *cookie)
     for name, value in headers:
         if name == b"vary" and b"Origin" in value:
-            return cookie
-    return (VARY_ORIGIN, *cookie)
+            return credentials
+    return (VARY_ORIGIN, *credentials)
 
 
 class CompressionMiddleware(GZipMiddleware):

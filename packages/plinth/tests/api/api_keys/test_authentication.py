@@ -117,6 +117,30 @@ async def test_key_is_neither_fresh_nor_direct(team: AsyncClient, owner: Person,
     assert (await team.get(path, headers=owner.headers)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/users/me/factors/passkey/options"),
+        ("POST", "/users/me/factors/passkey"),
+        ("POST", "/users/me/factors/totp"),
+        ("POST", "/users/me/recovery-codes"),
+        ("PATCH", "/users/me"),
+        ("POST", "/auth/step-up"),
+        ("GET", "/users/me/sessions"),
+        ("POST", "/auth/logout-all"),
+        ("DELETE", "/users/1"),
+    ],
+)
+async def test_key_with_every_scope_reaches_no_credentials(
+    team: AsyncClient, people: People, method: str, path: str
+) -> None:
+    """The session that created the key is recent, and its owner a superuser."""
+    admin = await people.enter(is_superuser=True, is_verified=True)
+    key = await create_key(team, admin, ALL)
+    response = await team.request(method, path, json={}, headers=bearer(key))
+    assert (response.status_code, response.json()["code"]) == (403, "key_not_allowed"), path
+
+
 async def test_unverified_owner_is_refused_where_a_verified_one_is_required(
     team: AsyncClient, people: People
 ) -> None:
@@ -301,6 +325,13 @@ async def test_document_lists_the_key_where_a_permission_is_declared(team: Async
         assert {"apiKey": []} not in paths[path][method]["security"]
     scheme = document["components"]["securitySchemes"]["apiKey"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-API-Key")
+
+
+async def test_caches_share_no_response_between_keys(client: AsyncClient) -> None:
+    for headers in ({}, {"Origin": settings.BACKEND_CORS_ORIGINS[0]}):
+        response = await client.get("/health", headers=headers)
+        vary = ", ".join(response.headers.get_list("vary"))
+        assert "X-API-Key" in vary
 
 
 async def test_key_for_testing_reaches_the_profile(client: AsyncClient, owner: Person) -> None:
