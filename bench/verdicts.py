@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from bench.figures import Figures, Numbers, show
+from bench.figures import Figures, Numbers, compare, show
 from bench.plan import FULL
 from bench.rounds import QUIET, RAW, RAW_CFFI, Result
 from bench.targets import BARE, CONSTANT, GUIDE, PREPARED, TWO_WORKERS
@@ -89,6 +89,10 @@ def _times(
         bound,
         lambda figures: figures.ratios(work, connections, target, users),
     )
+
+
+def _invoice_by_note(figures: Figures) -> Numbers:
+    return compare(figures.runs("an invoice", 16), figures.runs("a note", 16))
 
 
 def _lost(figures: Figures) -> Numbers:
@@ -212,6 +216,7 @@ PROMISES = (
     _times("refresh", 16, BARE, 0.7),
     _times("create a note", 16, BARE, None),
     _times("a note", 16, BARE, None),
+    Promise("an invoice of an organization, 16: by a note", 0.5, _invoice_by_note),
     Promise(
         "memory of a worker",
         120,

@@ -10,6 +10,7 @@ from bench.seed import ALIKE, COMMON, PASSWORD, SHORT, Person, find_edge, find_f
 from bench.targets import ME, Target
 
 USERS, NOTES = "/api/v1/users/", "/api/v1/notes/"
+ORGANIZATIONS = 100
 REGISTRATIONS = 2000  # more than a run can hash
 DEEP = 0.9  # part of all rows before a deep page
 STRIDE = 7919  # a prime, so that the requested ids are spread over all users
@@ -119,6 +120,13 @@ def read_note(target: Target, people: Sequence[Person], _: int) -> Requests:
         yield write_request("GET", f"{NOTES}{person.id}", target.authorize(person))
 
 
+def read_invoice(target: Target, people: Sequence[Person], _: int) -> Requests:
+    """Read an invoice of the user's organization; consecutive users have different ones."""
+    for person in people:
+        path = f"/api/v1/organizations/o{person.id % ORGANIZATIONS}/invoices/{person.id}"
+        yield write_request("GET", path, target.authorize(person))
+
+
 READING = (
     Work("me", read_me, connections=(64,), wide=(1, 16, 256)),
     Work("id", read_by_id, connections=(64,)),
@@ -146,5 +154,6 @@ WRITING = (
 GENERATED = (
     Work("create a note", make_note, connections=(16,)),
     Work("a note", read_note, connections=(16,)),
+    Work("an invoice", read_invoice, connections=(16,)),
 )
 CONSTANT = Work("constant", read_constant, connections=(64,))

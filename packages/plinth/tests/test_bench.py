@@ -73,7 +73,7 @@ def test_table_has_median_range_and_errors(tmp_path: Path) -> None:
     assert f"{row} 2.20 (1.00 to 3.00) |\n" in table
     assert "me, 64, by stuck: ∞ (∞ to ∞) [9 lost]." in table
     assert "the slowest hundredth took 1.2 and 9 times as long" in table
-    assert "28 not measured, 2 met. The median of the rounds" in table
+    assert "29 not measured, 2 met. The median of the rounds" in table
     assert "| plinth, 1,000 users | 1.00 s | 60 MiB | 70 MiB |" in table
     for plot in ("me.svg", "cost.svg"):
         drawn = ElementTree.fromstring((tmp_path / plot).read_text())
