@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from plinth.cache.client import Cache, cache
 from plinth.db.reading import Reader
+from plinth.db.tenancy import current_tenant, tenant
 from plinth.observability import metrics
 
 P = ParamSpec("P")
@@ -27,20 +28,28 @@ KEY_EXCLUDED = (AsyncSession, AsyncConnection, Reader)
 
 
 def cached(
-    expire: int = 300, key_prefix: str = "", *, store: Cache = cache
+    expire: int = 300,
+    key_prefix: str = "",
+    *,
+    per_organization: bool = True,
+    store: Cache = cache,
 ) -> Callable[[Callable[P, Awaitable[R]]], "Cached[P, R]"]:
     """Cache the results of an async function for `expire` seconds.
 
-    The key consists of `key_prefix` and the arguments by name. Database sessions are left out. Any
-    other argument must be a plain value, so that different calls never share a key.
+    The key consists of `key_prefix`, the organization of the request, if any, and the arguments by
+    name. Database sessions are left out. Any other argument must be a plain value, so that
+    different calls never share a key.
 
     Args:
         expire: seconds; also the time a value may outlive a `forget` that did not reach Redis.
         key_prefix: default: the name of the function.
+        per_organization: keep the values of organizations apart. With False, all share a value, and
+            the function runs without a tenant, so that tables of organizations have no rows.
     """
 
     def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, R]:
-        return Cached(function, expire, key_prefix or function.__qualname__, store)
+        prefix = key_prefix or function.__qualname__
+        return Cached(function, expire, prefix, store, per_organization=per_organization)
 
     return decorate
 
@@ -53,7 +62,13 @@ class Cached(Generic[P, R]):
     """
 
     def __init__(
-        self, function: Callable[P, Awaitable[R]], expire: int, prefix: str, store: Cache
+        self,
+        function: Callable[P, Awaitable[R]],
+        expire: int,
+        prefix: str,
+        store: Cache,
+        *,
+        per_organization: bool,
     ) -> None:
         self._function = function
         self._signature = inspect.signature(function)
@@ -61,6 +76,7 @@ class Cached(Generic[P, R]):
         self._type: TypeAdapter[R] = TypeAdapter(get_type_hints(function)["return"])
         self._expire = expire
         self._prefix = prefix
+        self._per_organization = per_organization
         self._cache = store
         self._load = store.batched(self._read)
         self._running: dict[tuple[str, bytes], asyncio.Future[R]] = {}
@@ -70,15 +86,18 @@ class Cached(Generic[P, R]):
         key = self.key(*args, **kwargs)
         version, value = await self._look_up(key)
         if version is None:
-            return await self._function(*args, **kwargs)
+            return await self._run(*args, **kwargs)
         if value is not None:
             # A value from an earlier release may have another type: then compute it again.
             with suppress(ValidationError):
                 return self._type.validate_json(value)
-        return await self._compute_once(key, version, lambda: self._function(*args, **kwargs))
+        return await self._compute_once(key, version, lambda: self._run(*args, **kwargs))
 
     async def forget(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Invalidate the cached value of these arguments. Call this after the commit."""
+        """Invalidate the cached value of these arguments, in the current organization.
+
+        Call this after the commit.
+        """
         name, _ = self._names(self.key(*args, **kwargs))
         version = uuid4().bytes
         await self._cache.call(
@@ -90,11 +109,14 @@ class Cached(Generic[P, R]):
         Raises:
             TypeError: an argument is neither plain nor a session.
         """
+        prefix, organization_id = self._prefix, self._find_tenant()
+        if organization_id is not None:
+            prefix = f"{prefix}:@{organization_id}"  # no argument has a name like this
         if self._takes_one and len(args) == 1 and isinstance(args[0], KEY_EXCLUDED):
-            return self._prefix  # same result as below, faster
+            return prefix  # same result as below, faster
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        parts = [self._prefix]
+        parts = [prefix]
         for name, value in bound.arguments.items():
             if isinstance(value, KEY_EXCLUDED):
                 continue
@@ -104,6 +126,13 @@ class Cached(Generic[P, R]):
                 )
             parts.append(f"{name}={value!r}")
         return ":".join(parts)
+
+    def _find_tenant(self) -> int | None:
+        return current_tenant() if self._per_organization else None
+
+    async def _run(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        with tenant(self._find_tenant()):
+            return await self._function(*args, **kwargs)
 
     @property
     def _expire_version(self) -> int:
