@@ -88,7 +88,8 @@ class MemberOut(BaseModel):
     username: str
     full_name: str | None
     email: Annotated[
-        str | None, Field(description="Only for roles with the permission `members:write`.")
+        str | None,
+        Field(description="Only for roles, and API keys, with the permission `members:write`."),
     ]
     role: str
     joined_at: datetime

@@ -46,6 +46,15 @@ async def test_key_needs_the_scope_and_the_role(company: Company) -> None:
     assert await get_status(company, key) == 404, "the membership was removed"
 
 
+async def test_key_without_the_scope_sees_no_addresses(company: Company) -> None:
+    await company.enter("member")
+    for scopes, count in ((["members:read"], 0), (SCOPES, 2)):
+        key = await create_key(company.client, company.owner, scopes)
+        url = f"/organizations/{company.slug}/members"
+        listed = (await company.client.get(url, headers=header(key))).json()
+        assert len([it for it in listed if it["email"]]) == count
+
+
 async def test_key_of_another_organization_finds_none(
     company: Company, client: AsyncClient, people: People, second: asyncpg.Connection
 ) -> None:

@@ -1,7 +1,8 @@
 """The member of a request with an API key: the key, its user and the membership, in one query."""
 
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     class ApiKeyMember(MemberPrincipal):
         """The member of a key. The fields of a session refuse it, as in `ApiKeyPrincipal`."""
 
+        plinth_key_scopes: Collection[str]
+
     class MemberKeyRow(KeyColumns, MemberPrincipal):
         def to_principal(self) -> ApiKeyMember: ...
 
@@ -37,13 +40,15 @@ else:
 
     class ApiKeyMember(MemberPrincipal):
         __slots__ = ()
+        plinth_key_scopes = property(itemgetter(len(MemberPrincipal._fields)))
         locals().update(REFUSING)
 
     class MemberKeyRow(namedtuple("MemberKeyRow", (*MemberPrincipal._fields, *KEY_FIELDS))):
         __slots__ = ()
 
         def to_principal(self) -> ApiKeyMember:
-            return tuple.__new__(ApiKeyMember, self[: len(MemberPrincipal._fields)])
+            columns = self[: len(MemberPrincipal._fields)]
+            return tuple.__new__(ApiKeyMember, (*columns, self.plinth_key_scopes))
 
 
 _keys = (

@@ -9,6 +9,7 @@ from plinth.organizations.deps import DirectMember, Member
 from plinth.organizations.schemas import MemberOut, MemberUpdate
 from plinth.organizations.services import members
 from plinth.organizations.services.members import MemberRow
+from plinth.organizations.services.roles import has_permission
 from plinth.resources.access import MEMBER, access
 from plinth.resources.deps import DB, Limit, RowId, Skip
 
@@ -22,7 +23,7 @@ async def list_members(
 ) -> list[MemberOut]:
     """The members, in the order in which they joined."""
     rows = await members.list_members(db, member, skip=skip, limit=limit)
-    shows_email = settings.ORGANIZATION_ROLES.allows(member.role, members.WRITE)
+    shows_email = has_permission(member, members.WRITE)
     return [_show(row, shows_email=shows_email) for row in rows]
 
 

@@ -14,6 +14,7 @@ from plinth.errors import NotFound, PermissionDenied
 from plinth.organizations import queries
 from plinth.organizations.models import Organization
 from plinth.organizations.queries.member import MemberPrincipal
+from plinth.organizations.queries.member_key import ApiKeyMember
 from plinth.organizations.queries.organization import MemberState
 
 
@@ -93,8 +94,16 @@ def require_permission(member: HasRole, permission: str) -> None:
     Raises:
         PermissionMissing
     """
-    if not settings.ORGANIZATION_ROLES.allows(member.role, permission):
+    if not has_permission(member, permission):
         raise PermissionMissing
+
+
+def has_permission(member: HasRole, permission: str) -> bool:
+    """Return whether a member has a permission by the role, and by the scopes of the API key of the
+    request if there is one."""
+    if isinstance(member, ApiKeyMember) and permission not in member.plinth_key_scopes:
+        return False
+    return settings.ORGANIZATION_ROLES.allows(member.role, permission)
 
 
 def require_role(caller: HasRole, *roles: str) -> None:
