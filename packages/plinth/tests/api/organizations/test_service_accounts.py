@@ -10,6 +10,7 @@ from plinth.config import OrganizationRoles, settings
 from plinth.organizations.services import service_accounts
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.api_keys import create_key, header
+from tests.support.mail_server import Inbox
 from tests.support.organizations import Company, found, make_stale
 
 ACCOUNTS = "/service-accounts"
@@ -183,6 +184,17 @@ async def test_number_of_accounts_is_limited(
     await add(company)
     response = await company.call("POST", ACCOUNTS, company.owner, {"name": "x", "role": "member"})
     assert (response.status_code, response.json()["code"]) == (400, "too_many_service_accounts")
+
+
+async def test_reported_key_is_revoked_and_its_creator_is_notified(
+    company: Company, inbox: Inbox
+) -> None:
+    key = await add_key(company, await add(company))
+    reported = await company.client.post("/api-keys/revoke", json={"key": key["key"]})
+    assert reported.status_code == 204
+    assert await get_status(company, key) == 401
+    mail = await inbox.next(company.owner.email, "were revoked")
+    assert f"were revoked: {KEY['name']}." in str(mail)
 
 
 async def test_events_name_the_organization_and_the_account(

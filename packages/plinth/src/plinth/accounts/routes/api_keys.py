@@ -75,7 +75,7 @@ async def revoke_api_key(db: DB, user: DirectUser, key_id: UUID) -> None:
 @public_router.post("/revoke", status_code=204, responses=responses(RateLimited, Unavailable))
 @access(PUBLIC, queries=5)
 async def report_api_key(db: DB, found: FoundApiKey, client: Client) -> None:
-    """Revoke a key that you found, for example in source code. Its owner is notified.
+    """Revoke a key that you found, for example in source code. The user who created it is notified.
 
     The response does not reveal whether the key worked.
     """

@@ -118,7 +118,7 @@ async def revoke(db: AsyncSession, user_id: int, key_id: UUID) -> None:
 
 
 async def revoke_by_operator(db: AsyncSession, key_id: UUID, *, reason: str) -> ApiKey:
-    """Revoke a key and notify its owner.
+    """Revoke a key and notify its creator.
 
     Raises:
         ApiKeyNotFound
@@ -169,8 +169,9 @@ def check_scopes(scopes: Collection[str], known: Collection[str]) -> None:
 
 
 async def _report(db: AsyncSession, row: ApiKey) -> None:
+    """Record the revocation, and notify the creator: a service account receives no mail."""
     _record_revocation(db, row)
-    user = await queries.user.get(db, row.user_id)
+    user = await queries.user.get(db, row.created_by or row.user_id)
     if user is not None:
         await _notify(db, user, "api_key_revoked", row.name)
 
