@@ -13,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plinth.accounts import queries
 from plinth.accounts.models import User
 from plinth.accounts.queries import statistics
+from plinth.accounts.queries.api_key.principal import by_key
 from plinth.accounts.queries.principal import by_session
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.models import Base
 from plinth.db.reading import Query, in_array
 from plinth.organizations.queries.member import by_membership
+from plinth.organizations.queries.member_key import by_member_key
 from plinth.resources.pages import ListParams
 from plinth.testing.databases import TestServices, cloned_database
 
@@ -34,7 +36,11 @@ SIGN_IN = """
     SELECT gen_random_uuid(), id, sha256(username::bytea), 'infinity', 'infinity' FROM users
     ORDER BY id LIMIT 1000
 """
-
+ADD_KEYS = """
+    INSERT INTO api_keys (id, user_id, name, hash, scopes, networks, expires_at)
+    SELECT gen_random_uuid(), user_id, 'CI', token_hash, '{}', '{}', now() + interval '1 day'
+    FROM sessions
+"""
 ORGANIZE = """
     INSERT INTO organizations (slug, name)
     SELECT 'company-' || n, n FROM generate_series(1, 1000) n;
@@ -54,8 +60,10 @@ async def many(crowded: str) -> AsyncIterator[Database]:
     connection = await asyncpg.connect(crowded)
     await connection.execute(SEED)
     await connection.execute(SIGN_IN)
+    await connection.execute(ADD_KEYS)
     await connection.execute(ORGANIZE)
-    await connection.execute("VACUUM ANALYZE users, sessions, organizations, memberships")
+    tables = "users, sessions, api_keys, organizations, memberships"
+    await connection.execute(f"VACUUM ANALYZE {tables}")
     await connection.close()
     database = Database(crowded, settings, Base.metadata)
     yield database
@@ -143,17 +151,34 @@ async def test_principal_lookup_uses_primary_keys_only(
     assert list(find_rows_read(plan, by="pk_users")) == [1, 0]
 
 
-async def test_member_lookup_uses_indexes_only(many: Database, plain: asyncpg.Connection) -> None:
+@pytest.mark.parametrize(
+    ("table", "query"), [("sessions", by_membership), ("api_keys", by_member_key)]
+)
+async def test_member_lookup_uses_indexes_only(
+    many: Database, plain: asyncpg.Connection, table: str, query: Query
+) -> None:
     await plain.execute("SET plan_cache_mode = force_generic_plan")
-    await plain.execute(f"PREPARE whose AS {by_membership.sql}")
+    await plain.execute(f"PREPARE whose AS {query.sql}")
     key, slug = await plain.fetchrow(
-        "SELECT sessions.id, slug FROM sessions JOIN memberships USING (user_id)"
+        f"SELECT {table}.id, slug FROM {table} JOIN memberships USING (user_id)"
         " JOIN organizations ON organizations.id = organization_id ORDER BY user_id DESC LIMIT 1"
     )
     run = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE whose('{{{key}}}', '{{{slug}}}')"
     plan = json.loads(await plain.fetchval(run))[0]["Plan"]
+    assert list(find_rows_read(plan, by=f"pk_{table}")) == [1]
     assert list(find_rows_read(plan, by="uq_organizations_slug")) == [1]
     assert {"pk_memberships", "ix_memberships_user_id"} & set(find_indexes(plan))
+    assert "Seq Scan" not in set(find_values(plan, "Node Type"))
+
+
+async def test_key_lookup_uses_primary_keys_only(many: Database, plain: asyncpg.Connection) -> None:
+    await plain.execute("SET plan_cache_mode = force_generic_plan")
+    await plain.execute(f"PREPARE whose_key AS {by_key.sql}")
+    key = await plain.fetchval("SELECT id FROM api_keys ORDER BY user_id DESC LIMIT 1")
+    run = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE whose_key('{{{key}}}')"
+    plan = json.loads(await plain.fetchval(run))[0]["Plan"]
+    assert list(find_rows_read(plan, by="pk_api_keys")) == [1]
+    assert list(find_rows_read(plan, by="pk_users")) == [1]
     assert "Seq Scan" not in set(find_values(plan, "Node Type"))
 
 

@@ -5,7 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Text, column, func, join, literal_column, outerjoin, select, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Text,
+    column,
+    func,
+    join,
+    literal_column,
+    outerjoin,
+    select,
+    true,
+)
 from sqlalchemy import Uuid as UuidType
 
 from plinth.accounts.models import Session
@@ -55,16 +66,23 @@ _principal = (
     .offset(literal_column("0"))
     .lateral("principal")
 )
-_membership = (
-    select(Membership.organization_id, Membership.role)
-    .join(Organization, Organization.id == Membership.organization_id)
-    .where(
-        Organization.slug == _keys.c.slug,
-        Membership.user_id == _principal.c.id,
+
+
+def find_membership(slug: ColumnElement[str], user_id: ColumnElement[int]) -> FromClause:
+    """Select the membership of a user in the organization of a slug, for each row of a query."""
+    return (
+        select(Membership.organization_id, Membership.role)
+        .join(Organization, Organization.id == Membership.organization_id)
+        .where(
+            Organization.slug == slug,
+            Membership.user_id == user_id,
+        )
+        .offset(literal_column("0"))
+        .lateral("membership")
     )
-    .offset(literal_column("0"))
-    .lateral("membership")
-)
+
+
+_membership = find_membership(_keys.c.slug, _principal.c.id)
 by_membership = Query(
     select(
         *(_principal.c[name] for name in _own_names),

@@ -6,9 +6,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Text, and_, column, func, select
+from sqlalchemy import Text, column, func, join, literal_column, outerjoin, select, true
 from sqlalchemy import Uuid as UuidType
-from sqlalchemy.orm import join, outerjoin
 
 from plinth.accounts.models import ApiKey
 from plinth.accounts.queries.api_key.principal import (
@@ -19,8 +18,7 @@ from plinth.accounts.queries.api_key.principal import (
     REFUSING,
 )
 from plinth.db.reading import Query, Reader, array_param
-from plinth.organizations.models import Membership, Organization
-from plinth.organizations.queries.member import MEMBER_FIELDS, MemberPrincipal
+from plinth.organizations.queries.member import MEMBER_FIELDS, MemberPrincipal, find_membership
 
 KeyAndSlug = tuple[UUID, str]
 """The id of an API key, and the slug of an organization."""
@@ -56,27 +54,24 @@ _keys = (
     .table_valued(column("key_id", UuidType()), column("slug", Text()), name="keys")
     .render_derived()
 )
-_members = Query(
+# As in queries/member.py: OFFSET 0 forces a lookup by key.
+_own = tuple(it for it in COLUMNS if it.key not in MEMBER_FIELDS)
+_principal = (
+    select(*_own, *KEY_COLUMNS)
+    .select_from(KEYS)
+    .where(ApiKey.id == _keys.c.key_id)
+    .offset(literal_column("0"))
+    .lateral("principal")
+)
+_membership = find_membership(_keys.c.slug, _principal.c.id)
+by_member_key = Query(
     select(
-        *(it for it in COLUMNS if it.key not in MEMBER_FIELDS),
-        Membership.organization_id.label("organization_id"),
+        *(_principal.c[str(it.key)] for it in _own),
+        _membership.c.organization_id,
         _keys.c.slug.label("organization_slug"),
-        Membership.role.label("role"),
-        *KEY_COLUMNS,
-    ).select_from(
-        outerjoin(
-            outerjoin(
-                join(_keys, KEYS, ApiKey.id == _keys.c.key_id),
-                Organization,
-                Organization.slug == _keys.c.slug,
-            ),
-            Membership,
-            and_(
-                Membership.organization_id == Organization.id,
-                Membership.user_id == ApiKey.user_id,
-            ),
-        )
-    ),
+        _membership.c.role,
+        *(_principal.c[name] for name in KEY_FIELDS),
+    ).select_from(outerjoin(join(_keys, _principal, true()), _membership, true())),
     MemberKeyRow,
 )
 
@@ -86,5 +81,5 @@ async def load_member_keys(
 ) -> Mapping[KeyAndSlug, MemberKeyRow]:
     """Return each key with its user. `organization_id` is None if the user is no member."""
     key_ids, slugs = zip(*keys, strict=True)
-    rows = await reader.all(_members, key_ids=key_ids, slugs=slugs)
+    rows = await reader.all(by_member_key, key_ids=key_ids, slugs=slugs)
     return {(row.plinth_key_id, row.organization_slug): row for row in rows}

@@ -90,7 +90,7 @@ else:
 
 def today() -> Any:
     """Return the date in UTC."""
-    return cast(func.timezone("utc", func.now()), Date)
+    return cast(func.timezone(literal_column("'utc'"), func.now()), Date)
 
 
 # As in queries/principal.py. The flag of superusers is not read, so that no key has it.
@@ -119,9 +119,9 @@ KEY_COLUMNS: Sequence[ColumnElement[Any]] = (
 KEYS = join(ApiKey, _user, true())
 """Each key with its user, from which `COLUMNS` and `KEY_COLUMNS` are selected."""
 _keys = select(*COLUMNS, *KEY_COLUMNS).select_from(KEYS)
-_by_id = Query(_keys.where(in_array(ApiKey.id, "ids")), KeyRow)
+by_key = Query(_keys.where(in_array(ApiKey.id, "ids")), KeyRow)
 
 
 async def load_keys(reader: Reader, key_ids: Sequence[UUID]) -> Mapping[UUID, KeyRow]:
-    rows = await reader.all(_by_id, ids=key_ids)
+    rows = await reader.all(by_key, ids=key_ids)
     return {row.plinth_key_id: row for row in rows}
