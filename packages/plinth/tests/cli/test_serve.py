@@ -1,19 +1,14 @@
-"""`plinth serve`: several workers and graceful shutdown."""
+"""`plinth serve`: its start, its log and graceful shutdown."""
 
-import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import asyncpg
 import pytest
-from httpx2 import AsyncClient
 
-from plinth.testing.people import People
 from tests.support.collector import collecting
 from tests.support.command import (
-    PATIENCE,
     find_free_port,
     running,
     start_plinth,
@@ -21,7 +16,6 @@ from tests.support.command import (
     wait_for_log,
 )
 from tests.support.environment import ROOT, bare_environment
-from tests.support.organizations import found
 
 STARTED = "Application startup complete."
 
@@ -67,55 +61,6 @@ def test_wait_reports_the_log_of_a_server_that_ended(tmp_path: Path) -> None:
     process = start_plinth("serve", "--port", str(port), log=log, RP_ID="*")
     with pytest.raises(pytest.fail.Exception, match=r"ended with 1:\n.*\n  RP_ID: "):
         wait_for_health(f"http://127.0.0.1:{port}/", process, log)
-
-
-async def test_revocation_applies_on_all_workers_at_the_next_request(
-    environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
-) -> None:
-    port, log = find_free_port(), tmp_path / "serve.log"
-    url = f"http://127.0.0.1:{port}/api/v1"
-    process = start_plinth("serve", "--port", str(port), "--workers", "2", log=log, **environment)
-    try:
-        await asyncio.to_thread(wait_for_health, f"{url}/health", process, log)
-        each_anew = {"Connection": "close"}  # so that different workers respond
-        async with AsyncClient(base_url=url, headers=each_anew, timeout=PATIENCE) as client:
-            people = People(client, second)
-            for _ in range(5):
-                person = await people.enter()
-                asked = [("GET", "/users/me", 200)] * 10
-                asked += [("POST", "/auth/logout", 204)] + [("GET", "/users/me", 401)] * 10
-                for method, path, status in asked:
-                    answer = await client.request(method, path, headers=person.headers)
-                    assert answer.status_code == status
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-async def test_change_of_a_member_applies_on_four_workers_at_the_next_request(
-    environment: dict[str, str], second: asyncpg.Connection, tmp_path: Path
-) -> None:
-    port, log = find_free_port(), tmp_path / "serve.log"
-    url = f"http://127.0.0.1:{port}/api/v1"
-    process = start_plinth("serve", "--port", str(port), "--workers", "4", log=log, **environment)
-    try:
-        await asyncio.to_thread(wait_for_health, f"{url}/health", process, log)
-        each_anew = {"Connection": "close"}  # so that different workers respond
-        async with AsyncClient(base_url=url, headers=each_anew, timeout=PATIENCE) as client:
-            company = await found(client, People(client, second), second)
-            member = await company.enter("admin")
-            path = f"/members/{member.id}"
-            for role, status in (("member", 403), ("admin", 200)) * 5:
-                await company.call("PATCH", path, company.owner, {"role": role})
-                for _ in range(10):
-                    answer = await company.call("GET", "/invitations", member)
-                    assert answer.status_code == status
-            await company.call("DELETE", path, company.owner)
-            for _ in range(20):
-                assert (await company.call("GET", "", member)).status_code == 404
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
 
 
 def check_until_its_end(
