@@ -151,7 +151,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await check_role(database)
         if settings.MAIL_WORKER:
             from plinth.accounts.services.mail_worker import mail_worker  # noqa: PLC0415 - imports all of mail
-            from plinth.accounts.services.retention import RULES  # noqa: PLC0415
+            from plinth.organizations.services.retention import RULES  # noqa: PLC0415
 
             await stack.enter_async_context(mail_worker(database))
             await stack.enter_async_context(retention_worker(database, RULES))

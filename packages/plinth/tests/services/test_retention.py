@@ -8,12 +8,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from plinth.accounts.services.retention import RULES
 from plinth.config import SettingsError, load_settings
 from plinth.db import retention
 from plinth.db.database import Database
 from plinth.db.retention import RetentionError, RetentionRule, RetentionWorker, retention_worker
 from plinth.observability import metrics
+from plinth.organizations.services.retention import RULES
 from plinth.testing.people import People
 from plinth.testing.rows import Rows
 from tests.support.command import PATIENCE, start_plinth
@@ -47,6 +47,19 @@ INSERT_KEY = """
 INSERT INTO idempotency_keys (user_id, key, fingerprint, created_at)
 VALUES ($1, gen_random_uuid(), 'x', now() - $2 * interval '1 day')
 """
+INSERT_INVITATION = """
+WITH company AS (
+    INSERT INTO organizations (slug, name) VALUES (left(gen_random_uuid()::text, 20), 'x')
+    RETURNING id
+)
+INSERT INTO invitations
+    (organization_id, email, email_canonical, role, token_hash, inviter_id, expires_at)
+SELECT id, 'x', 'x', 'x', sha256(id::text::bytea), $1, now() - $2 * interval '1 day' FROM company
+"""
+INSERT_SLUG = """
+INSERT INTO released_slugs (slug, organization_id, released_at)
+VALUES (left(gen_random_uuid()::text, 20), $1, now() - $2 * interval '1 day')
+"""
 # The statement, the column that has the age, and the days after which the row is deleted.
 ROWS = {
     "mails": (INSERT_MAIL, "created_at", 30),
@@ -54,6 +67,8 @@ ROWS = {
     "one_time_tokens": (INSERT_TOKEN, "expires_at", 0),
     "earlier_one_time_tokens": (INSERT_EARLIER_TOKEN, "expires_at", 0),
     "idempotency_keys": (INSERT_KEY, "created_at", 1),
+    "invitations": (INSERT_INVITATION, "expires_at", 30),
+    "released_slugs": (INSERT_SLUG, "released_at", 90),
 }
 
 

@@ -4,7 +4,6 @@ import asyncio
 import signal
 
 from plinth.accounts.services.mail_worker import mail_worker
-from plinth.accounts.services.retention import RULES
 from plinth.cli.application import load_metadata
 from plinth.cli.output import out
 from plinth.cli.signals import ENDING
@@ -15,6 +14,7 @@ from plinth.db.retention import retention_worker
 from plinth.devservices.service_urls import ServiceUrls, running_services
 from plinth.mail import describe_transport
 from plinth.observability import logs
+from plinth.organizations.services.retention import RULES
 
 
 def run() -> None:

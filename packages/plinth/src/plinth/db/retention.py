@@ -1,8 +1,8 @@
 """Deletion of rows that are no longer needed, in small transactions.
 
-Each table that grows has a rule; `accounts/services/retention.py` lists them. The rules run in
-`retention_worker`, which the server and `plinth worker` start, and in `plinth db prune`. Several
-processes may run them at the same time.
+Each table that grows has a rule; `organizations/services/retention.py` lists all of them. The rules
+run in `retention_worker`, which the server and `plinth worker` start, and in `plinth db prune`.
+Several processes may run them at the same time.
 """
 
 import asyncio

@@ -10,12 +10,12 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from plinth.accounts import queries
-from plinth.accounts.services.retention import RULES
 from plinth.config import settings
 from plinth.db.database import Database
 from plinth.db.retention import get_sizes
 from plinth.errors import PlinthError
 from plinth.observability.metrics.server import serving_metrics
+from plinth.organizations.services.retention import RULES
 from plinth.security import passwords
 
 TIMEOUT_SECONDS = 5  # for event loop and database together

@@ -4,13 +4,13 @@ import asyncio
 
 from rich.progress import Progress, TextColumn
 
-from plinth.accounts.services.retention import RULES
 from plinth.cli.connecting import connected, database_errors
 from plinth.cli.failure import Failure
 from plinth.cli.output import err, out, print_facts
 from plinth.config import settings
 from plinth.db.retention import PAUSE_SECONDS, RetentionError
 from plinth.devservices.service_urls import ServiceUrls, running_services
+from plinth.organizations.services.retention import RULES
 
 
 def run() -> None:

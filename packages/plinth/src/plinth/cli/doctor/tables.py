@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from plinth.accounts import queries
-from plinth.accounts.services.retention import RULES
 from plinth.cli.application import load_metadata
 from plinth.cli.doctor import Finding, doubtful, fine
 from plinth.config import Settings
 from plinth.db.database import Database
 from plinth.db.retention import TableSize, get_sizes
 from plinth.errors import PlinthError
+from plinth.organizations.services.retention import RULES
 
 NAME = "tables"
 SHOWN = 3
