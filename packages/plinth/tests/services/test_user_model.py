@@ -288,3 +288,41 @@ def test_value_refused_by_the_database_is_reported_by_line(
     (told,) = shop.read(IMPORT, json.dumps([ADA, row]), DATABASE_URL=database)
     assert told.startswith("3 ")
     assert "192" not in told
+
+
+ADD_SERVICE_USER = """if True:
+    import asyncio, json
+    from plinth.accounts.models import User
+    from plinth.config import settings
+    from plinth.db.database import Database
+    from plinth.db.models import Base
+    from plinth.organizations.queries import service_account
+    from plinth.organizations.services.service_accounts import ServiceAccountColumn, _require_values
+
+    async def main():
+        database = Database(settings.DATABASE_URL, settings, Base.metadata)
+        try:
+            _require_values()
+            async with database.transaction() as db:
+                user = await db.get_one(User, await service_account.add_user(db, "Sync"))
+                print(json.dumps([user.country, user.phone]))
+        except ServiceAccountColumn as error:
+            print(json.dumps(error.detail))
+        finally:
+            await database.close()
+
+    asyncio.run(main())
+"""
+
+
+def test_service_account_needs_a_value_of_each_required_column(shop: Shop, database: str) -> None:
+    detail = shop.read(ADD_SERVICE_USER, DATABASE_URL=database)
+    assert "the required column users.country. Declare it" in detail
+
+
+def test_service_account_has_the_declared_values(tmp_path: Path, database: str) -> None:
+    model = RICH.replace("String(2))", 'String(2), info={"service_account": "ZZ"})').replace(
+        "String(30))", 'String(30), info={"service_account": lambda: "+1"})'
+    )
+    shop = Shop(tmp_path, model)
+    assert shop.read(ADD_SERVICE_USER, DATABASE_URL=database) == ["ZZ", "+1"]

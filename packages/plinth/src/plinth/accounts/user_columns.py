@@ -46,6 +46,21 @@ EDITABLE = tuple(
 )
 """Columns that a superuser may change. A superuser may not change the e-mail of a user."""
 
+SERVICE_VALUES: Mapping[str, Any] = {
+    name: column.info["service_account"]
+    for name, column in COLUMNS.items()
+    if name not in LIBRARY and "service_account" in column.info
+}
+"""The values of the application's columns for service accounts, or functions that return them."""
+
+REQUIRED = tuple(
+    name
+    for name, column in COLUMNS.items()
+    if name not in LIBRARY
+    and not (column.nullable or column.default or column.server_default or _is_generated(column))
+)
+"""The application's columns that an insert must set."""
+
 SHORT_TEXTS = tuple(
     name
     for name in READABLE

@@ -197,6 +197,15 @@ async def test_reported_key_is_revoked_and_its_creator_is_notified(
     assert f"were revoked: {KEY['name']}." in str(mail)
 
 
+async def test_required_column_without_a_value_is_named(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_accounts, "REQUIRED", ("country",))
+    response = await company.call("POST", ACCOUNTS, company.owner, {"name": "x", "role": "member"})
+    assert (response.status_code, response.json()["code"]) == (409, "service_account_column")
+    assert "users.country" in response.json()["detail"]
+
+
 async def test_events_name_the_organization_and_the_account(
     company: Company, second: asyncpg.Connection
 ) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts.models import User
+from plinth.accounts.user_columns import SERVICE_VALUES
 from plinth.organizations.models import Membership, ServiceAccount
 from plinth.security.passwords import NO_PASSWORD
 
@@ -17,11 +18,13 @@ DOMAIN = "service-accounts.invalid"
 async def add_user(db: AsyncSession, name: str) -> int:
     """Insert a user without a password, and with an address that receives no mail."""
     number = uuid4().hex
+    own = {name: it() if callable(it) else it for name, it in SERVICE_VALUES.items()}
     user = User(
         email=f"{number}@{DOMAIN}",
         username=f"service-{number}",
         full_name=name,
         hashed_password=NO_PASSWORD,
+        **own,
     )
     db.add(user)
     await db.flush()

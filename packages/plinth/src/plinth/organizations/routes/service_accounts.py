@@ -8,7 +8,7 @@ from plinth.accounts.routes.api_keys import show_key
 from plinth.accounts.schemas.api_key import ApiKeyOut, ApiKeyToCreate, NewApiKeyOut
 from plinth.accounts.services.api_keys import lifecycle
 from plinth.config import settings
-from plinth.errors import RateLimited
+from plinth.errors import Conflict, RateLimited
 from plinth.http.problems import responses
 from plinth.organizations.deps import DirectMember, FreshMember, Member
 from plinth.organizations.models import ServiceAccount
@@ -30,7 +30,7 @@ async def list_service_accounts(
     return [_show(account, role) for account, role in rows]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=responses(Conflict))
 @access(MEMBER, queries=9, fresh=True, permission="service_accounts:write")
 async def create_service_account(
     db: DB, member: FreshMember, data: ServiceAccountCreate

@@ -16,8 +16,9 @@ from plinth.accounts.models import ApiKey
 from plinth.accounts.services import throttle
 from plinth.accounts.services.api_keys import lifecycle
 from plinth.accounts.services.api_keys.lifecycle import NewApiKey
+from plinth.accounts.user_columns import REQUIRED, SERVICE_VALUES
 from plinth.config.organization_roles import OWNER
-from plinth.errors import InvalidField, NotFound, Rejected
+from plinth.errors import Conflict, InvalidField, NotFound, Rejected
 from plinth.organizations import queries
 from plinth.organizations.models import Organization, ServiceAccount
 from plinth.organizations.queries.member import MemberPrincipal
@@ -38,6 +39,10 @@ class TooManyServiceAccounts(Rejected):
     detail = f"An organization can have {MAX_SERVICE_ACCOUNTS} service accounts: delete one first"
 
 
+class ServiceAccountColumn(Conflict):
+    code = "service_account_column"
+
+
 async def create(
     db: AsyncSession, member: MemberPrincipal, *, name: str, role: str
 ) -> ServiceAccount:
@@ -45,9 +50,11 @@ async def create(
     Raises:
         InvalidField: the role is that of an owner.
         RoleAboveOwn
+        ServiceAccountColumn: the application's user model has no value for a required column.
         TooManyServiceAccounts
         PlinthError: as `lock_as`.
     """
+    _require_values()
     if role == OWNER:
         raise InvalidField("role", "must not be owner", kind="service_account_owner")
     locked = await lock_as(db, member, WRITE)
@@ -63,6 +70,15 @@ async def create(
     await queries.service_account.add(db, account)
     record(db, "service_account.created", organization, user_id, f"role {role}")
     return account
+
+
+def _require_values() -> None:
+    missing = [name for name in REQUIRED if name not in SERVICE_VALUES]
+    if missing:
+        raise ServiceAccountColumn(
+            f"A service account needs a value for the required column users.{missing[0]}. Declare "
+            'it in the user model: mapped_column(info={"service_account": ...})'
+        )
 
 
 async def list_accounts(
