@@ -8,6 +8,7 @@ from httpx2 import ASGITransport, AsyncClient
 
 from plinth.config import SettingsError, load_settings, settings
 from plinth.config.providers import GITHUB, Provider
+from plinth.organizations.services import invitations
 from plinth.testing.answers import check_refusal
 from tests.support.application import create_app
 from tests.support.environment import LIBRARY
@@ -68,7 +69,7 @@ async def test_page_policy_permits_no_inline_code_frames_forms_or_other_hosts(
 
 
 @pytest.mark.parametrize(
-    "name", ["verify-email", "reset-password", "forgot-password", "email-code"]
+    "name", ["verify-email", "reset-password", "forgot-password", "email-code", invitations.PAGE]
 )
 async def test_links_in_mails_lead_to_the_page(client: AsyncClient, name: str) -> None:
     page, linked = await client.get("/account"), await client.get(f"/account/{name}")

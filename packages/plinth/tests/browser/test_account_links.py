@@ -5,13 +5,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from plinth.testing.databases import TestServices
+from plinth.testing.people import PASSWORD
 from tests.browser.account import Site, Visit, in_thread, serving_site, visiting
 from tests.support.mail_server import serving_mail
 
+ROLE = """
+SELECT role FROM memberships WHERE user_id = (SELECT id FROM users WHERE email = $1)
+"""
 NEW_PASSWORD = "Heron-At-The-Weir-9"
 
 
@@ -39,6 +44,22 @@ def read_link(site: Site, email: str, subject: str) -> str:
     (link,) = re.findall(r"http\S+", body.get_content())
     assert link.startswith(f"{site.origin}/account/"), link
     return str(link)
+
+
+def invite(site: Site, email: str, name: str) -> str:
+    """Found an organization, invite an address and return the link of the mail."""
+    slug = re.sub("[^a-z]+", "-", name.lower())
+    owner = site.register(f"owner_{slug.replace('-', '_')}")
+    site.execute("UPDATE users SET is_verified = true WHERE email = $1", owner)
+    with httpx2.Client(base_url=f"{site.origin}/api/v1/") as client:
+        session = client.post("auth/login", json={"email": owner, "password": PASSWORD})
+        client.headers["Authorization"] = f"Bearer {session.json()['access_token']}"
+        founded = client.post("organizations", json={"name": name, "slug": slug})
+        assert founded.status_code == 201, founded.text
+        body = {"email": email, "role": "member"}
+        invited = client.post(f"organizations/{slug}/invitations", json=body)
+        assert invited.status_code == 201, invited.text
+    return read_link(site, email, "An invitation")
 
 
 def open_link(page: Page, link: str, heading: str) -> None:
@@ -137,6 +158,47 @@ def test_a_link_has_the_code_to_sign_in(visit: Visit, site: Site, browser: Brows
     assert page.evaluate("localStorage.length") == 0
 
 
+def test_an_invited_user_signs_in_and_joins(visit: Visit, site: Site) -> None:
+    page, email = visit.page, site.register("xaver")
+    site.execute("UPDATE users SET is_verified = true WHERE email = $1", email)
+    link = invite(site, email, "Heron & Co")
+    open_link(page, link, "Accept the invitation")
+    visit.inspect("invitation")
+    page.get_by_role("button", name="Accept").press("Enter")
+    alert = page.locator("#sign-in").get_by_role("alert")
+    expect(alert).to_contain_text("Then you join the organization")
+    visit.sign_in(email)
+    visit.expect_signed_in()
+    profile = visit.card("Profile")
+    expect(profile.get_by_role("alert")).to_have_text("You joined Heron & Co.")
+    assert site.fetch(ROLE, email) == "member"
+
+    open_link(page, link, "Accept the invitation")
+    page.get_by_role("button", name="Accept").click()
+    expect(profile.get_by_role("alert")).to_contain_text("unknown, accepted, revoked or replaced")
+
+
+def test_a_refused_invitation_is_accepted_later(visit: Visit, site: Site) -> None:
+    page, email, other = visit.page, site.register("zoe"), site.register("albert")
+    link = invite(site, email, "Kestrel Ltd")
+    profile = visit.card("Profile")
+    for person, reason in ((other, "another e-mail address"), (email, "Confirm your e-mail")):
+        visit.sign_in(person)
+        visit.expect_signed_in()
+        page.context.clear_cookies(name="plinth_access")  # as when it expires
+        open_link(page, link, "Accept the invitation")
+        page.get_by_role("button", name="Accept").click()
+        expect(profile.get_by_role("alert")).to_contain_text(reason)
+        assert site.fetch(ROLE, person) is None
+        if person == other:
+            visit.sign_out()
+    site.execute("UPDATE users SET is_verified = true WHERE email = $1", email)
+    open_link(page, link, "Accept the invitation")
+    page.get_by_role("button", name="Accept").click()
+    expect(profile.get_by_role("alert")).to_have_text("You joined Kestrel Ltd.")
+    assert site.fetch(ROLE, email) == "member"
+
+
 def test_an_expired_code_leaves_no_address_in_the_browser(visit: Visit, site: Site) -> None:
     page, email = visit.page, site.register("yvonne")
     page.locator("#sign-in").get_by_label("E-mail").fill(email)
@@ -157,6 +219,8 @@ def test_an_incomplete_link_is_explained(visit: Visit, site: Site) -> None:
     expect(page.locator("#forgotten").get_by_role("alert")).to_contain_text("incomplete")
     page.goto(f"{site.origin}/account/verify-email")
     expect(page.locator("#sign-in").get_by_role("alert")).to_contain_text("incomplete")
+    page.goto(f"{site.origin}/account/accept-invitation")
+    expect(page.locator("#sign-in").get_by_role("alert")).to_contain_text("another invitation")
     page.goto(f"{site.origin}/account/forgot-password")
     expect(page.locator("#forgotten").get_by_role("alert")).to_be_empty()
 

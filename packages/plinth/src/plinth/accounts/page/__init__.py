@@ -20,7 +20,8 @@ from plinth.config.checks import ACCOUNT_PATH
 from plinth.config.providers import GITHUB
 from plinth.http.assets import Assets
 
-LINKS = (VERIFY_PAGE, RESET_PAGE, FORGOT_PAGE, EMAIL_CODE_PAGE)
+INVITATION_PAGE = "accept-invitation"  # of plinth.organizations, which is in the layer above
+LINKS = (VERIFY_PAGE, RESET_PAGE, FORGOT_PAGE, EMAIL_CODE_PAGE, INVITATION_PAGE)
 FOLDER = Path(__file__).parent
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -18,7 +18,7 @@ const card = (id) => document.getElementById(id);
 
 let csrfToken; // undefined: signed out
 let me;
-let unconfirmed; // the token of a mail, to be sent after the sign-in
+let afterSignIn; // an action with the token of a mail
 let pending; // of the sign-in or a link: the challenge, or the address that a code was sent to
 let waiting; // the AbortController of the passkeys that the browser offers in the e-mail field
 let refreshing;
@@ -129,7 +129,7 @@ function showStep(id) {
 }
 
 async function showSignIn(text = "") {
-  csrfToken = me = pending = unconfirmed = undefined;
+  csrfToken = me = pending = afterSignIn = undefined;
   showStep("sign-in");
   say(card("sign-in"), text);
   offerPasskeys();
@@ -274,7 +274,9 @@ async function enter() {
   card("signed-out").hidden = true;
   card("signed-in").hidden = find("header button").hidden = false;
   find("#signed-in h1").focus();
-  if (unconfirmed) await run(card("profile"), confirmWithinSession);
+  const action = afterSignIn;
+  afterSignIn = undefined;
+  if (action) await run(card("profile"), action);
 }
 
 /** Continue the session of the cookies. */
@@ -321,6 +323,11 @@ const links = {
     showStep("confirmation");
     pending = { token };
   },
+  async "accept-invitation"(token) {
+    if (!token) return await showSignIn("The link is incomplete. Ask for another invitation.");
+    showStep("invitation");
+    pending = { token };
+  },
   async "email-code"(code) {
     const requested = readRequestedCode();
     if (!requested) {
@@ -360,12 +367,14 @@ async function readCsrfToken() {
     .catch(() => {});
 }
 
-async function confirmWithinSession() {
-  const token = unconfirmed;
-  unconfirmed = undefined;
+async function confirmWithinSession(token) {
   await call("POST", "/auth/email/verify", { token });
   await load();
   return "The address is confirmed.";
+}
+
+async function acceptWithinSession(token) {
+  return `You joined ${(await call("POST", "/invitations/accept", { token })).name}.`;
 }
 
 /* --- Providers --- */
@@ -600,11 +609,22 @@ const actions = {
     } catch (error) {
       if (error.code !== "not_signed_in") throw error;
       await showSignIn("Sign in to the account that this address belongs to. Then the address is confirmed.");
-      unconfirmed = token;
+      afterSignIn = () => confirmWithinSession(token);
       return;
     }
     const place = await resume().then(() => card("profile"), () => showSignIn().then(() => card("sign-in")));
     say(place, "The address is confirmed.", "done");
+  },
+  async acceptInvitation() {
+    const { token } = pending;
+    const accept = (afterSignIn = () => acceptWithinSession(token));
+    try {
+      await resume();
+    } catch (error) {
+      if (error.status !== 401) throw error;
+      await showSignIn("Sign in to the account that has the invited address. Then you join the organization.");
+      afterSignIn = accept;
+    }
   },
   async proveSecondFactor(form) {
     const { challenge } = pending;
