@@ -111,7 +111,7 @@ CASES: dict[str, tuple[str, Attempt]] = {
     "LIMIT_VERIFY_ACCOUNT": ("verify-account", lambda it: throttle.limit_verification(it.user_id)),
     "LIMIT_ORGANIZATION_USER": (
         "organization-user",
-        lambda it: organizations.limit_organizations(it.user_id),
+        lambda it: organizations.limit_slugs(it.user_id),
     ),
     "LIMIT_INVITE_USER": (
         "invite-user",

@@ -97,6 +97,24 @@ async def test_changed_slug_is_kept_for_the_organization(
     assert back.json()["slug"] == "acme"
 
 
+async def test_changes_of_the_slug_are_limited(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
+    monkeypatch.setattr(settings, "LIMIT_ORGANIZATION_USER", "1/1h")
+    path, headers = "/organizations/acme", company.owner.headers
+    outcomes = []
+    for body in ({"name": "A"}, {"slug": "acme"}, {"slug": "acme-2"}):
+        response = await company.client.patch(path, json=body, headers=headers)
+        outcomes.append(response.status_code)
+    again = await company.client.patch(f"{path}-2", json={"slug": "acme-3"}, headers=headers)
+    created = await company.client.post(
+        "/organizations", json={"name": "B", "slug": "acme-4"}, headers=headers
+    )
+    assert outcomes == [200, 200, 200]
+    assert (again.status_code, created.status_code) == (429, 429)
+
+
 async def test_slug_of_a_deleted_organization_is_kept(
     company: Company, client: AsyncClient, second: asyncpg.Connection
 ) -> None:

@@ -1,6 +1,7 @@
 """Routes for organizations: users create and list them, members read, change and delete one."""
 
 from fastapi import APIRouter
+from pydantic import MISSING
 
 from plinth.accounts.deps import CurrentUser, DirectUser
 from plinth.config import settings
@@ -15,7 +16,7 @@ from plinth.organizations.schemas import (
     OwnershipTransfer,
 )
 from plinth.organizations.services import members, organizations
-from plinth.organizations.services.limits import limit_organizations
+from plinth.organizations.services.limits import limit_slugs
 from plinth.resources.access import MEMBER, USER, access
 from plinth.resources.deps import DB, Limit, Skip
 
@@ -39,7 +40,7 @@ async def create_organization(
     db: DB, user: DirectUser, data: OrganizationCreate
 ) -> OrganizationOut:
     """Create an organization. You are its owner."""
-    await limit_organizations(user.id)
+    await limit_slugs(user.id)
     organization = await organizations.create_organization(
         db, user.id, slug=data.slug, name=data.name
     )
@@ -52,12 +53,14 @@ async def get_organization(db: DB, member: Member) -> OrganizationOut:
     return show(await organizations.get_organization(db, member), member.role)
 
 
-@member_router.patch("", responses=responses(Conflict))
+@member_router.patch("", responses=responses(Conflict, RateLimited))
 @access(MEMBER, queries=5, permission="organization:write")
 async def update_organization(
     db: DB, member: DirectMember, changes: OrganizationUpdate
 ) -> OrganizationOut:
     """Change the name or the slug. Another organization cannot have the old slug for 90 days."""
+    if changes.slug not in (MISSING, member.organization_slug):
+        await limit_slugs(member.id)
     organization = await organizations.change_organization(db, member, changes)
     return show(organization, member.role)
 

@@ -5,8 +5,11 @@ from plinth.limits import Bucket
 from plinth.limits.sign_in import reserve
 
 
-async def limit_organizations(user_id: int) -> None:
-    """Count an organization that a user creates.
+async def limit_slugs(user_id: int) -> None:
+    """Count a slug that a user takes, for a new organization or by a change.
+
+    A slug that is given up stays reserved for 90 days, so without a limit one user could reserve
+    any number.
 
     Raises:
         RateLimited
