@@ -8,6 +8,9 @@ from httpx2 import AsyncClient, Response
 
 from plinth.testing.people import People, Person
 
+WAITS_FOR_LOCK = """SELECT count(*) > 0 FROM pg_locks
+    WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"""
+
 
 @dataclass(frozen=True, slots=True)
 class Company:

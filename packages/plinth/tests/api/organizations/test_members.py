@@ -8,10 +8,8 @@ from httpx2 import AsyncClient
 
 from plinth.config import OrganizationRoles, Settings
 from plinth.testing.people import People
-from tests.support.organizations import Company, code_of, found, make_stale
+from tests.support.organizations import WAITS_FOR_LOCK, Company, code_of, found, make_stale
 
-WAITS_FOR_LOCK = """SELECT count(*) > 0 FROM pg_locks
-    WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"""
 ROLES = OrganizationRoles(
     admin={*OrganizationRoles.ADMIN, "invoices:read", "invoices:write"},
     member={*OrganizationRoles.MEMBER, "invoices:read"},

@@ -1,5 +1,6 @@
 """Service accounts: members of an organization that cannot sign in, and their keys."""
 
+import asyncio
 from typing import Any
 
 import asyncpg
@@ -11,7 +12,7 @@ from plinth.organizations.services import service_accounts
 from plinth.testing.people import PASSWORD, People, Person
 from tests.support.api_keys import create_key, header
 from tests.support.mail_server import Inbox
-from tests.support.organizations import Company, found, make_stale
+from tests.support.organizations import WAITS_FOR_LOCK, Company, found, make_stale
 
 ACCOUNTS = "/service-accounts"
 KEY = {"name": "Sync", "scopes": ["members:read", "profile:read"]}
@@ -175,6 +176,23 @@ async def test_creation_needs_a_recent_authentication_and_no_key(company: Compan
     for target, sent in ((ACCOUNTS, body), (f"{ACCOUNTS}/{account['id']}/api-keys", KEY)):
         response = await company.call("POST", target, company.owner, sent)
         assert (response.status_code, response.json()["code"]) == (403, "step_up_required")
+
+
+async def test_session_that_ends_meanwhile_creates_no_key(
+    company: Company, second: asyncpg.Connection
+) -> None:
+    """The request was authenticated before the session ended, and waits for a lock."""
+    path = f"{ACCOUNTS}/{(await add(company))['id']}/api-keys"
+    async with second.transaction():
+        await second.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", company.owner.id)
+        await second.execute("SELECT FROM organizations FOR NO KEY UPDATE")
+        waiting = asyncio.create_task(company.call("POST", path, company.owner, KEY))
+        while not await second.fetchval(WAITS_FOR_LOCK):
+            await asyncio.sleep(0.01)
+            assert not waiting.done(), "it did not wait for the rows"
+        await second.execute("DELETE FROM sessions WHERE user_id = $1", company.owner.id)
+    assert (await waiting).status_code == 401
+    assert await second.fetchval("SELECT count(*) FROM api_keys") == 0
 
 
 async def test_number_of_accounts_is_limited(

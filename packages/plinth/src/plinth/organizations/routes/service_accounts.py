@@ -63,7 +63,7 @@ async def list_service_keys(
 
 
 @router.post("/{account_id}/api-keys", status_code=201, responses=responses(RateLimited))
-@access(MEMBER, queries=8, fresh=True, permission="service_accounts:write")
+@access(MEMBER, queries=10, fresh=True, permission="service_accounts:write")
 async def create_service_key(
     request: Request, db: DB, member: FreshMember, account_id: RowId, key: ApiKeyToCreate
 ) -> NewApiKeyOut:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plinth.accounts import queries as account_queries
 from plinth.accounts.models import ApiKey
-from plinth.accounts.services import throttle
+from plinth.accounts.services import accounts, throttle
 from plinth.accounts.services.api_keys import lifecycle
 from plinth.accounts.services.api_keys.lifecycle import NewApiKey
 from plinth.accounts.user_columns import REQUIRED, SERVICE_VALUES
@@ -117,9 +117,10 @@ async def create_key(
         RoleAboveOwn
         ServiceAccountNotFound
         TooManyApiKeys
-        PlinthError: as `lock_as`.
+        PlinthError: as `accounts.lock_caller` and `lock_as`.
     """
     await throttle.limit_api_keys(member.id)
+    await accounts.lock_caller(db, member.id, member.session_id, recent=True)
     await _lock(db, member, account_id)
     return await lifecycle.add(db, account_id, values, days, created_by=member.id)
 
