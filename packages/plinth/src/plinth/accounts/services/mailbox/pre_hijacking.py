@@ -27,8 +27,8 @@ async def claim(db: AsyncSession, user: User) -> None:
     await credentials.remove_unproven(db, user.id)
     await queries.session.revoke_all(db, user.id, "the address was unverified")
     await queries.one_time_token.void(db, user.id)
-    await queries.user.change(db, user, {"hashed_password": NO_PASSWORD, "is_verified": True})
-    await queries.factor.change_epoch(db, user)
+    claimed = {"hashed_password": NO_PASSWORD, "is_verified": True}
+    await queries.user.change(db, user, claimed | {"credential_epoch": user.credential_epoch + 1})
     audit.record(db, "account.claimed", actor_id=user.id, subject_id=user.id)
     audit.record(db, "email.verified", actor_id=user.id, subject_id=user.id)
     await credentials.notify(db, user, "account_claimed", page=credentials.FORGOT_PAGE)
