@@ -71,14 +71,18 @@ export function withTokens(baseUrl: string, send: Send, tokens: TokenStore): Ses
 
 export function withCookies(baseUrl: string, send: Send): Session {
   let csrfToken: string | null = null;
+  let renewals = 0;
   const renew = oneAtATime(refresh);
 
   async function sendSignedIn(request: Request): Promise<Response> {
     const again = request.clone();
+    const before = renewals;
     const response = await sendWithCookies(request);
     if (!(await isUnauthenticated(response))) return response;
-    const refusal = await renew();
-    if (refusal !== null && refusal.status !== 401) return refusal.clone();
+    if (renewals === before) {
+      const refusal = await renew();
+      if (refusal !== null && refusal.status !== 401) return refusal.clone();
+    }
     return sendWithCookies(again); // also after a 401: another tab may have refreshed
   }
 
@@ -102,7 +106,9 @@ export function withCookies(baseUrl: string, send: Send): Session {
   async function refresh(): Promise<Response | null> {
     const options: RequestInit = { method: "POST", headers: IN_COOKIES, credentials: "include" };
     const response = await send(new Request(baseUrl + REFRESH_COOKIES, options));
-    return response.ok ? null : response;
+    if (!response.ok) return response;
+    renewals += 1;
+    return null;
   }
 
   function forget(): void {

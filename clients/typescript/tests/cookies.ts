@@ -2,6 +2,8 @@
 export class Browser {
   readonly jar = new Map<string, string>();
   readonly sent: Request[] = [];
+  /** A delay of a response. */
+  delay: (request: Request, response: Response) => Promise<unknown> = () => Promise.resolve();
 
   readonly fetch = async (request: Request): Promise<Response> => {
     const cookies = [...this.jar].map(([name, value]) => `${name}=${value}`).join("; ");
@@ -15,6 +17,7 @@ export class Browser {
       if (line.includes("Max-Age=0")) this.jar.delete(name);
       else this.jar.set(name, value);
     }
+    await this.delay(request, response);
     return response;
   };
 

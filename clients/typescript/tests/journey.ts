@@ -240,6 +240,18 @@ const journeys: Record<string, () => Promise<void>> = {
     assert.equal(browser.count("/auth/cookies/refresh"), 1);
   },
 
+  async "a refusal of cookies that comes after another's refresh does not refresh again"() {
+    const [{ api }, browser] = await signedInByCookie("mona");
+    browser.jar.delete("plinth_access");
+    let delayed: Promise<unknown> = Promise.resolve();
+    browser.delay = async (request, response) => {
+      if (request.url.endsWith("/sessions") && response.status === 401) await delayed;
+    };
+    delayed = unwrap(api.GET("/api/v1/users/me"));
+    assert.equal((await unwrap(api.GET("/api/v1/users/me/sessions"))).length, 1);
+    assert.equal(browser.count("/auth/cookies/refresh"), 1);
+  },
+
   async "a sign-in in another tab refuses the next change once"() {
     const [{ api }, browser] = await signedInByCookie("judy");
     await unwrap(api.PATCH("/api/v1/users/me", { body: { full_name: "Judy" } }));

@@ -15,7 +15,7 @@ def test_authorize_button_signs_in_and_requests_succeed(watched: Watched) -> Non
     dialog = page.locator(".dialog-ux .modal-ux")
     dialog.locator("#oauth_username").fill(SUPERUSER)
     dialog.locator("#oauth_password").fill(PASSWORD)
-    dialog.locator("button.authorize").click()
+    dialog.get_by_role("button", name="Apply given OAuth2 credentials").click()
     expect(dialog.get_by_text("Authorized", exact=True)).to_be_visible()
     dialog.locator("button.btn-done").click()
 
