@@ -15,11 +15,21 @@ CONTEXT = {
     "page": "forgot-password",
     "provider": "google",
     "left": "3",
+    "name": "CI",
+    "organization": "Acme",
+    "inviter": "bob",
+    "role": "member",
+    "until": "2 December",
     "new_email": "new@example.com",
 }
 SITE, LINK = "https://app.example.com", "https://app.example.com/forgot-password"
-# A new factor or identity signs in after a new password too, so it is removed first.
-ADDED = {"factor_added": "remove the second factor", "identity_linked": "remove the account at"}
+# These give access after a new password too, so they are removed first.
+ADDED = {
+    "api_key_changed": "revoke the key",
+    "api_key_created": "revoke the key",
+    "factor_added": "remove the second factor",
+    "identity_linked": "remove the account at",
+}
 # A new password ends the sessions in which this was done.
 CHANGED = {
     "factor_removed": "add the second factor again",
@@ -30,12 +40,14 @@ CHANGED = {
 }
 OTHERS = {
     "account_claimed",  # everything that someone else could have added is gone
+    "api_key_revoked",
     "email_change",
     "email_change_notice",  # a new password cancels the change
     "email_changed",  # only support can help
     "email_code",
     "email_verify",
     "impersonated",
+    "organization_invitation",
     "password_reset",
 }
 

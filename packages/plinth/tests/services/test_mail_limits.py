@@ -17,7 +17,7 @@ from plinth.testing.people import PASSWORD, People, Person
 from tests.support.logs import logging_to_memory
 from tests.support.mail_server import Inbox, none_waits, token_of
 
-LINKS = {"email_verify", "email_change", "password_reset", "email_code"}
+LINKS = {"email_verify", "email_change", "password_reset", "email_code", "organization_invitation"}
 NOTICES = {
     "password_changed",
     "email_change_notice",
@@ -36,6 +36,10 @@ NOTICES = {
 }
 FILLING = {
     "minutes": "30",
+    "organization": "Acme",
+    "inviter": "bob",
+    "role": "member",
+    "until": "2 December",
     "name": "CI",
     "reason": "x",
     "username": "ann",
