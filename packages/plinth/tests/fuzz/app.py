@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
 from plinth.accounts.deps import get_current_user
 from plinth.config import settings
 from plinth.db.database import Database
+from plinth.db.models import Base
 from plinth.errors import Rejected, Unauthenticated, Unavailable
 from plinth.http.problems import responses
 from tests.kit.drafts import Apart, router
@@ -20,7 +23,9 @@ from tests.support import application
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with application.lifespan(app):
         assert settings.DATABASE_URL
-        database = Database(settings.DATABASE_URL, settings, Apart.metadata)
+        tables = {**Base.metadata.tables, **Apart.metadata.tables}
+        declared: Any = SimpleNamespace(tables=tables)
+        database = Database(settings.DATABASE_URL, settings, declared)
         await make_tables(database)
         app.state.resources = replace(app.state.resources, database=database)
         yield

@@ -33,13 +33,21 @@ __all__ = [
 ]
 
 SLUG = re.compile(rf"[a-z0-9-]{{1,{MAX_SLUG_LENGTH}}}")
+# The length is only documented: the organization of a longer slug is not found.
+Slug = Annotated[
+    str,
+    Path(
+        description="The organization, in lower case.",
+        json_schema_extra={"maxLength": MAX_SLUG_LENGTH},
+    ),
+]
 NO_SLUG = ""
 """The slug of no organization."""
 
 
 async def get_member(
     request: Request,
-    slug: Annotated[str, Path(description="The organization, in lower case.")],
+    slug: Slug,
     token: BearerToken,
 ) -> MemberPrincipal:
     """Return the user of the session or of the API key, who is a member of the organization of the
