@@ -1,16 +1,20 @@
-"""Fixtures for sessions in cookies, and for an identity provider on loopback."""
+"""Fixtures for sessions in cookies, for clients elsewhere, and for an identity provider."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from plinth.accounts.deps import Resources
 from plinth.accounts.providers import discovery
 from plinth.config import settings
+from plinth.db.database import Database
 from plinth.testing.answers import check_documented
 from plinth.testing.people import People, Person
 from tests.support.cookies import ORIGIN, Page, make_app
+from tests.support.networks import From, some_ip
 from tests.support.oidc_browser import TARGET, Browser
 from tests.support.oidc_provider import FakeProvider, serving_provider
 
@@ -63,3 +67,23 @@ def provider(running_provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def browser(client: AsyncClient, provider: FakeProvider) -> Browser:
     return Browser(client, provider)
+
+
+@pytest.fixture
+async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
+    """A client at an IP address, with separate cookies."""
+    async with AsyncExitStack() as stack:
+
+        def at(ip: str) -> AsyncClient:
+            transport = ASGITransport(app, raise_app_exceptions=False, client=(ip, 1))
+            client = AsyncClient(transport=transport, base_url="http://test/api/v1")
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield at
+
+
+@pytest.fixture
+def elsewhere(at: From) -> AsyncClient:
+    """A client whose network no other test has counted."""
+    return at(some_ip())

@@ -5,52 +5,29 @@ import inspect
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
-from ipaddress import IPv4Address
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
 
 import asyncpg
 import pytest
-from fastapi import FastAPI
-from httpx2 import ASGITransport, AsyncClient, Response
+from httpx2 import AsyncClient, Response
 from redis.asyncio import Redis
 
 from plinth.accounts.services import throttle
 from plinth.cache import cache
 from plinth.config import Settings, settings
-from plinth.db.database import Database
 from plinth.limits import sign_in
 from plinth.testing.databases import TestServices
 from plinth.testing.people import PASSWORD, People
 from tests.support.limit_clock import pass_time
+from tests.support.networks import From, some_ip
 
-From = Callable[[str], AsyncClient]
 WRONG = "Wrong-Horse-8"
 
 
 @pytest.fixture(autouse=True)
 def limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
-
-
-@pytest.fixture
-async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
-    """A client at an IP address, with separate cookies."""
-    async with AsyncExitStack() as stack:
-
-        def at(ip: str) -> AsyncClient:
-            transport = ASGITransport(app, raise_app_exceptions=False, client=(ip, 1))
-            client = AsyncClient(transport=transport, base_url="http://test/api/v1")
-            stack.push_async_callback(client.aclose)
-            return client
-
-        yield at
-
-
-def some_ip() -> str:
-    """Return an address that no other test uses, because the counts outlive a test."""
-    return str(IPv4Address(random.randint(2**24, 2**31)))
 
 
 async def log_in(client: AsyncClient, email: str, password: str = WRONG) -> Response:

@@ -2,11 +2,8 @@
 
 import random
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from hashlib import sha256
 from hmac import digest
-from ipaddress import IPv4Address
 
 import asyncpg
 import pytest
@@ -22,9 +19,9 @@ from plinth.security.devices import COOKIE
 from plinth.testing.people import PASSWORD, People
 from tests.support.factors import enroll
 from tests.support.mail_server import Inbox, token_of
+from tests.support.networks import From, some_ip
 from tests.support.superuser import Superuser
 
-From = Callable[[str], AsyncClient]
 WRONG = "Wrong-Horse-8"
 LEAKED_KEY = "leaked-secret-key-of-at-least-32-bytes-abc"
 CHANGES = {
@@ -38,25 +35,6 @@ CHANGES = {
 @pytest.fixture(autouse=True)
 def limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
-
-
-@pytest.fixture
-async def at(app: FastAPI, database: Database) -> AsyncIterator[From]:
-    """A client at an IP address, with separate cookies."""
-    async with AsyncExitStack() as stack:
-
-        def at(ip: str) -> AsyncClient:
-            transport = ASGITransport(app, raise_app_exceptions=False, client=(ip, 1))
-            client = AsyncClient(transport=transport, base_url="http://test/api/v1")
-            stack.push_async_callback(client.aclose)
-            return client
-
-        yield at
-
-
-def some_ip() -> str:
-    """Return an address that no other test uses, because the counts outlive a test."""
-    return str(IPv4Address(random.randint(2**24, 2**31)))
 
 
 async def log_in(client: AsyncClient, email: str, password: str = WRONG) -> Response:

@@ -261,11 +261,11 @@ async def test_report_of_a_key_that_does_not_work_has_the_same_response(
 
 
 async def test_reports_are_rate_limited(
-    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    elsewhere: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
     monkeypatch.setattr(settings, "LIMIT_API_KEY_REPORT_IP", "2/5m")
-    calls = [await client.post("/api-keys/revoke", json={"key": "x"}) for _ in range(3)]
+    calls = [await elsewhere.post("/api-keys/revoke", json={"key": "x"}) for _ in range(3)]
     assert [it.status_code for it in calls] == [204, 204, 429]
 
 

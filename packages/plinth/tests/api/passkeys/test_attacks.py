@@ -264,12 +264,12 @@ async def test_a_stale_session_adds_no_passkey(
 
 
 async def test_the_attempts_of_a_network_are_limited(
-    client: AsyncClient, passkey: Authenticator, monkeypatch: pytest.MonkeyPatch
+    elsewhere: AsyncClient, passkey: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those without a challenge, each of which writes an event."""
     monkeypatch.setattr(settings, "LIMITS_ENABLED", True)
     monkeypatch.setattr(settings, "LIMIT_PASSKEY_IP", "3/5m")
     forged = {"challenge": encode(bytes(48))}
     for _ in range(3):
-        check_refused(await sign_in(client, passkey, options=forged))
-    assert (await sign_in(client, passkey, options=forged)).status_code == 429
+        check_refused(await sign_in(elsewhere, passkey, options=forged))
+    assert (await sign_in(elsewhere, passkey, options=forged)).status_code == 429
