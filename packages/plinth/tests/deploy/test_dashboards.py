@@ -53,6 +53,7 @@ def test_read_selectors_parses_promql() -> None:
 async def exported(client: AsyncClient, database: Database) -> dict[str, set[str]]:
     await client.get("/health")  # so that metrics with labels have a series
     metrics.limits_hit.labels("login-ip")
+    metrics.retention_deleted.labels("sessions")
     async with shown_metrics(database) as port:
         return (await scrape(port)).labels
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 # By their names in app/api/v1/__init__.py.
 ROUTERS = {
+    "api_keys": "plinth.accounts.routes.api_keys",
     "credentials": "plinth.accounts.routes.credentials",
     "health": "plinth.health.routes",
     "sessions": "plinth.accounts.routes.auth",
