@@ -52,6 +52,9 @@ def existing_tables() -> Mapping[str, Table]:
     table("genres", "version")
     table("reviews", "version", "owner_id")
     table("albums", "version", "owner_id", is_private=True)
+    table("ledgers", "version")
+    ledgers = apart.tables["ledgers"]
+    ledgers.append_column(Column("organization_id", BigInteger, info={"tenant": True}))
     return dict(apart.tables)
 
 
@@ -59,7 +62,7 @@ def options_of(arguments: Sequence[str]) -> dict[str, Any]:
     """Return the keyword arguments of `design` for a command line."""
     given = list(arguments)
     found: dict[str, Any] = {"plural": None, "search": None, "secret": None, "unique": []}
-    found |= {"owned": "--owned" in given, "public": "--public" in given}
+    found |= {it: f"--{it}" in given for it in ("owned", "public", "org")}
     for option, value in pairwise(given):
         if option == "--unique":
             found["unique"].append(value)
