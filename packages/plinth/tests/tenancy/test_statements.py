@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import asyncpg
 import pytest
@@ -49,6 +50,15 @@ async def test_without_tenant_there_are_no_rows(pooled: Database) -> None:
             assert (await connection.execute(select(Note.id))).all() == []
         with tenant(OURS):  # the session keeps the setting, as an empty text
             assert await read(pooled.reader) == [OURS]
+
+
+@pytest.mark.parametrize("value", ["1", "1', true); SELECT 1 --", True, 1.0])
+async def test_tenant_is_an_integer(value: Any) -> None:
+    refused = pytest.raises(TypeError, match="must be the id of an organization")
+    with refused:
+        set_tenant(value)
+    with refused, tenant(value):
+        pass
 
 
 async def test_row_of_another_tenant_is_refused(

@@ -38,7 +38,7 @@ def current_tenant() -> int | None:
 
 def set_tenant(organization_id: int | None) -> None:
     """Set the tenant for the rest of the current request or task; see `tenant` for a block."""
-    _current.set(organization_id)
+    _current.set(_check(organization_id))
 
 
 @contextmanager
@@ -48,11 +48,18 @@ def tenant(organization_id: int | None) -> Iterator[None]:
     Flush the session before the block ends: a change that is flushed later has another tenant, and
     PostgreSQL refuses it.
     """
-    token = _current.set(organization_id)
+    token = _current.set(_check(organization_id))
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def _check(organization_id: int | None) -> int | None:
+    # It becomes part of a statement without parameters.
+    if organization_id is not None and type(organization_id) is not int:
+        raise TypeError(f"the tenant must be the id of an organization, not {organization_id!r}")
+    return organization_id
 
 
 async def fetch_for_tenant(
