@@ -17,7 +17,7 @@ def test_authorize_button_signs_in_and_requests_succeed(watched: Watched) -> Non
     dialog.locator("#oauth_password").fill(PASSWORD)
     dialog.get_by_role("button", name="Apply given OAuth2 credentials").click()
     expect(dialog.get_by_text("Authorized", exact=True)).to_be_visible()
-    dialog.locator("button.btn-done").click()
+    dialog.locator("button.btn-done").first.click()
 
     operation = page.locator("#operations-users-get_me")
     operation.click()
