@@ -39,7 +39,7 @@ SIGN_IN = """
 ADD_KEYS = """
     INSERT INTO api_keys (id, user_id, name, hash, scopes, networks, expires_at)
     SELECT gen_random_uuid(), user_id, 'CI', token_hash, '{}', '{}', now() + interval '1 day'
-    FROM sessions
+    FROM sessions, generate_series(1, 10)
 """
 ORGANIZE = """
     INSERT INTO organizations (slug, name)
