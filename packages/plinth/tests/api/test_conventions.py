@@ -275,6 +275,7 @@ def test_oauth2_scheme_without_a_token_route_is_plain_bearer() -> None:
     router.include_router(without_routes(auth.public_router, auth.login_by_form))
     router.include_router(users.router, dependencies=[Depends(get_current_user)])
     schemes = application.create_app(router).openapi()["components"]["securitySchemes"]
+    assert schemes.keys() == {"OAuth2PasswordBearer", "apiKey"}
     assert schemes["OAuth2PasswordBearer"] == {"type": "http", "scheme": "bearer"}
 
 

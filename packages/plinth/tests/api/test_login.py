@@ -130,7 +130,9 @@ async def test_token_url_of_the_openapi_document_issues_a_valid_token(
 ) -> None:
     person = await people.add()
     document = (await client.get("/openapi.json")).json()
-    scheme = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]
+    schemes = document["components"]["securitySchemes"]
+    assert schemes.keys() == {"OAuth2PasswordBearer", "apiKey"}
+    scheme = schemes["OAuth2PasswordBearer"]
     assert (scheme["type"], list(scheme["flows"])) == ("oauth2", ["password"])
 
     address = f"http://test/{scheme['flows']['password']['tokenUrl'].lstrip('/')}"
