@@ -11,7 +11,7 @@ from plinth.accounts.bearer import BearerToken, oauth2_scheme
 from plinth.accounts.loaders import Resources as Resources  # noqa: PLC0414 - exported
 from plinth.accounts.loaders import authenticate_key
 from plinth.accounts.loaders import resources_of as resources_of  # noqa: PLC0414 - exported
-from plinth.accounts.queries.api_key.principal import ApiKeyPrincipal, SessionRequired
+from plinth.accounts.queries.api_key.principal import SessionRequired, WithoutSession
 from plinth.accounts.queries.principal import Principal
 from plinth.accounts.queries.rotation import Rotation
 from plinth.accounts.services import authentication, sessions
@@ -118,11 +118,20 @@ async def get_direct_user(user: CurrentUser) -> Principal:
         Impersonating
         SessionRequired
     """
-    if isinstance(user, ApiKeyPrincipal):
+    require_direct(user)
+    return user
+
+
+def require_direct(user: Principal) -> None:
+    """
+    Raises:
+        Impersonating: a superuser impersonates the user.
+        SessionRequired: the request has an API key.
+    """
+    if isinstance(user, WithoutSession):
         raise SessionRequired
     if user.acting_user_id is not None:
         raise authentication.Impersonating
-    return user
 
 
 DirectUser = Annotated[Principal, Depends(get_direct_user)]

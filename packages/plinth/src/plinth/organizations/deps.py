@@ -6,16 +6,14 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from plinth.accounts.deps import BearerToken, require_fresh, resources_of
+from plinth.accounts.deps import BearerToken, require_direct, require_fresh, resources_of
 from plinth.accounts.loaders import accept_key
-from plinth.accounts.queries.api_key.principal import SessionRequired
-from plinth.accounts.services import authentication
 from plinth.accounts.services.api_keys import authentication as api_keys
 from plinth.db.tenancy import set_tenant
 from plinth.errors import Unauthenticated
 from plinth.organizations.models import MAX_SLUG_LENGTH
 from plinth.organizations.queries.member import MemberPrincipal, load_members
-from plinth.organizations.queries.member_key import ApiKeyMember, load_member_keys
+from plinth.organizations.queries.member_key import load_member_keys
 from plinth.organizations.services import members
 from plinth.organizations.services.roles import OrganizationNotFound, require_permission
 from plinth.request.context import current_request
@@ -106,10 +104,7 @@ async def get_direct_member(member: Member) -> MemberPrincipal:
         Impersonating
         SessionRequired
     """
-    if isinstance(member, ApiKeyMember):
-        raise SessionRequired
-    if member.acting_user_id is not None:
-        raise authentication.Impersonating
+    require_direct(member)
     return member
 
 

@@ -15,7 +15,7 @@ from plinth.accounts.queries.api_key.principal import (
     KEY_COLUMNS,
     KEY_FIELDS,
     KEYS,
-    REFUSING,
+    WithoutSession,
 )
 from plinth.db.reading import Query, Reader, array_param
 from plinth.organizations.queries.member import MEMBER_FIELDS, MemberPrincipal, find_membership
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 
 else:
 
-    class ApiKeyMember(MemberPrincipal):
+    class ApiKeyMember(WithoutSession, MemberPrincipal):
         __slots__ = ()
         plinth_key_scopes = property(itemgetter(len(MemberPrincipal._fields)))
-        locals().update(REFUSING)
 
     class MemberKeyRow(namedtuple("MemberKeyRow", (*MemberPrincipal._fields, *KEY_FIELDS))):
         __slots__ = ()

@@ -48,10 +48,19 @@ KEY_FIELDS = (  # long names, since an application's users may have a column `ke
     "plinth_key_scopes",
     "plinth_key_networks",
 )
-REFUSING = dict.fromkeys(
-    (name for name in SESSION_FIELDS if name != "acting_user_id"), property(_require_session)
-)
-"""The fields of a session, for the class of a principal without one."""
+
+
+class WithoutSession:
+    """A principal of an API key. Reading a field of a session raises `SessionRequired`."""
+
+    __slots__ = ()
+    locals().update(
+        dict.fromkeys(
+            (name for name in SESSION_FIELDS if name != "acting_user_id"),
+            property(_require_session),
+        )
+    )
+
 
 if TYPE_CHECKING:
 
@@ -77,9 +86,8 @@ if TYPE_CHECKING:
 
 else:
 
-    class ApiKeyPrincipal(Principal):
+    class ApiKeyPrincipal(WithoutSession, Principal):
         __slots__ = ()
-        locals().update(REFUSING)
 
     class KeyRow(namedtuple("KeyRow", (*Principal._fields, *KEY_FIELDS))):
         __slots__ = ()
